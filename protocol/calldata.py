@@ -1,20 +1,23 @@
 """Calldata: the typed, canonical binary encoding of every GenVM part (spec 02, calldata).
 
 Values are `None`, `bool`, `int` of any size, `bytes`, `str`, `list`, `dict` with `str` keys, and
-`Address`. Equal values have equal encodings and nothing else decodes. The module needs only the
-standard library and `keccak`, because the very same file also runs inside the WebAssembly guest.
+`Address`. Equal values have equal encodings and nothing else decodes.
+
+The very same file also runs inside the WebAssembly guest, where every import is paid for by each
+call of a contract: it needs only `keccak` and what the interpreter has loaded anyway.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from functools import total_ordering
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from .keccak import keccak256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 MAX_DEPTH = 128
 """How deep lists and maps may nest, on both sides, unless the caller says otherwise."""
@@ -41,7 +44,6 @@ class EncodeError(TypeError, ValueError):
         self.path = path
 
 
-@total_ordering
 class Address:
     """The 20 bytes that name an account or a contract.
 
@@ -74,7 +76,7 @@ class Address:
     @property
     def as_b64(self) -> str:
         """The 20 bytes in base64."""
-        return base64.b64encode(self._bytes).decode("ascii")
+        return binascii.b2a_base64(self._bytes, newline=False).decode("ascii")
 
     @property
     def as_int(self) -> int:
@@ -89,6 +91,9 @@ class Address:
 
     def __lt__(self, other: Address) -> bool:
         return self._bytes < other._bytes if isinstance(other, Address) else NotImplemented
+
+    def __le__(self, other: Address) -> bool:
+        return self._bytes <= other._bytes if isinstance(other, Address) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._bytes)
@@ -113,7 +118,7 @@ def _address_bytes(value: object) -> bytes:
             if value[:2] in ("0x", "0X"):
                 raw = binascii.unhexlify(value[2:])
             else:
-                raw = base64.b64decode(value, validate=True)
+                raw = binascii.a2b_base64(value, strict_mode=True)
         except ValueError:
             raise ValueError(f"an address is 0x and 40 hex digits, got {value[:60]!r}") from None
     else:
@@ -213,8 +218,8 @@ class _Encoder:
         for base, plain in _PLAIN_FORMS:
             if isinstance(value, base):
                 return self.write(plain(value), depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = (field.name for field in dataclasses.fields(value))
+        if hasattr(type(value), "__dataclass_fields__"):
+            names = type(value).__dataclass_fields__
             return self._write_map({name: getattr(value, name) for name in names}, depth)
         if isinstance(value, float) or self._default is None:
             raise EncodeError(f"{type(value).__name__} has no calldata")

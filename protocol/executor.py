@@ -1,0 +1,123 @@
+"""How an executor is started and what it reads and writes (spec 04, command line).
+
+The executor pays for this module's imports at each start, so it keeps to the light ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from . import calldata
+from .host import Method
+
+RESULT_HOST = 1
+"""The host index of the manager's own end, which takes the result; the node's host loop is 0."""
+
+METHOD_HOSTS = [RESULT_HOST if method is Method.CONSUME_RESULT else 0 for method in Method]
+"""For each host method id, the host index that serves it."""
+
+PASS_THROUGH_FIELDS = (
+    "storage_pages",
+    "bucket_totals",
+    "gas_data",
+    "message_fee_allocation",
+    "initial_time_units_allocation",
+    "record_actions",
+    "host_hello_data",
+    "unsafe_overrides",
+)
+"""Fields of a run request that reach the executor untouched (spec 03, the request)."""
+
+
+class ModuleDescriptors(NamedTuple):
+    """Descriptors, in the child, of its connections to the module workers."""
+
+    llm: int
+    web: int
+
+
+def run_arguments(
+    *,
+    log_fd: int,
+    extra_args: list[str],
+    is_sync: bool,
+    host: str,
+    result_fd: int,
+    permissions: str,
+    modules: ModuleDescriptors | None,
+    genvm_id: int,
+) -> list[str]:
+    """The arguments, after the program's own command, that start one run."""
+    return [
+        f"--log-fd={log_fd}",
+        "run",
+        *extra_args,
+        *(["--sync"] if is_sync else []),
+        *("--host", host),
+        *("--host", f"fd://{result_fd}"),
+        *("--permissions", permissions),
+        *([f"--module-llm=fd://{modules.llm}"] if modules else []),
+        *([f"--module-web=fd://{modules.web}"] if modules else []),
+        f"--genvm-id={genvm_id}",
+    ]
+
+
+class ExecutionData(NamedTuple):
+    """What an executor reads from stdin: the call, its message, and the request's extras.
+
+    `message` holds Address, int, bool and RFC 3339 str values by name. `extras` are those of
+    `PASS_THROUGH_FIELDS` that the request had.
+    """
+
+    calldata: bytes
+    message: dict[str, Any]
+    host_data: str
+    code: bytes | None
+    leader_nondet_results: list[bytes] | None
+    extras: dict[str, Any]
+
+    def encode(self) -> bytes:
+        """The whole of the executor's stdin."""
+        fields = self._asdict()
+        fields |= fields.pop("extras")
+        return calldata.encode({**fields, "method_hosts": METHOD_HOSTS})
+
+
+class ExecutionDataError(ValueError):
+    """Stdin that is no execution data; the message names the field."""
+
+
+def decode_execution_data(stdin: bytes) -> ExecutionData:
+    """The execution data in `stdin`; unknown fields are ignored.
+
+    Raises `ExecutionDataError` that names the first field at fault.
+    """
+    try:
+        fields = calldata.decode(stdin)
+    except calldata.DecodeError as error:
+        raise ExecutionDataError(f"execution data: {error}") from error
+    if not isinstance(fields, dict):
+        raise ExecutionDataError("execution data: expected a map")
+    results = _field(fields, "leader_nondet_results", list, None)
+    if results is not None and not all(isinstance(result, bytes) for result in results):
+        raise ExecutionDataError("leader_nondet_results: expected a list of bytes")
+    return ExecutionData(
+        calldata=_field(fields, "calldata", bytes),
+        message=_field(fields, "message", dict),
+        host_data=_field(fields, "host_data", str, ""),
+        code=_field(fields, "code", bytes, None),
+        leader_nondet_results=results,
+        extras={name: fields[name] for name in PASS_THROUGH_FIELDS if name in fields},
+    )
+
+
+_REQUIRED: Any = object()
+
+
+def _field(fields: dict[str, Any], name: str, kind: type, absent: Any = _REQUIRED) -> Any:
+    value = fields.get(name, absent)
+    if value is _REQUIRED:
+        raise ExecutionDataError(f"{name}: missing")
+    if value is not absent and not isinstance(value, kind):
+        raise ExecutionDataError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+    return value

@@ -1,0 +1,119 @@
+"""The result that an executor hands over, and its canonical hash (spec 04, the result).
+
+The executor pays for this module's imports at each start, so it keeps to the light ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from . import calldata
+
+
+class ResultCode(IntEnum):
+    """How a contract call ended, as the first byte of a result."""
+
+    RETURN = 0
+    USER_ERROR = 1
+    VM_ERROR = 2
+    INTERNAL_ERROR = 3
+
+
+class RunResult(NamedTuple):
+    """What `consume_result` carries: one byte `code`, then a map of all the rest.
+
+    `data`: the returned value, or an error's value or code string. `storage_changes`: pairs of
+    key (slot 32 bytes + page number u32 big-endian) and that whole 32-byte page. `emissions`: maps
+    in order, each with a `type`. Only a return carries the two.
+    """
+
+    code: ResultCode
+    data: Any
+    execution_hash: bytes
+    storage_changes: list[tuple[bytes, bytes]]
+    emissions: list[dict[str, Any]]
+    nondet_results: list[bytes]
+    nondet_disagreement: int | None
+    data_fees_remaining: list[Any]
+    fingerprint: dict[str, Any] | None
+
+    def encode(self) -> bytes:
+        """The bytes for `consume_result`."""
+        fields = self._asdict()
+        code = fields.pop("code")
+        return bytes([code]) + calldata.encode(fields)
+
+
+class ResultError(ValueError):
+    """Bytes that are no result; the message names the field."""
+
+
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "execution_hash": (bytes,),
+    "storage_changes": (list,),
+    "emissions": (list,),
+    "nondet_results": (list,),
+    "nondet_disagreement": (int, type(None)),
+    "data_fees_remaining": (list,),
+    "fingerprint": (dict, type(None)),
+}
+
+_ABSENT: dict[str, Any] = {
+    "execution_hash": b"",
+    "storage_changes": [],
+    "emissions": [],
+    "nondet_results": [],
+    "nondet_disagreement": None,
+    "data_fees_remaining": [],
+    "fingerprint": None,
+}
+
+
+def decode_result(encoded: bytes) -> RunResult:
+    """The result in the bytes of `consume_result`; unknown fields are ignored, absent ones empty.
+
+    Raises `ResultError` for anything else.
+    """
+    if not encoded:
+        raise ResultError("result: expected a result code byte, got nothing")
+    try:
+        code = ResultCode(encoded[0])
+    except ValueError:
+        raise ResultError(f"result: code {encoded[0]} is unknown") from None
+    try:
+        fields = calldata.decode(encoded[1:])
+    except calldata.DecodeError as error:
+        raise ResultError(f"result: {error}") from error
+    if not isinstance(fields, dict) or "data" not in fields:
+        raise ResultError("result: expected a map with data")
+    known = _ABSENT | {name: fields[name] for name in _FIELD_TYPES if name in fields}
+    for name, types in _FIELD_TYPES.items():
+        if not isinstance(known[name], types):
+            raise ResultError(f"{name}: expected {types[0].__name__}")
+    known["storage_changes"] = [_change(pair) for pair in known["storage_changes"]]
+    return RunResult(code=code, data=fields["data"], **known)
+
+
+def _change(pair: Any) -> tuple[bytes, bytes]:
+    match pair:
+        case [bytes(key), bytes(page)] if len(key) == 36 and len(page) == 32:
+            return key, page
+    raise ResultError("storage_changes: expected pairs of a 36-byte key and a 32-byte page")
+
+
+def execution_hash(
+    code: ResultCode,
+    data: Any,
+    storage_changes: list[tuple[bytes, bytes]],
+    emissions: list[dict[str, Any]],
+) -> bytes:
+    """The 32 bytes that are equal for equal outcomes on any machine (spec 04, the result)."""
+    outcome = {
+        "kind": int(code),
+        "data": data,
+        "storage_changes": storage_changes,
+        "emissions": emissions,
+    }
+    return hashlib.sha3_256(calldata.encode(outcome)).digest()
