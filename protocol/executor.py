@@ -36,30 +36,29 @@ class ModuleDescriptors(NamedTuple):
     web: int
 
 
-def run_arguments(
-    *,
-    log_fd: int,
-    extra_args: list[str],
-    is_sync: bool,
-    host: str,
-    result_fd: int,
-    permissions: str,
-    modules: ModuleDescriptors | None,
-    genvm_id: int,
-) -> list[str]:
-    """The arguments, after the program's own command, that start one run."""
-    return [
-        f"--log-fd={log_fd}",
-        "run",
-        *extra_args,
-        *(["--sync"] if is_sync else []),
-        *("--host", host),
-        *("--host", f"fd://{result_fd}"),
-        *("--permissions", permissions),
-        *([f"--module-llm=fd://{modules.llm}"] if modules else []),
-        *([f"--module-web=fd://{modules.web}"] if modules else []),
-        f"--genvm-id={genvm_id}",
-    ]
+class RunArguments(NamedTuple):
+    """What the command line of one run says; descriptors are numbers in the child."""
+
+    log_fd: int
+    extra_args: list[str]
+    is_sync: bool
+    host: str
+    result_fd: int
+    permissions: str
+    modules: ModuleDescriptors | None
+    genvm_id: int
+
+    def argv(self) -> list[str]:
+        """The arguments after the program's own command."""
+        arguments = [f"--log-fd={self.log_fd}", "run", *self.extra_args]
+        if self.is_sync:
+            arguments.append("--sync")
+        arguments += ["--host", self.host, "--host", f"fd://{self.result_fd}"]
+        arguments += ["--permissions", self.permissions]
+        if self.modules:
+            arguments.append(f"--module-llm=fd://{self.modules.llm}")
+            arguments.append(f"--module-web=fd://{self.modules.web}")
+        return [*arguments, f"--genvm-id={self.genvm_id}"]
 
 
 class ExecutionData(NamedTuple):

@@ -1,0 +1,84 @@
+"""The configuration file of the service: one YAML map, every key optional."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from .durations import parse_duration
+from .errors import BadRequest
+from .validation import from_value
+
+Count = Annotated[int, Meta(ge=1)]
+
+DEFAULT_PORT = 3999
+
+
+class PermitCosts(Struct, frozen=True):
+    """The concurrency budget (spec 03, life)."""
+
+    total: Count | None = None
+    """None: free memory divided by `gib_per_permit`, at least the dearest cost."""
+
+    sync: Count = 1
+    nondet: Count = 2
+    gib_per_permit: Annotated[float, Meta(gt=0)] = 4.0
+
+    @property
+    def dearest(self) -> int:
+        """What the dearest run costs."""
+        return max(self.sync, self.nondet)
+
+
+class Config(Struct, frozen=True):
+    """All settings with their defaults. Durations are text such as `30s`, sizes are in bytes."""
+
+    bind_address: str = f"127.0.0.1:{DEFAULT_PORT}"
+    http_workers: Count = 2
+    http_threads: Count = 160
+    max_body: Count = 64 << 20
+    root: str | None = None
+    """A folder laid out as spec 04 says; None: the built-in executor."""
+
+    manifest_path: str | None = None
+    permits: PermitCosts = PermitCosts()
+    max_queued: Count = 1_000
+    execution_retention: str = "5m"
+    drain_timeout: str = "30s"
+    run_memory_limit: Count = 4 << 30
+    executor_env: dict[str, str] = {}
+    allowed_extra_args: tuple[str, ...] = ("--debug-mode",)
+    allow_unsafe_debug: bool = False
+    log_level: Literal["trace", "debug", "info", "warn", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    def __post_init__(self) -> None:
+        for name in ("execution_retention", "drain_timeout"):
+            try:
+                parse_duration(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+
+def parse_config(text: str) -> tuple[Config, list[str]]:
+    """The configuration in a YAML text, and the names of keys that mean nothing to us.
+
+    Raises `BadRequest` that names the key at fault, or the line for text that is not YAML.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadRequest(f"config: not YAML: {error}") from None
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise BadRequest("config: expected a map of keys")
+    return from_value(value, Config), _unknown_keys(value)
+
+
+def _unknown_keys(value: dict[Any, Any]) -> list[str]:
+    known = {field.name for field in msgspec.structs.fields(Config)}
+    return sorted(str(key) for key in value if key not in known)

@@ -1,0 +1,16 @@
+"""Durations as people write them: `250ms`, `30s`, `10.5m`, `1h` (spec 03, the request)."""
+
+from __future__ import annotations
+
+import re
+
+_FORM = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h)", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises `ValueError` for anything but a number with one of the four suffixes."""
+    matched = _FORM.fullmatch(text)
+    if matched is None:
+        raise ValueError(f"expected a duration such as 250ms, 30s, 10.5m or 1h, got {text[:40]!r}")
+    return float(matched[1]) * _SECONDS[matched[2]]

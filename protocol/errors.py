@@ -1,0 +1,86 @@
+"""The one tree of errors that cross a process boundary; HTTP codes are chosen in `manager`.
+
+Each class has a `code`, the word by which it travels, and a message that names the field or thing
+at fault and, where there is one, the next step.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ManagerError(Exception):
+    """The root. `code` names the class on the wire."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(ManagerError):
+    """The caller is at fault: a missing or ill-typed field, a value out of range."""
+
+    code = "bad_request"
+
+
+class RunNotFound(ManagerError):
+    """No run with this id is known, or it was pruned."""
+
+    code = "run_not_found"
+
+
+class RequestFailed(ManagerError):
+    """The request was understood and could not be done."""
+
+    code = "request_failed"
+
+
+class ExecutorStartFailed(RequestFailed):
+    """The executor's process could not be started."""
+
+    code = "executor_start_failed"
+
+
+class NoExecutor(RequestFailed):
+    """The manifest offers no executor for this major at this time."""
+
+    code = "no_executor"
+
+
+class ModulesNotRunning(RequestFailed):
+    """A run needs the modules and one is stopped."""
+
+    code = "modules_not_running"
+
+
+class ShutdownTimeout(RequestFailed):
+    """A run could not be ended in time."""
+
+    code = "shutdown_timeout"
+
+
+class Unavailable(ManagerError):
+    """Not now: no supervisor, a full queue, a shutdown. `retry_after` is in seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def _tree(root: type[ManagerError]) -> dict[str, type[ManagerError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+_BY_CODE = _tree(ManagerError)
+
+
+def from_wire(code: str, message: str) -> ManagerError:
+    """The error that was sent as `code` and `message`; an unknown code gives the root."""
+    return _BY_CODE.get(code, ManagerError)(message)

@@ -1,0 +1,262 @@
+"""What the supervisor understands: one struct per command, one per reply.
+
+A connection carries frames (see `framing`) of MessagePack. The client sends `Hello` and gets
+`Welcome`, then sends commands one at a time; each is answered by its reply or by a `Failure`.
+Closing the connection abandons a command that waits, never one that acts. Times are in seconds:
+durations as they are, points in time since 1970.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from . import errors
+
+VERSION = 1
+"""Both sides must name the same; it grows with each change that the other side would misread."""
+
+
+class Capture(StrEnum):
+    """How much of a run's output is kept."""
+
+    NOTHING = "nothing"
+    BRIEF = "brief"
+    TAIL = "tail"
+    EVERYTHING = "everything"
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class Cause(StrEnum):
+    """Why a run finished (spec 03, life)."""
+
+    EXITED = "exited"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    MEMORY = "memory"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+
+
+class ModuleState(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class MajorSelector(Struct, tag="major", frozen=True):
+    """The newest executor of this public-ABI major."""
+
+    major: int
+
+
+class VersionSelector(Struct, tag="version", frozen=True):
+    """One exact executor, as the manifest names it."""
+
+    version: str
+
+
+Selector = MajorSelector | VersionSelector
+
+
+class Exit(Struct, frozen=True):
+    """How a process ended; both None: unknown."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+# ------------------------------------------------------------------------------------- commands
+
+
+class Hello(Struct, tag=True, frozen=True):
+    version: int
+    client: str
+
+
+class StartRun(Struct, tag=True, frozen=True):
+    """Answered by `RunStarted` once the child runs. `deadline` counts from its start."""
+
+    selector: Selector
+    timestamp: float
+    host: str
+    is_sync: bool
+    needs_modules: bool
+    permissions: str
+    capture: Capture
+    is_unsafe: bool
+    deadline: float
+    token: str | None
+    extra_args: list[str]
+    execution_data: bytes
+
+
+class GetRun(Struct, tag=True, frozen=True):
+    """Answered by `RunStatus`, at once or when the run finishes within `wait` seconds."""
+
+    id: int
+    wait: float = 0.0
+
+
+class CancelRun(Struct, tag=True, frozen=True):
+    """Answered by `RunCancelled` when the run has finished; SIGKILL after `grace` seconds."""
+
+    id: int
+    grace: float
+
+
+class GetStatus(Struct, tag=True, frozen=True):
+    """Answered by `Status`."""
+
+
+class GetPermits(Struct, tag=True, frozen=True):
+    """Answered by `Permits`."""
+
+
+class SetPermits(Struct, tag=True, frozen=True):
+    """Answered by `Permits`."""
+
+    total: int
+
+
+Command = StartRun | GetRun | CancelRun | GetStatus | GetPermits | SetPermits
+
+# -------------------------------------------------------------------------------------- replies
+
+
+class Welcome(Struct, tag=True, frozen=True):
+    version: int
+    program: str
+    pid: int
+
+
+class Failure(Struct, tag=True, frozen=True):
+    """A `ManagerError` on its way to the client."""
+
+    code: str
+    message: str
+    retry_after: int | None = None
+
+    @classmethod
+    def of(cls, error: errors.ManagerError) -> Failure:
+        return cls(error.code, error.message, getattr(error, "retry_after", None))
+
+    def error(self) -> errors.ManagerError:
+        """The error itself, to be raised on this side."""
+        if self.retry_after is not None:
+            return errors.Unavailable(self.message, self.retry_after)
+        return errors.from_wire(self.code, self.message)
+
+
+class RunStarted(Struct, tag=True, frozen=True):
+    id: int
+
+
+class FinishedRun(Struct, frozen=True):
+    """All that is kept of a run that is over. `genvm_log` is a JSON array of objects.
+
+    `peak_rss` in bytes and `cpu_seconds` cover the executor's process; None: it never ran.
+    """
+
+    id: int
+    version: str | None
+    cause: Cause
+    exit: Exit
+    reason: str | None
+    accepted_at: float
+    started_at: float | None
+    finished_at: float
+    stdout: bytes
+    stderr: bytes
+    genvm_log: bytes
+    result: bytes | None
+    stdout_dropped: int
+    stderr_dropped: int
+    log_dropped: int
+    peak_rss: int | None
+    cpu_seconds: float | None
+
+
+class RunStatus(Struct, tag=True, frozen=True):
+    """`run` is None while it is queued or under way, and for an unknown id."""
+
+    id: int
+    run: FinishedRun | None
+
+
+class RunCancelled(Struct, tag=True, frozen=True):
+    id: int
+
+
+class Permits(Struct, tag=True, frozen=True):
+    """The concurrency budget; `free` may be negative after the total was lowered."""
+
+    free: int
+    total: int
+    in_use: int
+    queued: int
+    per_sync_run: int
+    per_nondet_run: int
+
+
+class Execution(Struct, frozen=True):
+    """One run in `Status`; `pid` and the samples are None unless it runs."""
+
+    id: int
+    state: RunState
+    version: str | None
+    started_at: float | None
+    strict_deadline: float | None
+    finished_at: float | None
+    pid: int | None
+    rss: int | None
+    cpu_seconds: float | None
+
+
+class Status(Struct, tag=True, frozen=True):
+    """`executions`: all that are not finished and the newest 100 that are; the rest is counted."""
+
+    accepting: bool
+    llm_module: ModuleState
+    web_module: ModuleState
+    permits: Permits
+    executions: list[Execution]
+    executions_omitted: int
+
+
+Reply = Welcome | Failure | RunStarted | RunStatus | RunCancelled | Permits | Status
+
+_encoder = msgspec.msgpack.Encoder()
+_commands: msgspec.msgpack.Decoder[Hello | Command] = msgspec.msgpack.Decoder(Hello | Command)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Hello | Command | Reply) -> bytes:
+    """The body of a frame."""
+    return _encoder.encode(message)
+
+
+def decode_command(body: bytes) -> Hello | Command:
+    """The command in a frame's body; `BadRequest` when it is none."""
+    try:
+        return _commands.decode(body)
+    except msgspec.DecodeError as error:
+        raise errors.BadRequest(f"command: {error}") from None
+
+
+def decode_reply(body: bytes) -> Reply:
+    """The reply in a frame's body; `ManagerError` when it is none."""
+    try:
+        return _replies.decode(body)
+    except msgspec.DecodeError as error:
+        raise errors.ManagerError(f"the supervisor's reply is not understood: {error}") from None

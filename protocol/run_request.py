@@ -1,0 +1,222 @@
+"""A request to run a contract, as clients send it (spec 03, the request)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from .calldata import Address, EncodeError
+from .durations import parse_duration
+from .errors import BadRequest
+from .executor import PASS_THROUGH_FIELDS, ExecutionData
+from .ipc import Capture, MajorSelector, Selector, StartRun, VersionSelector
+from .timestamps import parse_rfc3339
+
+MAX_DEADLINE = 24 * 3600.0
+"""The longest a run may take, in seconds."""
+
+MAX_TOKEN = 256
+_MAX_SOCKET_PATH = 107
+_PERMISSIONS = frozenset("rwscnu")
+_CAPTURES: dict[str, Capture] = {
+    "disabled": Capture.NOTHING,
+    "safe": Capture.BRIEF,
+    "safe-unbounded": Capture.EVERYTHING,
+}
+
+
+class Message(Struct):
+    """Who calls which contract, with what value; an int may be a decimal or `0x` string."""
+
+    contract_address: Address
+    sender_address: Address
+    origin_address: Address
+    chain_id: int | str
+    is_init: bool
+    value: int | str | None = 0
+    signer_address: Address | None = None
+    datetime: str | None = None
+
+    def __post_init__(self) -> None:
+        self.chain_id = _whole_number("chain_id", self.chain_id)
+        self.value = _whole_number("value", self.value or 0)
+        if self.datetime is not None:
+            _check_time("datetime", self.datetime)
+
+
+class RequestedSelector(Struct):
+    """How newer clients choose the executor: by public-ABI major, or one exact version."""
+
+    kind: Literal["major", "version"]
+    major: int | None = None
+    version: str | None = None
+
+    def resolved(self) -> Selector:
+        """The selector proper. `BadRequest` when the field that `kind` names is absent."""
+        if self.kind == "major" and self.major is not None:
+            return MajorSelector(self.major)
+        if self.kind == "version" and self.version is not None:
+            return VersionSelector(self.version)
+        raise BadRequest(f"selector.{self.kind}: missing")
+
+
+class RunRequest(Struct):
+    """One run, as `POST /genvm/run` takes it; unknown fields are ignored."""
+
+    message: Message
+    calldata: bytes
+    timestamp: str
+    host: str
+    major: int | UnsetType = UNSET
+    selector: RequestedSelector | UnsetType = UNSET
+    code: bytes | None = None
+    host_data: str = ""
+    is_sync: bool = False
+    permissions: str = "rwscn"
+    no_modules: bool = False
+    leader_nondet_results: list[bytes] | None = None
+    capture_output: bool = True
+    debug_mode: str | None = None
+    max_execution_minutes: float = 20
+    deadline: str | None = None
+    host_genvm_id: str | None = None
+    extra_args: list[str] = []
+    storage_pages: Any = UNSET
+    bucket_totals: Any = UNSET
+    gas_data: Any = UNSET
+    message_fee_allocation: Any = UNSET
+    initial_time_units_allocation: Any = UNSET
+    record_actions: Any = UNSET
+    host_hello_data: Any = UNSET
+    unsafe_overrides: Any = UNSET
+
+    def __post_init__(self) -> None:
+        if self.major is UNSET and self.selector is UNSET:
+            raise ValueError("major: missing")
+        _check_time("timestamp", self.timestamp)
+        _check_host(self.host)
+        unknown = sorted(set(self.permissions) - _PERMISSIONS)
+        if unknown:
+            raise ValueError(f"permissions: expected letters of rwscnu, got {unknown[0]!r}")
+        if self.host_genvm_id is not None and not 0 < len(self.host_genvm_id) <= MAX_TOKEN:
+            raise ValueError(f"host_genvm_id: expected 1 to {MAX_TOKEN} characters")
+        if self.needs_modules:
+            _check_host_data(self.host_data)
+
+    @property
+    def needs_modules(self) -> bool:
+        """Whether the executor must be connected to the LLM and web modules."""
+        return not self.is_sync and not self.no_modules and "n" in self.permissions
+
+    def command(self) -> StartRun:
+        """The supervisor's command for this run. `BadRequest` names the field at fault."""
+        capture, is_unsafe = self._capture()
+        return StartRun(
+            selector=self._selector(),
+            timestamp=parse_rfc3339(self.timestamp).timestamp(),
+            host=self.host,
+            is_sync=self.is_sync,
+            needs_modules=self.needs_modules,
+            permissions=self.permissions,
+            capture=capture,
+            is_unsafe=is_unsafe,
+            deadline=self._deadline(),
+            token=self.host_genvm_id,
+            extra_args=self.extra_args,
+            execution_data=self._execution_data(),
+        )
+
+    def _selector(self) -> Selector:
+        if isinstance(self.selector, RequestedSelector):
+            return self.selector.resolved()
+        if isinstance(self.major, int):
+            return MajorSelector(self.major)
+        raise BadRequest("major: missing")
+
+    def _capture(self) -> tuple[Capture, bool]:
+        mode = self.debug_mode
+        if mode is None:
+            return (Capture.TAIL if self.capture_output else Capture.NOTHING), False
+        if mode.startswith("unsafe"):
+            return Capture.EVERYTHING, True
+        if mode not in _CAPTURES:
+            raise BadRequest(f"debug_mode: expected one of {', '.join(_CAPTURES)}, got {mode!r}")
+        return _CAPTURES[mode], False
+
+    def _deadline(self) -> float:
+        """Seconds. Both spellings are capped at a day."""
+        if self.deadline is None:
+            seconds = self.max_execution_minutes * 60
+            name = "max_execution_minutes"
+        else:
+            name = "deadline"
+            try:
+                seconds = parse_duration(self.deadline)
+            except ValueError as error:
+                raise BadRequest(f"deadline: {error}") from None
+        if not seconds > 0:
+            raise BadRequest(f"{name}: expected more than nothing")
+        return min(seconds, MAX_DEADLINE)
+
+    def _execution_data(self) -> bytes:
+        fields = ((name, getattr(self, name)) for name in PASS_THROUGH_FIELDS)
+        message = msgspec.structs.asdict(self.message)
+        message["datetime"] = self.message.datetime or self.timestamp
+        try:
+            return ExecutionData(
+                calldata=self.calldata,
+                message=message,
+                host_data=self.host_data,
+                code=self.code,
+                leader_nondet_results=self.leader_nondet_results,
+                extras={name: value for name, value in fields if value is not UNSET},
+            ).encode()
+        except EncodeError as error:
+            raise BadRequest(str(error).removeprefix(".")) from None
+
+
+def _whole_number(name: str, given: int | str) -> int:
+    try:
+        number = given if isinstance(given, int) else int(given, 16 if given[:2] == "0x" else 10)
+    except ValueError:
+        raise ValueError(f"{name}: expected int, got {str(given)[:40]!r}") from None
+    if not 0 <= number < 1 << 256:
+        raise ValueError(f"{name}: expected 0 or more, below 2**256")
+    return number
+
+
+def _check_time(name: str, text: str) -> None:
+    try:
+        parse_rfc3339(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _check_host(host: str) -> None:
+    if host.startswith("unix://"):
+        path = host.removeprefix("unix://")
+        if not path.startswith("/") or "\0" in path or len(path.encode()) > _MAX_SOCKET_PATH:
+            raise ValueError(f"host: expected unix:///PATH of at most {_MAX_SOCKET_PATH} bytes")
+        return
+    try:
+        parts = urlsplit(host)
+        is_whole = parts.scheme == "tcp" and bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"host: expected unix://PATH or tcp://HOST:PORT, got {host[:60]!r}")
+
+
+def _check_host_data(text: str) -> None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("host_data: expected JSON text, as the run needs modules") from None
+    entries = value if isinstance(value, dict) else {}
+    for name in ("node_address", "tx_id"):
+        if not isinstance(entries.get(name), str):
+            raise ValueError(f"host_data: expected a str {name}, as the run needs modules")

@@ -1,0 +1,62 @@
+"""Turning untrusted JSON or calldata into typed structs, with errors that name the field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from .calldata import Address, DecodeError, decode
+from .errors import BadRequest
+
+T = TypeVar("T")
+
+_AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+_EXPECTED = re.compile(r"^Expected ")
+
+
+def from_json(body: bytes, kind: type[T]) -> T:
+    """The `kind` in a JSON body: bytes are base64, addresses hex. `BadRequest` names the field."""
+    try:
+        return msgspec.json.decode(body, type=kind, dec_hook=_custom_type)
+    except msgspec.ValidationError as error:
+        raise BadRequest(describe(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"body: not JSON: {error}") from None
+
+
+def from_calldata(body: bytes, kind: type[T]) -> T:
+    """The `kind` in a calldata body. `BadRequest` names the field."""
+    try:
+        value = decode(body)
+    except DecodeError as error:
+        raise BadRequest(f"body: not calldata: {error}") from None
+    return from_value(value, kind)
+
+
+def from_value(value: Any, kind: type[T]) -> T:
+    """The `kind` in a value made of calldata's types. `BadRequest` names the field."""
+    try:
+        return msgspec.convert(value, kind, builtin_types=(bytes,), dec_hook=_custom_type)
+    except msgspec.ValidationError as error:
+        raise BadRequest(describe(error)) from None
+
+
+def describe(error: msgspec.ValidationError) -> str:
+    """`"permits: expected int, got str"` from msgspec's words for the same."""
+    matched = _AT.match(str(error))
+    assert matched is not None
+    reason, path = matched["reason"], (matched["path"] or "").removeprefix("$").removeprefix(".")
+    if missing := _MISSING.fullmatch(reason):
+        name = f"{path}.{missing['name']}" if path else missing["name"]
+        return f"{name}: missing"
+    reason = _EXPECTED.sub("expected ", reason).replace("`", "")
+    return f"{path}: {reason}" if path else reason
+
+
+def _custom_type(kind: type, value: Any) -> Any:
+    if kind is Address and isinstance(value, (Address, str, bytes)):
+        return Address(value)
+    raise ValueError(f"expected {kind.__name__.lower()}, got {type(value).__name__}")
