@@ -1,0 +1,214 @@
+"""Spec 02: the published vectors, and what holds for all values and all bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.calldata import MAX_DEPTH, Address, DecodeError, EncodeError, decode, encode
+
+VECTORS = json.loads((Path(__file__).parent / "calldata-vectors.json").read_text())
+
+
+def from_vector(written: Any) -> Any:
+    """The value that the vectors write as null, true, false or a map of one type."""
+    if written is None or isinstance(written, bool):
+        return written
+    ((kind, value),) = written.items()
+    match kind:
+        case "int":
+            return int(value)
+        case "bytes":
+            return bytes.fromhex(value)
+        case "address":
+            return Address(value)
+        case "list":
+            return [from_vector(item) for item in value]
+        case "map":
+            return {key: from_vector(item) for key, item in value.items()}
+        case "str":
+            return value
+    raise AssertionError(f"the vectors hold a {kind}")
+
+
+@pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda vector: vector["hex"][:24])
+def test_valid_vectors(vector: dict[str, Any]) -> None:
+    value, encoded = from_vector(vector["value"]), bytes.fromhex(vector["hex"])
+    assert encode(value) == encoded
+    decoded = decode(encoded)
+    assert decoded == value
+    assert encode(decoded) == encoded
+
+
+@pytest.mark.parametrize("vector", VECTORS["invalid"], ids=lambda vector: vector["why"])
+def test_invalid_vectors(vector: dict[str, Any]) -> None:
+    # An oracle without a depth limit accepts the deeply nested one; spec 02 asks for the limit.
+    with pytest.raises(DecodeError) as caught:
+        decode(bytes.fromhex(vector["hex"]))
+    assert 0 <= caught.value.offset <= len(vector["hex"]) // 2
+
+
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(2**700), max_value=2**700)
+    | st.binary()
+    | texts
+    | st.binary(min_size=20, max_size=20).map(Address)
+)
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=30,
+)
+
+
+@given(values)
+def test_what_is_encoded_decodes_to_the_same(value: Any) -> None:
+    decoded = decode(encode(value))
+    assert decoded == value
+    assert encode(decoded) == encode(value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_decode_to_their_one_value_or_are_refused(data: bytes) -> None:
+    try:
+        value = decode(data)
+    except DecodeError as error:
+        assert 0 <= error.offset <= len(data)
+    else:
+        assert encode(value) == data
+
+
+@given(values, st.data())
+def test_damaged_calldata_is_refused_or_canonical(value: Any, data: st.DataObject) -> None:
+    encoded = bytearray(encode(value))
+    at = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[at] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(DecodeError):
+        assert encode(decode(encoded)) == bytes(encoded)
+
+
+@pytest.mark.parametrize("bits", [1, 6, 7, 8, 55, 56, 57, 63, 64, 503, 504, 505, 511, 512, 513])
+@pytest.mark.parametrize("nudge", [-1, 0, 1])
+def test_numbers_at_the_borders_of_the_fast_paths(bits: int, nudge: int) -> None:
+    for number in ((1 << bits) + nudge, -(1 << bits) + nudge):
+        assert decode(encode(number)) == number
+
+
+def test_a_number_of_a_megabyte_takes_linear_time() -> None:
+    number = (1 << (8 << 20)) - 3
+    assert decode(encode(number)) == number
+
+
+def test_nesting_is_bounded_on_both_sides() -> None:
+    value: Any = None
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert decode(encode(value)) == value
+    with pytest.raises(EncodeError, match="deeper than 128"):
+        encode([value])
+    with pytest.raises(DecodeError, match="deeper than 128"):
+        decode(b"\x0d" * (MAX_DEPTH + 1) + b"\0")
+    with pytest.raises(DecodeError):
+        decode(b"\x0d" * 1_000_000)
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(EncodeError):
+        encode(endless)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        encode(1 << 4000)[:-1],
+        bytes([0x80 | 5]) + b"\xff" * 9000 + b"\x7f",
+        bytes([0x80 | 6]) + b"\xff" * 9000 + b"\x7f",
+        bytes([0x80 | 3]) + b"\xff" * 9000 + b"\x7f",
+        bytes([0x80 | 4]) + b"\xff" * 9000 + b"\x7f",
+        bytes([0x80 | 0]) + b"\xff" * 9000 + b"\x7f",
+        bytes([0x80 | 7]) + b"\xff" * 9000 + b"\x7f",
+    ],
+)
+def test_absurd_lengths_are_refused_before_anything_is_allocated(bomb: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(bomb)
+
+
+@dataclass
+class Point:
+    y: int
+    x: int
+
+
+class Token(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "same_as"),
+    [
+        (Point(y=1, x=2), {"x": 2, "y": 1}),
+        (bytearray(b"ab"), b"ab"),
+        (memoryview(b"ab"), b"ab"),
+        ((1, (2,)), [1, [2]]),
+        (range(3), [0, 1, 2]),
+        (Token("t"), "t"),
+    ],
+)
+def test_relatives_of_the_types_encode_as_them(value: Any, same_as: Any) -> None:
+    assert encode(value) == encode(same_as)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.5, "float has no calldata"),
+        ({"a": [0, 2.5]}, r"\.a\[1\]: float has no calldata"),
+        ({1: 2}, "map keys are str, got int"),
+        ("\ud800", "lone surrogate"),
+        ({"\ud800": 1}, "lone surrogate"),
+        (object(), "object has no calldata"),
+        ({1, 2}, "set has no calldata"),
+    ],
+)
+def test_what_calldata_cannot_hold_is_refused_with_its_place(value: Any, message: str) -> None:
+    with pytest.raises(EncodeError, match=message):
+        encode(value)
+
+
+def test_other_types_go_through_default() -> None:
+    assert encode({1}, default=sorted) == encode([1])
+    with pytest.raises(EncodeError, match="deeper"):
+        encode(object(), default=lambda value: object())
+
+
+ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # from EIP-55
+
+
+def test_addresses() -> None:
+    address = Address(ADDRESS.lower())
+    assert str(address) == address.as_hex == f"{address}" == ADDRESS
+    assert Address(address.as_bytes) == Address(address.as_b64) == Address(address) == address
+    assert len({address, Address(ADDRESS)}) == 1
+    low, high = Address(b"\0" * 20), Address(b"\1" * 20)
+    assert low < high and low <= high and high > low and sorted([high, low]) == [low, high]
+    assert address != ADDRESS
+    assert eval(repr(address), {"Address": Address}) == address
+
+
+@pytest.mark.parametrize("wrong", ["0x12", "0x" + "g" * 40, "", "hello", b"short", "=" * 28])
+def test_what_is_no_address_is_refused(wrong: str | bytes) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Address(wrong)
+    with pytest.raises(TypeError, match="made of bytes or str"):
+        Address(5)  # type: ignore[arg-type]
