@@ -1,0 +1,1 @@
+"""HTTP and the command line: turns what clients say into commands for the supervisor."""

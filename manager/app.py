@@ -1,0 +1,22 @@
+"""The Flask application: every endpoint of the HTTP API on one supervisor client."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from protocol.config import Config
+
+from .errors import install_error_handlers
+from .routes import genvm, health, permits, status
+from .supervisor_client import SupervisorClient
+
+
+def create_app(client: SupervisorClient, config: Config) -> Flask:
+    """The WSGI application that answers HTTP with what `client` says."""
+    app = Flask("manager", static_folder=None, template_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.url_map.merge_slashes = False
+    install_error_handlers(app)
+    for resource in (genvm, health, permits, status):
+        app.register_blueprint(resource.routes(client))
+    return app

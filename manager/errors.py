@@ -1,0 +1,67 @@
+"""The one place where errors become HTTP (spec 01, errors)."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from protocol.errors import (
+    BadRequest,
+    ManagerError,
+    RequestFailed,
+    RunNotFound,
+    ShutdownTimeout,
+    Unavailable,
+)
+
+from .replies import ErrorReply
+from .responses import json_response
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[ManagerError], int] = {
+    BadRequest: 400,
+    RunNotFound: 404,
+    RequestFailed: 500,
+    Unavailable: 503,
+    ManagerError: 500,
+}
+_ABOUT_A_RUN = (RunNotFound, ShutdownTimeout)
+
+
+def status_of(error: ManagerError) -> int:
+    """The HTTP status code of an error, by the nearest class in the table."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def install_error_handlers(app: Flask) -> None:
+    """Make every error of `app` leave it as `{"error": …}`."""
+    app.register_error_handler(ManagerError, _manager_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _manager_error(error: ManagerError) -> Response:
+    is_about_run = isinstance(error, _ABOUT_A_RUN) and request.view_args
+    genvm_id = request.view_args["genvm_id"] if is_about_run and request.view_args else None
+    response = json_response(ErrorReply(error.message, genvm_id), status_of(error))
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Errors that Flask finds by itself; a wrong method is as unknown as a wrong path."""
+    code = error.code or 500
+    if code in (404, 405):
+        return json_response(ErrorReply("Not Found"), 404)
+    if code == 413:
+        return json_response(ErrorReply("body: larger than this service accepts"), 413)
+    return json_response(ErrorReply(error.description or error.name), code)
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("request failed: %s %s", request.method, request.path, exc_info=error)
+    return json_response(ErrorReply("internal error; the service's log says more"), 500)

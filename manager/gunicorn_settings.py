@@ -1,0 +1,53 @@
+"""Everything that gunicorn is told, in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from protocol.config import Config
+
+from .gunicorn_worker import ServiceWorker
+from .logs import logging_settings
+
+KEPT_ALIVE_CONNECTIONS = 256
+"""Idle connections that a worker keeps open besides those that it serves."""
+
+
+def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
+    """gunicorn's settings; `binds` in its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
+
+    def name_master(_arbiter: object, _worker: object) -> None:
+        setproctitle(f"genvm-manager http master {state_folder}")
+
+    def name_worker(_arbiter: object, _worker: object) -> None:
+        setproctitle(f"genvm-manager http worker {state_folder}")
+
+    return {
+        "bind": list(binds),
+        "worker_class": ServiceWorker,
+        "workers": config.http_workers,
+        "threads": config.http_threads,
+        "worker_connections": config.http_threads + KEPT_ALIVE_CONNECTIONS,
+        "keepalive": 30,
+        "graceful_timeout": 5,
+        "timeout": 30,
+        "umask": 0o077,
+        "worker_tmp_dir": _heartbeat_folder(state_folder),
+        "control_socket_disable": True,
+        "loglevel": {"trace": "debug", "warn": "warning"}.get(config.log_level, config.log_level),
+        "logconfig_dict": logging_settings(config.log_level, config.log_format),
+        # gunicorn sets its own titles just before these two.
+        "pre_fork": name_master,
+        "post_fork": name_worker,
+    }
+
+
+def _heartbeat_folder(state_folder: Path) -> str:
+    """Workers touch a file there each second: in memory, so that a slow disk kills no worker."""
+    shared_memory = "/dev/shm"  # noqa: S108 - the files are unlinked as soon as they are open
+    return shared_memory if os.access(shared_memory, os.W_OK) else str(state_folder)

@@ -1,0 +1,59 @@
+"""gunicorn's threaded worker as this service needs it: quick to stop, JSON even when it errs."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from .replies import ErrorReply
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[ParseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    ParseException: HTTPStatus.BAD_REQUEST,
+}
+
+
+class ServiceWorker(ThreadWorker):  # type: ignore[misc]
+    """Its application has `stop_waiting()`, which ends requests that wait for something."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: finish what is short, end what waits. The rest happens in the main loop."""
+        super().handle_exit(sig, frame)
+        self.method_queue.defer(self._let_go)
+
+    def _let_go(self) -> None:
+        self.app.stop_waiting()
+        self.murder_keepalived(force=True)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer what never became a request, as the API answers all errors."""
+        if isinstance(exc, ParseException):
+            status = next(_STATUS[kind] for kind in type(exc).__mro__ if kind in _STATUS)
+            message = f"not an HTTP request: {exc}"
+        else:
+            log.error("request failed before it reached the application", exc_info=exc)
+            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
+        body = msgspec.json.encode(ErrorReply(message))
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            write_nonblock(client, head.encode("latin-1") + body)
+        except OSError as error:
+            log.debug("the client did not take the error: %s", error)

@@ -1,0 +1,86 @@
+"""`python -m manager.http`: gunicorn with the application, in front of a supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from protocol.config import Config, parse_config
+from protocol.errors import BadRequest
+from protocol.state_folder import supervisor_socket
+
+from .app import create_app
+from .gunicorn_settings import gunicorn_settings
+from .lifeline import stop_when_closed
+from .supervisor_client import SupervisorClient
+
+
+class HttpService(BaseApplication):  # type: ignore[misc]
+    """The application as gunicorn loads it: once in each worker, after the fork."""
+
+    def __init__(self, config: Config, binds: Sequence[str], state_folder: Path) -> None:
+        self._config = config
+        self._settings = gunicorn_settings(config, binds, state_folder)
+        self._socket = supervisor_socket(state_folder)
+        self._client: SupervisorClient | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        self._client = SupervisorClient(
+            self._socket,
+            client=f"http worker {os.getpid()}",
+            max_connections=self._config.http_threads,
+        )
+        return create_app(self._client, self._config)
+
+    def stop_waiting(self) -> None:
+        """End every request that waits for the supervisor; it is answered with 503."""
+        if self._client is not None:
+            self._client.close()
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m manager.http", description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path, help="YAML; see genvm-manager serve --help")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        metavar="HOST:PORT|unix:PATH|fd://N",
+        help="where to listen; may be given more than once (default: the config's bind_address)",
+    )
+    parser.add_argument(
+        "--lifeline-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM. Exit code 1: the configuration is wrong, or the address is taken."""
+    arguments = _arguments(argv)
+    if arguments.lifeline_fd is not None:
+        stop_when_closed(arguments.lifeline_fd)
+    try:
+        text = arguments.config.read_text() if arguments.config else ""
+        config, _ = parse_config(text)
+        binds = arguments.bind or [config.bind_address]
+        service = HttpService(config, binds, arguments.state_dir.absolute())
+    except (OSError, ValueError, BadRequest) as error:
+        print(f"genvm-manager http: {error}", file=sys.stderr)
+        return 1
+    service.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

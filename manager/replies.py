@@ -1,0 +1,211 @@
+"""What the HTTP API answers: one struct per JSON document, made from the supervisor's replies.
+
+The service encodes them and `http_client` decodes them; times come as RFC 3339 unless a name says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from protocol import ipc
+
+_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
+
+
+class Health(Struct, frozen=True):
+    status: Literal["alive", "ready"]
+
+
+class RunStarted(Struct, frozen=True):
+    id: int
+    result: Literal["started"] = "started"
+
+
+class ShutdownCompleted(Struct, frozen=True):
+    genvm_id: int
+    result: Literal["shutdown_completed"] = "shutdown_completed"
+
+
+class PermitsSet(Struct, frozen=True):
+    permits: int
+    result: Literal["permits_set"] = "permits_set"
+
+
+class PermitsReply(Struct, frozen=True):
+    """`permits` is what is free now, `max` the total."""
+
+    permits: int
+    max: int
+    in_use: int
+    queued: int
+
+    @classmethod
+    def of(cls, permits: ipc.Permits) -> PermitsReply:
+        return cls(max(0, permits.free), permits.total, permits.in_use, permits.queued)
+
+
+class StatusPermits(Struct, frozen=True):
+    current: int
+    max: int
+    in_use: int
+    queued: int
+    per_sync_run: int
+    per_nondet_run: int
+
+    @classmethod
+    def of(cls, permits: ipc.Permits) -> StatusPermits:
+        return cls(
+            max(0, permits.free),
+            permits.total,
+            permits.in_use,
+            permits.queued,
+            permits.per_sync_run,
+            permits.per_nondet_run,
+        )
+
+
+class ExecutionEnd(Struct, frozen=True):
+    finished_at: datetime
+
+
+class ExecutionReply(Struct, frozen=True):
+    version: str | None
+    state: ipc.RunState
+    started_at: datetime | None
+    strict_deadline: datetime | None
+    result: ExecutionEnd | None
+    pid: int | None
+    rss_bytes: int | None
+    cpu_seconds: float | None
+
+    @classmethod
+    def of(cls, execution: ipc.Execution) -> ExecutionReply:
+        finished_at = _moment(execution.finished_at)
+        return cls(
+            version=execution.version,
+            state=execution.state,
+            started_at=_moment(execution.started_at),
+            strict_deadline=_moment(execution.strict_deadline),
+            result=None if finished_at is None else ExecutionEnd(finished_at),
+            pid=execution.pid,
+            rss_bytes=execution.rss,
+            cpu_seconds=execution.cpu_seconds,
+        )
+
+
+class StatusReply(Struct, frozen=True):
+    llm_module: ipc.ModuleState
+    web_module: ipc.ModuleState
+    permits: StatusPermits
+    executions: dict[str, ExecutionReply]
+    executions_omitted: int
+
+    @classmethod
+    def of(cls, status: ipc.Status) -> StatusReply:
+        return cls(
+            status.llm_module,
+            status.web_module,
+            StatusPermits.of(status.permits),
+            {str(entry.id): ExecutionReply.of(entry) for entry in status.executions},
+            status.executions_omitted,
+        )
+
+
+class RunMetrics(Struct, frozen=True):
+    """What the run cost; None where it never came so far."""
+
+    queued_ms: int | None
+    wall_ms: int | None
+    cpu_seconds: float | None
+    peak_rss_bytes: int | None
+
+
+class FinishedRunReply(Struct, frozen=True):
+    """A run that is over (spec 01, runs). `finished_at` is in Unix milliseconds.
+
+    `consumed_result` travels as base64 when it is bytes, else as a list of byte values. `exit_code`
+    is None when a signal ended the process; `signal` names it. `genvm_log` is a list of objects.
+    """
+
+    stdout: str
+    stderr: str
+    genvm_log: msgspec.Raw
+    finished_at: int
+    consumed_result: bytes | list[int] | None
+    version_major: int | None
+    version_minor: int | None
+    metrics: RunMetrics
+    cause: ipc.Cause
+    reason: str | None
+    exit_code: int | None
+    signal: int | None
+    peak_rss_bytes: int | None
+    cpu_seconds: float | None
+    wall_ms: int | None
+    stdout_dropped_bytes: int
+    stderr_dropped_bytes: int
+    genvm_log_dropped_records: int
+
+    @classmethod
+    def of(cls, run: ipc.FinishedRun, *, as_base64: bool) -> FinishedRunReply:
+        major, minor = _version_numbers(run.version)
+        wall_ms = _elapsed_ms(run.started_at, run.finished_at)
+        result = run.result if as_base64 or run.result is None else list(run.result)
+        return cls(
+            stdout=run.stdout.decode("utf-8", "replace"),
+            stderr=run.stderr.decode("utf-8", "replace"),
+            genvm_log=msgspec.Raw(run.genvm_log),
+            finished_at=round(run.finished_at * 1000),
+            consumed_result=result,
+            version_major=major,
+            version_minor=minor,
+            metrics=RunMetrics(
+                queued_ms=_elapsed_ms(run.accepted_at, run.started_at),
+                wall_ms=wall_ms,
+                cpu_seconds=run.cpu_seconds,
+                peak_rss_bytes=run.peak_rss,
+            ),
+            cause=run.cause,
+            reason=run.reason,
+            exit_code=run.exit.code,
+            signal=run.exit.signal,
+            peak_rss_bytes=run.peak_rss,
+            cpu_seconds=run.cpu_seconds,
+            wall_ms=wall_ms,
+            stdout_dropped_bytes=run.stdout_dropped,
+            stderr_dropped_bytes=run.stderr_dropped,
+            genvm_log_dropped_records=run.log_dropped,
+        )
+
+
+class RunReply(Struct, frozen=True):
+    """`status` is None while the run is queued or under way, and for an unknown id."""
+
+    genvm_id: int
+    status: FinishedRunReply | None
+
+
+class ErrorReply(Struct, frozen=True, omit_defaults=True):
+    """What is wrong, in one sentence; `genvm_id` where the error is about one run."""
+
+    error: str
+    genvm_id: int | None = None
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _elapsed_ms(start: float | None, end: float | None) -> int | None:
+    return None if start is None or end is None else max(0, round((end - start) * 1000))
+
+
+def _version_numbers(version: str | None) -> tuple[int | None, int | None]:
+    matched = _VERSION.match(version or "")
+    return (int(matched[1]), int(matched[2])) if matched else (None, None)

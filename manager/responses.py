@@ -1,0 +1,13 @@
+"""JSON out: the shape of every response."""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Response
+
+_encoder = msgspec.json.Encoder()
+
+
+def json_response(document: msgspec.Struct, status: int = 200) -> Response:
+    """`document` as the JSON body of a response."""
+    return Response(_encoder.encode(document), status, content_type="application/json")

@@ -1,0 +1,87 @@
+"""`/genvm`: start a run, read it, end it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Request, Response, request
+
+from protocol.durations import parse_duration
+from protocol.errors import BadRequest, RunNotFound
+from protocol.run_request import RunRequest
+from protocol.validation import from_calldata, from_json
+
+from ..replies import FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
+from ..responses import json_response
+from ..supervisor_client import SupervisorClient
+
+MAX_WAIT = 120.0
+"""Seconds; a longer `wait` is clamped to it."""
+
+DEFAULT_GRACE_MS = 30_000
+MAX_GRACE_MS = 3_600_000
+_MAX_ID = (1 << 63) - 1
+_WHITESPACE = b" \t\r\n"
+
+
+def routes(client: SupervisorClient) -> Blueprint:
+    blueprint = Blueprint("genvm", __name__)
+
+    @blueprint.post("/genvm/run")
+    def start() -> Response:
+        started = client.start_run(_run_request(request).command())
+        return json_response(RunStarted(started.id))
+
+    @blueprint.get("/genvm/<int:genvm_id>")
+    def read(genvm_id: int) -> Response:
+        wait, as_base64 = _wait(request), _wants_base64(request)
+        run = client.get_run(genvm_id, wait).run if genvm_id <= _MAX_ID else None
+        status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
+        return json_response(RunReply(genvm_id, status))
+
+    @blueprint.delete("/genvm/<int:genvm_id>")
+    def end(genvm_id: int) -> Response:
+        grace = _grace(request)
+        if genvm_id > _MAX_ID:
+            raise RunNotFound(f"GenVM with id {genvm_id} not found")
+        client.cancel_run(genvm_id, grace)
+        return json_response(ShutdownCompleted(genvm_id))
+
+    return blueprint
+
+
+def _run_request(request: Request) -> RunRequest:
+    """The run request in the body, in either of its two forms.
+
+    Clients that name no type or the wrong one (`curl -d` says it sends a form) are understood too:
+    no calldata map begins with a brace or a space.
+    """
+    body = request.get_data(cache=False)
+    if request.mimetype == "application/json" or body.lstrip(_WHITESPACE).startswith(b"{"):
+        return from_json(body, RunRequest)
+    return from_calldata(body, RunRequest)
+
+
+def _wait(request: Request) -> float:
+    """Seconds, from `?wait=30s`."""
+    given = request.args.get("wait")
+    if given is None:
+        return 0.0
+    try:
+        return min(parse_duration(given), MAX_WAIT)
+    except ValueError as error:
+        raise BadRequest(f"wait: {error}") from None
+
+
+def _wants_base64(request: Request) -> bool:
+    given = request.args.get("bytes", "list")
+    if given not in ("list", "base64"):
+        raise BadRequest(f"bytes: expected list or base64, got {given[:40]!r}")
+    return given == "base64"
+
+
+def _grace(request: Request) -> float:
+    """Seconds, from `?wait_timeout_ms=30000`."""
+    given = request.args.get("wait_timeout_ms", str(DEFAULT_GRACE_MS))
+    if not (given.isascii() and given.isdigit() and int(given) <= MAX_GRACE_MS):
+        expected = f"expected whole milliseconds up to {MAX_GRACE_MS}"
+        raise BadRequest(f"wait_timeout_ms: {expected}, got {given[:40]!r}")
+    return int(given) / 1000

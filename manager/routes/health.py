@@ -1,0 +1,29 @@
+"""`/healthz` and `/readyz`: for those who watch or start the service."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from protocol.errors import Unavailable
+
+from ..replies import Health
+from ..responses import json_response
+from ..supervisor_client import SupervisorClient
+
+
+def routes(client: SupervisorClient) -> Blueprint:
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def alive() -> Response:
+        """This process answers."""
+        return json_response(Health("alive"))
+
+    @blueprint.get("/readyz")
+    def ready() -> Response:
+        """The supervisor answers too, and takes runs."""
+        if not client.status().accepting:
+            raise Unavailable("the supervisor takes no runs: it is shutting down")
+        return json_response(Health("ready"))
+
+    return blueprint

@@ -1,0 +1,33 @@
+"""`/permits`: the concurrency budget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flask import Blueprint, Response, request
+from msgspec import Meta, Struct
+
+from protocol.validation import from_json
+
+from ..replies import PermitsReply, PermitsSet
+from ..responses import json_response
+from ..supervisor_client import SupervisorClient
+
+
+class PermitsBody(Struct, frozen=True):
+    permits: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+def routes(client: SupervisorClient) -> Blueprint:
+    blueprint = Blueprint("permits", __name__)
+
+    @blueprint.get("/permits")
+    def permits() -> Response:
+        return json_response(PermitsReply.of(client.permits()))
+
+    @blueprint.post("/permits")
+    def set_permits() -> Response:
+        body = from_json(request.get_data(cache=False), PermitsBody)
+        return json_response(PermitsSet(client.set_permits(body.permits).total))
+
+    return blueprint

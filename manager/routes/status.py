@@ -1,0 +1,19 @@
+"""`/status`: modules, permits and executions at a glance."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from ..replies import StatusReply
+from ..responses import json_response
+from ..supervisor_client import SupervisorClient
+
+
+def routes(client: SupervisorClient) -> Blueprint:
+    blueprint = Blueprint("status", __name__)
+
+    @blueprint.get("/status")
+    def status() -> Response:
+        return json_response(StatusReply.of(client.status()))
+
+    return blueprint

@@ -1,0 +1,209 @@
+"""The way to the supervisor: a bounded pool of blocking connections to its Unix socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import TypeVar
+
+from protocol import ipc
+from protocol.errors import ManagerError, Unavailable
+from protocol.framing import MAX_FRAME, FrameError, FrameParser, frame
+
+R = TypeVar("R", bound=ipc.Reply)
+
+ANSWER_MARGIN = 10.0
+"""Seconds that the supervisor has for a command beyond the time that the command itself waits."""
+
+QUEUE_PATIENCE = 3600.0
+"""Seconds that a run may wait for its permits before its client is told to come again."""
+
+STOP_MARGIN = 20.0
+"""Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
+
+MAX_IDLE = 32
+"""Connections kept open for the next command; further ones are closed after use."""
+
+
+class ConnectionLost(Unavailable):
+    """The supervisor's side closed. `sent`: the whole command had gone out, it may have acted."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__("the supervisor cannot be reached; it is restarting or stopped")
+        self.sent = sent
+
+
+class Connection:
+    """One conversation with the supervisor: a greeting, then commands one at a time."""
+
+    def __init__(self, path: Path, client: str) -> None:
+        """Connect and greet. Raises `Unavailable`."""
+        self._parser = FrameParser(MAX_FRAME)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.settimeout(ANSWER_MARGIN)
+            self._socket.connect(str(path))
+            welcome = self.ask(ipc.Hello(ipc.VERSION, client), ANSWER_MARGIN)
+        except OSError:
+            self.close()
+            raise ConnectionLost(sent=False) from None
+        except BaseException:
+            self.close()
+            raise
+        if not isinstance(welcome, ipc.Welcome):
+            self.close()
+            reason = welcome.message if isinstance(welcome, ipc.Failure) else "it sent no welcome"
+            raise Unavailable(f"the supervisor refused this process: {reason}")
+
+    def ask(self, command: ipc.Hello | ipc.Command, patience: float) -> ipc.Reply:
+        """The reply to `command` within `patience` seconds.
+
+        Raises `ConnectionLost`, `Unavailable` when it takes longer, `ManagerError` for a reply that
+        is not understood. After any of them the connection is of no more use.
+        """
+        deadline = time.monotonic() + patience
+        try:
+            self._socket.settimeout(patience)
+            self._socket.sendall(frame(ipc.encode(command)))
+        except OSError:
+            raise ConnectionLost(sent=False) from None
+        try:
+            return ipc.decode_reply(self._next_frame(deadline))
+        except TimeoutError:
+            raise Unavailable(f"the supervisor did not answer within {patience:.0f} s") from None
+        except OSError:
+            raise ConnectionLost(sent=True) from None
+        except FrameError as error:
+            raise ManagerError(f"the supervisor's reply: {error}") from None
+
+    def _next_frame(self, deadline: float) -> bytes:
+        while True:
+            received = self._socket.recv(1 << 16)
+            if not received:
+                raise ConnectionResetError("the stream ended")
+            for body in self._parser.feed(received):
+                return body
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+
+    def abort(self) -> None:
+        """Make a thread that waits on this connection return at once with `ConnectionLost`."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SupervisorClient:
+    """Asks the supervisor on behalf of many threads; each command has a connection to itself.
+
+    Every method raises the `protocol.errors` that the supervisor answers, and `Unavailable` while
+    it cannot be reached. Nothing has to be done when it is back. An instance belongs to the process
+    that made it: make it after the fork.
+    """
+
+    def __init__(self, socket_path: Path, *, client: str, max_connections: int) -> None:
+        self._path = socket_path
+        self._client = client
+        self._slots = threading.BoundedSemaphore(max_connections)
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
+        self._closed = False
+
+    def start_run(self, command: ipc.StartRun) -> ipc.RunStarted:
+        """Start a run; waits while permits are short. Never sent twice once it may have acted."""
+        return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, repeatable=False)
+
+    def get_run(self, run_id: int, wait: float = 0.0) -> ipc.RunStatus:
+        """The run's end, or None in it when it has not finished within `wait` seconds."""
+        return self._ask(ipc.GetRun(run_id, wait), ipc.RunStatus, wait + ANSWER_MARGIN)
+
+    def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
+        """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
+        patience = grace + STOP_MARGIN
+        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience)
+
+    def status(self) -> ipc.Status:
+        return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)
+
+    def permits(self) -> ipc.Permits:
+        return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_MARGIN)
+
+    def set_permits(self, total: int) -> ipc.Permits:
+        return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_MARGIN)
+
+    def close(self) -> None:
+        """Answer no more: every waiting call ends at once with `Unavailable`."""
+        self._closed = True
+        for connection in list(self._open):
+            connection.abort()
+        self._drop_idle()
+
+    def _ask(
+        self, command: ipc.Command, kind: type[R], patience: float, *, repeatable: bool = True
+    ) -> R:
+        if self._closed:
+            raise Unavailable("this process is shutting down")
+        if not self._slots.acquire(timeout=ANSWER_MARGIN):
+            raise Unavailable("all connections to the supervisor are busy")
+        try:
+            reply = self._exchange(command, patience, repeatable)
+        finally:
+            self._slots.release()
+        if isinstance(reply, ipc.Failure):
+            raise reply.error()
+        if not isinstance(reply, kind):
+            raise ManagerError(f"the supervisor answered {type(reply).__name__}")
+        return reply
+
+    def _exchange(self, command: ipc.Command, patience: float, repeatable: bool) -> ipc.Reply:
+        """Try a kept connection first; it may be dead, then all kept ones are taken for dead."""
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            return self._converse(self._connect(), command, patience)
+        try:
+            return self._converse(kept, command, patience)
+        except ConnectionLost as lost:
+            if self._closed or (lost.sent and not repeatable):
+                raise
+        self._drop_idle()
+        return self._converse(self._connect(), command, patience)
+
+    def _converse(self, connection: Connection, command: ipc.Command, patience: float) -> ipc.Reply:
+        try:
+            reply = connection.ask(command, patience)
+        except BaseException:
+            self._forget(connection)
+            raise
+        if len(self._idle) < MAX_IDLE and not self._closed:
+            self._idle.append(connection)
+        else:
+            self._forget(connection)
+        return reply
+
+    def _connect(self) -> Connection:
+        connection = Connection(self._path, self._client)
+        self._open.add(connection)
+        if self._closed:
+            connection.abort()
+        return connection
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            try:
+                self._forget(self._idle.pop())
+            except IndexError:
+                return
