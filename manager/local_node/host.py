@@ -1,0 +1,121 @@
+"""The node's end of the host protocol for one run (spec 04, host protocol)."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from protocol import host
+from protocol.calldata import Address
+from protocol.host import HostErrorCode, HostRefusal
+
+from .ledger import Ledger
+
+FUEL = (1 << 64) - 1
+"""Fuel costs nothing here, so as much is left as the protocol can say."""
+
+
+class LedgerHost:
+    """Answers what one run asks, from the ledger as it stands.
+
+    `value` came with the call to `callee`: during the run it counts as the callee's already. The
+    local node knows no other chain (`eth_call` finds nothing), and each state of a contract is
+    its latest.
+    """
+
+    def __init__(self, ledger: Ledger, callee: Address, value: int) -> None:
+        self._ledger = ledger
+        self._callee = callee
+        self._value = value
+
+    def storage_read(self, request: host.StorageRead) -> bytes:
+        if request.length > host.MAX_BLOB:
+            raise HostRefusal(HostErrorCode.OUT_OF_STORAGE_GAS)
+        if not request.length:
+            return b""
+        return self._ledger.read_storage(
+            request.address, request.slot, request.offset, request.length
+        )
+
+    def consume_fuel(self, request: host.ConsumeFuel) -> None:
+        """Nothing to count: see `FUEL`."""
+
+    def eth_call(self, request: host.EthCall) -> bytes:  # noqa: ARG002
+        raise HostRefusal(HostErrorCode.ABSENT)
+
+    def get_balance(self, request: host.GetBalance) -> int:
+        carried = self._value if request.address == self._callee else 0
+        return self._ledger.balance(request.address) + carried
+
+    def remaining_fuel_as_gen(self) -> int:
+        return FUEL
+
+    def notify_nondet_disagreement(self, request: host.NotifyNondetDisagreement) -> None:
+        """The result says the same again, and is what counts."""
+
+    def consume_result(self, request: host.ConsumeResult) -> None:
+        """Results go to the supervisor, which hands them on over HTTP."""
+
+
+@contextmanager
+def serving(answers: LedgerHost) -> Iterator[str]:
+    """Serve one executor in a thread; gives the `host` of its run request.
+
+    The socket lies in a folder that only this user can enter, and is gone at the end, with the
+    thread, whether the executor came or not.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-node-") as folder,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        path = Path(folder) / "host.sock"
+        listener.bind(str(path))
+        listener.listen(1)
+        visit = _Visit(listener, answers)
+        visit.start()
+        try:
+            yield f"unix://{path}"
+        finally:
+            visit.end()
+
+
+class _Visit(threading.Thread):
+    """Waits for one executor and answers it until it has finished or is gone."""
+
+    def __init__(self, listener: socket.socket, answers: LedgerHost) -> None:
+        super().__init__(name="local-node-host", daemon=True)
+        self._listener = listener
+        self._answers = answers
+        self._connection: socket.socket | None = None
+        self._is_over = False
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._serve()
+        except (OSError, host.HostProtocolError):
+            pass  # The executor went away; how its run ended is told over HTTP.
+        except Exception as error:
+            self._failure = error
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            self._connection = connection
+            if not self._is_over:
+                host.serve(connection, self._answers)
+
+    def end(self) -> None:
+        """Wake the thread wherever it waits, see it go, and raise what it failed with."""
+        self._is_over = True
+        for waited_on in (self._listener, self._connection):
+            with suppress(OSError):
+                if waited_on is not None:
+                    waited_on.shutdown(socket.SHUT_RDWR)
+        self.join()
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,138 @@
+"""What the local node is asked to run, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from protocol import calldata, validation
+from protocol.calldata import Address
+from protocol.errors import BadRequest
+from protocol.keccak import keccak256
+from protocol.run_result import ResultCode, RunResult
+
+CHAIN_ID = 61_999
+"""The chain id of GenLayer's local networks."""
+
+_DEPLOYED_BY_NONCE = b"\x00"
+
+
+def address_by_nonce(sender: Address, nonce: int) -> Address:
+    """Where the contract of the sender's deployment number `nonce` comes to live.
+
+    The local node's own rule: as `protocol.addresses` but for the first byte, so that the two
+    kinds never meet.
+    """
+    numbers = nonce.to_bytes(32, "big") + CHAIN_ID.to_bytes(32, "big")
+    return Address(keccak256(_DEPLOYED_BY_NONCE + bytes(sender) + numbers)[: Address.SIZE])
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One call or deployment. `target` None: deploy `code` at an address of the node's choice.
+
+    `value` is in the smallest unit. `salt_nonce`: see `protocol.addresses`; 0 means none.
+    """
+
+    sender: Address
+    origin: Address
+    target: Address | None
+    calldata: bytes
+    value: int = 0
+    code: bytes | None = None
+    salt_nonce: int = 0
+
+    @property
+    def names_method(self) -> bool:
+        """False for a bare transfer, which an account without code can take."""
+        try:
+            call = calldata.decode(self.calldata)
+        except calldata.DecodeError:
+            return True
+        return not isinstance(call, dict) or "method" in call or "" in call
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended. `result` None: it left none; `reason` then says why, in one sentence.
+
+    `stdout` and `stderr` are the contract's own, their tails where they were long.
+    """
+
+    run_id: int
+    result: RunResult | None
+    reason: str | None
+    stdout: str
+    stderr: str
+    wall_ms: float | None
+    cpu_seconds: float | None
+
+    @property
+    def code(self) -> ResultCode:
+        return ResultCode.INTERNAL_ERROR if self.result is None else self.result.code
+
+    @property
+    def is_return(self) -> bool:
+        return self.code is ResultCode.RETURN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A transaction after it ran. `ending` None: value moved to an account, no code was run.
+
+    `problem`: why nothing was run and nothing moved, for messages that cannot be delivered.
+    `sent`: the transactions that follow from its messages.
+    """
+
+    transaction: Transaction
+    callee: Address
+    ending: Ending | None = None
+    problem: str | None = None
+    sent: list[Transaction] = field(default_factory=list)
+
+
+class PostMessage(Struct, tag=True, frozen=True):
+    address: Address
+    calldata: bytes
+    value: int
+    on: str
+
+
+class DeployContract(Struct, tag=True, frozen=True):
+    calldata: bytes
+    code: bytes
+    value: int
+    on: str
+    salt_nonce: int
+
+
+class EthSend(Struct, tag=True, frozen=True):
+    address: Address
+    calldata: bytes
+    value: int
+
+
+class EmitEvent(Struct, tag=True, frozen=True):
+    topics: list[bytes]
+    blob: dict[str, Any]
+
+
+Emission = PostMessage | DeployContract | EthSend | EmitEvent
+
+
+class BadEmission(Exception):
+    """An executor's result holds an emission that spec 04 does not know."""
+
+
+def emissions(result: RunResult) -> list[Emission]:
+    """The result's emissions in order. Raises `BadEmission`, which names the field at fault."""
+    found: list[Emission] = []
+    for index, emission in enumerate(result.emissions):
+        try:
+            kind: Any = Emission
+            found.append(validation.from_value(emission, kind))
+        except BadRequest as error:
+            raise BadEmission(f"emissions[{index}].{error.message}") from None
+    return found
