@@ -12,7 +12,7 @@ from setproctitle import setproctitle
 from protocol.config import Config
 
 from .gunicorn_worker import ServiceWorker
-from .logs import logging_settings
+from .logs import LEVELS, JoinedLogger
 
 KEPT_ALIVE_CONNECTIONS = 256
 """Idle connections that a worker keeps open besides those that it serves."""
@@ -39,8 +39,9 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "umask": 0o077,
         "worker_tmp_dir": _heartbeat_folder(state_folder),
         "control_socket_disable": True,
-        "loglevel": {"trace": "debug", "warn": "warning"}.get(config.log_level, config.log_level),
-        "logconfig_dict": logging_settings(config.log_level, config.log_format),
+        "loglevel": LEVELS[config.log_level],
+        "logger_class": JoinedLogger,
+        "errorlog": None,
         # gunicorn sets its own titles just before these two.
         "pre_fork": name_master,
         "post_fork": name_worker,

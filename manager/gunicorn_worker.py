@@ -40,6 +40,20 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         self.app.stop_waiting()
         self.murder_keepalived(force=True)
 
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """In the main loop, after each request.
+
+        A connection that is done with lingers for up to two seconds until the client closes its
+        side too. That is left to a thread: here it would hold up all other clients.
+        """
+        if fs.cancelled() or fs.exception() or not fs.result():
+            self.nr_conns -= 1
+            self.tpool.submit(conn.close, graceful=True)
+        else:
+            super().finish_request(conn, fs)
+        if not self.alive:
+            self.murder_keepalived(force=True)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what never became a request, as the API answers all errors."""
         if isinstance(exc, ParseException):

@@ -18,6 +18,7 @@ from protocol.state_folder import supervisor_socket
 from .app import create_app
 from .gunicorn_settings import gunicorn_settings
 from .lifeline import stop_when_closed
+from .logs import configure_logging
 from .supervisor_client import SupervisorClient
 
 
@@ -74,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
         text = arguments.config.read_text() if arguments.config else ""
         config, _ = parse_config(text)
         binds = arguments.bind or [config.bind_address]
+        configure_logging(config.log_level, config.log_format)
         service = HttpService(config, binds, arguments.state_dir.absolute())
     except (OSError, ValueError, BadRequest) as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)

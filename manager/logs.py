@@ -6,10 +6,14 @@ import logging
 from typing import Any, Literal
 
 import msgspec
+from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 
 from protocol.timestamps import to_rfc3339
 
-_LEVELS = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+LEVELS = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+"""The configuration's words for Python's."""
+
+_CONSOLE = "%(asctime)s %(levelname)s http[%(process)d] %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,23 +32,16 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(event).decode()
 
 
-def logging_settings(level: str, form: Literal["console", "json"]) -> dict[str, Any]:
-    """What `logging.config.dictConfig` takes; gunicorn's own loggers join in."""
-    joined = {"handlers": [], "propagate": True}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {
-            "console": {"format": "%(asctime)s %(levelname)s http[%(process)d] %(message)s"},
-            "json": {"()": JsonFormatter},
-        },
-        "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "formatter": form,
-                "stream": "ext://sys.stderr",
-            }
-        },
-        "root": {"level": _LEVELS[level], "handlers": ["stderr"]},
-        "loggers": {"gunicorn.error": joined, "gunicorn.access": joined},
-    }
+class JoinedLogger(GunicornLogger):  # type: ignore[misc]
+    """gunicorn's messages go where all others go; requests that went well are not logged."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+
+def configure_logging(level: str, form: Literal["console", "json"]) -> None:
+    """Set up this process and those that it forks; `level` as the configuration spells it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_CONSOLE))
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

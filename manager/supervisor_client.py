@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,8 @@ STOP_MARGIN = 20.0
 
 MAX_IDLE = 32
 """Connections kept open for the next command; further ones are closed after use."""
+
+_STOPPING = "this service is shutting down"
 
 
 class ConnectionLost(Unavailable):
@@ -93,10 +96,8 @@ class Connection:
 
     def abort(self) -> None:
         """Make a thread that waits on this connection return at once with `ConnectionLost`."""
-        try:
+        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
 
     def close(self) -> None:
         self._socket.close()
@@ -150,12 +151,14 @@ class SupervisorClient:
     def _ask(
         self, command: ipc.Command, kind: type[R], patience: float, *, repeatable: bool = True
     ) -> R:
-        if self._closed:
-            raise Unavailable("this process is shutting down")
         if not self._slots.acquire(timeout=ANSWER_MARGIN):
             raise Unavailable("all connections to the supervisor are busy")
         try:
             reply = self._exchange(command, patience, repeatable)
+        except ConnectionLost:
+            if self._closed:
+                raise Unavailable(_STOPPING) from None
+            raise
         finally:
             self._slots.release()
         if isinstance(reply, ipc.Failure):
@@ -166,6 +169,8 @@ class SupervisorClient:
 
     def _exchange(self, command: ipc.Command, patience: float, repeatable: bool) -> ipc.Reply:
         """Try a kept connection first; it may be dead, then all kept ones are taken for dead."""
+        if self._closed:
+            raise Unavailable(_STOPPING)
         try:
             kept = self._idle.pop()
         except IndexError:
@@ -202,8 +207,6 @@ class SupervisorClient:
         connection.close()
 
     def _drop_idle(self) -> None:
-        while self._idle:
-            try:
+        with suppress(IndexError):
+            while True:
                 self._forget(self._idle.pop())
-            except IndexError:
-                return
