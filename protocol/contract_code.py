@@ -1,0 +1,218 @@
+"""Contract code from outside: its kind, its version and its runner description (spec 06).
+
+Pure parsing of untrusted bytes. `parse` says what an executor has to start; `version_pattern`
+never fails and serves `parse-version-pattern` and the manager's version detection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, NamedTuple
+
+MAX_HEADER = 64 << 10
+"""The longest comment, in characters, that is searched for a runner description."""
+
+MAX_FILES = 10_000
+"""The most entries of a ZIP."""
+
+NO_VERSION = "v0.0.0"
+"""What stands for the version of code that names none or cannot be read."""
+
+_MAX_VERSION = 256
+_COMMENTS = ("#", "//", "--")
+
+
+class InvalidContract(Exception):
+    """Code that cannot be started. `code` is the VM error; the message says more, for a log."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.code = f"invalid_contract {detail}" if detail else "invalid_contract"
+
+
+class ContractKind(Enum):
+    """How code is written down."""
+
+    WASM = "wasm"
+    ZIP = "zip"
+    TEXT = "text"
+
+
+class ContractCode(NamedTuple):
+    """Parsed code. `version` is None when it names none; `runner`: its description, None for raw
+    WASM. `files`: by path, those of a ZIP, or the whole as `file`."""
+
+    kind: ContractKind
+    version: str | None
+    runner: Any
+    files: dict[str, bytes]
+
+
+def kind_of(code: bytes) -> ContractKind:
+    """The kind, by the first bytes alone."""
+    if code.startswith(b"\0asm"):
+        return ContractKind.WASM
+    return ContractKind.ZIP if code.startswith(b"PK\x03\x04") else ContractKind.TEXT
+
+
+def parse(code: bytes) -> ContractCode:
+    """Everything that code says about how it is run. Raises `InvalidContract`."""
+    kind = kind_of(code)
+    if kind is ContractKind.WASM:
+        return ContractCode(kind, _wasm_version(code), None, {"file": code})
+    if kind is ContractKind.ZIP:
+        return _parse_zip(code)
+    version, runner = _parse_header(code)
+    return ContractCode(kind, version, runner, {"file": code})
+
+
+def version_pattern(code: bytes) -> str:
+    """The version that code asks for, or `v0.0.0`; any bytes will do."""
+    kind = kind_of(code)
+    try:
+        if kind is ContractKind.WASM:
+            return _wasm_version(code) or NO_VERSION
+        if kind is ContractKind.ZIP:
+            return _zip_version(_zip_files(code)) or NO_VERSION
+        return _split_header(_decoded(code))[0] or NO_VERSION
+    except InvalidContract:
+        return NO_VERSION
+
+
+def major_of(version: str) -> int | None:
+    """The digits before the first dot, without the `v`; None, the newest, where there are none."""
+    digits = version.removeprefix("v").split(".", 1)[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+# ------------------------------------------------------------------------------------------ text
+
+
+def _parse_header(code: bytes) -> tuple[str | None, Any]:
+    version, description = _split_header(_decoded(code))
+    start = len(description) - len(description.lstrip())
+    try:
+        runner, _ = json.JSONDecoder().raw_decode(description, start)
+    except (ValueError, RecursionError):
+        raise InvalidContract(
+            "the first comment holds no runner description such as "
+            '# { "Depends": "py-genlayer:test" }',
+            "absent_runner_comment",
+        ) from None
+    return version, runner
+
+
+def _decoded(code: bytes) -> str:
+    try:
+        return code.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidContract("the code is no UTF-8 text", "not_utf8_text") from None
+
+
+def _split_header(text: str) -> tuple[str | None, str]:
+    """The version line, if the first comment line is one, and the text of the other lines."""
+    lines = list(_comment_lines(text))
+    if lines and (first := lines[0].strip()).startswith("v") and len(first.split()) == 1:
+        return first[:_MAX_VERSION], "\n".join(lines[1:])
+    return None, "\n".join(lines)
+
+
+def _comment_lines(text: str) -> Iterator[str]:
+    """The lines of the comment at the very start, without their mark."""
+    mark = next((mark for mark in _COMMENTS if text.startswith(mark)), None)
+    if mark is None:
+        return
+    for line in text[:MAX_HEADER].split("\n"):
+        if not line.startswith(mark):
+            return
+        yield line[len(mark) :]
+
+
+# ------------------------------------------------------------------------------------------- ZIP
+
+
+def _parse_zip(code: bytes) -> ContractCode:
+    files = _zip_files(code)
+    description = files.get("runner.json")
+    if description is None:
+        raise InvalidContract("the ZIP has no runner.json", "absent_runner_comment")
+    try:
+        runner = json.loads(description)
+    except (ValueError, RecursionError):
+        raise InvalidContract("runner.json is no JSON") from None
+    return ContractCode(ContractKind.ZIP, _zip_version(files), runner, files)
+
+
+def _zip_version(files: dict[str, bytes]) -> str | None:
+    version = files.get("version", b"")[:_MAX_VERSION].decode("utf-8", "replace").strip()
+    return version or None
+
+
+def _zip_files(code: bytes) -> dict[str, bytes]:
+    """The stored entries by path; never more bytes than the ZIP has itself."""
+    import zipfile  # Slow to import, and few contracts are ZIPs.
+    from io import BytesIO
+
+    files: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(BytesIO(code)) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            total = sum(entry.file_size for entry in entries)
+            if len(entries) > MAX_FILES or total > len(code):
+                raise InvalidContract("the ZIP unpacks to more than it holds")
+            for entry in entries:
+                if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                    raise InvalidContract(f"{entry.filename!r} is not a stored entry")
+                path = entry.filename
+                if not _is_plain(path) or entry.orig_filename != path or path in files:
+                    raise InvalidContract(f"{path!r} is no path of a contract's file")
+                files[path] = archive.read(entry)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+        raise InvalidContract(f"the ZIP is damaged: {error}") from None
+    return files
+
+
+def _is_plain(path: str) -> bool:
+    """Relative, without tricks: every part is a name."""
+    if "\\" in path or "\0" in path:
+        return False
+    return all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+# ------------------------------------------------------------------------------------------ WASM
+
+
+def _wasm_version(code: bytes) -> str | None:
+    for name, content in _custom_sections(code):
+        if name == b"genvm.version":
+            return content[:_MAX_VERSION].decode("utf-8", "replace").strip() or None
+    return None
+
+
+def _custom_sections(code: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each custom section; a damaged module ends the search."""
+    at = 8
+    while at < len(code):
+        try:
+            size, start = _uleb128(code, at + 1)
+            end = start + size
+            if code[at] == 0:
+                name_size, name_at = _uleb128(code, start)
+                content_at = name_at + name_size
+                if content_at <= end <= len(code):
+                    yield code[name_at:content_at], code[content_at:end]
+        except (IndexError, ValueError):
+            return
+        at = end
+
+
+def _uleb128(code: bytes, at: int) -> tuple[int, int]:
+    number = 0
+    for index in range(5):
+        byte = code[at + index]
+        number |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return number, at + index + 1
+    raise ValueError("a number is longer than 32 bits")

@@ -1,0 +1,1 @@
+"""The built-in executor: one contract call in WebAssembly, then exit (spec 06)."""

@@ -1,0 +1,130 @@
+"""The executor's command line (spec 04, command line)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T", int, float)
+
+DEFAULT_MEMORY = 1 << 30
+DEFAULT_SECONDS = 600.0
+DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (default: those of the process) name; the exit status."""
+    options = _parser().parse_args(arguments)
+    command: str = options.command
+    if command == "run":
+        from .run import run
+
+        return run(options)
+    if command == "check":
+        from .check import check
+
+        return check(options.cache_dir, precompile=options.precompile)
+    return _print_version_pattern()
+
+
+def _print_version_pattern() -> int:
+    from protocol.contract_code import version_pattern
+
+    print(version_pattern(sys.stdin.buffer.read()))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="genvm", description="Runs one call of an Intelligent Contract in WebAssembly."
+    )
+    parser.add_argument("--log-fd", type=int, metavar="N", help="write JSON log lines there")
+    parser.add_argument(
+        "--memory-limit",
+        type=_positive(int),
+        default=DEFAULT_MEMORY,
+        metavar="BYTES",
+        help="of WebAssembly memory, all calls of a run together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=_positive(float),
+        default=DEFAULT_SECONDS,
+        metavar="S",
+        help="then the run ends as VM error timeout (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=default_cache_dir(),
+        metavar="DIR",
+        help="for compiled modules (default: %(default)s)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands.add_parser("run", help="run the call whose execution data is on stdin"))
+    commands.add_parser(
+        "parse-version-pattern", help="print the version that the contract on stdin asks for"
+    )
+    check = commands.add_parser("check", help="say whether this installation is whole")
+    check.add_argument("--precompile", action="store_true", help="compile what is not yet")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--debug-mode",
+        nargs="?",
+        const="safe",
+        default="disabled",
+        choices=DEBUG_LEVELS,
+        help="log at debug level as well, unless disabled; alone it means safe",
+    )
+    run.add_argument("--sync", action="store_true", help="replay: the modules are not asked")
+    run.add_argument(
+        "--host",
+        action="append",
+        required=True,
+        metavar="ADDRESS",
+        dest="hosts",
+        help="unix://PATH, tcp://HOST:PORT or fd://N; the first is host 0",
+    )
+    run.add_argument(
+        "--permissions",
+        default="rwscn",
+        type=_permissions,
+        metavar="LETTERS",
+        help="read, write, send, call, nondet (default: %(default)s)",
+    )
+    run.add_argument("--module-llm", metavar="fd://N", help="socket to the LLM module")
+    run.add_argument("--module-web", metavar="fd://N", help="socket to the web module")
+    run.add_argument("--genvm-id", type=int, required=True, metavar="ID", help="names the run")
+
+
+def default_cache_dir() -> Path:
+    """Where compiled modules are kept unless `--cache-dir` says otherwise."""
+    if chosen := os.environ.get("GENVM_CACHE_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "genvm-manager"
+
+
+def _permissions(letters: str) -> frozenset[str]:
+    unknown = set(letters) - set("rwscnu")
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{''.join(sorted(unknown))!r}: expected some of rwscnu")
+    return frozenset(letters)
+
+
+def _positive(kind: Callable[[str], T]) -> Callable[[str], T]:
+    def parse(text: str) -> T:
+        number = kind(text)
+        if not number > 0:
+            raise ValueError
+        return number
+
+    parse.__name__ = f"positive {kind.__name__}"
+    return parse

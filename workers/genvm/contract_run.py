@@ -1,0 +1,206 @@
+"""One run of the executor: the call, the calls inside it, and the result (spec 04, the result)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from wasmtime import Module, WasmtimeError
+
+from protocol.calldata import Address
+from protocol.contract_code import InvalidContract, parse
+from protocol.executor import ExecutionData, ExecutionDataError
+from protocol.host import (
+    MAX_BLOB,
+    HostClient,
+    HostProtocolError,
+    HostRefusal,
+    StorageType,
+)
+from protocol.run_result import ResultCode, RunResult, execution_hash
+
+from .compile_cache import CacheUnusable, CompileCache
+from .context import (
+    Budget,
+    CallContext,
+    Effects,
+    EntryKind,
+    Outcome,
+    OutOfMemory,
+    decode_message,
+    vm_error,
+)
+from .cpython import GuestMissing, load_cpython
+from .descriptors import Output
+from .engine import new_engine
+from .vm import World, run_guest
+from .log import Log
+from .own_stack import OwnStack
+from .programs import Program, program_of
+from .sdk import Unsupported
+from .storage import CommittedPages, locked_slots, read_code, write_code
+
+MAX_CODE = MAX_BLOB // 2
+"""Bytes of the longest contract that is run."""
+
+MAX_CACHED_CONTRACTS = 64
+"""Compiled WASM contracts that are kept on disk."""
+
+HOST_MEMORY = 256 << 20
+"""Bytes of our own memory that a run may fill with written pages and emissions."""
+
+_TICK = 0.1
+"""Seconds between two reminders to a guest that is out of time."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use: bytes of memory, seconds, and a folder for compiled modules."""
+
+    memory: int
+    seconds: float
+    cache_folder: Path
+
+
+class ContractRun:
+    """Runs one contract call against `host`; also what the guests of that run share (`sdk.Run`)."""
+
+    def __init__(self, host: HostClient, permissions: frozenset[str], limits: Limits, log: Log):
+        self.host = host
+        self._permissions = permissions
+        self._limits = limits
+        self._log = log
+        self._engine = new_engine()
+        self._world = World(self._engine, self, (Output(1), Output(2)))
+        self._cpython: Module | None = None
+        self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
+
+    def execute(self, data: ExecutionData) -> RunResult:
+        """Run the call to its end. Faults of ours or the host's give an internal error."""
+        try:
+            context = self._main_context(data)
+            outcome = self._within_time(lambda: self._enter(context, data.code))
+            return _result(outcome, context.effects, data.extras.get("bucket_totals"))
+        except _OUR_FAULTS as error:
+            self._log.error(f"the run failed: {error}")
+            return internal_error(str(error))
+
+    def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
+        """The pages that the host has for a contract, one cache for the whole run."""
+        key = address, storage_type
+        if key not in self._committed:
+            self._committed[key] = CommittedPages(self.host, address, storage_type)
+        return self._committed[key]
+
+    def call(self, context: CallContext) -> Outcome:
+        """Run a guest inside the current one, on a stack of its own."""
+        return OwnStack(lambda: self._call(context)).result()
+
+    def trace(self, message: str) -> None:
+        """Put a contract's own message into the log."""
+        self._log.info(message, source="contract")
+
+    def _main_context(self, data: ExecutionData) -> CallContext:
+        message = decode_message(data.message)
+        pages = self.committed(message.contract_address, StorageType.DEFAULT)
+        return CallContext(
+            message=message,
+            entry_kind=EntryKind.MAIN,
+            entry_data=data.calldata,
+            permissions=self._permissions,
+            effects=Effects(pages, Budget(HOST_MEMORY)),
+            memory_limit=self._limits.memory,
+        )
+
+    def _within_time(self, work: Callable[[], T]) -> T:
+        """The result of `work`; once its time is up, every guest it runs traps."""
+        running = OwnStack(work)
+        done = running.wait(self._limits.seconds)
+        while not done:
+            self._engine.increment_epoch()
+            done = running.wait(_TICK)
+        return running.result()
+
+    def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
+        """The call itself; with `code` it is a deployment, which leaves the code in storage."""
+        storage, sender = context.effects.storage, context.message.sender_address
+        try:
+            if code is None:
+                context = replace(context, locked=locked_slots(storage, sender))
+            else:
+                write_code(storage, code)
+            return self._call(context, code)
+        except OutOfMemory:
+            return vm_error("OOM")
+        except HostRefusal as refusal:
+            self._log.error(f"the contract cannot be read: {refusal}")
+            return vm_error("invalid_contract")
+
+    def _call(self, context: CallContext, code: bytes | None = None) -> Outcome:
+        """One guest. `code`: that of the contract, where it need not be read."""
+        try:
+            if code is None:
+                code = read_code(context.effects.storage, MAX_CODE)
+            program = program_of(parse(code))
+            loaded = time.perf_counter()
+            module = self._module(program)
+            started = time.perf_counter()
+            outcome = run_guest(self._world, program, module, context)
+        except InvalidContract as error:
+            self._log.error(f"the contract cannot be started: {error}")
+            return vm_error(error.code)
+        self._log.debug(
+            "guest_ended",
+            module_ms=_milliseconds(loaded, started),
+            guest_ms=_milliseconds(started, time.perf_counter()),
+        )
+        return outcome
+
+    def _module(self, program: Program) -> Module:
+        folder = self._limits.cache_folder
+        if program.module is None:
+            if self._cpython is None:
+                self._cpython = load_cpython(self._engine, folder)
+            return self._cpython
+        wasm = program.module
+        cache = CompileCache(folder / "contracts", MAX_CACHED_CONTRACTS)
+        try:
+            return cache.load(self._engine, hashlib.sha256(wasm).digest(), lambda: wasm)
+        except WasmtimeError as error:
+            raise InvalidContract(f"the module does not compile: {error}") from None
+
+
+_OUR_FAULTS = (ExecutionDataError, HostProtocolError, Unsupported, GuestMissing, CacheUnusable)
+
+
+def internal_error(message: str) -> RunResult:
+    """The result of a run that failed through no fault of the contract."""
+    return _result(Outcome(ResultCode.INTERNAL_ERROR, message))
+
+
+def _result(outcome: Outcome, effects: Effects | None = None, fees: object = None) -> RunResult:
+    """The result of a run; only a return takes its effects along. `fees`: what is left of them."""
+    kept = effects if outcome.code is ResultCode.RETURN else None
+    changes = kept.storage.changes() if kept else []
+    emissions = kept.emissions if kept else []
+    return RunResult(
+        code=outcome.code,
+        data=outcome.data,
+        execution_hash=execution_hash(outcome.code, outcome.data, changes, emissions),
+        storage_changes=changes,
+        emissions=emissions,
+        nondet_results=[],
+        nondet_disagreement=None,
+        data_fees_remaining=fees if isinstance(fees, list) else [],
+        fingerprint=None,
+    )
+
+
+def _milliseconds(start: float, end: float) -> float:
+    return round((end - start) * 1000, 2)

@@ -1,0 +1,175 @@
+"""What a guest's file descriptors stand for. None of them is a descriptor of this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from .filesystem import Directory, File
+
+
+class Errno(IntEnum):
+    """The error numbers of WASI preview 1 that this machine gives."""
+
+    SUCCESS = 0
+    BADF = 8
+    FAULT = 21
+    FBIG = 22
+    INVAL = 28
+    ISDIR = 31
+    MFILE = 33
+    NAMETOOLONG = 37
+    NOENT = 44
+    NOTDIR = 54
+    NOTSUP = 58
+    ROFS = 69
+    SPIPE = 70
+    NOTCAPABLE = 76
+
+
+class WasiError(Exception):
+    """Ends a WASI call with an error number; the guest goes on."""
+
+    def __init__(self, errno: Errno) -> None:
+        super().__init__(errno.name)
+        self.errno = errno
+
+
+class FileType(IntEnum):
+    """The kinds of file of WASI preview 1 that exist here."""
+
+    CHARACTER_DEVICE = 2
+    DIRECTORY = 3
+    REGULAR_FILE = 4
+
+
+class Descriptor:
+    """An open thing; what it cannot do ends in `WasiError`."""
+
+    file_type = FileType.CHARACTER_DEVICE
+    inode = 0
+    size = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end."""
+        raise WasiError(Errno.BADF)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; the position stays."""
+        raise WasiError(Errno.SPIPE)
+
+    def write(self, content: memoryview) -> None:
+        """Take all of `content`, which is only valid during the call."""
+        raise WasiError(Errno.BADF)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Move, and give the new position."""
+        raise WasiError(Errno.SPIPE)
+
+
+class OpenFile(Descriptor):
+    """A file at a position."""
+
+    file_type = FileType.REGULAR_FILE
+
+    def __init__(self, file: File) -> None:
+        self._content = file.content
+        self._position = 0
+        self.inode = file.inode
+        self.size = len(self._content)
+
+    def read(self, size: int) -> bytes:
+        chunk = self._content[self._position : self._position + size]
+        self._position += len(chunk)
+        return chunk
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._content[offset : offset + size]
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence > 2:
+            raise WasiError(Errno.INVAL)
+        target = (0, self._position, self.size)[whence] + offset
+        if not 0 <= target < 1 << 63:
+            raise WasiError(Errno.INVAL)
+        self._position = target
+        return target
+
+
+class OpenDirectory(Descriptor):
+    """A directory; the one with a `preopened` name is where paths start."""
+
+    file_type = FileType.DIRECTORY
+
+    def __init__(self, directory: Directory, preopened: bytes | None = None) -> None:
+        self.directory = directory
+        self.preopened = preopened
+        self.inode = directory.inode
+
+    def read(self, size: int) -> bytes:
+        raise WasiError(Errno.ISDIR)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        raise WasiError(Errno.ISDIR)
+
+    def seek(self, offset: int, whence: int) -> int:
+        raise WasiError(Errno.BADF)
+
+
+class Input(Descriptor):
+    """Bytes that are read once, such as stdin."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        chunk = self._content[self._position : self._position + size]
+        self._position += len(chunk)
+        return chunk
+
+
+class Output(Descriptor):
+    """What a guest prints, written through to a descriptor of ours.
+
+    A reader that went away changes nothing for the guest: a contract's result may not depend on
+    who listens.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target: int | None = target
+
+    def write(self, content: memoryview) -> None:
+        try:
+            while content and self._target is not None:
+                content = content[os.write(self._target, content) :]
+        except OSError:
+            self._target = None
+
+
+class Exchange(Protocol):
+    """Answers requests: the far side of `Bridge`."""
+
+    def __call__(self, request: bytes) -> bytes: ...
+
+
+class Bridge(Descriptor):
+    """Where a Python guest talks to the host: a request is one write, its answer is then read."""
+
+    def __init__(self, exchange: Exchange, inode: int) -> None:
+        self._exchange = exchange
+        self._answer = memoryview(b"")
+        self.inode = inode
+
+    def write(self, content: memoryview) -> None:
+        self._answer = memoryview(self._exchange(bytes(content)))
+
+    def read(self, size: int) -> bytes:
+        chunk = bytes(self._answer[:size])
+        self._answer = self._answer[size:]
+        return chunk
+
+
+OpenDevice = Callable[[], Descriptor]

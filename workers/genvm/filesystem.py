@@ -1,0 +1,135 @@
+"""The read-only files that a guest sees: all in memory, none of them the machine's (spec 06)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class PathError(Exception):
+    """A path that leads nowhere; `kind` says why."""
+
+    NOT_FOUND = "not found"
+    NOT_A_DIRECTORY = "not a directory"
+    OUTSIDE = "outside"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class File:
+    """A file: bytes, or a file of ours that is read when the guest first looks at it."""
+
+    __slots__ = ("_content", "inode")
+
+    def __init__(self, content: bytes | Path) -> None:
+        self._content = content
+        self.inode = 0
+
+    @property
+    def content(self) -> bytes:
+        """All of it."""
+        if isinstance(self._content, Path):
+            self._content = self._content.read_bytes()
+        return self._content
+
+
+class Device:
+    """A name at which the guest talks to the host."""
+
+    __slots__ = ("inode",)
+
+    def __init__(self) -> None:
+        self.inode = 0
+
+
+class Directory:
+    """Names and what they stand for."""
+
+    __slots__ = ("_listing", "entries", "inode", "parent")
+
+    def __init__(self, parent: Directory | None = None) -> None:
+        self.parent = parent
+        self.entries: dict[str, Node] = {}
+        self.inode = 0
+        self._listing: list[tuple[str, Node]] | None = None
+
+    def listing(self) -> list[tuple[str, Node]]:
+        """`.`, `..` and the entries by name, the same at each call: the tree is complete by now."""
+        if self._listing is None:
+            head: list[tuple[str, Node]] = [(".", self), ("..", self.parent or self)]
+            self._listing = head + sorted(self.entries.items())
+        return self._listing
+
+
+Node = File | Device | Directory
+
+
+class FileTree:
+    """The files of one guest. Paths in `put` are absolute; a later file replaces an earlier one."""
+
+    def __init__(self) -> None:
+        self.root = Directory()
+        self._inodes = 1
+        self.root.inode = 1
+
+    def put(self, path: str, node: File | Device) -> None:
+        """Add a file and the directories on its way. Raises `PathError` for a path through a file
+        or one that names no file."""
+        *folders, name = _parts(path) or [""]
+        if name in ("", ".", ".."):
+            raise PathError(PathError.NOT_FOUND)
+        directory = self.root
+        for folder in folders:
+            directory = self._enter(directory, folder)
+        if isinstance(directory.entries.get(name), Directory):
+            raise PathError(PathError.NOT_A_DIRECTORY)
+        self._number(node)
+        directory.entries[name] = node
+
+    def _enter(self, directory: Directory, name: str) -> Directory:
+        if name == "..":
+            raise PathError(PathError.OUTSIDE)
+        child = directory.entries.get(name)
+        if child is None:
+            child = Directory(directory)
+            self._number(child)
+            directory.entries[name] = child
+        if not isinstance(child, Directory):
+            raise PathError(PathError.NOT_A_DIRECTORY)
+        return child
+
+    def _number(self, node: Node) -> None:
+        self._inodes += 1
+        node.inode = self._inodes
+
+
+def walk(start: Directory, path: str) -> Node:
+    """What `path` names, seen from `start`. Raises `PathError`; `..` stops at the root."""
+    node: Node = start
+    for part in _parts(path):
+        if not isinstance(node, Directory):
+            raise PathError(PathError.NOT_A_DIRECTORY)
+        if part == "..":
+            if node.parent is None:
+                raise PathError(PathError.OUTSIDE)
+            node = node.parent
+            continue
+        child = node.entries.get(part)
+        if child is None:
+            raise PathError(PathError.NOT_FOUND)
+        node = child
+    if path.endswith("/") and not isinstance(node, Directory):
+        raise PathError(PathError.NOT_A_DIRECTORY)
+    return node
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def files_under(folder: Path, suffix: str) -> Iterator[tuple[str, Path]]:
+    """Files of ours in `folder`, as names relative to it in a fixed order, and where they are."""
+    for path in sorted(folder.rglob(f"*{suffix}")):
+        yield path.relative_to(folder).as_posix(), path

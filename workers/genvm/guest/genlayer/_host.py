@@ -1,0 +1,76 @@
+"""The way out of the guest: requests to the host, as frames on its device file.
+
+The frames are those of `workers/genvm/bridge.py`. Everything here is small, because each Python
+contract waits for its import.
+"""
+
+import posix
+
+from .calldata import encode
+
+_DEVICE = posix.open("/genvm/host", posix.O_RDWR)
+_NO_RESULT = 0xFFFFFFFF
+
+_NAMES = ("success", "overflow", "inval", "fault", "ilseq", "io", "forbidden", "inbalance")
+
+
+class HostError(OSError):
+    """The host did not do what it was asked for. `code` and `name` are those of spec 06."""
+
+    def __init__(self, code):
+        self.code = code
+        self.name = _NAMES[code] if code < len(_NAMES) else "unknown"
+        super().__init__(code, f"the host answered {self.name}")
+
+
+def _ask(frame, size):
+    """Send one request; the first `size` bytes of its answer."""
+    posix.write(_DEVICE, frame)
+    answer = posix.read(_DEVICE, 1 + size)
+    if answer[0]:
+        raise HostError(answer[0])
+    return answer[1:]
+
+
+def storage_read(slot: bytes, index: int, length: int) -> bytes:
+    """`length` bytes of storage from byte `index` of `slot`."""
+    at = index.to_bytes(4, "little") + length.to_bytes(4, "little")
+    return _ask(b"\0" + slot + at, length)
+
+
+def storage_write(slot: bytes, index: int, data: bytes) -> None:
+    """Put all of `data` at byte `index` of `slot`."""
+    _ask(b"\1" + slot + index.to_bytes(4, "little") + data, 0)
+
+
+def get_balance(address: bytes) -> int:
+    """The balance of the account with these 20 bytes."""
+    return int.from_bytes(_ask(b"\2" + address, 32), "little")
+
+
+def get_self_balance() -> int:
+    """The contract's own balance, less what its messages of this run carry away."""
+    return int.from_bytes(_ask(b"\3", 32), "little")
+
+
+def gl_call(request: object) -> bytes | None:
+    """Ask for what the calldata value `request` says; None where nothing comes back.
+
+    Does not return from `Return` and `UserError`.
+    """
+    size = int.from_bytes(_ask(b"\4" + encode(request), 4), "little")
+    return None if size == _NO_RESULT else _read(size)
+
+
+def out_of_memory() -> None:
+    """End the run with the VM error `OOM`, as it has to after a `MemoryError`."""
+    posix.write(_DEVICE, b"\5")
+
+
+def _read(size):
+    parts = []
+    while size:
+        part = posix.read(_DEVICE, size)
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

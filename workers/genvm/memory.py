@@ -1,0 +1,92 @@
+"""A guest's linear memory, seen from outside; every access is checked."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from wasmtime import _ffi as ffi
+
+from .engine import ADDRESS_SPACE
+
+_Everything = ctypes.c_ubyte * ADDRESS_SPACE
+
+
+class Fault(Exception):
+    """The guest gave a range that lies outside its memory."""
+
+
+class Memory:
+    """The memory that a module exports as `memory`, found at the first call it makes.
+
+    The engine reserves the whole address space of a memory, so its base never moves and one view
+    serves for the whole run; only its size has to be asked again, as it grows and never shrinks.
+    """
+
+    __slots__ = ("_context", "_memory", "_size", "_view")
+
+    def __init__(self) -> None:
+        self._view: memoryview | None = None
+        self._memory: Any = None
+        self._context: Any = None
+        self._size = 0
+
+    @property
+    def bound(self) -> bool:
+        """Whether the memory was found."""
+        return self._view is not None
+
+    def bind(self, caller: Any) -> None:
+        """Find the memory of the calling instance; a module without one faults at each access."""
+        export = ffi.wasmtime_extern_t()
+        found = ffi.wasmtime_caller_export_get(
+            caller, _NAME, len(_NAME.value), ctypes.byref(export)
+        )
+        kind: Any = export.kind
+        if not found or kind != ffi.WASMTIME_EXTERN_MEMORY.value:
+            self._view = memoryview(b"")
+            return
+        self._memory = ctypes.pointer(export.of.memory)
+        self._context = ffi.wasmtime_caller_context(caller)
+        base = ffi.wasmtime_memory_data(self._context, self._memory)
+        address = ctypes.cast(base, ctypes.c_void_p).value
+        assert address is not None
+        self._view = memoryview(_Everything.from_address(address)).cast("B")
+
+    @property
+    def size(self) -> int:
+        """Bytes that the guest has now."""
+        if self._memory is not None:
+            self._size = ffi.wasmtime_memory_data_size(self._context, self._memory)
+        return self._size
+
+    def view(self, at: int, size: int) -> memoryview:
+        """The range itself, writable, to be used before the guest goes on. Raises `Fault`."""
+        end = at + size
+        if end > self._size and end > self.size:
+            raise Fault
+        assert self._view is not None
+        return self._view[at:end]
+
+    def read(self, at: int, size: int) -> bytes:
+        """A copy of the range. Raises `Fault`."""
+        return bytes(self.view(at, size))
+
+    def write(self, at: int, content: bytes) -> None:
+        """Put all of `content` at `at`. Raises `Fault` and writes nothing if it does not fit."""
+        self.view(at, len(content))[:] = content
+
+    def read_u32(self, at: int) -> int:
+        """The little-endian number at `at`. Raises `Fault`."""
+        return int.from_bytes(self.view(at, 4), "little")
+
+    def write_u32(self, at: int, number: int) -> None:
+        """Put a little-endian number at `at`. Raises `Fault`."""
+        self.view(at, 4)[:] = number.to_bytes(4, "little")
+
+    def write_u64(self, at: int, number: int) -> None:
+        """Put a little-endian number at `at`. Raises `Fault`."""
+        self.view(at, 8)[:] = number.to_bytes(8, "little")
+
+
+_NAME = ctypes.create_string_buffer(b"memory")

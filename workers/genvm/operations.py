@@ -1,0 +1,62 @@
+"""What a contract may ask of its host: one object, whichever way the guest reaches it (spec 06).
+
+`sdk_imports` offers these operations to WebAssembly modules, `bridge` to the Python guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol.calldata import Address
+from protocol.host import MAX_BLOB
+
+from .context import CallContext
+from .gl_calls import GlCalls
+from .sdk import OperationFailed, Run, SdkError, ask, need, own_balance
+from .storage import PAGE
+
+MAX_LENGTH = MAX_BLOB - 2 * PAGE
+"""The longest range of storage that one operation reads or writes."""
+
+
+class Operations:
+    """The operations of one call. Each may raise `OperationFailed`; `gl_call` may end the call.
+
+    `memory_size` tells how many bytes of memory the calling guest has now.
+    """
+
+    def __init__(self, run: Run, context: CallContext, memory_size: Callable[[], int]) -> None:
+        self._run = run
+        self._context = context
+        self._gl_calls = GlCalls(run, context, memory_size)
+
+    def storage_read(self, slot: bytes, index: int, length: int) -> bytes:
+        """`length` bytes of the contract's storage, as this call has left them."""
+        need(self._context, "r")
+        _check_range(index, length)
+        return ask(self._context.effects.storage.read, slot, index, length)
+
+    def storage_write(self, slot: bytes, index: int, content: bytes) -> None:
+        """Put `content` into the contract's storage."""
+        need(self._context, "w")
+        _check_range(index, len(content))
+        if slot in self._context.locked:
+            raise OperationFailed(SdkError.FORBIDDEN)
+        ask(self._context.effects.storage.write, slot, index, content)
+
+    def get_balance(self, address: bytes) -> int:
+        """The balance of any account before this run."""
+        return ask(self._run.host.get_balance, Address(address))
+
+    def get_self_balance(self) -> int:
+        """The contract's own balance, less what its messages of this run carry away."""
+        return own_balance(self._run, self._context)
+
+    def gl_call(self, request: bytes) -> bytes | None:
+        """Do what the calldata in `request` asks for; None where there is nothing to return."""
+        return self._gl_calls.perform(request)
+
+
+def _check_range(index: int, length: int) -> None:
+    if length > MAX_LENGTH or index + length > 1 << 32:
+        raise OperationFailed(SdkError.OVERFLOW)

@@ -1,0 +1,42 @@
+"""The command `run`: execution data in, one contract call, its result to the hosts (spec 04)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+
+from protocol.executor import RESULT_HOST, ExecutionDataError, decode_execution_data
+from protocol.host import HostClient, HostProtocolError
+
+from .contract_run import ContractRun, Limits, internal_error
+from .hosts import HostUnreachable, connect
+from .log import Log
+
+
+def run(options: Namespace) -> int:
+    """Run one call as the command line says; 0 once the result is handed over."""
+    log = Log(options.log_fd, debug=options.debug_mode != "disabled")
+    try:
+        hosts = [connect(address) for address in options.hosts]
+        result = _result(options, hosts, log)
+        hosts[min(RESULT_HOST, len(hosts) - 1)].consume_result(result)
+        hosts[0].notify_finished()
+    except (HostUnreachable, HostProtocolError) as error:
+        log.error(f"the run cannot be reported: {error}")
+        print(f"genvm: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _result(options: Namespace, hosts: list[HostClient], log: Log) -> bytes:
+    limits = Limits(options.memory_limit, options.max_seconds, options.cache_dir)
+    try:
+        data = decode_execution_data(sys.stdin.buffer.read())
+    except ExecutionDataError as error:
+        log.error(f"the execution data cannot be used: {error}")
+        return internal_error(str(error)).encode()
+    start = time.perf_counter()
+    result = ContractRun(hosts[0], options.permissions, limits, log).execute(data)
+    log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
+    return result.encode()

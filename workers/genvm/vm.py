@@ -1,0 +1,138 @@
+"""One guest: a module, started once in a world of its own, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha3_256
+
+from wasmtime import Engine, Func, Linker, Module, Store, Trap, TrapCode, WasmtimeError
+from wasmtime import Memory as ExportedMemory
+
+from protocol.contract_code import InvalidContract
+from protocol.run_result import ResultCode
+
+from . import sdk_imports, wasi
+from .bridge import Exchange
+from .context import CallContext, Outcome, OutOfMemory, vm_error
+from .descriptors import Bridge, Output
+from .imports import Imports, UnknownImport
+from .memory import Memory
+from .operations import Operations
+from .programs import Program
+from .sdk import CallEnded, Run
+from .sdk_imports import SdkImports
+from .wasi import Environment, GuestExit, Wasi
+from .wasi_files import WasiFiles
+
+_LAST_GROWTH = 1 << 20
+"""Bytes below its limit at which a memory counts as full."""
+
+_MAX_TABLE_ELEMENTS = 1 << 20
+_MAX_TABLES = 16
+
+
+@dataclass(frozen=True)
+class World:
+    """What guests share: the engine, the run they are part of, and where their prints go."""
+
+    engine: Engine
+    run: Run
+    outputs: tuple[Output, Output]
+
+
+def run_guest(world: World, program: Program, module: Module, context: CallContext) -> Outcome:
+    """Start `module` as `program` says, and wait for its end.
+
+    An end without `Return` and with status 0 returns null. Raises `InvalidContract` for a module
+    that cannot be started, and lets through what `Run.host` raises when the host is gone.
+    """
+    guest = _Guest(world, program, context)
+    store = Store(world.engine)
+    store.set_epoch_deadline(1)
+    store.set_limits(
+        memory_size=max(context.memory_limit, 0),
+        table_elements=_MAX_TABLE_ELEMENTS,
+        tables=_MAX_TABLES,
+        instances=1,
+        memories=1,
+    )
+    return guest.start(store, module)
+
+
+class _Guest:
+    def __init__(self, world: World, program: Program, context: CallContext) -> None:
+        self._engine = world.engine
+        self._limit = context.memory_limit
+        self._memory = memory = Memory()
+        operations = Operations(world.run, context, lambda: memory.size)
+        start_message = context.start_message()
+        environment = Environment(
+            arguments=program.arguments,
+            variables=program.variables,
+            clock=context.message.nanoseconds,
+            random_seed=sha3_256(start_message).digest(),
+        )
+        exchange = Exchange(operations)
+        files = WasiFiles(
+            memory,
+            program.tree,
+            start_message,
+            world.outputs,
+            lambda device: Bridge(exchange, device.inode),
+        )
+        sdk = SdkImports(memory, operations, files)
+        calls = Wasi(memory, environment)
+        self._imports = Imports(
+            memory,
+            {
+                wasi.MODULE: calls.imports() | files.imports(),
+                sdk_imports.MODULE: sdk.imports(),
+            },
+        )
+
+    def start(self, store: Store, module: Module) -> Outcome:
+        linker = Linker(self._engine)
+        try:
+            self._imports.link(linker, module)
+            exports = linker.instantiate(store, module).exports(store)
+        except UnknownImport as error:
+            raise InvalidContract(f"the import {error} is unknown to this executor") from None
+        except (Trap, WasmtimeError) as error:
+            return self._ended(error, self._memory.size)
+        start = exports.get("_start")
+        if not isinstance(start, Func) or start.type(store).params or start.type(store).results:
+            raise InvalidContract("the module exports no function _start without parameters")
+        try:
+            start(store)
+        except (Trap, WasmtimeError) as error:
+            memory = exports.get("memory")
+            size = memory.data_len(store) if isinstance(memory, ExportedMemory) else 0
+            return self._ended(error, size)
+        return Outcome(ResultCode.RETURN, None)
+
+    def _ended(self, error: Trap | WasmtimeError, memory_size: int) -> Outcome:
+        """What a guest's end means, by what our functions raised, else by the trap."""
+        raised = self._imports.raised
+        if isinstance(raised, CallEnded):
+            return raised.outcome
+        if isinstance(raised, OutOfMemory):
+            return vm_error("OOM")
+        if isinstance(raised, GuestExit):
+            status = raised.status
+            return vm_error(f"exit_code {status}") if status else Outcome(ResultCode.RETURN, None)
+        if raised is not None:
+            raise raised
+        if isinstance(error, Trap):
+            return self._trapped(error.trap_code, memory_size)
+        if "exceeds memory limits" in str(error):
+            return vm_error("OOM")
+        raise InvalidContract(f"the module cannot be started: {error}")
+
+    def _trapped(self, code: TrapCode | None, memory_size: int) -> Outcome:
+        """Allocators give up by `unreachable` when their memory may not grow: that is no trap of
+        the contract's own making, and the engine has no other sign of it."""
+        if code is TrapCode.INTERRUPT:
+            return vm_error("timeout")
+        if code is TrapCode.UNREACHABLE and memory_size + _LAST_GROWTH > self._limit:
+            return vm_error("OOM")
+        return vm_error(f"wasm_trap {code.name.lower() if code else 'unknown'}")
