@@ -60,6 +60,7 @@ class Connection:
             self.close()
             reason = welcome.message if isinstance(welcome, ipc.Failure) else "it sent no welcome"
             raise Unavailable(f"the supervisor refused this process: {reason}")
+        self.supervisor_pid = welcome.pid
 
     def ask(self, command: ipc.Hello | ipc.Command, patience: float) -> ipc.Reply:
         """The reply to `command` within `patience` seconds.

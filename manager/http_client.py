@@ -1,0 +1,137 @@
+"""A typed client of the HTTP API, over TCP or a Unix socket."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from protocol.errors import (
+    BadRequest,
+    ManagerError,
+    RequestFailed,
+    RunNotFound,
+    Unavailable,
+)
+
+from .replies import (
+    ErrorReply,
+    PermitsReply,
+    PermitsSet,
+    RunReply,
+    RunStarted,
+    ShutdownCompleted,
+    StatusReply,
+)
+
+T = TypeVar("T")
+
+ANSWER_MARGIN = 30.0
+"""Seconds that the service has for an answer beyond what the request itself may wait."""
+
+QUEUE_PATIENCE = 3600.0
+"""Seconds that `start_run` waits while permits are short."""
+
+_ERRORS: dict[int, type[ManagerError]] = {
+    400: BadRequest,
+    404: RunNotFound,
+    413: BadRequest,
+    500: RequestFailed,
+}
+
+
+class HttpClient:
+    """Talks to the service at `url`: `http://HOST:PORT`, or `unix:PATH` for a Unix socket.
+
+    Methods raise `Unavailable` when the service cannot be reached or says so, `BadRequest`,
+    `RunNotFound` or `RequestFailed` with the service's own words. Safe to share between threads.
+    """
+
+    def __init__(self, url: str) -> None:
+        path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
+        self.url = url
+        self._http = httpx.Client(
+            base_url="http://localhost" if path else url,
+            transport=httpx.HTTPTransport(uds=path),
+            timeout=ANSWER_MARGIN,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def start_run(self, request: bytes) -> int:
+        """Start the run that `request`, calldata of a run request (spec 03), describes; its id."""
+        kind = {"Content-Type": "application/octet-stream"}
+        patience = QUEUE_PATIENCE + ANSWER_MARGIN
+        return self._ask(
+            RunStarted, "POST", "/genvm/run", patience, content=request, headers=kind
+        ).id
+
+    def get_run(self, run_id: int, wait: float = 0.0) -> RunReply:
+        """The run; its status is None when it did not end within `wait` seconds (at most 120)."""
+        query = {"bytes": "base64", "wait": f"{round(wait * 1000)}ms"}
+        return self._ask(RunReply, "GET", f"/genvm/{run_id}", wait + ANSWER_MARGIN, params=query)
+
+    def cancel(self, run_id: int, grace_ms: int = 30_000) -> None:
+        """End the run, by SIGKILL after the grace; nothing happens when it has ended."""
+        query = {"wait_timeout_ms": str(grace_ms)}
+        patience = grace_ms / 1000 + ANSWER_MARGIN
+        self._ask(ShutdownCompleted, "DELETE", f"/genvm/{run_id}", patience, params=query)
+
+    def status(self) -> StatusReply:
+        return self._ask(StatusReply, "GET", "/status")
+
+    def permits(self) -> PermitsReply:
+        return self._ask(PermitsReply, "GET", "/permits")
+
+    def set_permits(self, total: int) -> int:
+        """Change the concurrency budget; the total now in force."""
+        body = msgspec.json.encode({"permits": total})
+        return self._ask(PermitsSet, "POST", "/permits", content=body).permits
+
+    def is_ready(self, within: float = 2.0) -> bool:
+        """Whether the service answers within so many seconds and takes runs."""
+        try:
+            return self._http.get("/readyz", timeout=within).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _ask(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        patience: float = ANSWER_MARGIN,
+        **sent: Any,
+    ) -> T:
+        try:
+            response = self._http.request(method, path, timeout=patience, **sent)
+        except httpx.TimeoutException:
+            raise Unavailable(f"{self.url} did not answer within {patience:.0f} s") from None
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self.url} cannot be reached: {error}") from None
+        if not response.is_success:
+            raise _error_of(response)
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise ManagerError(f"{self.url} does not answer as a GenVM Manager: {error}") from None
+
+
+def _error_of(response: httpx.Response) -> ManagerError:
+    try:
+        message = msgspec.json.decode(response.content, type=ErrorReply).error
+    except msgspec.DecodeError:
+        message = f"HTTP status {response.status_code} {response.reason_phrase}"
+    if response.status_code == 503:
+        retry_after = response.headers.get("Retry-After", "")
+        return Unavailable(message, int(retry_after) if retry_after.isdigit() else 1)
+    return _ERRORS.get(response.status_code, ManagerError)(message)

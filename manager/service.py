@@ -1,0 +1,315 @@
+"""The whole service as one thing: a supervisor and the HTTP processes, started, kept and stopped.
+
+`genvm-manager serve` runs it in the foreground; commands that need a service for themselves take
+`private_service`.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from protocol.config import Config, parse_config
+from protocol.durations import parse_duration
+from protocol.errors import BadRequest, ManagerError
+from protocol.ipc import Exit
+from protocol.state_folder import supervisor_socket
+
+from .executor_check import ExecutorCheck, uses_builtin_executor
+from .http_client import HttpClient
+from .listeners import AddressError, check_unix_path, listen_tcp, split_address, url_of
+from .service_note import find_service, remove_note, write_note
+from .service_process import ServiceProcess
+from .stop_signals import StopSignals
+from .supervisor_client import Connection
+
+__all__ = ["Service", "ServiceFailed", "ServiceSettings", "find_service", "private_service"]
+
+START_PATIENCE = 60.0
+"""Seconds within which a process must answer after its start."""
+
+HTTP_STOP_PATIENCE = 8.0
+"""Seconds that HTTP has for the requests under way; gunicorn itself gives them five."""
+
+SUPERVISOR_STOP_MARGIN = 10.0
+"""Seconds beyond the drain time of runs."""
+
+HURRIED_STOP_PATIENCE = 5.0
+"""Seconds for all that remains once a stop is asked for a second time."""
+
+STATE_FOLDER_HELD = 73
+"""The supervisor's exit code when another one holds the state folder."""
+
+
+class ServiceFailed(Exception):
+    """The service could not start or was given up; the message says why. Empty: it was said."""
+
+
+class StopRequested(Exception):
+    """A signal came before the service was up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What to serve and where. With a `socket` and neither host nor port, TCP is not used."""
+
+    state_folder: Path
+    config_path: Path | None = None
+    manifest_path: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    socket: Path | None = None
+    precompile: bool = True
+
+    def config(self) -> tuple[Config, list[str]]:
+        """The configuration and its unknown keys. Raises `ServiceFailed`."""
+        if self.config_path is None:
+            return Config(), []
+        try:
+            return parse_config(self.config_path.read_text())
+        except (OSError, UnicodeDecodeError, BadRequest) as error:
+            raise ServiceFailed(f"{self.config_path}: {error}") from None
+
+
+class Service:
+    """A service that runs while the context is entered. Raises `ServiceFailed` on the way in."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        report: Callable[[str], None],
+        stops: StopSignals | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        """`report` is called with each event worth a line; `stderr`, if given, takes the
+        processes' own."""
+        self._settings = settings
+        self._report = report
+        self._stops = stops
+        self._stderr = stderr
+        self._config, unknown = settings.config()
+        for key in unknown:
+            report(f"{settings.config_path}: {key}: no such setting, ignored")
+        self._processes: list[ServiceProcess] = []
+        self._cleanup = ExitStack()
+        self.url: str | None = None
+        self.socket = settings.socket
+
+    @property
+    def address(self) -> str:
+        """What `HttpClient` takes."""
+        return self.url or f"unix:{self.socket}"
+
+    def __enter__(self) -> Service:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def run(self) -> None:
+        """Start again what dies, until a stop is asked for. `ServiceFailed` when it is in vain."""
+        while not self._stop_requests():
+            due = [p.restart_at for p in self._processes if p.restart_at is not None]
+            self._wait(max(0.0, min(due) - time.monotonic()) if due else None)
+            for process in self._processes:
+                if process.restart_at is None and process.ended():
+                    self._restart_later(process)
+                elif process.restart_at is not None and process.restart_at <= time.monotonic():
+                    process.start()
+
+    # ------------------------------------------------------------------------------------ start
+
+    def _start(self) -> None:
+        folder = self._settings.state_folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            supervisor = ServiceProcess(
+                "supervisor", self._arguments("supervisor"), stderr=self._stderr
+            )
+            self._launch(supervisor, lambda: self._is_answered_by(supervisor))
+            binds, descriptors = self._listen()
+            self._check_executor()
+            http = ServiceProcess(
+                "HTTP",
+                [*self._arguments("manager.http"), *(f"--bind={bind}" for bind in binds)],
+                descriptors=descriptors,
+                stderr=self._stderr,
+            )
+            client = self._cleanup.enter_context(HttpClient(self.address))
+            self._launch(http, client.is_ready)
+            write_note(folder, self.url, self.socket)
+        except (OSError, ValueError, AddressError) as error:
+            raise ServiceFailed(str(error)) from None
+        self._cleanup.callback(remove_note, folder)
+
+    def _arguments(self, module: str) -> list[str]:
+        arguments = [module, "--state-dir", str(self._settings.state_folder)]
+        if self._settings.config_path:
+            arguments += ["--config", str(self._settings.config_path)]
+        if self._settings.manifest_path and module == "supervisor":
+            arguments += ["--manifest-path", str(self._settings.manifest_path)]
+        return arguments
+
+    def _listen(self) -> tuple[list[str], list[int]]:
+        """gunicorn's names of what it serves on, and the descriptors that they mean."""
+        settings, binds, descriptors = self._settings, [], []
+        if settings.socket is None or settings.host is not None or settings.port is not None:
+            host, port = split_address(self._config.bind_address)
+            listener = self._cleanup.enter_context(
+                listen_tcp(settings.host or host, port if settings.port is None else settings.port)
+            )
+            self.url = url_of(listener)
+            binds.append(f"fd://{listener.fileno()}")
+            descriptors.append(listener.fileno())
+        if settings.socket is not None:
+            check_unix_path(settings.socket)
+            binds.append(f"unix:{settings.socket}")
+        return binds, descriptors
+
+    def _check_executor(self) -> None:
+        if not self._settings.precompile:
+            return
+        if not uses_builtin_executor(self._config, self._settings.manifest_path):
+            return
+        with ExecutorCheck() as check:
+            while not check.ended(within=0.2):
+                self._raise_if_stopped()
+            if check.exit_code:
+                raise ServiceFailed(
+                    "the built-in executor is not whole; install again, "
+                    "or start without it by --no-precompile"
+                )
+
+    def _launch(self, process: ServiceProcess, is_ready: Callable[[], bool]) -> None:
+        process.start()
+        self._processes.append(process)
+        deadline = time.monotonic() + START_PATIENCE
+        while not process.ended(within=0.02):
+            if is_ready():
+                return
+            self._raise_if_stopped()
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"{process.name} did not answer within {START_PATIENCE:.0f} s")
+        end = process.reap()
+        if end.code == STATE_FOLDER_HELD:
+            raise ServiceFailed
+        raise ServiceFailed(f"{process.name} did not start: it {_words(end)}")
+
+    def _is_answered_by(self, supervisor: ServiceProcess) -> bool:
+        """Whether this very process greets us: the socket may be another supervisor's."""
+        try:
+            connection = Connection(supervisor_socket(self._settings.state_folder), "serve")
+        except ManagerError:
+            return False
+        connection.close()
+        return connection.supervisor_pid == supervisor.pid
+
+    # -------------------------------------------------------------------------------- stay, stop
+
+    def _restart_later(self, process: ServiceProcess) -> None:
+        how = _words(process.reap())
+        delay = process.schedule_restart()
+        if delay is None:
+            raise ServiceFailed(f"{process.name} {how}; it has died too often, giving up")
+        self._report(f"{process.name} {how}; starting it again in {delay:.1f} s")
+
+    def _stop(self) -> None:
+        """End HTTP, then the supervisor: nobody is left who could ask it. Then all the rest."""
+        drain = parse_duration(self._config.drain_timeout) + SUPERVISOR_STOP_MARGIN
+        for process in reversed(self._processes):
+            patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
+            self._end(process, patience)
+        self._processes.clear()
+        self._cleanup.close()
+        if self.socket is not None and self._settings.socket is not None:
+            with suppress(OSError):
+                self.socket.unlink(missing_ok=True)
+
+    def _end(self, process: ServiceProcess, patience: float) -> None:
+        """SIGTERM, again when the user insists, and SIGKILL at last."""
+        asked = self._stop_requests()
+        deadline = time.monotonic() + patience
+        process.signal(signal.SIGTERM)
+        while not process.ended():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._report(f"{process.name} does not stop; killing it")
+                process.signal(signal.SIGKILL)
+                process.ended(within=HURRIED_STOP_PATIENCE)
+                break
+            self._wait(left)
+            if self._stop_requests() > max(asked, 1):
+                asked = self._stop_requests()
+                process.signal(signal.SIGTERM)
+                deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
+        if process.pid is not None:
+            process.reap()
+
+    # ----------------------------------------------------------------------------------- waiting
+
+    def _stop_requests(self) -> int:
+        return self._stops.count if self._stops else 0
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop_requests():
+            raise StopRequested
+
+    def _wait(self, timeout: float | None) -> None:
+        """Until a process ends, a signal comes, or the time (in seconds) is over."""
+        poll = select.poll()
+        for process in self._processes:
+            if process.pidfd is not None:
+                poll.register(process.pidfd, select.POLLIN)
+        if self._stops:
+            poll.register(self._stops.descriptor, select.POLLIN)
+        poll.poll(None if timeout is None else timeout * 1000)
+        if self._stops:
+            self._stops.acknowledge()
+
+
+@contextmanager
+def private_service(
+    state_folder: Path, config_path: Path | None = None, *, quiet: bool = True
+) -> Iterator[Service]:
+    """A service on a free loopback port for the time of the context; its `url` says which.
+
+    `quiet` keeps the processes' logs from stderr; they are in the message when the start fails.
+    """
+    settings = ServiceSettings(state_folder, config_path, host="127.0.0.1", port=0)
+    with ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile()) if quiet else None
+        try:
+            service = stack.enter_context(Service(settings, report=_ignore, stderr=log))
+        except ServiceFailed as failure:
+            raise ServiceFailed(f"{failure}\n{_tail(log)}".strip()) from None
+        yield service
+
+
+def _ignore(_event: str) -> None:
+    """Events of a private service are of no interest to its user."""
+
+
+def _tail(log: IO[bytes] | None) -> str:
+    if log is None:
+        return ""
+    log.seek(0)
+    return b"".join(log.readlines()[-5:]).decode("utf-8", "replace")
+
+
+def _words(end: Exit) -> str:
+    if end.signal is not None:
+        return f"was ended by {signal.Signals(end.signal).name}"
+    return f"ended with exit code {end.code}"

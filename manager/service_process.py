@@ -1,0 +1,113 @@
+"""One of the processes that make up the service, as its parent sees it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO
+
+from protocol.backoff import Backoff
+from protocol.ipc import Exit
+
+
+class ServiceProcess:
+    """A process in a session of its own that stops when its lifeline, a pipe from here, closes.
+
+    It can be started again after it has ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        descriptors: Sequence[int] = (),
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        """`arguments` follow `python -m`; the process inherits `descriptors`, and our stderr or
+        the given file."""
+        self.name = name
+        self.restart_at: float | None = None
+        self._arguments = list(arguments)
+        self._descriptors = tuple(descriptors)
+        self._stderr = stderr
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._lifeline = -1
+        self._backoff = Backoff()
+        self._crashes: deque[float] = deque(maxlen=self._backoff.max_crashes)
+
+    @property
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        return self._process.pid if self._process else None
+
+    @property
+    def pidfd(self) -> int | None:
+        """Readable once the process has ended; None while it does not run."""
+        return self._pidfd if self._process else None
+
+    def start(self) -> None:
+        """Start it; it must not be running. `OSError` when the system has no room for it."""
+        self.restart_at = None
+        reader, writer = os.pipe()
+        try:
+            # -P: a folder of that name where the user happens to be is not the program.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", *self._arguments, "--lifeline-fd", str(reader)],
+                pass_fds=(reader, *self._descriptors),
+                stdin=subprocess.DEVNULL,
+                stderr=self._stderr,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        self._lifeline = writer
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def ended(self, within: float = 0.0) -> bool:
+        """Whether it has ended, at the latest so many seconds from now. True if never started."""
+        if self._process is None:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(within * 1000))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, to all of its group for SIGKILL; nothing if it ended."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            if number is signal.SIGKILL:
+                os.killpg(self._process.pid, number)
+            else:
+                os.kill(self._process.pid, number)
+
+    def reap(self) -> Exit:
+        """How it ended. Call it once `ended`; what is left of its group goes with it."""
+        assert self._process is not None
+        # The group's number is its own for as long as its leader is not reaped.
+        self.signal(signal.SIGKILL)
+        code = self._process.wait()
+        os.close(self._pidfd)
+        os.close(self._lifeline)
+        self._process = None
+        return Exit(signal=-code) if code < 0 else Exit(code=code)
+
+    def schedule_restart(self) -> float | None:
+        """Seconds until `restart_at`, by the backoff policy; None: it died too often."""
+        now = time.monotonic()
+        self._crashes.append(now)
+        delay = self._backoff.next_delay(self._crashes, now)
+        self.restart_at = None if delay is None else now + delay
+        return delay
