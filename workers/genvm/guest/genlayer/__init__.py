@@ -1,0 +1,29 @@
+"""The GenLayer SDK of contracts written in Python: `from genlayer import *` (spec 06).
+
+`gl` holds the contract base class and everything that talks to the machine; beside it stand the
+types of storage fields: the sized integers, `Address`, `TreeMap`, `DynArray`, `Array` and
+`allow_storage`.
+"""
+
+from __future__ import annotations
+
+from . import gl, ints
+from .calldata import Address
+from .keccak import Keccak256
+from .storage import Array, DynArray, TreeMap, allow_storage
+from .wire import Lazy, UserError as Rollback
+
+globals().update(ints.BY_NAME)
+
+__all__ = (
+    "Address",
+    "Array",
+    "DynArray",
+    "Keccak256",
+    "Lazy",
+    "Rollback",
+    "TreeMap",
+    "allow_storage",
+    "gl",
+    *ints.BY_NAME,
+)

@@ -1,0 +1,203 @@
+"""What happens between the start message and the result: one run of a contract (spec 06)."""
+
+from __future__ import annotations
+
+import gc
+import posix
+import sys
+
+from . import _host
+from .calldata import decode
+from .contract import Contract, access_of
+from .message import message, message_raw, set_message
+from .storage.records import bind, field_defaults
+from .storage.root import CONTRACT_SLOT, Root
+from .storage.slots import forbid_writes
+from .wire import UserError, to_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_MAIN, _SANDBOX, _CONSENSUS_STAGE = range(3)
+_ENTRY_KINDS = (_MAIN, _SANDBOX, _CONSENSUS_STAGE)
+
+
+def main() -> None:
+    """Run what the start message asks for; does not return, but for an exception of the contract."""
+    gc.disable()
+    set_message(decode(_read_stdin()))
+    try:
+        result = _run(message_raw["entry_kind"])
+        _host.gl_call({"Return": result}, to_plain)
+    except UserError as error:
+        _host.gl_call({"UserError": error.message}, to_plain)
+    except MemoryError:
+        _host.out_of_memory()
+
+
+def _read_stdin() -> bytes:
+    parts = []
+    while part := posix.read(0, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _run(entry_kind: int) -> Any:
+    module = _load_contract()
+    gc.enable()
+    if entry_kind != _MAIN:
+        from .functions import run_shipped
+
+        stage = message_raw["entry_stage_data"] if entry_kind == _CONSENSUS_STAGE else None
+        return run_shipped(message_raw["entry_data"], stage)
+    cls = _contract_class(module)
+    call = decode(message_raw["entry_data"])
+    if not isinstance(call, dict):
+        raise UserError(f"a call is a map of method, args and kwargs, got {type(call).__name__}")
+    return _deploy(cls, call) if message_raw["is_init"] else _call(cls, call)
+
+
+# ------------------------------------------------------------------------ loading the contract
+
+
+def _load_contract() -> Any:
+    """Import the contract as the module `contract`: one file, or a package."""
+    try:
+        source = _read_file("/contract.py")
+    except FileNotFoundError:
+        sys.path.insert(0, "/")
+        import contract
+
+        return contract
+    module = type(sys)("contract")
+    module.__file__ = "/contract.py"
+    sys.modules["contract"] = module
+    exec(compile(source, "/contract.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+    return module
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _contract_class(module: Any) -> type[Contract]:
+    """The contract class of the module: the one that no other of its contract classes extends."""
+    classes = {
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Contract) and value is not Contract
+    }
+    final = [cls for cls in classes if not any(cls in other.__mro__[1:] for other in classes)]
+    if len(final) == 1:
+        return final[0]
+    if not final:
+        raise TypeError("there is no contract here: define `class MyContract(gl.Contract)`")
+    names = ", ".join(sorted(cls.__name__ for cls in final))
+    raise TypeError(f"a file has one contract class, found {names}")
+
+
+# ----------------------------------------------------------------------------- calling a method
+
+
+def _deploy(cls: type[Contract], call: dict[str, Any]) -> Any:
+    from .schema import contract_schema
+
+    contract_schema(cls)
+    if "__init__" not in vars(cls) and cls.__init__ is object.__init__:
+        constructor = _no_constructor
+    else:
+        constructor = cls.__init__
+    _check_value(constructor, "the constructor")
+    contract = bind(cls, CONTRACT_SLOT)
+    for name, value in field_defaults(cls).items():
+        setattr(contract, name, value)
+    _apply(constructor, contract, call, "the constructor")
+    Root.get().lock_default()
+
+
+def _no_constructor(_contract: Contract) -> None:
+    """The constructor of a contract class that defines none."""
+
+
+def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
+    name = call.get("method", call.get("", ""))
+    if name == "#get-schema":
+        from .schema import schema_json
+
+        return schema_json(cls)
+    contract = bind(cls, CONTRACT_SLOT)
+    if name == "#error":
+        return _notify_of_failed_message(contract)
+    method = _public_method(cls, name)
+    if method is None:
+        return _fall_back(contract, name, call)
+    _check_value(method, name)
+    if access_of(method).read_only:
+        forbid_writes(f"{name} is a view, which cannot write; mark it @gl.public.write")
+    return _apply(method, contract, call, name)
+
+
+def _public_method(cls: type[Contract], name: str) -> Callable[..., Any] | None:
+    """The method that may be called by this name from outside."""
+    if not isinstance(name, str):
+        raise UserError(f"a method is named by a str, got {type(name).__name__}")
+    if name.startswith(("__", "#")):
+        raise UserError(f"{name} cannot be called from outside")
+    method = getattr(cls, name, None) if name else None
+    return method if access_of(method) is not None else None
+
+
+def _fall_back(contract: Contract, name: str, call: dict[str, Any]) -> Any:
+    """Serve a message that fits no method (spec 06, special methods)."""
+    cls = type(contract)
+    receive = getattr(cls, "__receive__", None)
+    if not name and message.value > 0 and receive is not None:
+        _check_value(receive, "__receive__")
+        return receive(contract)
+    handler = getattr(cls, "__handle_undefined_method__", None)
+    if handler is None:
+        raise UserError(_nothing_fits(cls, name))
+    _check_value(handler, "__handle_undefined_method__")
+    return handler(contract, name, call.get("args", []), call.get("kwargs", {}))
+
+
+def _nothing_fits(cls: type[Contract], name: str) -> str:
+    if name and hasattr(cls, name):
+        return f"{name} cannot be called from outside: it is not marked @gl.public"
+    if name:
+        return f"{cls.__name__} has no method {name}"
+    if message.value > 0:
+        return f"{cls.__name__} has no __receive__: it takes no plain transfers"
+    return f"the call names no method, and {cls.__name__} has no __handle_undefined_method__"
+
+
+def _notify_of_failed_message(contract: Contract) -> Any:
+    """A message of this contract failed and its value came back: tell the contract, if it asks."""
+    handler = getattr(type(contract), "__on_errored_message__", None)
+    if handler is None:
+        return None
+    _check_value(handler, "__on_errored_message__")
+    return handler(contract)
+
+
+def _check_value(method: Callable[..., Any], name: str) -> None:
+    """Refuse value for a method that is not payable."""
+    access = access_of(method)
+    if message.value > 0 and not (access and access.payable):
+        raise UserError(f"{name} takes no value: it is not marked @gl.public.write.payable")
+
+
+def _apply(method: Callable[..., Any], contract: Contract, call: dict[str, Any], name: str) -> Any:
+    """Call `method` with the arguments of the call; ill-fitting ones are the caller's error."""
+    args, kwargs = call.get("args", []), call.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise UserError(f"{name}: args is a list and kwargs is a map")
+    try:
+        return method(contract, *args, **kwargs)
+    except TypeError as error:
+        if error.__traceback__.tb_next is None:
+            raise UserError(f"{name}: {error}") from None
+        raise

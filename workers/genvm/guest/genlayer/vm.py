@@ -1,0 +1,116 @@
+"""`gl.vm`: other machines of this run, and how they end.
+
+A nondet block runs in a machine of its own: the leader's function makes a result, and on every
+validator its own function says whether that result is acceptable.
+"""
+
+from __future__ import annotations
+
+from .advanced import trace, trace_time_micro
+from .functions import ship
+from .storage.slots import forget_blocks
+from .wire import (
+    Lazy,
+    Return,
+    UserError,
+    VMError,
+    ask,
+    lazy_call,
+    sub_vm_result,
+    unpack_result,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+Result = Return | UserError | VMError
+"""How a machine ends."""
+
+
+@lazy_call
+def run_nondet_unsafe(
+    leader_fn: Callable[[], Any], validator_fn: Callable[[Result], bool]
+) -> Lazy[Any]:
+    """Run a nondet block: the result of `leader_fn`, when validators accept it.
+
+    `validator_fn` gets the leader's `Result`, which may be an error, and returns whether it is
+    acceptable; when it fails, that counts as a no.
+    """
+    request = {
+        "data_leader": ship(lambda _: leader_fn()),
+        "data_validator": ship(lambda stage: validator_fn(leaders_result(stage))),
+    }
+    raw = ask({"RunNondet": request})
+    return Lazy(lambda: unpack_result(sub_vm_result(raw)))
+
+
+@lazy_call
+def run_nondet(
+    leader_fn: Callable[[], Any],
+    validator_fn: Callable[[Result], bool],
+    *,
+    compare_user_errors: Callable[[UserError, UserError], bool] = UserError.__eq__,
+    compare_vm_errors: Callable[[VMError, VMError], bool] = VMError.__eq__,
+) -> Lazy[Any]:
+    """Like `run_nondet_unsafe`, but `validator_fn` is asked about returned values only.
+
+    When the leader failed, a validator runs `leader_fn` itself, and accepts an error of the same
+    kind that compares equal.
+    """
+    comparisons = {UserError: compare_user_errors, VMError: compare_vm_errors}
+
+    def validate(leaders: Result) -> bool:
+        if isinstance(leaders, Return):
+            return bool(validator_fn(leaders))
+        mine = outcome(leader_fn)
+        same_kind = type(mine) is type(leaders)
+        return same_kind and bool(comparisons[type(mine)](leaders, mine))
+
+    return run_nondet_unsafe.lazy(leader_fn, validate)
+
+
+@lazy_call
+def spawn_sandbox(function: Callable[[], Any], *, allow_write_ops: bool = False) -> Lazy[Result]:
+    """Run `function` in a machine of its own, so that no failure of it can end this run.
+
+    It sees the contract's storage, and changes it only with `allow_write_ops`.
+    """
+    request = {"data": ship(lambda _: function()), "allow_write_ops": allow_write_ops}
+    raw = ask({"Sandbox": request})
+    if allow_write_ops:
+        forget_blocks()
+    return Lazy(lambda: sub_vm_result(raw))
+
+
+def leaders_result(stage: dict[str, Any]) -> Result:
+    """What the leader ended with, as a validator is told."""
+    return sub_vm_result(stage["leaders_result"])
+
+
+def outcome(function: Callable[[], Any]) -> Result:
+    """How a machine that ran `function` would end, found by running it here."""
+    try:
+        return Return(function())
+    except UserError as error:
+        return error
+    except VMError as error:
+        return error
+    except Exception:
+        return VMError("exit_code 1")
+
+
+__all__ = (
+    "Lazy",
+    "Result",
+    "Return",
+    "UserError",
+    "VMError",
+    "run_nondet",
+    "run_nondet_unsafe",
+    "spawn_sandbox",
+    "trace",
+    "trace_time_micro",
+    "unpack_result",
+)

@@ -1,0 +1,144 @@
+"""Calls to the host, and what comes back from the machines that it runs for us.
+
+`Lazy` stands for a result that was asked for but not looked at. `Return`, `UserError` and `VMError`
+are the ways in which another machine ends (spec 06, sub-VM result).
+"""
+
+from __future__ import annotations
+
+from . import _host
+from .calldata import decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class UserError(Exception):
+    """The contract refuses: the run ends, nothing is kept, and the caller gets `message`.
+
+    `message` is a `str`, or any other value of calldata.
+    """
+
+    def __init__(self, message: Any = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def data(self) -> Any:
+        """The same as `message`."""
+        return self.message
+
+    @staticmethod
+    def immediate(message: Any) -> None:
+        """End the run with this user error at once; nothing can catch it."""
+        _host.gl_call({"UserError": message}, to_plain)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UserError) and self.message == other.message
+
+    __hash__ = Exception.__hash__
+
+    def __repr__(self) -> str:
+        return f"UserError({self.message!r})"
+
+
+class VMError(Exception):
+    """A machine failed: `message` is a code such as `exit_code 1` or `OOM`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VMError) and self.message == other.message
+
+    __hash__ = Exception.__hash__
+
+
+class Return:
+    """A machine returned `calldata`."""
+
+    __slots__ = ("calldata",)
+
+    def __init__(self, calldata: Any) -> None:
+        self.calldata = calldata
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Return) and self.calldata == other.calldata
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"Return({self.calldata!r})"
+
+
+class Lazy:
+    """A result that is looked at on `get()`, once; what that raises is raised each time."""
+
+    __slots__ = ("_error", "_look", "_value")
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        self._look: Callable[[], Any] | None = look
+        self._error: Exception | None = None
+
+    def get(self) -> Any:
+        """The result; raises what the call raised."""
+        if self._look is not None:
+            look, self._look = self._look, None
+            try:
+                self._value = look()
+            except Exception as error:
+                self._error = error
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def lazy_call(function: Callable[..., Lazy]) -> Any:
+    """Make a function that gives a `Lazy` give its result; the original becomes its `.lazy`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs).get()
+
+    call.__name__ = function.__name__
+    call.__doc__ = function.__doc__
+    call.lazy = function
+    return call
+
+
+def ask(request: dict[str, Any]) -> bytes | None:
+    """One gl_call: a map with one key (spec 06). Storage views and lazy values go as plain ones."""
+    return _host.gl_call(request, to_plain)
+
+
+def sub_vm_result(raw: bytes) -> Return | UserError | VMError:
+    """What another machine ended with."""
+    code, payload = raw[0], raw[1:]
+    if code == 0:
+        return Return(decode(payload))
+    if code == 1:
+        return UserError(decode(payload))
+    return VMError(payload.decode())
+
+
+def unpack_result(result: Return | UserError | VMError) -> Any:
+    """The returned value; an error is raised."""
+    if isinstance(result, Return):
+        return result.calldata
+    raise result
+
+
+def to_plain(value: Any) -> Any:
+    """The plain value for one that calldata does not know: a storage view, a lazy value."""
+    if isinstance(value, Lazy):
+        return value.get()
+    kind = type(value)
+    if hasattr(kind, "__storage_fields__"):
+        return {name: getattr(value, name) for name in kind.__storage_fields__}
+    if hasattr(kind, "items") and hasattr(kind, "keys"):
+        return dict(value.items())
+    if hasattr(kind, "__len__") and hasattr(kind, "__iter__"):
+        return list(value)
+    raise TypeError(f"{kind.__name__} cannot be passed on: it has no calldata")
