@@ -240,21 +240,23 @@ class Service:
 
     def _end(self, process: ServiceProcess, patience: float) -> None:
         """SIGTERM, again when the user insists, and SIGKILL at last."""
-        asked = self._stop_requests()
         deadline = time.monotonic() + patience
-        process.signal(signal.SIGTERM)
+        asked = 0
         while not process.ended():
             left = deadline - time.monotonic()
-            if left <= 0:
+            if asked < min(2, max(1, self._stop_requests())):
+                process.signal(signal.SIGTERM)
+                asked += 1
+                if asked == 2:
+                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
+                self._wait(0.2)  # Two signals of one kind count as one while they are pending.
+            elif left > 0:
+                self._wait(left)
+            else:
                 self._report(f"{process.name} does not stop; killing it")
                 process.signal(signal.SIGKILL)
                 process.ended(within=HURRIED_STOP_PATIENCE)
                 break
-            self._wait(left)
-            if self._stop_requests() > max(asked, 1):
-                asked = self._stop_requests()
-                process.signal(signal.SIGTERM)
-                deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
         if process.pid is not None:
             process.reap()
 
