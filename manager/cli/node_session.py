@@ -1,0 +1,117 @@
+"""The local node as a command uses it: opened, asked, shown, closed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from manager.http_client import HttpClient
+from manager.local_node.execution import HttpExecutions, ServiceFault
+from manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
+from manager.local_node.node import LocalNode, Receipt, Refused
+from manager.local_node.transactions import BadEmission
+from manager.service import ServiceFailed, private_service
+from manager.service_note import find_service
+from protocol.errors import BadRequest, ManagerError
+from protocol.state_folder import local_node
+
+from .contract_options import MISUSE, ContractOptions
+from .outcome import exit_code, receipt_as_json, receipt_as_text
+
+FAILED = 3
+INTERRUPTED = 130
+TERMINATED = 143
+
+_FAULTS = (
+    BadEmission,
+    LedgerBusy,
+    LedgerUnusable,
+    ManagerError,
+    ServiceFailed,
+    ServiceFault,
+    sqlite3.Error,
+)
+
+
+def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) -> NoReturn:
+    """Do `work` on the local node, show what came of it, and exit with its code."""
+    with (
+        faults_in_words(options.as_json),
+        _service(options) as address,
+        open_node(options.state_dir, address, options.deadline) as node,
+    ):
+        receipt = work(node)
+    as_json = options.as_json
+    click.echo(json.dumps(receipt_as_json(receipt)) if as_json else receipt_as_text(receipt))
+    sys.exit(exit_code(receipt.outcomes[0]))
+
+
+@contextmanager
+def faults_in_words(as_json: bool = False) -> Iterator[None]:
+    """End the command with one sentence and a code when something goes wrong inside.
+
+    SIGTERM, like Ctrl-C, unwinds what is under way, so that nothing is left behind.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    except (Refused, BadRequest) as error:
+        _fail(str(error), MISUSE, as_json)
+    except _FAULTS as error:
+        _fail(str(error), FAILED, as_json)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing has changed", INTERRUPTED, as_json)
+
+
+@contextmanager
+def open_node(state_dir: Path, address: str, deadline: str) -> Iterator[LocalNode]:
+    """The local node of the state folder, running its contracts on the service at `address`."""
+    ledger = Ledger(local_node(state_dir))
+    try:
+        with HttpClient(address) as client:
+            yield LocalNode(ledger, HttpExecutions(client, deadline), _say_that_it_waits)
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _service(options: ContractOptions) -> Iterator[str]:
+    """The address of the service to use; one that was started here is stopped at the end.
+
+    That one has a state folder of its own, as commands at the same time would fight over ours.
+    """
+    address = options.url or find_service(options.state_dir)
+    if address is not None:
+        yield address
+        return
+    _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-run-") as folder,
+        private_service(Path(folder)) as service,
+    ):
+        yield service.address
+
+
+def _say(progress: str) -> None:
+    click.echo(progress, err=True)
+
+
+def _say_that_it_waits() -> None:
+    _say("another command is using the local node; waiting for it")
+
+
+def _fail(sentence: str, code: int, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"result": "failed", "error": sentence}))
+    else:
+        click.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)

@@ -1,0 +1,258 @@
+"""How the outcome of a run is shown: aligned lines for people, one JSON object for scripts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import click
+
+from manager.local_node.json_form import render
+from manager.local_node.node import Receipt
+from manager.local_node.transactions import Ending, Outcome
+from protocol import calldata
+from protocol.calldata import Address
+from protocol.run_result import ResultCode
+
+EXIT_CODES = {
+    ResultCode.RETURN: 0,
+    ResultCode.USER_ERROR: 1,
+    ResultCode.VM_ERROR: 2,
+    ResultCode.INTERNAL_ERROR: 3,
+}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a contract prints may not steer the terminal."""
+
+_MAX_LINES = 40
+_MAX_SLOTS = 6
+_MAX_VALUE = 2_000
+_SLOT_SIZE = 32
+_ROOT_SLOT = bytes(_SLOT_SIZE)
+_SLOT_NAMES = {
+    _ROOT_SLOT: "instance",
+    hashlib.sha3_256(_ROOT_SLOT + (1).to_bytes(4, "little")).digest(): "code",
+    hashlib.sha3_256(_ROOT_SLOT + (2).to_bytes(4, "little")).digest(): "locked slots",
+}
+_COLOURS = {"return": "green", "user_error": "yellow"}
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a command exits with: 0 return, 1 user error, 2 VM error, 3 internal error."""
+    return 0 if outcome.ending is None else EXIT_CODES[outcome.ending.code]
+
+
+# ------------------------------------------------------------------------------------ for scripts
+
+
+def receipt_as_json(receipt: Receipt) -> dict[str, Any]:
+    """The first outcome, with those of the messages that followed from it."""
+    first, *following = receipt.outcomes
+    return outcome_as_json(first) | {
+        "messages": [outcome_as_json(outcome) for outcome in following],
+        "undelivered": len(receipt.undelivered),
+    }
+
+
+def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    """One transaction: what went in and what came out. Values are as `json_form` says."""
+    transaction, ending = outcome.transaction, outcome.ending
+    shown: dict[str, Any] = {
+        "kind": _kind(outcome),
+        "contract": str(outcome.callee),
+        "sender": str(transaction.sender),
+        "value": transaction.value,
+        "call": _readable_call(transaction.calldata),
+        "result": _result_word(outcome),
+    }
+    if outcome.problem is not None:
+        shown["error"] = outcome.problem
+    return shown if ending is None else shown | _ending_as_json(ending)
+
+
+def _ending_as_json(ending: Ending) -> dict[str, Any]:
+    result = ending.result
+    shown: dict[str, Any] = {
+        "run_id": ending.run_id,
+        "wall_ms": ending.wall_ms,
+        "cpu_seconds": ending.cpu_seconds,
+        "stdout": ending.stdout,
+        "stderr": ending.stderr,
+    }
+    if result is None:
+        return shown | {"error": ending.reason}
+    return shown | {
+        "returned" if ending.is_return else "error": render(result.data),
+        "execution_hash": "0x" + result.execution_hash.hex(),
+        "storage_changes": [
+            {"slot": "0x" + slot.hex(), "page": number, "content": "0x" + content.hex()}
+            for slot, number, content in _pages(ending)
+        ],
+        "emissions": [_emission_as_json(emission) for emission in result.emissions],
+    }
+
+
+def _emission_as_json(emission: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: render(value) for name, value in emission.items()}
+    if emission["type"] in ("PostMessage", "DeployContract"):
+        shown["call"] = _readable_call(emission["calldata"])
+    return shown
+
+
+def _readable_call(call: bytes) -> Any:
+    try:
+        return render(calldata.decode(call))
+    except calldata.DecodeError:
+        return render(call)
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.transaction.target is None:
+        return "deployment"
+    return "transfer" if outcome.ending is None and outcome.problem is None else "call"
+
+
+def _result_word(outcome: Outcome) -> str:
+    if outcome.problem is not None:
+        return "undelivered"
+    return "return" if outcome.ending is None else outcome.ending.code.name.lower()
+
+
+def _pages(ending: Ending) -> Iterator[tuple[bytes, int, bytes]]:
+    if ending.result is None:
+        return
+    for key, content in ending.result.storage_changes:
+        yield key[:_SLOT_SIZE], int.from_bytes(key[_SLOT_SIZE:], "big"), content
+
+
+# ------------------------------------------------------------------------------------- for people
+
+
+def receipt_as_text(receipt: Receipt) -> str:
+    """Several lines per transaction, those of messages set in."""
+    first, *following = receipt.outcomes
+    blocks = [outcome_as_text(first)]
+    blocks += [textwrap.indent(outcome_as_text(outcome), "  ") for outcome in following]
+    if receipt.undelivered:
+        blocks.append(
+            f"{len(receipt.undelivered)} more messages were not delivered: one command causes "
+            f"at most {len(receipt.outcomes)} transactions. Their value was given back."
+        )
+    return "\n".join(blocks)
+
+
+def outcome_as_text(outcome: Outcome) -> str:
+    """What went in, what came out, what changed, how long it took."""
+    lines = [_headline(outcome), *_label("in", _call_notation(outcome))]
+    lines += _label("sender", str(outcome.transaction.sender))
+    if outcome.transaction.value:
+        lines += _label("value", str(outcome.transaction.value))
+    if outcome.problem is not None:
+        lines += _label("why", outcome.problem)
+    if outcome.ending is not None:
+        lines += _ending_lines(outcome.ending)
+    return "\n".join(lines)
+
+
+def _headline(outcome: Outcome) -> str:
+    word = _result_word(outcome)
+    colour = _COLOURS.get(word, "red")
+    return click.style(f"{_kind(outcome)} {outcome.callee}: {_spoken(word)}", fg=colour, bold=True)
+
+
+def _spoken(word: str) -> str:
+    return word.replace("vm_", "VM_").replace("_", " ")
+
+
+def _ending_lines(ending: Ending) -> Iterator[str]:
+    if ending.result is None:
+        yield from _label("why", str(ending.reason))
+    else:
+        label = "returned" if ending.is_return else "error"
+        yield from _label(label, _brief(ending.result.data))
+    yield from _storage_lines(ending)
+    yield from _emission_lines(ending)
+    yield from _label("stdout", ending.stdout)
+    yield from _label("stderr", ending.stderr)
+    cpu = "" if ending.cpu_seconds is None else f", {ending.cpu_seconds * 1000:.0f} ms of CPU"
+    yield from _label("time", f"{ending.wall_ms} ms{cpu} (run {ending.run_id})")
+
+
+def _storage_lines(ending: Ending) -> Iterator[str]:
+    slots: dict[bytes, list[int]] = defaultdict(list)
+    for slot, number, _ in _pages(ending):
+        slots[slot].append(number)
+    if not slots:
+        return
+    pages = sum(map(len, slots.values()))
+    rows = [f"{_count(pages, 'page')} written in {_count(len(slots), 'slot')}"]
+    for slot, numbers in list(slots.items())[:_MAX_SLOTS]:
+        name = f" ({_SLOT_NAMES[slot]})" if slot in _SLOT_NAMES else ""
+        rows.append(f"0x{slot.hex()[:16]}… {_ranges(sorted(numbers))}{name}")
+    if len(slots) > _MAX_SLOTS:
+        rows.append(f"and {len(slots) - _MAX_SLOTS} more; --json lists all")
+    yield from _label("storage", "\n".join(rows))
+
+
+def _emission_lines(ending: Ending) -> Iterator[str]:
+    rows = []
+    for emission in ending.result.emissions if ending.result else []:
+        match emission:
+            case {"type": "EmitEvent", "topics": topics, "blob": blob}:
+                named = "".join(f" 0x{topic.hex()[:16]}…" for topic in topics)
+                rows.append(f"event{named} {_brief(blob)}")
+            case {"type": kind, "value": value}:
+                target = f" to {emission['address']}" if "address" in emission else ""
+                rows.append(f"{kind}{target}" + (f", value {value}" if value else ""))
+    yield from _label("emitted", "\n".join(rows))
+
+
+def _label(label: str, text: str) -> Iterator[str]:
+    """`text` beside its label, its further lines below; nothing for no text."""
+    lines = [_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) for line in text.splitlines()]
+    if len(lines) > _MAX_LINES:
+        cut = len(lines) - _MAX_LINES
+        lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
+    for index, line in enumerate(lines):
+        shown = click.style(label.ljust(9), dim=True) if index == 0 else " " * 9
+        yield f"  {shown}{line}"
+
+
+def _call_notation(outcome: Outcome) -> str:
+    """`sign("hello", times=2)`, as the contract's author would write it."""
+    name = "__init__" if outcome.transaction.target is None else ""
+    try:
+        call = calldata.decode(outcome.transaction.calldata)
+        name = call.get("method", call.get("", name))
+        positional = [_brief(value) for value in call.get("args", [])]
+        keyword = [f"{key}={_brief(value)}" for key, value in call.get("kwargs", {}).items()]
+    except (calldata.DecodeError, AttributeError, TypeError):
+        return "0x" + outcome.transaction.calldata.hex()
+    return f"{name}({', '.join(positional + keyword)})" if name else "transfer"
+
+
+def _brief(value: Any) -> str:
+    """The value in its JSON form, shortened; an address as it prints."""
+    if isinstance(value, Address):
+        return str(value)
+    text = json.dumps(render(value), ensure_ascii=False)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… ({len(text)} characters)"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """`pages 0-3, 7` for 0, 1, 2, 3, 7."""
+    starts = [numbers[0], *(b for a, b in pairwise(numbers) if b != a + 1)]
+    ends = [*(a for a, b in pairwise(numbers) if b != a + 1), numbers[-1]]
+    spans = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+    shown = ", ".join(spans[:8]) + (", …" if len(spans) > 8 else "")
+    return f"{'page' if len(numbers) == 1 else 'pages'} {shown}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,138 @@
+"""Runs the local node's transactions through the service's HTTP API (spec 01, runs)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from protocol import calldata
+from protocol.calldata import Address
+from protocol.durations import parse_duration
+from protocol.errors import ManagerError
+from protocol.ipc import Cause, ModuleState
+from protocol.run_result import ResultCode, ResultError, RunResult, decode_result, execution_hash
+
+from ..http_client import HttpClient
+from ..replies import FinishedRunReply
+from .host import LedgerHost, serving
+from .transactions import CHAIN_ID, Ending, Transaction
+
+MAJOR = 0
+"""The public-ABI major that local runs ask for."""
+
+_POLL = 60.0
+_MARGIN = 60.0
+_GRACE_MS = 2_000
+
+_ENDED_BY_NODE = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
+"""A run that was stopped for these causes is the contract's fault: a VM error with this code."""
+
+
+class ServiceFault(Exception):
+    """The service does not do its part."""
+
+
+class HttpExecutions:
+    """Runs transactions, each within `deadline` (such as `30s`), on the service behind `client`.
+
+    Runs are a leader's. They go without modules unless the service has both running: what they
+    compute then depends on the ledger and the time alone. `is_sync` would mean replaying a
+    leader's results, and there are none here.
+    """
+
+    def __init__(self, client: HttpClient, deadline: str) -> None:
+        self._client = client
+        self._deadline = deadline
+        status = client.status()
+        self._has_modules = {status.llm_module, status.web_module} == {ModuleState.RUNNING}
+
+    def run(
+        self, transaction: Transaction, callee: Address, permissions: str, host: LedgerHost
+    ) -> Ending:
+        """Run it and wait for its end. Raises what the client raises, and `ServiceFault`."""
+        with serving(host) as url:
+            request = self._request(transaction, callee, permissions, url)
+            run_id = self._client.start_run(calldata.encode(request))
+            try:
+                return _ending(run_id, self._wait(run_id))
+            except BaseException:
+                with suppress(ManagerError):
+                    self._client.cancel(run_id, _GRACE_MS)
+                raise
+
+    def _request(
+        self, transaction: Transaction, callee: Address, permissions: str, url: str
+    ) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat()
+        token = uuid.uuid4().hex
+        return {
+            "major": MAJOR,
+            "message": {
+                "contract_address": callee,
+                "sender_address": transaction.sender,
+                "origin_address": transaction.origin,
+                "signer_address": transaction.origin,
+                "chain_id": CHAIN_ID,
+                "value": transaction.value,
+                "is_init": transaction.target is None,
+                "datetime": now,
+            },
+            "calldata": transaction.calldata,
+            "code": transaction.code,
+            "timestamp": now,
+            "host": url,
+            "host_data": msgspec.json.encode({"node_address": "local", "tx_id": token}).decode(),
+            "permissions": permissions,
+            "no_modules": not self._has_modules,
+            "deadline": self._deadline,
+            "host_genvm_id": token,
+        }
+
+    def _wait(self, run_id: int) -> FinishedRunReply:
+        latest = time.monotonic() + parse_duration(self._deadline) + _MARGIN
+        while time.monotonic() < latest:
+            if (run := self._client.get_run(run_id, wait=_POLL).status) is not None:
+                return run
+        raise ServiceFault(f"run {run_id} is still not over; is the supervisor well?")
+
+
+def _ending(run_id: int, run: FinishedRunReply) -> Ending:
+    result, reason = _result(run)
+    return Ending(
+        run_id=run_id,
+        result=result,
+        reason=reason,
+        stdout=run.stdout,
+        stderr=run.stderr,
+        wall_ms=run.wall_ms,
+        cpu_seconds=run.cpu_seconds,
+    )
+
+
+def _result(run: FinishedRunReply) -> tuple[RunResult | None, str | None]:
+    """The run's result, or None and why there is none."""
+    if (code := _ENDED_BY_NODE.get(run.cause)) is not None:
+        digest = execution_hash(ResultCode.VM_ERROR, code, [], [])
+        return RunResult(ResultCode.VM_ERROR, code, digest, [], [], [], None, [], None), None
+    if run.consumed_result is None:
+        return None, f"the run left no result: {_how_it_ended(run)}"
+    try:
+        return decode_result(bytes(run.consumed_result)), None
+    except ResultError as error:
+        return None, f"the executor's result is not understood: {error}"
+
+
+def _how_it_ended(run: FinishedRunReply) -> str:
+    parts = [str(run.cause)]
+    if run.exit_code is not None:
+        parts.append(f"exit code {run.exit_code}")
+    if run.signal is not None:
+        parts.append(f"signal {run.signal}")
+    if run.reason:
+        parts.append(run.reason)
+    return ", ".join(parts)
