@@ -1,9 +1,9 @@
-"""The first file that runs in the guest: everything is in `genlayer.entry`, which is precompiled."""
+"""The first file that runs in the guest. It is compiled on each run, so all else is elsewhere."""
 
 import sys
 
 sys.path.insert(0, "/genvm")
 
-from genlayer.entry import main  # noqa: E402 - found through the path above
+from genlayer.entry import main
 
 main()

@@ -4,6 +4,7 @@
 types of storage fields: the sized integers, `Address`, `TreeMap`, `DynArray`, `Array` and
 `allow_storage`.
 """
+# ruff: noqa: PLE0604 - the integers' names are made, not written
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from . import gl, ints
 from .calldata import Address
 from .keccak import Keccak256
 from .storage import Array, DynArray, TreeMap, allow_storage
-from .wire import Lazy, UserError as Rollback
+from .wire import Lazy
+from .wire import UserError as Rollback
 
 globals().update(ints.BY_NAME)
 

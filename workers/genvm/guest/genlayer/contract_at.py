@@ -102,7 +102,7 @@ def contract_interface(declaration: type) -> type[ContractProxy]:
     return type(declaration.__name__, (ContractProxy,), names)
 
 
-def deploy_contract(
+def deploy_contract(  # noqa: PLR0913 - contracts name them all
     *,
     code: bytes,
     args: Sequence[Any] = (),

@@ -25,7 +25,7 @@ _ENTRY_KINDS = (_MAIN, _SANDBOX, _CONSENSUS_STAGE)
 
 
 def main() -> None:
-    """Run what the start message asks for; does not return, but for an exception of the contract."""
+    """Run what the start message asks for. Returns only by an exception of the contract."""
     gc.disable()
     set_message(decode(_read_stdin()))
     try:

@@ -33,7 +33,7 @@ _ELSEWHERE = {
     "eq_principle_prompt_non_comparative": "eq_principle",
 }
 
-__all__ = (
+__all__ = (  # noqa: PLE0604 - those of other modules come from the tables above
     "Contract",
     "MessageType",
     "Rollback",

@@ -29,12 +29,12 @@ class IntType:
     def __or__(self, other: object) -> object:
         from typing import Union
 
-        return Union[self, other]
+        return Union[self, other]  # noqa: UP007 - `|` is what asks
 
     def __ror__(self, other: object) -> object:
         from typing import Union
 
-        return Union[other, self]
+        return Union[other, self]  # noqa: UP007
 
 
 BITS = range(8, 257, 8)

@@ -1,4 +1,7 @@
-"""`gl.storage`: how a contract's fields are kept. See `slots`, `scalars`, `layout`, `avl`, `arrays`."""
+"""`gl.storage`: how a contract's fields are kept.
+
+The layout is told in `slots`, `scalars`, `layout`, `records`, `avl` and `arrays`.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Alias:
     def __or__(self, other: object) -> object:
         from typing import Union
 
-        return Union[self, other]
+        return Union[self, other]  # noqa: UP007 - `|` is what asks
 
 
 Bindings = dict  # type variable -> annotation
@@ -132,7 +132,7 @@ def field_annotations(cls: type) -> dict[str, Any]:
     """The storage fields that a class declares, its bases' first: name -> annotation."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+        for name, annotation in vars(base).get("__annotations__", {}).items():
             if isinstance(annotation, str):
                 annotation = evaluate(annotation, base)  # noqa: PLW2901
             if not _is_class_variable(annotation):

@@ -172,7 +172,7 @@ _FLOAT = Struct("<d")
 def _datetime() -> Scalar:
     from datetime import UTC, datetime, timedelta, timezone
 
-    epoch, naive_epoch = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001
+    epoch, naive_epoch = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)
     micro, minute = timedelta(microseconds=1), timedelta(minutes=1)
 
     def pack(value: datetime) -> bytes:

@@ -13,7 +13,7 @@ that nobody else sees: what `gl.storage.inmem_allocate` and `TreeMap[K, V]()` li
 
 from __future__ import annotations
 
-from hashlib import sha3_256
+from _sha3 import sha3_256  # what hashlib gives, without loading its other hashes
 
 from .. import _host
 
@@ -27,25 +27,29 @@ class StorageError(Exception):
     """Storage was used in a way that it cannot serve; the message says what to do instead."""
 
 
-class _Cache:
-    """What all host slots share: how many blocks are kept, and whether writing is allowed."""
+class _Shared:
+    """What all host slots share: which keep blocks, how many, and whether writing is allowed."""
 
-    blocks = 0
-    slots: list[HostSlot] = []
-    read_only_because: str | None = None
+    def __init__(self) -> None:
+        self.blocks = 0
+        self.slots: list[HostSlot] = []
+        self.read_only_because: str | None = None
+
+
+_shared = _Shared()
 
 
 def forbid_writes(reason: str) -> None:
     """From now on every write to the contract's storage raises `StorageError(reason)`."""
-    _Cache.read_only_because = reason
+    _shared.read_only_because = reason
 
 
 def forget_blocks() -> None:
     """Read everything anew from the host: someone else may have written."""
-    for slot in _Cache.slots:
+    for slot in _shared.slots:
         slot.forget_blocks()
-    _Cache.slots.clear()
-    _Cache.blocks = 0
+    _shared.slots.clear()
+    _shared.blocks = 0
 
 
 class HostSlot:
@@ -87,8 +91,8 @@ class HostSlot:
 
     def write(self, offset: int, data: bytes) -> None:
         """Put `data` at `offset`."""
-        if _Cache.read_only_because is not None:
-            raise StorageError(_Cache.read_only_because)
+        if _shared.read_only_because is not None:
+            raise StorageError(_shared.read_only_because)
         if offset + len(data) > SLOT_SIZE:
             raise StorageError("a collection has outgrown the 4 GiB of its storage slot")
         _host.storage_write(self.id, offset, data)
@@ -104,14 +108,14 @@ class HostSlot:
         self._ahead = min(2 * self._ahead, MAX_READ_AHEAD) if first == self._next else 1
         count = max(last - first + 1, self._ahead)
         count = min(count, SLOT_SIZE // BLOCK_SIZE - first)
-        if _Cache.blocks + count > MAX_BLOCKS:
+        if _shared.blocks + count > MAX_BLOCKS:
             forget_blocks()
         if not self._blocks:
-            _Cache.slots.append(self)
+            _shared.slots.append(self)
         raw = _host.storage_read(self.id, first * BLOCK_SIZE, count * BLOCK_SIZE)
         for i in range(count):
             self._blocks[first + i] = raw[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE]
-        _Cache.blocks += count
+        _shared.blocks += count
         self._next = first + count
         return self._blocks[first]
 
