@@ -152,8 +152,8 @@ def _zip_version(files: dict[str, bytes]) -> str | None:
 
 def _zip_files(code: bytes) -> dict[str, bytes]:
     """The stored entries by path; never more bytes than the ZIP has itself."""
-    import zipfile  # Slow to import, and few contracts are ZIPs.
-    from io import BytesIO
+    import zipfile  # noqa: PLC0415 (slow to import, and few contracts are ZIPs)
+    from io import BytesIO  # noqa: PLC0415
 
     files: dict[str, bytes] = {}
     try:

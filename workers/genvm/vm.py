@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha3_256
+from typing import NamedTuple, NoReturn
 
 from wasmtime import Engine, Func, Linker, Module, Store, Trap, TrapCode, WasmtimeError
 from wasmtime import Memory as ExportedMemory
@@ -14,7 +14,8 @@ from protocol.run_result import ResultCode
 from . import sdk_imports, wasi
 from .bridge import Exchange
 from .context import CallContext, Outcome, OutOfMemory, vm_error
-from .descriptors import Bridge, Output
+from .descriptors import Bridge, Collected, Errno, Input, Output, WasiError
+from .filesystem import Device, FileTree
 from .imports import Imports, UnknownImport
 from .memory import Memory
 from .operations import Operations
@@ -29,10 +30,11 @@ _LAST_GROWTH = 1 << 20
 
 _MAX_TABLE_ELEMENTS = 1 << 20
 _MAX_TABLES = 16
+_TOOL_MEMORY = 512 << 20
+_MAX_TOOL_OUTPUT = 64 << 20
 
 
-@dataclass(frozen=True)
-class World:
+class World(NamedTuple):
     """What guests share: the engine, the run they are part of, and where their prints go."""
 
     engine: Engine
@@ -46,51 +48,62 @@ def run_guest(world: World, program: Program, module: Module, context: CallConte
     An end without `Return` and with status 0 returns null. Raises `InvalidContract` for a module
     that cannot be started, and lets through what `Run.host` raises when the host is gone.
     """
-    guest = _Guest(world, program, context)
-    store = Store(world.engine)
-    store.set_epoch_deadline(1)
-    store.set_limits(
-        memory_size=max(context.memory_limit, 0),
-        table_elements=_MAX_TABLE_ELEMENTS,
-        tables=_MAX_TABLES,
-        instances=1,
-        memories=1,
+    memory = Memory()
+    operations = Operations(world.run, context, lambda: memory.size)
+    exchange = Exchange(operations)
+    start_message = context.start_message()
+    environment = Environment(
+        arguments=program.arguments,
+        variables=program.variables,
+        clock=context.message.nanoseconds,
+        random_seed=sha3_256(start_message).digest(),
     )
-    return guest.start(store, module)
+    files = WasiFiles(
+        memory,
+        program.tree,
+        [Input(start_message), *world.outputs],
+        lambda device: Bridge(exchange, device.inode),
+    )
+    catalogue = {
+        wasi.MODULE: Wasi(memory, environment).imports() | files.imports(),
+        sdk_imports.MODULE: SdkImports(memory, operations, files).imports(),
+    }
+    guest = _Guest(world.engine, Imports(memory, catalogue), context.memory_limit)
+    return guest.start(module)
+
+
+def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTree) -> bytes:
+    """What `module` writes to stdout: work of our own, in a guest that has no host.
+
+    Raises `ToolFailed` when it does not end well.
+    """
+    memory = Memory()
+    collected = Collected(_MAX_TOOL_OUTPUT)
+    files = WasiFiles(memory, tree, [Input(b""), collected, Output(2)], _no_device)
+    environment = Environment(arguments, {}, clock=0, random_seed=b"")
+    catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
+    outcome = _Guest(engine, Imports(memory, catalogue), _TOOL_MEMORY).start(module)
+    if outcome.code is not ResultCode.RETURN:
+        raise ToolFailed(f"{' '.join(arguments[:2])}: {outcome.data}")
+    return collected.content()
+
+
+class ToolFailed(Exception):
+    """Work of our own in a guest ended badly."""
+
+
+def _no_device(_: Device) -> NoReturn:
+    raise WasiError(Errno.NOTSUP)
 
 
 class _Guest:
-    def __init__(self, world: World, program: Program, context: CallContext) -> None:
-        self._engine = world.engine
-        self._limit = context.memory_limit
-        self._memory = memory = Memory()
-        operations = Operations(world.run, context, lambda: memory.size)
-        start_message = context.start_message()
-        environment = Environment(
-            arguments=program.arguments,
-            variables=program.variables,
-            clock=context.message.nanoseconds,
-            random_seed=sha3_256(start_message).digest(),
-        )
-        exchange = Exchange(operations)
-        files = WasiFiles(
-            memory,
-            program.tree,
-            start_message,
-            world.outputs,
-            lambda device: Bridge(exchange, device.inode),
-        )
-        sdk = SdkImports(memory, operations, files)
-        calls = Wasi(memory, environment)
-        self._imports = Imports(
-            memory,
-            {
-                wasi.MODULE: calls.imports() | files.imports(),
-                sdk_imports.MODULE: sdk.imports(),
-            },
-        )
+    def __init__(self, engine: Engine, imports: Imports, memory_limit: int) -> None:
+        self._engine = engine
+        self._imports = imports
+        self._limit = memory_limit
 
-    def start(self, store: Store, module: Module) -> Outcome:
+    def start(self, module: Module) -> Outcome:
+        store = self._new_store()
         linker = Linker(self._engine)
         try:
             self._imports.link(linker, module)
@@ -98,7 +111,7 @@ class _Guest:
         except UnknownImport as error:
             raise InvalidContract(f"the import {error} is unknown to this executor") from None
         except (Trap, WasmtimeError) as error:
-            return self._ended(error, self._memory.size)
+            return self._ended(error, memory_size=0)
         start = exports.get("_start")
         if not isinstance(start, Func) or start.type(store).params or start.type(store).results:
             raise InvalidContract("the module exports no function _start without parameters")
@@ -109,6 +122,18 @@ class _Guest:
             size = memory.data_len(store) if isinstance(memory, ExportedMemory) else 0
             return self._ended(error, size)
         return Outcome(ResultCode.RETURN, None)
+
+    def _new_store(self) -> Store:
+        store = Store(self._engine)
+        store.set_epoch_deadline(1)
+        store.set_limits(
+            memory_size=max(self._limit, 0),
+            table_elements=_MAX_TABLE_ELEMENTS,
+            tables=_MAX_TABLES,
+            instances=1,
+            memories=1,
+        )
+        return store
 
     def _ended(self, error: Trap | WasmtimeError, memory_size: int) -> Outcome:
         """What a guest's end means, by what our functions raised, else by the trap."""

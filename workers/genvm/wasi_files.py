@@ -9,10 +9,8 @@ from .descriptors import (
     Descriptor,
     Errno,
     FileType,
-    Input,
     OpenDirectory,
     OpenFile,
-    Output,
     WasiError,
 )
 from .filesystem import Device, Directory, File, FileTree, Node, PathError, walk
@@ -43,8 +41,9 @@ _PATH_ERRORS = {
 
 
 class WasiFiles:
-    """The descriptors of one guest and the calls on them. `/` is preopened as descriptor 3.
+    """The descriptors of one guest and the calls on them.
 
+    `standard` are its descriptors 0, 1 and 2; the root of `tree` is preopened as 3.
     `open_device` opens the devices of `tree`.
     """
 
@@ -52,14 +51,13 @@ class WasiFiles:
         self,
         memory: Memory,
         tree: FileTree,
-        stdin: bytes,
-        outputs: tuple[Output, Output],
+        standard: list[Descriptor],
         open_device: Callable[[Device], Descriptor],
     ) -> None:
         self._memory = memory
         self._open_device = open_device
         root = OpenDirectory(tree.root, preopened=b"/")
-        self._open: dict[int, Descriptor] = dict(enumerate([Input(stdin), *outputs, root]))
+        self._open: dict[int, Descriptor] = dict(enumerate([*standard, root]))
 
     def add(self, descriptor: Descriptor) -> int:
         """The lowest free number, now that of `descriptor`. Raises `WasiError` when none is."""
@@ -159,7 +157,7 @@ class WasiFiles:
     def _fd_pread(self, number: int, buffers: int, count: int, offset: int, size_at: int) -> None:
         descriptor = self._get(number)
 
-        def read(size: int) -> bytes:
+        def read(size: int) -> bytes | memoryview:
             nonlocal offset
             chunk = descriptor.read_at(offset, size)
             offset += len(chunk)
@@ -167,7 +165,9 @@ class WasiFiles:
 
         self._fill(read, buffers, count, size_at)
 
-    def _fill(self, read: Callable[[int], bytes], buffers: int, count: int, size_at: int) -> None:
+    def _fill(
+        self, read: Callable[[int], bytes | memoryview], buffers: int, count: int, size_at: int
+    ) -> None:
         total = 0
         for buffer in self._buffers(buffers, count):
             chunk = read(len(buffer))
