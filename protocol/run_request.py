@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .calldata import Address, EncodeError
 from .durations import parse_duration
@@ -20,6 +20,7 @@ MAX_DEADLINE = 24 * 3600.0
 """The longest a run may take, in seconds."""
 
 MAX_TOKEN = 256
+Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _MAX_SOCKET_PATH = 107
 _PERMISSIONS = frozenset("rwscnu")
 _CAPTURES: dict[str, Capture] = {
@@ -52,7 +53,7 @@ class RequestedSelector(Struct):
     """How newer clients choose the executor: by public-ABI major, or one exact version."""
 
     kind: Literal["major", "version"]
-    major: int | None = None
+    major: Major | None = None
     version: str | None = None
 
     def resolved(self) -> Selector:
@@ -71,7 +72,7 @@ class RunRequest(Struct):
     calldata: bytes
     timestamp: str
     host: str
-    major: int | UnsetType = UNSET
+    major: Major | UnsetType = UNSET
     selector: RequestedSelector | UnsetType = UNSET
     code: bytes | None = None
     host_data: str = ""
