@@ -1,0 +1,22 @@
+"""The end of an output of which only so much is kept."""
+
+from __future__ import annotations
+
+
+class Tail:
+    """Keeps the last `limit` bytes it was given and counts those it dropped."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self.dropped = 0
+
+    def append(self, received: bytes) -> None:
+        self._kept += received
+        excess = len(self._kept) - self._limit
+        if excess > 0:
+            del self._kept[:excess]
+            self.dropped += excess
+
+    def content(self) -> bytes:
+        return bytes(self._kept)

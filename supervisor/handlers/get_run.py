@@ -1,0 +1,12 @@
+"""`GetRun`."""
+
+from __future__ import annotations
+
+from protocol.ipc import GetRun, RunStatus
+
+from ..service import Service
+
+
+async def get_run(service: Service, command: GetRun) -> RunStatus:
+    """Answers at once, or when the run finishes within the time given."""
+    return RunStatus(command.id, await service.get_run(command.id, command.wait))

@@ -1,0 +1,12 @@
+"""`StartRun`."""
+
+from __future__ import annotations
+
+from protocol.ipc import RunStarted, StartRun
+
+from ..service import Service
+
+
+async def start_run(service: Service, command: StartRun) -> RunStarted:
+    """Answers once the child runs."""
+    return RunStarted(await service.start_run(command))

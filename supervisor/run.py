@@ -1,0 +1,87 @@
+"""A run that is not finished: what the supervisor remembers of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from protocol.ipc import Cause, Execution, FinishedRun, RunState, StartRun
+
+from .core.manifest import Executor
+from .core.states import advanced
+from .runtime.child import Child
+from .runtime.sampler import Sample
+
+
+class Run:
+    """Its request, its state, and who waits for it.
+
+    `granted`: it has its permits, or need not wait for them any more since it is to end.
+    `started`: its child runs; or the reason why it does not. `finished`: its end is on record.
+    """
+
+    def __init__(self, run_id: int, request: StartRun, executor: Executor, cost: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.id = run_id
+        self.request = request
+        self.executor = executor
+        self.cost = cost
+        self.accepted_at = time.time()
+        self.started_at: float | None = None
+        self.state = RunState.QUEUED
+        self.cause: Cause | None = None
+        self.child: Child | None = None
+        self.reason: str | None = None
+        self.timers: list[asyncio.TimerHandle] = []
+        self.sample: Sample | None = None
+        self.peak_rss = 0
+        self.is_unrecorded = False
+        self.granted: asyncio.Future[None] = loop.create_future()
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.finished: asyncio.Future[FinishedRun | None] = loop.create_future()
+
+    def advance(self, to: RunState) -> None:
+        """Change the state; `IllegalTransition` when the table does not know the move."""
+        self.state = advanced(self.id, self.state, to)
+
+    @property
+    def strict_deadline(self) -> float | None:
+        """When the run is ended at the latest, in seconds since 1970."""
+        return None if self.started_at is None else self.started_at + self.request.deadline
+
+    def forget_execution_data(self) -> None:
+        """The child has it now; it may be large."""
+        self.request = msgspec.structs.replace(self.request, execution_data=b"")
+
+    def drop_timers(self) -> None:
+        """Nothing is due any more: the process has ended."""
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+    def observe(self, sample: Sample) -> None:
+        """Take in a look at the process."""
+        self.sample = sample
+        self.peak_rss = max(self.peak_rss, sample.rss)
+
+    def execution(self) -> Execution:
+        """The run as `Status` shows it."""
+        return Execution(
+            id=self.id,
+            state=self.state,
+            version=self.executor.version,
+            started_at=self.started_at,
+            strict_deadline=self.strict_deadline,
+            finished_at=None,
+            pid=self.child.pid if self.child else None,
+            rss=self.sample.rss if self.sample else None,
+            cpu_seconds=self.sample.cpu_seconds if self.sample else None,
+        )
+
+
+def settle(future: asyncio.Future[None]) -> None:
+    """Let those who wait go on; legal more than once."""
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,210 @@
+"""What happens to one run, from its place in the queue to its end on record (spec 03, life)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from signal import Signals
+
+from protocol.errors import ExecutorStartFailed, ManagerError, RequestFailed, Unavailable
+from protocol.ipc import Cause, Exit, FinishedRun, RunState
+
+from .core.capture import LIMITS
+from .core.ladder import ladder
+from .event_log import EventLog
+from .permit_desk import PermitDesk
+from .run import Run, settle
+from .runtime import store as records
+from .runtime.child import Child, Output
+from .runtime.group_commit import StoreFailed
+from .runtime.launcher import Launcher, LaunchOrder
+from .runtime.processes import start_ticks
+from .runtime.reaper import Ending, Reaper
+from .runtime.sampler import OomWitness
+from .runtime.scratch import Scratch
+
+_RETRY_RECORD = 1.0
+"""Seconds between two attempts to record an end that the store does not take."""
+
+_NOTE_LAUNCH_AFTER = 0.05
+"""Seconds until a run's process is recorded. One that ends sooner needs no record: were we killed
+in that time, its token in the environment would find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLife:
+    """Takes runs through their lives; holds what they need on the way, but no run."""
+
+    store: records.RunStore
+    launcher: Launcher
+    reaper: Reaper
+    desk: PermitDesk
+    scratch: Scratch
+    oom_witness: OomWitness
+    log: EventLog
+
+    async def live(self, run: Run) -> FinishedRun | None:
+        """Wait for permits, launch, wait for the end and record it; gives what was recorded.
+
+        None: it was withdrawn, since it never started; `run.started` says why.
+        """
+        await run.granted
+        if run.cause is Cause.SHUTDOWN:
+            await self._withdraw(run, Unavailable("the supervisor is shutting down"))
+            return None
+        if run.cause is not None:
+            return await self._end_unstarted(run)
+        try:
+            child = self._launch(run)
+        except ManagerError as error:
+            await self._withdraw(run, error)
+            return None
+        settle(run.started)
+        ending, output = await child.ended()
+        run.drop_timers()
+        await self.scratch.remove(run.id)
+        self.desk.give_back(run)
+        return await self._record(run, self._finished(run, ending, output))
+
+    def stop(self, run: Run, cause: Cause, grace: float, reason: str | None = None) -> None:
+        """Have a run end: from the queue at once, else by the ladder. The first cause stays.
+
+        A second stop climbs its own ladder beside the first: it can only shorten it.
+        """
+        if run.cause is None:
+            run.cause, run.reason = cause, reason
+            self.log.info("run_stopping", run=run.id, cause=cause.value, grace=grace)
+        if run.child is None:
+            settle(run.granted)
+            return
+        for rung in ladder(grace):
+            if rung.delay > 0:
+                self._later(run, rung.delay, run.child.signal, rung.signal)
+            else:
+                run.child.signal(rung.signal)
+
+    def _later(self, run: Run, delay: float, act: Callable[..., None], *arguments: object) -> None:
+        run.timers.append(asyncio.get_running_loop().call_later(delay, act, *arguments))
+
+    def _launch(self, run: Run) -> Child:
+        run.advance(RunState.STARTING)
+        request = run.request
+        limits = LIMITS[request.capture]
+        order = LaunchOrder(
+            run_id=run.id,
+            command=run.executor.command,
+            token=f"{self.store.instance}.{run.id}",
+            scratch=self._make_scratch(run),
+            execution_data=request.execution_data,
+            keeps_streams=limits is not None,
+            extra_args=request.extra_args,
+            is_sync=request.is_sync,
+            host=request.host,
+            permissions=request.permissions,
+        )
+        run.child = Child(self.launcher.launch(order), order, limits, self.reaper, self.log)
+        run.forget_execution_data()
+        run.started_at = time.time()
+        run.advance(RunState.RUNNING)
+        self._later(run, request.deadline, self._out_of_time, run)
+        self._later(run, _NOTE_LAUNCH_AFTER, self._note_launch, run)
+        self.log.info(
+            "run_running", run=run.id, pid=run.child.pid, version=run.executor.version,
+            waited=run.started_at - run.accepted_at,
+        )  # fmt: skip
+        return run.child
+
+    def _make_scratch(self, run: Run) -> str:
+        try:
+            return self.scratch.make(run.id)
+        except OSError as error:
+            raise ExecutorStartFailed(
+                f"no folder for temporary files could be made: {error.strerror}"
+            ) from None
+
+    def _out_of_time(self, run: Run) -> None:
+        self.stop(run, Cause.DEADLINE, 0, f"ran longer than {run.request.deadline:g} s")
+
+    def _note_launch(self, run: Run) -> None:
+        assert run.child is not None and run.started_at is not None
+        pid = run.child.pid
+        noted = asyncio.ensure_future(
+            self.store.launch(records.Launched(run.id, pid, start_ticks(pid), run.started_at))
+        )
+        noted.add_done_callback(lambda done: self._launch_noted(run, done))
+
+    def _launch_noted(self, run: Run, noted: asyncio.Future[None]) -> None:
+        if not noted.cancelled() and (error := noted.exception()):
+            self.log.warning("launch_not_recorded", run=run.id, error=str(error))
+
+    async def _withdraw(self, run: Run, error: ManagerError) -> None:
+        """Undo a start that failed, then tell who asked for it."""
+        await self.scratch.remove(run.id)
+        self.desk.give_back(run)
+        try:
+            await self.store.withdraw(run.id)
+        except StoreFailed as failure:
+            # It stays without an end there: the next supervisor will find it lost.
+            self.log.error("run_not_withdrawn", run=run.id, error=str(failure))
+        self.log.warning("run_withdrawn", run=run.id, reason=error.message)
+        if not run.started.done():
+            run.started.set_exception(error)
+
+    async def _end_unstarted(self, run: Run) -> FinishedRun:
+        self.desk.give_back(run)
+        finished = await self._record(run, self._finished(run, None, Output()))
+        if not run.started.done():
+            reason = f"run {run.id} was cancelled before it started"
+            run.started.set_exception(RequestFailed(reason))
+        return finished
+
+    async def _record(self, run: Run, finished: FinishedRun) -> FinishedRun:
+        """Record the end, however often it takes: nobody is told before."""
+        while True:
+            try:
+                await self.store.finish(finished)
+                break
+            except StoreFailed as error:
+                run.is_unrecorded = True
+                self.log.error("run_end_not_recorded", run=run.id, error=str(error))
+                await asyncio.sleep(_RETRY_RECORD)
+        run.advance(RunState.FINISHED)
+        self.log.info(
+            "run_finished", run=run.id, cause=finished.cause.value, code=finished.exit.code,
+            signal=finished.exit.signal, result=finished.result is not None,
+            seconds=finished.finished_at - (finished.started_at or finished.accepted_at),
+        )  # fmt: skip
+        return finished
+
+    def _finished(self, run: Run, ending: Ending | None, output: Output) -> FinishedRun:
+        cause, reason = self._cause(run, ending)
+        peak = max(run.peak_rss, (ending.max_rss or 0) if ending else 0)
+        return FinishedRun(
+            id=run.id,
+            version=run.executor.version,
+            cause=cause,
+            exit=ending.exit if ending else Exit(),
+            reason=reason,
+            accepted_at=run.accepted_at,
+            started_at=run.started_at,
+            finished_at=time.time(),
+            stdout=output.stdout,
+            stderr=output.stderr,
+            genvm_log=output.genvm_log,
+            result=output.result,
+            stdout_dropped=output.stdout_dropped,
+            stderr_dropped=output.stderr_dropped,
+            log_dropped=output.log_dropped,
+            peak_rss=peak or None,
+            cpu_seconds=ending.cpu_seconds if ending else None,
+        )
+
+    def _cause(self, run: Run, ending: Ending | None) -> tuple[Cause, str | None]:
+        if run.cause is not None:
+            return run.cause, run.reason
+        is_killed = ending is not None and ending.exit.signal == Signals.SIGKILL
+        if is_killed and self.oom_witness.has_struck():
+            return Cause.MEMORY, "the kernel killed it for want of memory"
+        return Cause.EXITED, None

@@ -1,0 +1,134 @@
+"""One executor that runs: its output, its result, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.capture import CaptureLimits
+from ..core.log_records import LineSplitter, RecordTail, parse_record
+from ..core.tail import Tail
+from ..event_log import LEVELS, EventLog
+from .launcher import Launched, LaunchOrder
+from .processes import signal_group
+from .pumps import Pump
+from .reaper import Ending, Reaper
+from .result_channel import ResultChannel
+
+DRAIN_PATIENCE = 0.2
+"""Seconds to wait for the end of a stream that someone outside the run holds open."""
+
+_MOST_INLINE = 256 << 10
+"""Bytes of log that are checked on the event loop; more goes to a thread."""
+
+_FORWARDED_LINES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an executor wrote, as far as it is kept; `genvm_log` is a JSON array."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    genvm_log: bytes = b"[]"
+    result: bytes | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
+    log_dropped: int = 0
+
+
+class Child:
+    """Pumps a launched executor's output. Owns its descriptors; `ended` gives them back."""
+
+    def __init__(
+        self,
+        launched: Launched,
+        order: LaunchOrder,
+        limits: CaptureLimits | None,
+        reaper: Reaper,
+        log: EventLog,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.pid = launched.pid
+        self._pidfd = launched.pidfd
+        self._reaper = reaper
+        reaper.adopt(launched.pid, order.token)
+        self._is_over = False
+        self._stdout = Tail(limits.stream_bytes if limits else 0)
+        self._stderr = Tail(limits.stream_bytes if limits else 0)
+        self._records = RecordTail(limits.log_records, limits.log_bytes) if limits else None
+        sink = self._records.append if self._records else ForwardedLog(order.run_id, log).append
+        self._pumps = [Pump(loop, launched.log, sink)]
+        self._add_pump(loop, launched.stdout, self._stdout.append)
+        self._add_pump(loop, launched.stderr, self._stderr.append)
+        self._channel = ResultChannel(loop, launched.result, order.run_id, log)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, unless it has ended."""
+        if not self._is_over:
+            signal_group(self.pid, number)
+
+    async def ended(self) -> tuple[Ending, Output]:
+        """Wait for the end, of the executor, of all it has started and of its output."""
+        ending = await self._reaper.wait(self.pid, self._pidfd)
+        self._is_over = True
+        await self._drain()
+        self._channel.drain()
+        self._channel.close()
+        if self._records and self._records.size > _MOST_INLINE:
+            return ending, await asyncio.to_thread(self._output)
+        return ending, self._output()
+
+    def _add_pump(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int | None,
+        sink: Callable[[bytes], None],
+    ) -> None:
+        if descriptor is not None:
+            self._pumps.append(Pump(loop, descriptor, sink))
+
+    async def _drain(self) -> None:
+        until = time.monotonic() + DRAIN_PATIENCE
+        for pump in self._pumps:
+            while not pump.drain(until) and time.monotonic() < until:
+                await asyncio.sleep(DRAIN_PATIENCE / 10)
+            pump.close()
+
+    def _output(self) -> Output:
+        records = self._records
+        return Output(
+            stdout=self._stdout.content(),
+            stderr=self._stderr.content(),
+            genvm_log=records.content() if records else b"[]",
+            result=self._channel.result,
+            stdout_dropped=self._stdout.dropped,
+            stderr_dropped=self._stderr.dropped,
+            log_dropped=records.dropped if records else 0,
+        )
+
+
+class ForwardedLog:
+    """Writes an executor's log into ours, up to a number of lines."""
+
+    def __init__(self, run_id: int, log: EventLog) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._splitter = LineSplitter()
+        self._left = _FORWARDED_LINES
+
+    def append(self, received: bytes) -> None:
+        for line in self._splitter.feed(received):
+            self._left -= 1
+            if self._left > 0:
+                self._forward(line)
+            elif self._left == 0:
+                self._log.warning("executor_log_cut", run=self._run_id, lines=_FORWARDED_LINES)
+
+    def _forward(self, line: bytes) -> None:
+        record = parse_record(line)
+        level = LEVELS.get(str(record.get("level")).lower(), LEVELS["info"])
+        self._log.write(level, "executor_log", run=self._run_id, message=record.get("message"))

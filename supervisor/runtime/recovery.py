@@ -1,0 +1,58 @@
+"""What a supervisor finds when the one before it was killed: its runs, and maybe its children."""
+
+from __future__ import annotations
+
+import time
+from signal import Signals
+
+import psutil
+
+from ..core.ladder import REAP_PATIENCE
+from ..event_log import EventLog
+from .launcher import RUN_TOKEN
+from .processes import environment_value, signal_group, signal_process, start_ticks
+from .store import RunStore, Unfinished
+
+_PAUSE = 0.01
+
+
+async def finish_lost_runs(store: RunStore, log: EventLog) -> None:
+    """End what still lives of unfinished runs, then record them as lost."""
+    unfinished = store.unfinished()
+    if store.is_same_boot:
+        _end_survivors(store.instance, unfinished, log)
+    if not unfinished:
+        return
+    reason = "the supervisor ended without seeing the end of this run"
+    await store.finish_lost([run.id for run in unfinished], time.time(), reason)
+    for run in unfinished:
+        log.warning("run_finished", run=run.id, cause="lost")
+
+
+def _end_survivors(instance: str, unfinished: list[Unfinished], log: EventLog) -> None:
+    """Blocks until they are gone: nothing else goes on yet."""
+    for run in unfinished:
+        if run.pid is not None and start_ticks(run.pid) == run.start_ticks:
+            signal_group(run.pid, Signals.SIGKILL)
+    deadline = time.monotonic() + REAP_PATIENCE
+    while survivors := _survivors(instance, unfinished):
+        if time.monotonic() > deadline:
+            log.error("processes_survive_sigkill", pids=survivors)
+            return
+        for pid in survivors:
+            signal_process(pid, Signals.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+def _survivors(instance: str, unfinished: list[Unfinished]) -> list[int]:
+    """Living processes that carry one of our tokens, or are on record by pid and start."""
+    recorded = {(run.pid, run.start_ticks) for run in unfinished if run.pid is not None}
+    found = []
+    for process in psutil.process_iter(["status"]):
+        token = environment_value(process.pid, RUN_TOKEN) or ""
+        is_ours = token.startswith(f"{instance}.")
+        if not is_ours and recorded:
+            is_ours = (process.pid, start_ticks(process.pid)) in recorded
+        if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.pid)
+    return found

@@ -1,0 +1,78 @@
+"""The form of the run store and how older forms become it."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+
+_VERSION_1 = """
+CREATE TABLE identity (
+    instance TEXT NOT NULL,
+    boot_id TEXT NOT NULL
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT,
+    accepted_at REAL NOT NULL,
+    version TEXT,
+    deadline REAL NOT NULL,
+    pid INTEGER,
+    start_ticks INTEGER,
+    started_at REAL,
+    finished_at REAL,
+    cause TEXT,
+    exit_code INTEGER,
+    exit_signal INTEGER,
+    reason TEXT,
+    peak_rss INTEGER,
+    cpu_seconds REAL
+);
+CREATE UNIQUE INDEX runs_by_token ON runs (token) WHERE token IS NOT NULL;
+CREATE INDEX runs_by_end ON runs (finished_at);
+CREATE TABLE outputs (
+    id INTEGER PRIMARY KEY REFERENCES runs (id),
+    stdout BLOB NOT NULL,
+    stderr BLOB NOT NULL,
+    genvm_log BLOB NOT NULL,
+    result BLOB,
+    stdout_dropped INTEGER NOT NULL,
+    stderr_dropped INTEGER NOT NULL,
+    log_dropped INTEGER NOT NULL
+);
+INSERT INTO schema_version VALUES (1);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""The n-th turns version n into version n + 1, and says so."""
+
+CURRENT = len(MIGRATIONS)
+
+
+class UnknownSchema(Exception):
+    """The store was written by a newer program; the message says so."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the store to the current version, in one transaction."""
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    version = row[0] or 0
+    if version > CURRENT:
+        raise UnknownSchema(
+            f"the run store has schema {version}, this program knows up to {CURRENT}: "
+            "start the program that wrote it, or choose another --state-dir"
+        )
+    if version == CURRENT:
+        return
+    connection.executescript("".join(["BEGIN IMMEDIATE;", *MIGRATIONS[version:], "COMMIT;"]))
+
+
+def identify(connection: sqlite3.Connection, boot_id: str) -> tuple[str, bool]:
+    """The store's own name, made on first use, and whether it was last opened in this boot."""
+    row = connection.execute("SELECT instance, boot_id FROM identity").fetchone()
+    if row is None:
+        instance = secrets.token_hex(8)
+        connection.execute("INSERT INTO identity VALUES (?, ?)", (instance, boot_id))
+        return instance, False
+    connection.execute("UPDATE identity SET boot_id = ?", (boot_id,))
+    return str(row[0]), row[1] == boot_id

@@ -1,0 +1,77 @@
+"""The Unix socket on which the supervisor is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+from protocol.errors import Unavailable
+
+from .connection import Connection
+from .event_log import EventLog
+from .service import Service
+
+MAX_CLIENTS = 2_000
+_BACKLOG = 1_024
+_CLOSE_PATIENCE = 1.0
+
+
+class Server:
+    """Listens, and keeps the connections within bounds."""
+
+    def __init__(self, service: Service, log: EventLog, max_frame: int) -> None:
+        """`max_frame` bounds a command, in bytes."""
+        self._service = service
+        self._log = log
+        self._max_frame = max_frame
+        self._connections: set[Connection] = set()
+        self._all_gone = asyncio.Event()
+        self._path: Path | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, path: Path) -> None:
+        """Be there for clients at `path`; a socket left there by a dead one is replaced."""
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(path))
+        os.chmod(path, 0o600)
+        self._path = path
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(
+            self._connection, sock=listening, backlog=_BACKLOG
+        )
+
+    async def close(self) -> None:
+        """Take no more clients, let the last replies out, hang up."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        pending = [each.task for each in self._connections if each.task is not None]
+        if pending:
+            await asyncio.wait(pending, timeout=_CLOSE_PATIENCE)
+        for connection in self._connections:
+            connection.transport.close()
+        if self._connections:
+            self._all_gone.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), _CLOSE_PATIENCE)
+        for connection in list(self._connections):
+            connection.transport.abort()
+
+    def _connection(self) -> Connection:
+        connection = Connection(self._service, self._log, self._max_frame, self._gone)
+        if len(self._connections) >= MAX_CLIENTS:
+            # The transport does not exist yet: it is refused on the loop's next turn.
+            error = Unavailable(f"{MAX_CLIENTS} clients are connected, no more may")
+            asyncio.get_running_loop().call_soon(connection.refuse, error)
+        self._connections.add(connection)
+        return connection
+
+    def _gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()

@@ -1,0 +1,233 @@
+"""The single owner of mutable state: the runs under way, and whether new ones may come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from protocol.errors import (
+    ManagerError,
+    ModulesNotRunning,
+    RunNotFound,
+    ShutdownTimeout,
+    Unavailable,
+)
+from protocol.ipc import (
+    Cause,
+    Execution,
+    FinishedRun,
+    ModuleState,
+    Permits,
+    RunState,
+    StartRun,
+    Status,
+)
+
+from .core.admission import AdmissionPolicy, admit
+from .core.ladder import REAP_PATIENCE, SHUTDOWN_GRACE
+from .core.manifest import Manifest
+from .history import SHOWN, History
+from .run import Run
+from .run_life import RunLife
+from .runtime.group_commit import StoreFailed
+from .runtime.store import Accepted
+
+MAX_WAIT = 120.0
+"""Seconds that one `GetRun` may wait (spec 01, runs)."""
+
+MAX_GRACE = 24 * 3600.0
+
+_RECORD_PATIENCE = 3.0
+"""Seconds for recording an end, on top of those for the end itself."""
+
+
+class Service:
+    """What the handlers of commands call. All of it runs on one event loop."""
+
+    def __init__(self, life: RunLife, policy: AdmissionPolicy, manifest: Manifest) -> None:
+        self.life = life
+        self.history = History(*life.store.newest_finished(SHOWN))
+        self._store = life.store
+        self._desk = life.desk
+        self._log = life.log
+        self._policy = policy
+        self._manifest = manifest
+        self._last_id = life.store.last_id()
+        self._runs: dict[int, Run] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    @property
+    def runs(self) -> Iterable[Run]:
+        """The runs that are not finished, in the order of their ids."""
+        return self._runs.values()
+
+    # -------------------------------------------------------------------------------------- runs
+
+    async def start_run(self, request: StartRun) -> int:
+        """Start a run and give its id once its child runs.
+
+        A token that is retained gives the id of its run. Raises `BadRequest`, `Unavailable` or a
+        `RequestFailed`; a run that fails to start leaves nothing behind.
+        """
+        self._require_open()
+        admit(request, self._policy)
+        executor = self._manifest.choose(request.selector, request.timestamp)
+        self._require_modules(request)
+        self._last_id += 1
+        run = Run(self._last_id, request, executor, self._desk.cost(request.needs_modules))
+        self._desk.queue(run)
+        self._runs[run.id] = run
+        recorded_id = await self._accept(run)
+        if recorded_id != run.id:
+            self._forget(run, None)
+            return await self._join(recorded_id)
+        self._log.info("run_queued", run=run.id, host=request.host)
+        self._begin(run)
+        await asyncio.shield(run.started)
+        return run.id
+
+    async def get_run(self, run_id: int, wait: float) -> FinishedRun | None:
+        """A finished run; None when it is unknown or does not finish within `wait` seconds."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return await self._store.finished(run_id)
+        if not wait > 0:
+            return None
+        done, _ = await asyncio.wait({run.finished}, timeout=min(wait, MAX_WAIT))
+        return run.finished.result() if done else None
+
+    async def cancel_run(self, run_id: int, grace: float) -> None:
+        """End a run and wait for its end. Raises `RunNotFound` or `ShutdownTimeout`."""
+        run = self._runs.get(run_id)
+        if run is None:
+            if not await self._store.is_retained(run_id):
+                raise RunNotFound(f"GenVM with id {run_id} not found")
+            return
+        grace = min(grace, MAX_GRACE) if grace > 0 else 0.0
+        self.life.stop(run, Cause.CANCELLED, grace)
+        patience = grace + REAP_PATIENCE + _RECORD_PATIENCE
+        done, _ = await asyncio.wait({run.finished}, timeout=patience)
+        if not done:
+            raise ShutdownTimeout("timeout during shutdown")
+
+    def _require_open(self) -> None:
+        if self._is_stopping:
+            raise Unavailable("the supervisor is shutting down", retry_after=5)
+        if self._store.failure and any(run.is_unrecorded for run in self._runs.values()):
+            raise Unavailable(self._store.failure, retry_after=5)
+
+    def _require_modules(self, request: StartRun) -> None:
+        if request.needs_modules:
+            raise ModulesNotRunning(
+                "modules are required but not running (is_sync=false with 'n' permission)"
+            )
+
+    async def _accept(self, run: Run) -> int:
+        """Record the intent; gives the id on record, another one for a token that is retained."""
+        try:
+            return await self._store.accept(
+                Accepted(
+                    id=run.id,
+                    token=run.request.token,
+                    accepted_at=run.accepted_at,
+                    version=run.executor.version,
+                    deadline=run.request.deadline,
+                )
+            )
+        except StoreFailed as error:
+            self._forget(run, None)
+            self._log.error("run_not_accepted", run=run.id, error=str(error))
+            raise Unavailable(str(error), retry_after=5) from None
+
+    async def _join(self, run_id: int) -> int:
+        """Wait until the run that has our token already is started, or share its failure."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            await asyncio.shield(run.started)
+        return run_id
+
+    def _begin(self, run: Run) -> None:
+        task = asyncio.create_task(self._live(run), name=f"run {run.id}")
+        self._lives.add(task)
+        task.add_done_callback(self._lives.discard)
+
+    async def _live(self, run: Run) -> None:
+        finished = None
+        try:
+            finished = await self.life.live(run)
+        except asyncio.CancelledError:
+            self._log.error("run_lost", run=run.id, cause=run.cause)
+        except Exception:
+            self._log.failure("run_life_failed", run=run.id)
+            self.life.stop(run, Cause.LOST, 0)
+        self._forget(run, finished)
+
+    def _forget(self, run: Run, finished: FinishedRun | None) -> None:
+        """The run is over or never was: let go of it and tell those who wait."""
+        del self._runs[run.id]
+        if self._desk.give_back(run) and finished is not None:
+            self._log.error("permits_were_kept", run=run.id)
+        if finished is not None:
+            self.history.add(_summary(run, finished))
+        if not run.started.done():
+            run.started.set_exception(ManagerError(f"run {run.id} was lost; the log says why"))
+        run.started.exception()
+        run.finished.set_result(finished)
+
+    # ------------------------------------------------------------------------------ the whole house
+
+    def status(self) -> Status:
+        """What is going on; needs no look into the store."""
+        return Status(
+            accepting=not self._is_stopping and self._store.failure is None,
+            llm_module=ModuleState.STOPPED,
+            web_module=ModuleState.STOPPED,
+            permits=self._desk.counts(),
+            executions=[run.execution() for run in self._runs.values()] + self.history.newest,
+            executions_omitted=self.history.omitted,
+        )
+
+    def permits(self) -> Permits:
+        return self._desk.counts()
+
+    def set_permits(self, total: int) -> Permits:
+        """Change the total. Raises `BadRequest` below the cost of the dearest run."""
+        self._desk.resize(total)
+        self._log.info("permits_set", total=total)
+        return self._desk.counts()
+
+    async def drain(self, patience: float) -> None:
+        """Take no more runs, send the queue home, give the others `patience` seconds to finish."""
+        self._is_stopping = True
+        for run in list(self._runs.values()):
+            if run.child is None:
+                self.life.stop(run, Cause.SHUTDOWN, 0)
+        await self._wait_for_all(patience)
+
+    async def end_all(self) -> None:
+        """End what still runs, by the ladder, and record it."""
+        for run in list(self._runs.values()):
+            self.life.stop(run, Cause.SHUTDOWN, SHUTDOWN_GRACE)
+        await self._wait_for_all(SHUTDOWN_GRACE + REAP_PATIENCE + _RECORD_PATIENCE)
+        for task in list(self._lives):
+            task.cancel()
+        await self._wait_for_all(1.0)
+
+    async def _wait_for_all(self, patience: float) -> None:
+        ends = [run.finished for run in self._runs.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=patience)
+
+
+def _summary(run: Run, finished: FinishedRun) -> Execution:
+    return msgspec.structs.replace(
+        run.execution(),
+        state=RunState.FINISHED,
+        finished_at=finished.finished_at,
+        pid=None,
+        rss=None,
+        cpu_seconds=finished.cpu_seconds,
+    )

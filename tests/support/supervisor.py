@@ -1,0 +1,284 @@
+"""A real supervisor for tests: `python -m supervisor` on a fresh state folder, and its client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from protocol import ipc
+from protocol.framing import receive_frame, send_frame
+from protocol.ipc import (
+    CancelRun,
+    Capture,
+    Command,
+    FinishedRun,
+    GetRun,
+    GetStatus,
+    MajorSelector,
+    Permits,
+    Reply,
+    RunCancelled,
+    RunStarted,
+    RunStatus,
+    SetPermits,
+    StartRun,
+    Status,
+)
+from protocol.state_folder import run_scratch, supervisor_socket
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+CHILDREN = PROJECT / "tests" / "children"
+PATIENCE = 30.0
+T = TypeVar("T")
+
+MAJORS = {
+    path.stem: major
+    for major, path in enumerate(sorted(CHILDREN.glob("*.py")), start=10)
+    if path.stem not in ("__init__", "executor_line")
+}
+"""For each executor in `tests/children`, the major by which the tests' manifest offers it."""
+
+SHELL_MAJORS = {"quick": (1, ":"), "crashes": (2, "exit 7"), "slow": (3, "exec sleep 600")}
+"""Executors that are a line of shell: for speed."""
+
+
+def wait_until(fact: Callable[[], T], within: float = 10.0) -> T:
+    """The fact's first truthy value; fails when there is none within so many seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        if value := fact():
+            return value
+        assert time.monotonic() < deadline, f"not so within {within} s: {fact}"
+        time.sleep(0.01)
+
+
+def manifest_text() -> str:
+    """A manifest that offers every child as an executor of its own major."""
+    lines = ["executor_versions:"]
+    for name, major in MAJORS.items():
+        program = CHILDREN / f"{name}.py"
+        lines += _entry(major, f'["${{python}}", "-S", "-E", "{program}"]')
+    for major, script in SHELL_MAJORS.values():
+        lines += _entry(major, f'["/bin/sh", "-c", "{script}", "genvm"]')
+    lines += _entry(4, '["/nonexistent/genvm"]')
+    return "\n".join(lines) + "\n"
+
+
+def _entry(major: int, command: str) -> list[str]:
+    return [
+        f"  v{major}.0.0:",
+        "    available_after: 2024-01-01T00:00:00Z",
+        f"    command: {command}",
+    ]
+
+
+def start_command(child: str, **fields: object) -> StartRun:
+    """A sync run of the executor called `child`."""
+    major = SHELL_MAJORS[child][0] if child in SHELL_MAJORS else MAJORS[child]
+    known: dict[str, object] = {
+        "selector": MajorSelector(major),
+        "timestamp": time.time(),
+        "host": "unix:///nowhere.sock",
+        "is_sync": True,
+        "needs_modules": False,
+        "permissions": "rwscn",
+        "capture": Capture.TAIL,
+        "is_unsafe": False,
+        "deadline": 60.0,
+        "token": None,
+        "extra_args": [],
+        "execution_data": b"data",
+    }
+    return StartRun(**(known | fields))  # type: ignore[arg-type]
+
+
+class Client:
+    """One blocking connection to a supervisor."""
+
+    def __init__(self, path: Path, version: int = ipc.VERSION) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+        self.welcome = self.ask_anything(ipc.Hello(version, "test"))
+
+    def ask(self, command: Command) -> Reply:
+        """The reply; raises the error that a `Failure` stands for."""
+        reply = self.ask_anything(command)
+        if isinstance(reply, ipc.Failure):
+            raise reply.error()
+        return reply
+
+    def ask_anything(self, command: ipc.Hello | Command) -> Reply:
+        send_frame(self.socket, ipc.encode(command))
+        return self.receive()
+
+    def receive(self) -> Reply:
+        return ipc.decode_reply(receive_frame(self.socket, timeout=PATIENCE, max_size=1 << 30))
+
+    def start(self, child: str, **fields: object) -> int:
+        reply = self.ask(start_command(child, **fields))
+        assert isinstance(reply, RunStarted)
+        return reply.id
+
+    def get(self, run_id: int, wait: float = 0.0) -> FinishedRun | None:
+        reply = self.ask(GetRun(run_id, wait))
+        assert isinstance(reply, RunStatus)
+        return reply.run
+
+    def finished(self, run_id: int) -> FinishedRun:
+        run = self.get(run_id, wait=PATIENCE - 1)
+        assert run is not None
+        return run
+
+    def run(self, child: str, **fields: object) -> FinishedRun:
+        """Start it and wait for its end."""
+        return self.finished(self.start(child, **fields))
+
+    def cancel(self, run_id: int, grace: float = 0.0) -> None:
+        assert isinstance(self.ask(CancelRun(run_id, grace)), RunCancelled)
+
+    def status(self) -> Status:
+        reply = self.ask(GetStatus())
+        assert isinstance(reply, Status)
+        return reply
+
+    def set_permits(self, total: int) -> Permits:
+        reply = self.ask(SetPermits(total))
+        assert isinstance(reply, Permits)
+        return reply
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class RunningSupervisor:
+    """`python -m supervisor`, started by entering and stopped by leaving.
+
+    Leaving it checks that it stops as asked and that nothing of its runs is left.
+    """
+
+    def __init__(self, config: str = "", manifest: str | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="genvm-sup-"))
+        self.state = self.folder / "state"
+        self.log_path = self.folder / "log"
+        (self.folder / "config.yaml").write_text("permits: {total: 8}\n" + config)
+        (self.folder / "manifest.yaml").write_text(manifest or manifest_text())
+        self.process: subprocess.Popen[bytes]
+        self._clients: list[Client] = []
+
+    def __enter__(self) -> RunningSupervisor:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.hang_up()
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            exit_code = self.process.wait(PATIENCE)
+            if kind is None:
+                assert exit_code == 0, self.log
+                assert "Traceback" not in self.log, self.log
+                self.assert_nothing_left()
+        finally:
+            for process in self.processes():
+                process.kill()
+            shutil.rmtree(self.folder)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def socket(self) -> Path:
+        return supervisor_socket(self.state)
+
+    def launch(self, *options: str, **extra: object) -> subprocess.Popen[bytes]:
+        """Start a supervisor on this folder, without waiting for anything."""
+        command = [sys.executable, "-m", "supervisor", "--state-dir", str(self.state)]
+        command += ["--config", str(self.folder / "config.yaml")]
+        command += ["--manifest-path", str(self.folder / "manifest.yaml"), *options]
+        with self.log_path.open("ab") as output:
+            return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=PROJECT, **extra
+            )
+
+    def start(self, *options: str, **extra: object) -> None:
+        """Start and wait until it answers."""
+        self.process = self.launch(*options, **extra)
+        self.client = wait_until(self._connected, PATIENCE)
+
+    def connect(self, version: int = ipc.VERSION) -> Client:
+        """One more client."""
+        client = Client(self.socket, version)
+        self._clients.append(client)
+        return client
+
+    def hang_up(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def kill(self) -> None:
+        """End the supervisor as a crash would."""
+        self.process.kill()
+        self.process.wait()
+        self.hang_up()
+
+    def open_files(self) -> list[str]:
+        """What the supervisor's descriptors point to."""
+        folder = Path(f"/proc/{self.process.pid}/fd")
+        found = []
+        for entry in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(entry))
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """All living processes that have our folder in their environment or command line."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = [*process.cmdline(), *process.environ().values()]
+                if any(str(self.folder) in word for word in words):
+                    found.append(process)
+        return found
+
+    def assert_nothing_left(self) -> None:
+        """No process, socket or temporary file of it is there any more."""
+        assert not self.processes()
+        assert not self.socket.exists()
+        assert not list(run_scratch(self.state).iterdir())
+
+    @contextlib.contextmanager
+    def leaves_nothing(self) -> Iterator[Client]:
+        """Gives a client; at the end all permits must be back, and nothing of the runs left."""
+        self.client.run("quick")
+        files_before = sorted(self.open_files())
+        yield self.client
+        permits = self.client.status().permits
+        assert (permits.in_use, permits.queued, permits.free) == (0, 0, permits.total)
+        assert [p.pid for p in self.processes()] == [self.process.pid]
+        assert not psutil.Process(self.process.pid).children(recursive=True)
+        assert not list(run_scratch(self.state).iterdir())
+        assert sorted(self.open_files()) == files_before
+        assert self.client.run("quick").exit.code == 0
+
+    def _connected(self) -> Client | None:
+        assert self.process.poll() is None, self.log
+        try:
+            return self.connect()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
