@@ -1,0 +1,47 @@
+"""How fast calldata is written and read."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.figures import Figure
+from protocol.calldata import Address, decode, encode
+
+
+def mixed_value(size: int) -> list[Any]:
+    """About `size` bytes of records with every type, the same each time."""
+    chance = random.Random(1)
+    records: list[Any] = []
+    while size > 0:
+        record = {
+            "address": Address(chance.randbytes(20)),
+            "amount": chance.randrange(1 << 64),
+            "supply": chance.randrange(1 << 256),
+            "name": "x" * chance.randrange(40),
+            "payload": chance.randbytes(chance.randrange(200)),
+            "is_open": True,
+            "tags": ["a", "bb", None, -5],
+        }
+        records.append(record)
+        size -= len(encode(record))
+    return records
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    value = mixed_value(1 << 20)
+    encoded = encode(value)
+    megabytes = len(encoded) / 1e6
+    works: list[tuple[str, Callable[[Any], Any], Any]] = [
+        ("calldata encode, 1 MiB mixed", encode, value),
+        ("calldata decode, 1 MiB mixed", decode, encoded),
+    ]
+    for name, work, argument in works:
+        figure = Figure(name, "MB/s")
+        for _ in range(rounds):
+            began = time.perf_counter()
+            work(argument)
+            figure.rounds.append(megabytes / (time.perf_counter() - began))
+        yield figure

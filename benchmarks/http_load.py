@@ -1,0 +1,89 @@
+"""Closed-loop HTTP clients on raw sockets: cheap enough not to be what is measured."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Exchange = Callable[["Connection"], None]
+
+
+class Connection:
+    """One keep-alive connection; a request is given as its whole bytes."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def exchange(self, request: bytes) -> tuple[int, bytes]:
+        """The status code and the body of the answer."""
+        self._socket.sendall(request)
+        received = b""
+        while (end := received.find(b"\r\n\r\n")) < 0:
+            received += self._receive()
+        head, body = received[:end].lower(), received[end + 4 :]
+        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += self._receive()
+        return int(head[9:12]), body
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(1 << 20)
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        return received
+
+
+def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
+    """A whole HTTP/1.1 request; a body is JSON."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a storm of requests gave: exchanges per second, and each one's seconds, sorted."""
+
+    rate: float
+    latencies: list[float]
+
+    def percentile(self, percent: float) -> float:
+        return self.latencies[
+            min(len(self.latencies) - 1, int(len(self.latencies) * percent / 100))
+        ]
+
+
+def storm(port: int, exchange: Exchange, *, clients: int, seconds: float) -> Load:
+    """Let `clients` repeat `exchange`, each on its own connection, for `seconds`."""
+    latencies: list[float] = []
+    failures: list[BaseException] = []
+    ends = time.perf_counter() + seconds
+
+    def client() -> None:
+        connection = Connection(port)
+        try:
+            while (began := time.perf_counter()) < ends:
+                exchange(connection)
+                latencies.append(time.perf_counter() - began)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return Load(len(latencies) / (time.perf_counter() - began), sorted(latencies))

@@ -1,0 +1,65 @@
+"""`python -m benchmarks.peers.flask_server PORT FOLDER`: Flask on gunicorn, as bare as it gets.
+
+It runs with the service's own gunicorn settings. `/bare` answers by itself; `/forward` asks
+the echo server at `FOLDER/echo.sock` first, over pooled connections, as the service asks its
+supervisor.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections import deque
+from pathlib import Path
+
+from flask import Flask, Response
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from benchmarks.peers.echo_server import SIZE
+from manager.gunicorn_settings import gunicorn_settings
+from protocol.config import Config
+
+PAYLOAD = b"x" * SIZE
+
+
+class Peer(BaseApplication):  # type: ignore[misc]
+    def __init__(self, port: int, folder: Path) -> None:
+        self._settings = gunicorn_settings(Config(), [f"127.0.0.1:{port}"], folder)
+        self._echo = str(folder / "echo.sock")
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        app = Flask(__name__)
+        idle: deque[socket.socket] = deque()
+
+        @app.get("/bare")
+        def bare() -> Response:
+            return Response(PAYLOAD, mimetype="application/json")
+
+        @app.get("/forward")
+        def forward() -> Response:
+            connection = idle.pop() if idle else self._connect()
+            connection.sendall(PAYLOAD)
+            received = b""
+            while len(received) < SIZE:
+                received += connection.recv(SIZE)
+            idle.append(connection)
+            return Response(received, mimetype="application/json")
+
+        return app
+
+    def stop_waiting(self) -> None:
+        """Nothing waits here."""
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self._echo)
+        return connection
+
+
+if __name__ == "__main__":
+    Peer(int(sys.argv[1]), Path(sys.argv[2])).run()

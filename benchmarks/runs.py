@@ -1,0 +1,105 @@
+"""Runs of a trivial child through the whole service, beside starting it by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import psutil
+
+from benchmarks.figures import Figure
+from benchmarks.http_load import Connection, request_bytes, storm
+from benchmarks.servers import Service, service
+
+PROGRAM = "/bin/true"
+SECONDS = 3.0
+SINGLE_RUNS = 100
+
+_ADDRESS = "0x" + "11" * 20
+REQUEST = {
+    "major": 0,
+    "message": {
+        "contract_address": _ADDRESS,
+        "sender_address": _ADDRESS,
+        "origin_address": _ADDRESS,
+        "chain_id": 1,
+        "is_init": False,
+    },
+    "calldata": "",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "host": "unix:///nonexistent/host.sock",
+    "is_sync": True,
+}
+POST = request_bytes("POST", "/genvm/run", json.dumps(REQUEST).encode())
+
+
+def run_once(connection: Connection) -> None:
+    """POST a run and wait until it has finished."""
+    status, body = connection.exchange(POST)
+    assert status == 200, body
+    run_id = json.loads(body)["id"]
+    status, body = connection.exchange(request_bytes("GET", f"/genvm/{run_id}?wait=30s"))
+    assert status == 200 and b'"cause":"exited"' in body, body
+
+
+def spawn_once() -> None:
+    os.waitpid(os.posix_spawn(PROGRAM, [PROGRAM], {}, setsid=True), 0)
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    with service() as ours:
+        yield from _one_at_a_time(ours, rounds)
+        for clients in (1, 8):
+            yield _sustained(ours, clients, rounds)
+        yield from _memory(ours)
+
+
+def _one_at_a_time(ours: Service, rounds: int) -> Iterator[Figure]:
+    """Idle latency: what the service adds to a child that ends at once."""
+    figure = Figure("POST to finished, idle", "ms", beside_name="spawn+wait")
+    added = Figure("  of which the service adds", "ms", note="aim: within 4 ms")
+    connection = Connection(ours.port)
+    for _ in range(rounds):
+        by_hand, through = [], []
+        for _ in range(SINGLE_RUNS):
+            by_hand.append(_milliseconds(spawn_once))
+            through.append(_milliseconds(lambda: run_once(connection)))
+        figure.beside.append(median(by_hand))
+        figure.rounds.append(median(through))
+        added.rounds.append(median(through) - median(by_hand))
+    connection.close()
+    yield figure
+    yield added
+
+
+def _sustained(ours: Service, clients: int, rounds: int) -> Figure:
+    figure = Figure(f"runs, {clients} clients", "1/s", beside_name="spawn+wait loop")
+    for _ in range(rounds):
+        began, spawned = time.perf_counter(), 0
+        while time.perf_counter() - began < SECONDS / 3:
+            spawn_once()
+            spawned += 1
+        figure.beside.append(spawned / (time.perf_counter() - began))
+        figure.rounds.append(storm(ours.port, run_once, clients=clients, seconds=SECONDS).rate)
+    return figure
+
+
+def _memory(ours: Service) -> Iterator[Figure]:
+    """Resident memory of the service's own processes, after all those runs."""
+    for role in ("supervisor", "http worker"):
+        sizes = [
+            process.memory_info().rss / 1e6
+            for process in psutil.process_iter()
+            if " ".join(process.cmdline()).startswith(f"genvm-manager {role} {ours.state_folder}")
+        ]
+        yield Figure(f"memory, {role}", "MB", sizes or [0.0], note="aim: under 60 MB")
+
+
+def _milliseconds(work: object) -> float:
+    assert callable(work)
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3

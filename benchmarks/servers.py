@@ -1,0 +1,99 @@
+"""Starting what is measured: the real service, and the bare Flask beside it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.state_folder import service_note
+
+MANIFEST = """\
+executor_versions:
+  v0.2.0:
+    available_after: "2020-01-01T00:00:00Z"
+    command: ["/bin/true"]
+"""
+CONFIG = "permits: {total: 64}\nlog_level: error\nexecution_retention: 1h\n"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service under measurement."""
+
+    port: int
+    state_folder: Path
+
+
+@contextmanager
+def service() -> Iterator[Service]:
+    """The real service in a folder of its own; its executor is /bin/true."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
+        (folder / "manifest.yaml").write_text(MANIFEST)
+        (folder / "config.yaml").write_text(CONFIG)
+        port = free_port()
+        options = [f"--port={port}", f"--state-dir={folder / 'state'}", "--no-precompile"]
+        options += [f"--config={folder / 'config.yaml'}"]
+        options += [f"--manifest-path={folder / 'manifest.yaml'}"]
+        stack.enter_context(process([sys.executable, "-m", "manager.cli", "serve", *options]))
+        note = service_note(folder / "state")
+        wait_until(lambda: note.exists() and "url" in json.loads(note.read_text() or "{}"))
+        yield Service(port, folder / "state")
+
+
+@contextmanager
+def bare_flask() -> Iterator[int]:
+    """Flask on the same gunicorn settings, with an echo server behind it; gives its port."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
+        echo, port = folder / "echo.sock", free_port()
+        stack.enter_context(peer("echo_server", str(echo)))
+        wait_until(echo.exists)
+        stack.enter_context(peer("flask_server", str(port), str(folder)))
+        wait_until(lambda: is_listening(port))
+        yield port
+
+
+@contextmanager
+def peer(module: str, *arguments: str) -> Iterator[None]:
+    with process([sys.executable, "-m", f"benchmarks.peers.{module}", *arguments]):
+        yield
+
+
+@contextmanager
+def process(command: list[str]) -> Iterator[None]:
+    """A process that is stopped by SIGTERM at the end."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        try:
+            yield
+        finally:
+            child.terminate()
+            child.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(fact: Callable[[], bool], within: float = 60.0) -> None:
+    """Wait for a fact; `TimeoutError` after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not fact():
+        if time.monotonic() > deadline:
+            raise TimeoutError("a server did not come up")
+        time.sleep(0.02)

@@ -1,0 +1,44 @@
+"""`GET /status` beside Flask alone and beside Flask forwarding to an echo server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.figures import Figure
+from benchmarks.http_load import Connection, Load, request_bytes, storm
+from benchmarks.servers import bare_flask, service
+
+CLIENTS = 8
+SECONDS = 2.0
+
+
+def get(port: int, path: str) -> Load:
+    request = request_bytes("GET", path)
+
+    def exchange(connection: Connection) -> None:
+        status, body = connection.exchange(request)
+        assert status == 200, body
+
+    return storm(port, exchange, clients=CLIENTS, seconds=SECONDS)
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    against_bare = Figure(f"/status, {CLIENTS} clients", "1/s", beside_name="bare Flask")
+    against_forward = Figure(f"/status, {CLIENTS} clients", "1/s", beside_name="forwarding Flask")
+    p50 = Figure("/status p50", "ms", beside_name="bare Flask")
+    p99 = Figure("/status p99", "ms", beside_name="bare Flask")
+    with service() as ours, bare_flask() as theirs:
+        for port, path in ((ours.port, "/status"), (theirs, "/bare"), (theirs, "/forward")):
+            get(port, path)
+        for _ in range(rounds):
+            bare, forward = get(theirs, "/bare"), get(theirs, "/forward")
+            status = get(ours.port, "/status")
+            for figure, ours_is, theirs_is in (
+                (against_bare, status.rate, bare.rate),
+                (against_forward, status.rate, forward.rate),
+                (p50, status.percentile(50) * 1e3, bare.percentile(50) * 1e3),
+                (p99, status.percentile(99) * 1e3, bare.percentile(99) * 1e3),
+            ):
+                figure.rounds.append(ours_is)
+                figure.beside.append(theirs_is)
+    yield from (against_bare, against_forward, p50, p99)
