@@ -9,6 +9,7 @@ from protocol.errors import BadRequest, RunNotFound
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 
+from ..bodies import read_body
 from ..replies import FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
@@ -54,7 +55,7 @@ def _run_request(request: Request) -> RunRequest:
     Clients that name no type or the wrong one (`curl -d` says it sends a form) are understood too:
     no calldata map begins with a brace or a space.
     """
-    body = request.get_data(cache=False)
+    body = read_body(request)
     if request.mimetype == "application/json" or body.lstrip(_WHITESPACE).startswith(b"{"):
         return from_json(body, RunRequest)
     return from_calldata(body, RunRequest)

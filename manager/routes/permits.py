@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from protocol.validation import from_json
 
+from ..bodies import read_body
 from ..replies import PermitsReply, PermitsSet
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
@@ -27,7 +28,7 @@ def routes(client: SupervisorClient) -> Blueprint:
 
     @blueprint.post("/permits")
     def set_permits() -> Response:
-        body = from_json(request.get_data(cache=False), PermitsBody)
+        body = from_json(read_body(request), PermitsBody)
         return json_response(PermitsSet(client.set_permits(body.permits).total))
 
     return blueprint

@@ -1,0 +1,39 @@
+"""An executor that does what its calldata says, and nothing else: it asks the host nothing.
+
+The calldata is a map, each key optional: `print` str, `log` list of objects, `sleep_ms` int,
+`result` bytes, `signal` int to end itself by, `exit` int.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+
+from protocol import calldata
+from protocol.executor import decode_execution_data
+from protocol.host import Method
+
+
+def main(argv: list[str]) -> int:
+    log_fd = int(argv[0].removeprefix("--log-fd="))
+    result_fd = next(int(each[5:]) for each in argv if each.startswith("fd://"))
+    orders = calldata.decode(decode_execution_data(sys.stdin.buffer.read()).calldata)
+    print(orders.get("print", ""), end="", flush=True)
+    for record in orders.get("log", []):
+        os.write(log_fd, json.dumps(record).encode() + b"\n")
+    time.sleep(orders.get("sleep_ms", 0) / 1000)
+    if (result := orders.get("result")) is not None:
+        with socket.socket(fileno=result_fd) as host:
+            head = bytes([Method.CONSUME_RESULT]) + len(result).to_bytes(4, "little")
+            host.sendall(head + result)
+            host.recv(1)
+    if signal := orders.get("signal"):
+        os.kill(os.getpid(), signal)
+    return int(orders.get("exit", 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

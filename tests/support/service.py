@@ -1,0 +1,215 @@
+"""A real service for tests: `genvm-manager serve` on a free port and a fresh state folder."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from manager.http_client import HttpClient
+from manager.service_note import find_service
+from protocol import calldata
+from protocol.calldata import Address
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+GENVM_MANAGER = str(Path(sys.executable).with_name("genvm-manager"))
+OBEDIENT = PROJECT / "tests" / "children" / "obedient.py"
+START_DEADLINE = 60.0
+STOP_DEADLINE = 30.0
+
+_MANIFEST = """
+executor_versions:
+  v0.2.7:
+    available_after: "2024-01-01T00:00:00Z"
+    command: ["${{python}}", "{program}"]
+"""
+
+
+def wait_until(fact: Callable[[], Any], within: float = 20.0) -> Any:
+    """The fact's first truthy value; fails when there is none within so many seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        if value := fact():
+            return value
+        assert time.monotonic() < deadline, f"not so within {within} s: {fact}"
+        time.sleep(0.02)
+
+
+def run_request(orders: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """A run request for the executor `obedient`, as calldata takes it."""
+    address = Address(b"\1" * 20)
+    return {
+        "major": 0,
+        "message": {
+            "contract_address": address,
+            "sender_address": address,
+            "origin_address": address,
+            "chain_id": 1,
+            "value": 0,
+            "is_init": False,
+        },
+        "calldata": calldata.encode(orders or {}),
+        "timestamp": datetime.now(UTC).isoformat(),
+        "host": "unix:///nowhere.sock",
+        "is_sync": True,
+        **fields,
+    }
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """All living processes that have the folder in their command line or their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            said = [*process.cmdline(), *process.environ().values()]
+            if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in w for w in said):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+class RunningService:
+    """`genvm-manager serve`, started by entering and stopped by leaving.
+
+    Leaving it checks that it stopped as asked, in time, and that no process, socket, note or
+    temporary file is left. `executor` is a Python program that stands in for GenVM; None: the
+    built-in executor.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        config: str = "",
+        executor: Path | None = OBEDIENT,
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="genvm-test-"))
+        self.state = self.folder / "state"
+        self._scratch = self.folder / "scratch"
+        self._scratch.mkdir()
+        self._options = [*options, "--config", str(self._file("config.yaml", config))]
+        if executor is not None:
+            manifest = self._file("manifest.yaml", _MANIFEST.format(program=executor))
+            self._options += ["--manifest-path", str(manifest)]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> RunningService:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            exit_code = self.stop()
+            if kind is None:
+                assert exit_code == 0, self.log
+                self.assert_nothing_left()
+        finally:
+            for process in processes_of(self.folder):
+                process.kill()
+            shutil.rmtree(self.folder)
+
+    def start(self) -> None:
+        """Start and wait until it serves."""
+        self._process = self.launch(self.folder / "log")
+        wait_until(self._is_up, START_DEADLINE)
+        url = find_service(self.state)
+        assert url is not None
+        self.client = HttpClient(url)
+        self.http = httpx.Client(base_url=url if url.startswith("http") else "http://localhost")
+        self.url = url
+
+    def launch(self, log: Path, *options: str) -> subprocess.Popen[str]:
+        """`genvm-manager serve` on this state folder, its output going to the file `log`."""
+        with log.open("a") as output:
+            return subprocess.Popen(
+                self._command([*self._options, *options]),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                env=self._environment(),
+                cwd=self.folder,
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end; the exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self.client.close()
+            self.http.close()
+            self._process.send_signal(number)
+        return self._process.wait(STOP_DEADLINE)
+
+    @property
+    def process(self) -> psutil.Process:
+        """`genvm-manager serve` itself."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    @property
+    def log(self) -> str:
+        """What serve and its processes have printed."""
+        return (self.folder / "log").read_text()
+
+    def half(self, name: str) -> psutil.Process:
+        """The process that serve has started whose command line has `name` in it."""
+
+        def found() -> psutil.Process | None:
+            children = self.process.children()
+            return next((c for c in children if name in " ".join(_cmdline(c))), None)
+
+        process = wait_until(found)
+        assert isinstance(process, psutil.Process)
+        return process
+
+    def start_run(self, orders: dict[str, Any] | None = None, **fields: Any) -> int:
+        return self.client.start_run(calldata.encode(run_request(orders, **fields)))
+
+    def assert_nothing_left(self) -> None:
+        """No process of the service, no socket, note or temporary file is there any more."""
+        wait_until(lambda: not processes_of(self.folder), within=5)
+        left = [path for path in self.folder.rglob("*") if path.is_socket()]
+        left += [path for path in self._scratch.iterdir() if path.name != "cache"]
+        left += [self.state / "service.json"] if (self.state / "service.json").exists() else []
+        tmp = self.state / "tmp"
+        left += list(tmp.iterdir()) if tmp.is_dir() else []
+        assert not left
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log
+        return find_service(self.state) is not None
+
+    def _command(self, options: Sequence[str]) -> list[str]:
+        port = [] if "--socket" in options or "--port" in options else ["--port", "0"]
+        return [GENVM_MANAGER, "serve", "--state-dir", str(self.state), *port, *options]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self._scratch),
+            "TMPDIR": str(self._scratch),
+            "PYTHONPATH": str(PROJECT),
+        }
+
+    def _file(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
