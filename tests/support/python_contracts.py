@@ -35,12 +35,14 @@ class Chain:
         contract.last.returned()
         return contract
 
-    def deploying(self, source: str | Path, *args: Any, **options: Any) -> Contract:
+    def deploying(
+        self, source: str | Path, *args: Any, kwargs: Any = None, **options: Any
+    ) -> Contract:
         """Try to deploy a contract; how it ended is `last`."""
         text = source.read_text() if isinstance(source, Path) else HEADER + source
         self.deployed += 1
         contract = Contract(self, Address(bytes(19) + bytes([self.deployed])), text.encode())
-        contract.run({"args": list(args)}, is_init=True, **options)
+        contract.run({"args": list(args), "kwargs": kwargs or {}}, is_init=True, **options)
         return contract
 
 

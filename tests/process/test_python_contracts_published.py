@@ -1,0 +1,96 @@
+"""Contracts that others wrote, out of the wheel of genlayer-test, deployed and called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol import calldata
+from tests.support.python_contracts import ALICE, BOB, Chain, running_chain
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    with running_chain() as chain:
+        yield chain
+
+
+def test_storage(chain: Chain, published_contracts: Path) -> None:
+    contract = chain.deploy(published_contracts / "storage.py", "first")
+    assert contract.call("get_storage") == "first"
+    contract.call("update_storage", "second " * 50)
+    assert contract.call("get_storage") == "second " * 50
+
+
+def test_user_storage(chain: Chain, published_contracts: Path) -> None:
+    contract = chain.deploy(published_contracts / "user_storage.py")
+    contract.call("update_storage", "alice's", sender=ALICE)
+    contract.call("update_storage", "bob's", sender=BOB)
+    contract.call("update_storage", "alice's new", sender=ALICE)
+    stored = {str(ALICE): "alice's new", str(BOB): "bob's"}
+    assert contract.call("get_complete_storage") == stored
+    assert contract.call("get_account_storage", str(BOB)) == "bob's"
+
+
+def test_multi_tenant_storage(chain: Chain, published_contracts: Path) -> None:
+    storages = [chain.deploy(published_contracts / "storage.py", name) for name in ("a", "b")]
+    addresses = [str(each.address) for each in storages]
+    tenants = chain.deploy(published_contracts / "multi_tenant_storage.py", addresses)
+    assert tenants.call("get_all_storages") == dict(zip(addresses, ["a", "b"], strict=True))
+    tenants.call("update_storage", "mine", sender=BOB)
+    (message,) = tenants.last.result.emissions
+    assert message["address"] == storages[1].address
+    storages[1].run(calldata.decode(message["calldata"]), sender=tenants.address).returned()
+    assert tenants.call("get_available_contracts") == addresses[:1]
+    assert tenants.call("get_all_storages") == dict(zip(addresses, ["a", "mine"], strict=True))
+
+
+def test_erc20s_read_each_other(chain: Chain, published_contracts: Path) -> None:
+    tokens = [
+        chain.deploy(published_contracts / "llm_erc20.py", supply, sender=BOB)
+        for supply in (1000, 500)
+    ]
+    assert tokens[0].call("get_balances") == {str(BOB): 1000}
+    reader = chain.deploy(published_contracts / "read_erc20.py", str(tokens[0].address))
+    assert reader.call("get_balance_of", str(BOB)) == 1000
+    assert reader.call("get_balance_of", str(ALICE)) == 0
+    reads_many = chain.deploy(published_contracts / "multi_read_erc20.py")
+    addresses = [str(token.address) for token in tokens]
+    reads_many.call("update_token_balances", str(BOB), addresses)
+    balances = dict(zip(addresses, [1000, 500], strict=True))
+    assert reads_many.call("get_balances") == {str(BOB): balances}
+
+
+ORACLE = [
+    "id", "title", "description", ["yes", "no"], ["a rule"], ["https://Example.org"], [],
+    "2030-01-01T00:00:00",
+]  # fmt: skip
+
+
+def test_contracts_that_use_models_deploy_and_have_a_schema(
+    chain: Chain, published_contracts: Path
+) -> None:
+    wizard = chain.deploy(published_contracts / "wizard_of_coin.py", True)
+    assert wizard.call("get_have_coin") is True
+    market = chain.deploy(published_contracts / "football_prediction_market.py", "d", "a", "b")
+    unresolved = {"winner": 0, "score": "", "has_resolved": False}
+    assert market.call("get_resolution_data") == unresolved
+    oracle = chain.deploy(published_contracts / "intelligent_oracle.py", *ORACLE)
+    assert oracle.call("get_dict")["data_source_domains"] == ["example.org"]
+    assert oracle.call("_check_evidence_domain", "https://www.example.org/x") is True
+    schema = json.loads(oracle.call("#get-schema"))
+    assert schema["methods"]["get_dict"]["ret"] == {"$dict": "string"}
+    assert schema["ctor"]["params"][3] == ["potential_outcomes", [{"$rep": "string"}]]
+
+
+def test_the_oracle_factory_deploys_oracles(chain: Chain, published_contracts: Path) -> None:
+    code = (published_contracts / "intelligent_oracle.py").read_text()
+    factory = chain.deploy(published_contracts / "intelligent_oracle_factory.py", code)
+    factory.call("create_new_prediction_market", *ORACLE)
+    (deployment,) = factory.last.result.emissions
+    assert deployment["code"] == code.encode()
+    assert calldata.decode(deployment["calldata"]) == {"args": ORACLE}
+    assert len(factory.call("get_contract_addresses")) == 1
