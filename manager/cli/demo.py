@@ -39,7 +39,7 @@ def command() -> None:
     seconds.
     """
     with faults_in_words(), _fresh_node() as node:
-        receipt = _deploy(node, "GenVM's guests")
+        receipt = _deploy(node, "Guests of GenVM")
         guestbook = receipt.outcomes[0].callee
         _call(node, guestbook, "sign", "Hello from a contract")
         _call(node, guestbook, "read", view=True)
@@ -49,14 +49,14 @@ def command() -> None:
 def _fresh_node() -> Iterator[LocalNode]:
     start = time.monotonic()
     click.echo("Starting a service on a free port, with its state in a temporary folder …")
-    with tempfile.TemporaryDirectory(prefix="genvm-demo-") as folder:
-        with (
-            private_service(Path(folder)) as service,
-            open_node(Path(folder), service.address, DEADLINE) as node,
-        ):
-            click.echo(f"{service.address} answers after {time.monotonic() - start:.1f} s.")
-            yield node
-            click.echo("\nStopping the service …")
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-demo-") as folder,
+        private_service(Path(folder)) as service,
+        open_node(Path(folder), service.address, DEADLINE) as node,
+    ):
+        click.echo(f"{service.address} answers after {time.monotonic() - start:.1f} s.")
+        yield node
+        click.echo("\nStopping the service …")
     click.echo(f"Done in {time.monotonic() - start:.1f} s; nothing is left behind.")
 
 

@@ -36,6 +36,7 @@ _FAULTS = (
     LedgerBusy,
     LedgerUnusable,
     ManagerError,
+    OSError,
     ServiceFailed,
     ServiceFault,
     sqlite3.Error,

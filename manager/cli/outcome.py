@@ -31,15 +31,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a contract prints may not steer the terminal."""
 
 _MAX_LINES = 40
+_MAX_WIDTH = 88
 _MAX_SLOTS = 6
-_MAX_VALUE = 2_000
+_MAX_LINE = 2_000
 _SLOT_SIZE = 32
-_ROOT_SLOT = bytes(_SLOT_SIZE)
 _SLOT_NAMES = {
-    _ROOT_SLOT: "instance",
-    hashlib.sha3_256(_ROOT_SLOT + (1).to_bytes(4, "little")).digest(): "code",
-    hashlib.sha3_256(_ROOT_SLOT + (2).to_bytes(4, "little")).digest(): "locked slots",
+    hashlib.sha3_256(bytes(_SLOT_SIZE) + offset.to_bytes(4, "little")).digest(): name
+    for offset, name in enumerate(("instance", "code", "locked slots", "upgraders"))
 }
+"""The fields of the root slot (spec 06, storage layout)."""
+
 _COLOURS = {"return": "green", "user_error": "yellow"}
 
 
@@ -175,7 +176,7 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
         yield from _label("why", str(ending.reason))
     else:
         label = "returned" if ending.is_return else "error"
-        yield from _label(label, _brief(ending.result.data))
+        yield from _label(label, _in_full(ending.result.data))
     yield from _storage_lines(ending)
     yield from _emission_lines(ending)
     yield from _label("stdout", ending.stdout)
@@ -215,7 +216,7 @@ def _emission_lines(ending: Ending) -> Iterator[str]:
 
 def _label(label: str, text: str) -> Iterator[str]:
     """`text` beside its label, its further lines below; nothing for no text."""
-    lines = [_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) for line in text.splitlines()]
+    lines = [_cut(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line)) for line in text.splitlines()]
     if len(lines) > _MAX_LINES:
         cut = len(lines) - _MAX_LINES
         lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
@@ -241,8 +242,21 @@ def _brief(value: Any) -> str:
     """The value in its JSON form, shortened; an address as it prints."""
     if isinstance(value, Address):
         return str(value)
-    text = json.dumps(render(value), ensure_ascii=False)
-    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… ({len(text)} characters)"
+    return _cut(json.dumps(render(value), ensure_ascii=False))
+
+
+def _cut(line: str) -> str:
+    if len(line) <= _MAX_LINE:
+        return line
+    return f"{line[:_MAX_LINE]}… (of {len(line)} characters)"
+
+
+def _in_full(value: Any) -> str:
+    """The value on one line where it fits, else on several."""
+    line = _brief(value)
+    if len(line) <= _MAX_WIDTH:
+        return line
+    return json.dumps(render(value), ensure_ascii=False, indent=2)
 
 
 def _ranges(numbers: list[int]) -> str:

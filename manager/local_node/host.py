@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from protocol import host
 from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal
+from protocol.state_folder import MAX_SOCKET_PATH
 
 from .ledger import Ledger
 
@@ -66,13 +68,16 @@ def serving(answers: LedgerHost) -> Iterator[str]:
     """Serve one executor in a thread; gives the `host` of its run request.
 
     The socket lies in a folder that only this user can enter, and is gone at the end, with the
-    thread, whether the executor came or not.
+    thread, whether the executor came or not. `OSError` when it cannot be made.
     """
     with (
         tempfile.TemporaryDirectory(prefix="genvm-node-") as folder,
         socket.socket(socket.AF_UNIX) as listener,
     ):
         path = Path(folder) / "host.sock"
+        if len(bytes(path)) > MAX_SOCKET_PATH:
+            reason = "TMPDIR is too long a path for a socket; set a shorter one"
+            raise OSError(errno.ENAMETOOLONG, reason, str(path))
         listener.bind(str(path))
         listener.listen(1)
         visit = _Visit(listener, answers)
