@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -16,6 +17,7 @@ from .log import Log
 
 def run(options: Namespace) -> int:
     """Run one call as the command line says; 0 once the result is handed over."""
+    _hold_standard_descriptors()
     log = Log(options.log_fd, debug=options.debug_mode != "disabled")
     try:
         hosts = [connect(address) for address in options.hosts]
@@ -27,6 +29,16 @@ def run(options: Namespace) -> int:
         print(f"genvm: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _hold_standard_descriptors() -> None:
+    """Where stdout or stderr is closed, see that no socket takes its number: a contract prints
+    there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _result(options: Namespace, hosts: list[HostClient], log: Log) -> bytes:
