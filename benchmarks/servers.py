@@ -21,6 +21,7 @@ executor_versions:
     available_after: "2020-01-01T00:00:00Z"
     command: ["/bin/true"]
 """
+COMMAND = Path(sys.executable).with_name("genvm-manager")
 CONFIG = "permits: {total: 64}\nlog_level: error\nexecution_retention: 1h\n"
 
 
@@ -43,7 +44,7 @@ def service() -> Iterator[Service]:
         options = [f"--port={port}", f"--state-dir={folder / 'state'}", "--no-precompile"]
         options += [f"--config={folder / 'config.yaml'}"]
         options += [f"--manifest-path={folder / 'manifest.yaml'}"]
-        stack.enter_context(process([sys.executable, "-m", "manager.cli", "serve", *options]))
+        stack.enter_context(process([str(COMMAND), "serve", *options]))
         note = service_note(folder / "state")
         wait_until(lambda: note.exists() and "url" in json.loads(note.read_text() or "{}"))
         yield Service(port, folder / "state")
