@@ -65,7 +65,8 @@ class ExecutionData(NamedTuple):
     """What an executor reads from stdin: the call, its message, and the request's extras.
 
     `message` holds Address, int, bool and RFC 3339 str values by name. `extras` are those of
-    `PASS_THROUGH_FIELDS` that the request had.
+    `PASS_THROUGH_FIELDS` that the request had. `method_hosts`: for each host method id, the index
+    of the host that serves it; 0 for those beyond its end.
     """
 
     calldata: bytes
@@ -74,12 +75,13 @@ class ExecutionData(NamedTuple):
     code: bytes | None
     leader_nondet_results: list[bytes] | None
     extras: dict[str, Any]
+    method_hosts: list[int] = METHOD_HOSTS
 
     def encode(self) -> bytes:
         """The whole of the executor's stdin."""
         fields = self._asdict()
         fields |= fields.pop("extras")
-        return calldata.encode({**fields, "method_hosts": METHOD_HOSTS})
+        return calldata.encode(fields)
 
 
 class ExecutionDataError(ValueError):
@@ -107,7 +109,15 @@ def decode_execution_data(stdin: bytes) -> ExecutionData:
         code=_field(fields, "code", bytes, None),
         leader_nondet_results=results,
         extras={name: fields[name] for name in PASS_THROUGH_FIELDS if name in fields},
+        method_hosts=_method_hosts(fields),
     )
+
+
+def _method_hosts(fields: dict[str, Any]) -> list[int]:
+    indexes: list[int] = _field(fields, "method_hosts", list, [])
+    if all(type(index) is int and index >= 0 for index in indexes):
+        return indexes
+    raise ExecutionDataError("method_hosts: expected a list of host indexes")
 
 
 _REQUIRED: Any = object()

@@ -15,7 +15,6 @@ from protocol.contract_code import InvalidContract, parse
 from protocol.executor import ExecutionData, ExecutionDataError
 from protocol.host import (
     MAX_BLOB,
-    HostClient,
     HostProtocolError,
     HostRefusal,
     StorageType,
@@ -36,6 +35,7 @@ from .context import (
 from .cpython import GuestMissing
 from .descriptors import Output
 from .engine import new_engine
+from .hosts import Hosts
 from .log import Log
 from .own_stack import OwnStack
 from .private_cache import CacheUnusable
@@ -71,7 +71,7 @@ class Limits(NamedTuple):
 class ContractRun:
     """Runs one contract call against `host`; also what the guests of that run share (`sdk.Run`)."""
 
-    def __init__(self, host: HostClient, permissions: frozenset[str], limits: Limits, log: Log):
+    def __init__(self, host: Hosts, permissions: frozenset[str], limits: Limits, log: Log):
         self.host = host
         self._permissions = permissions
         self._limits = limits

@@ -3,30 +3,72 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
-from protocol.host import HostClient
+from protocol.calldata import Address
+from protocol.executor import METHOD_HOSTS
+from protocol.host import HostClient, Method, StorageRead
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
-"""How long a host may take for one answer; after that it counts as gone."""
+"""How long a host may take for one answer, at most; after that it counts as gone."""
 
 
 class HostUnreachable(Exception):
     """A host of the command line cannot be used; the message says which and why."""
 
 
-def connect(address: str) -> HostClient:
-    """A client of the host at `unix://PATH`, `tcp://HOST:PORT` or `fd://N`.
+class Hosts:
+    """All hosts of a run as one: each method goes to the host that serves it.
 
-    Raises `HostUnreachable` within `CONNECT_SECONDS`.
+    `method_hosts` is that of the execution data; until it is known, the manager's own order holds.
     """
-    scheme, separator, rest = address.partition("://")
-    try:
-        connection = _open(scheme if separator else "", rest)
-    except (OSError, ValueError, OverflowError) as error:
-        raise HostUnreachable(f"host {address}: {error}; is the node's host loop there?") from None
-    connection.settimeout(ANSWER_SECONDS)
-    return HostClient(connection)
+
+    def __init__(self, clients: Sequence[HostClient]) -> None:
+        self._clients = clients
+        self.method_hosts: Sequence[int] = METHOD_HOSTS
+
+    def storage_read(self, request: StorageRead) -> bytes:
+        """See `HostClient`."""
+        return self._serving(Method.STORAGE_READ).storage_read(request)
+
+    def eth_call(self, address: Address, calldata: bytes) -> bytes:
+        """See `HostClient`."""
+        return self._serving(Method.ETH_CALL).eth_call(address, calldata)
+
+    def get_balance(self, address: Address) -> int:
+        """See `HostClient`."""
+        return self._serving(Method.GET_BALANCE).get_balance(address)
+
+    def consume_result(self, result: bytes) -> None:
+        """See `HostClient`."""
+        self._serving(Method.CONSUME_RESULT).consume_result(result)
+
+    def notify_finished(self) -> None:
+        """See `HostClient`."""
+        self._serving(Method.NOTIFY_FINISHED).notify_finished()
+
+    def _serving(self, method: Method) -> HostClient:
+        index = self.method_hosts[method] if method < len(self.method_hosts) else 0
+        return self._clients[index if index < len(self._clients) else 0]
+
+
+def connect(addresses: Sequence[str], max_seconds: float) -> Hosts:
+    """The hosts at `unix://PATH`, `tcp://HOST:PORT` or `fd://N`, host 0 first.
+
+    No answer is waited for longer than `max_seconds`. Raises `HostUnreachable` within
+    `CONNECT_SECONDS` for each.
+    """
+    clients = []
+    for address in addresses:
+        scheme, separator, rest = address.partition("://")
+        try:
+            connection = _open(scheme if separator else "", rest)
+        except (OSError, ValueError, OverflowError) as error:
+            raise HostUnreachable(f"host {address}: {error}; is its host loop there?") from None
+        connection.settimeout(min(ANSWER_SECONDS, max_seconds))
+        clients.append(HostClient(connection))
+    return Hosts(clients)
 
 
 def _open(scheme: str, rest: str) -> socket.socket:

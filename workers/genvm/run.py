@@ -7,11 +7,11 @@ import sys
 import time
 from argparse import Namespace
 
-from protocol.executor import RESULT_HOST, ExecutionDataError, decode_execution_data
-from protocol.host import HostClient, HostProtocolError
+from protocol.executor import ExecutionDataError, decode_execution_data
+from protocol.host import HostProtocolError
 
 from .contract_run import ContractRun, Limits, internal_error
-from .hosts import HostUnreachable, connect
+from .hosts import Hosts, HostUnreachable, connect
 from .log import Log
 
 
@@ -20,10 +20,9 @@ def run(options: Namespace) -> int:
     _hold_standard_descriptors()
     log = Log(options.log_fd, debug=options.debug_mode != "disabled")
     try:
-        hosts = [connect(address) for address in options.hosts]
-        result = _result(options, hosts, log)
-        hosts[min(RESULT_HOST, len(hosts) - 1)].consume_result(result)
-        hosts[0].notify_finished()
+        hosts = connect(options.hosts, options.max_seconds)
+        hosts.consume_result(_result(options, hosts, log))
+        hosts.notify_finished()
     except (HostUnreachable, HostProtocolError) as error:
         log.error(f"the run cannot be reported: {error}")
         print(f"genvm: {error}", file=sys.stderr)
@@ -41,14 +40,15 @@ def _hold_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _result(options: Namespace, hosts: list[HostClient], log: Log) -> bytes:
+def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:
     limits = Limits(options.memory_limit, options.max_seconds, options.cache_dir)
     try:
         data = decode_execution_data(sys.stdin.buffer.read())
     except ExecutionDataError as error:
         log.error(f"the execution data cannot be used: {error}")
         return internal_error(str(error)).encode()
+    hosts.method_hosts = data.method_hosts
     start = time.perf_counter()
-    result = ContractRun(hosts[0], options.permissions, limits, log).execute(data)
+    result = ContractRun(hosts, options.permissions, limits, log).execute(data)
     log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
     return result.encode()

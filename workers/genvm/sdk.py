@@ -7,9 +7,10 @@ from enum import IntEnum
 from typing import ParamSpec, Protocol, TypeVar
 
 from protocol.calldata import Address
-from protocol.host import HostClient, HostErrorCode, HostRefusal, StorageType
+from protocol.host import HostErrorCode, HostRefusal, StorageType
 
 from .context import CallContext, Outcome
+from .hosts import Hosts
 from .storage import CommittedPages
 
 P = ParamSpec("P")
@@ -52,7 +53,7 @@ class Unsupported(Exception):
 class Run(Protocol):
     """What all calls of one run share."""
 
-    host: HostClient
+    host: Hosts
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
         """The pages that the host has for a contract."""

@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 
 from protocol.calldata import Address
 from protocol.contract_code import InvalidContract
-from protocol.host import HostClient, StorageRead, StorageType
+from protocol.host import StorageRead, StorageType
+
+from .hosts import Hosts
 
 PAGE = 32
 ROOT_SLOT = bytes(32)
@@ -50,7 +52,7 @@ class Pages(Protocol):
 class CommittedPages:
     """What the host has for one contract, each page asked for once."""
 
-    def __init__(self, host: HostClient, address: Address, storage_type: StorageType) -> None:
+    def __init__(self, host: Hosts, address: Address, storage_type: StorageType) -> None:
         self._host = host
         self._address = address
         self._storage_type = storage_type

@@ -1,0 +1,1 @@
+"""The programs that do the work: modules, their pool, and the built-in executor."""
