@@ -36,10 +36,11 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "keepalive": 30,
         "graceful_timeout": 5,
         "timeout": 30,
-        "umask": 0o077,
+        "umask": 0o177,
         "worker_tmp_dir": _heartbeat_folder(state_folder),
         "control_socket_disable": True,
-        "loglevel": LEVELS[config.log_level],
+        # What gunicorn thinks worth an info line is of interest to nobody else.
+        "loglevel": "WARNING" if config.log_level == "info" else LEVELS[config.log_level],
         "logger_class": JoinedLogger,
         "errorlog": None,
         # gunicorn sets its own titles just before these two.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import selectors
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +41,23 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
     def _let_go(self) -> None:
         self.app.stop_waiting()
         self.murder_keepalived(force=True)
+        for silent in self.pending_conns:
+            silent.timeout = 0.0
+        self.murder_pending()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Have a thread serve the connection, once it has something to say.
+
+        Until then a new one waits in the main loop, as kept ones do: it would hold up a thread.
+        """
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        on_readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """In the main loop, after each request.

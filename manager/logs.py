@@ -1,4 +1,4 @@
-"""How the HTTP processes log: one line per event on stderr, for people or as JSON."""
+"""How the HTTP processes log: one line per event on stderr, as the supervisor's lines look."""
 
 from __future__ import annotations
 
@@ -13,23 +13,36 @@ from protocol.timestamps import to_rfc3339
 LEVELS = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 """The configuration's words for Python's."""
 
-_CONSOLE = "%(asctime)s %(levelname)s http[%(process)d] %(message)s"
-
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: `time level logger pid message`, and `trace` of an exception."""
+    """A record as one JSON object: `time level event process pid`, `traceback` of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
             "time": to_rfc3339(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
+            "level": _level(record),
+            "event": record.getMessage(),
+            "process": "http",
             "pid": record.process,
-            "message": record.getMessage(),
         }
         if record.exc_info:
-            event["trace"] = self.formatException(record.exc_info)
+            event["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(event).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`time level event process=http pid=…`, and the traceback of an exception below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"{to_rfc3339(record.created)} {_level(record)} {record.getMessage()}"
+        line = f"{head} process=http pid={record.process}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _level(record: logging.LogRecord) -> str:
+    return "warn" if record.levelno == logging.WARNING else record.levelname.lower()
 
 
 class JoinedLogger(GunicornLogger):  # type: ignore[misc]
@@ -43,5 +56,5 @@ class JoinedLogger(GunicornLogger):  # type: ignore[misc]
 def configure_logging(level: str, form: Literal["console", "json"]) -> None:
     """Set up this process and those that it forks; `level` as the configuration spells it."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_CONSOLE))
+    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

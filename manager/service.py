@@ -10,8 +10,8 @@ import select
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -136,20 +136,17 @@ class Service:
         folder = self._settings.state_folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            supervisor = ServiceProcess(
-                "supervisor", self._arguments("supervisor"), stderr=self._stderr
-            )
-            self._launch(supervisor, lambda: self._is_answered_by(supervisor))
-            binds, descriptors = self._listen()
-            self._check_executor()
-            http = ServiceProcess(
+            supervisor = self._launch("supervisor", self._arguments("supervisor"))
+            binds, descriptors = self._listen(supervisor)
+            http = self._launch(
                 "HTTP",
                 [*self._arguments("manager.http"), *(f"--bind={bind}" for bind in binds)],
-                descriptors=descriptors,
-                stderr=self._stderr,
+                descriptors,
             )
+            self._await(supervisor, lambda: self._is_answered_by(supervisor))
+            self._check_executor()
             client = self._cleanup.enter_context(HttpClient(self.address))
-            self._launch(http, client.is_ready)
+            self._await(http, client.is_ready)
             write_note(folder, self.url, self.socket)
         except (OSError, ValueError, AddressError) as error:
             raise ServiceFailed(str(error)) from None
@@ -163,8 +160,16 @@ class Service:
             arguments += ["--manifest-path", str(self._settings.manifest_path)]
         return arguments
 
-    def _listen(self) -> tuple[list[str], list[int]]:
+    def _listen(self, supervisor: ServiceProcess) -> tuple[list[str], list[int]]:
         """gunicorn's names of what it serves on, and the descriptors that they mean."""
+        try:
+            return self._take_addresses()
+        except AddressError:
+            # Who holds the state folder is likely to hold the address too, and says more.
+            self._await(supervisor, lambda: self._is_answered_by(supervisor))
+            raise
+
+    def _take_addresses(self) -> tuple[list[str], list[int]]:
         settings, binds, descriptors = self._settings, [], []
         if settings.socket is None or settings.host is not None or settings.port is not None:
             host, port = split_address(self._config.bind_address)
@@ -176,6 +181,7 @@ class Service:
             descriptors.append(listener.fileno())
         if settings.socket is not None:
             check_unix_path(settings.socket)
+            self._cleanup.callback(settings.socket.unlink, missing_ok=True)
             binds.append(f"unix:{settings.socket}")
         return binds, descriptors
 
@@ -193,9 +199,15 @@ class Service:
                     "or start without it by --no-precompile"
                 )
 
-    def _launch(self, process: ServiceProcess, is_ready: Callable[[], bool]) -> None:
+    def _launch(
+        self, name: str, arguments: Sequence[str], descriptors: Sequence[int] = ()
+    ) -> ServiceProcess:
+        process = ServiceProcess(name, arguments, descriptors=descriptors, stderr=self._stderr)
         process.start()
         self._processes.append(process)
+        return process
+
+    def _await(self, process: ServiceProcess, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_PATIENCE
         while not process.ended(within=0.02):
             if is_ready():
@@ -234,9 +246,6 @@ class Service:
             self._end(process, patience)
         self._processes.clear()
         self._cleanup.close()
-        if self.socket is not None and self._settings.socket is not None:
-            with suppress(OSError):
-                self.socket.unlink(missing_ok=True)
 
     def _end(self, process: ServiceProcess, patience: float) -> None:
         """SIGTERM, again when the user insists, and SIGKILL at last."""

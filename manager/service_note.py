@@ -49,10 +49,11 @@ def find_service(state_folder: Path) -> str | None:
     if note is None:
         return None
     try:
-        is_alive = psutil.Process(note.pid).create_time() == note.created
+        process = psutil.Process(note.pid)
+        is_it = process.create_time() == note.created
+        return note.address if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
-    return note.address if is_alive else None
 
 
 def _read(state_folder: Path) -> ServiceNote | None:

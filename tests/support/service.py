@@ -114,9 +114,13 @@ class RunningService:
                 assert exit_code == 0, self.log
                 self.assert_nothing_left()
         finally:
-            for process in processes_of(self.folder):
-                process.kill()
-            shutil.rmtree(self.folder)
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove every trace, whatever state it is in."""
+        for process in processes_of(self.folder):
+            process.kill()
+        shutil.rmtree(self.folder)
 
     def start(self) -> None:
         """Start and wait until it serves."""
@@ -148,7 +152,23 @@ class RunningService:
             self.client.close()
             self.http.close()
             self._process.send_signal(number)
-        return self._process.wait(STOP_DEADLINE)
+        return self.wait(STOP_DEADLINE)
+
+    def wait(self, within: float) -> int:
+        """The exit code of `genvm-manager serve`, which ends within so many seconds."""
+        assert self._process is not None
+        return self._process.wait(within)
+
+    def genvm_manager(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command, run to its end beside the service."""
+        return subprocess.run(
+            [GENVM_MANAGER, *arguments],
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            timeout=30,
+            check=False,
+        )
 
     @property
     def process(self) -> psutil.Process:
@@ -191,7 +211,7 @@ class RunningService:
         return find_service(self.state) is not None
 
     def _command(self, options: Sequence[str]) -> list[str]:
-        port = [] if "--socket" in options or "--port" in options else ["--port", "0"]
+        port = [] if "--socket" in options else ["--port", "0"]
         return [GENVM_MANAGER, "serve", "--state-dir", str(self.state), *port, *options]
 
     def _environment(self) -> dict[str, str]:

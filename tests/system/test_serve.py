@@ -1,0 +1,201 @@
+"""`genvm-manager serve`: start, stay, stop, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from manager.http_client import HttpClient
+from manager.service import find_service, private_service
+from tests.support.service import RunningService, processes_of, wait_until
+
+MAX_WORKER_RSS = 60 << 20
+
+
+@pytest.fixture
+def service() -> Iterator[RunningService]:
+    with RunningService(config="{http_workers: 1, http_threads: 8}") as running:
+        yield running
+
+
+def failure(service: RunningService, *options: str) -> tuple[float, str]:
+    """How long `serve` took to fail with exit code 1 on the service's state folder, and its words.
+
+    The later options win over those of the service itself.
+    """
+    log = service.folder / "failure"
+    begin = time.monotonic()
+    assert service.launch(log, *options).wait(30) == 1
+    return time.monotonic() - begin, log.read_text()
+
+
+def test_start_says_where_it_is_and_processes_say_what_they_are(service: RunningService) -> None:
+    for line in (service.url, f"curl {service.url}/status", f"curl {service.url}/permits"):
+        assert line in service.log
+    assert find_service(service.state) == service.url
+    titles = {" ".join(process.cmdline()).strip() for process in processes_of(service.state)}
+    for kind in ("serve", "http master", "http worker"):
+        assert f"genvm-manager {kind} {service.state}" in titles
+    assert any("supervisor" in title and str(service.state) in title for title in titles)
+
+
+def test_http_workers_are_small(service: RunningService) -> None:
+    for _ in range(200):
+        assert service.http.get("/status").is_success
+    for worker in service.half("http").children():
+        assert worker.memory_info().rss < MAX_WORKER_RSS
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_all_within_seconds(service: RunningService, number: signal.Signals) -> None:
+    service.start_run({"exit": 1})
+    with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2]))):
+        begin = time.monotonic()
+        assert service.stop(number) == 0
+        assert time.monotonic() - begin < 5
+    service.assert_nothing_left()
+
+
+def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None:
+    genvm_id = service.start_run({"sleep_ms": 120_000})
+    service.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "supervisor_stopping" in service.log)
+    assert service.process.is_running()
+    begin = time.monotonic()
+    assert service.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - begin < 15
+    service.assert_nothing_left()
+    service.start()
+    run = service.client.get_run(genvm_id).status
+    assert run is not None
+    assert run.cause == "shutdown"
+
+
+@pytest.mark.parametrize("half", ["supervisor", "http"])
+def test_a_half_that_is_killed_comes_back(service: RunningService, half: str) -> None:
+    before = service.half(half)
+    before.send_signal(signal.SIGKILL)
+    wait_until(lambda: "was ended by SIGKILL; starting it again in 0.2 s" in service.log)
+    after = service.half(half)
+    assert after.pid != before.pid
+    wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
+    assert find_service(service.state) == service.url
+
+
+def test_an_http_worker_that_is_killed_comes_back(service: RunningService) -> None:
+    master = service.half("http")
+    worker = master.children()[0]
+    worker.kill()
+    wait_until(lambda: {child.pid for child in master.children()} - {worker.pid})
+    wait_until(lambda: service.http.get("/healthz", timeout=20).is_success)
+
+
+def test_nothing_outlives_serve_itself(service: RunningService) -> None:
+    service.process.kill()
+    wait_until(lambda: not processes_of(service.folder), within=15)
+    assert find_service(service.state) is None
+    service.start()
+    assert service.http.get("/readyz").is_success
+
+
+def test_a_second_start_fails_at_once_and_names_the_holder(service: RunningService) -> None:
+    took, words = failure(service)
+    assert took < 5
+    holder = service.half("supervisor").pid
+    assert str(holder) in words
+    assert str(service.state) in words
+    assert len(words.splitlines()) == 1
+    assert service.http.get("/readyz").is_success
+
+
+def test_a_port_in_use_is_said(service: RunningService) -> None:
+    port = service.url.rpartition(":")[2]
+    other = str(service.folder / "other")
+    took, words = failure(service, "--state-dir", other, "--port", port)
+    assert took < 10
+    assert f"port {port} on 127.0.0.1 is in use" in words
+    assert "--port" in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("http_workers: none", "http_workers: expected int, got str"),
+        ("[1, 2]", "config: expected a map"),
+        ("{", "config: not YAML"),
+        ("drain_timeout: soon", "drain_timeout: expected a duration"),
+        ("bind_address: nowhere", "bind_address: expected HOST:PORT"),
+    ],
+)
+def test_a_bad_configuration_is_said(config: str, words: str) -> None:
+    service = RunningService(config=config)
+    try:
+        _, said = failure(service)
+    finally:
+        service.discard()
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_serving_on_a_unix_socket() -> None:
+    service = RunningService("--socket", "http.sock", config="{http_workers: 1}")
+    path = service.folder / "http.sock"
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(path))
+    with service:
+        assert service.url == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert service.client.is_ready()
+        assert f"curl --unix-socket {path} http://localhost/status" in service.log
+        other = ("--state-dir", str(service.folder / "other"))
+        _, words = failure(service, *other)
+        assert f"socket {path} is in use" in words
+        assert path.exists()
+        (service.folder / "file").touch()
+        _, words = failure(service, *other, "--socket", "file")
+        assert "a file that is no socket is in the way" in words
+        with HttpClient(service.url) as newcomer:
+            assert newcomer.is_ready()
+    assert not path.exists()
+
+
+def test_help_teaches(service: RunningService) -> None:
+    for arguments in (["--help"], ["serve", "--help"]):
+        said = service.genvm_manager(*arguments)
+        assert said.returncode == 0
+        assert "genvm-manager serve" in said.stdout
+        assert "Exit codes" in said.stdout
+    assert service.genvm_manager("--version").stdout.startswith("genvm-manager, version ")
+    assert service.genvm_manager("no-such-command").returncode == 2
+
+
+def test_a_private_service_is_found_and_leaves_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    with private_service(folder) as service, HttpClient(service.address) as client:
+        assert client.status().executions == {}
+        assert find_service(folder) == service.address
+    assert find_service(folder) is None
+    assert not [p for p in processes_of(folder) if p.pid != psutil.Process().pid]
+
+
+@pytest.mark.slow
+def test_a_half_that_keeps_dying_is_given_up(service: RunningService) -> None:
+    database = service.state / "runs.db"
+    service.half("supervisor").send_signal(signal.SIGKILL)
+    for path in service.state.glob("runs.db*"):
+        path.unlink()
+    database.mkdir()
+    assert service.wait(60) == 1
+    assert "it has died too often, giving up" in service.log
+    assert not processes_of(service.folder)
+    database.rmdir()
+    service.start()
