@@ -166,36 +166,46 @@ class Client:
 class RunningSupervisor:
     """`python -m supervisor`, started by entering and stopped by leaving.
 
-    Leaving it checks that it stops as asked and that nothing of its runs is left.
+    Leaving it checks that it stops as asked and that nothing of its runs is left. With
+    `starts=False` the test starts it.
     """
 
-    def __init__(self, config: str = "", manifest: str | None = None) -> None:
+    def __init__(
+        self, config: str = "", manifest: str | None = None, *, starts: bool = True
+    ) -> None:
+        self._starts = starts
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-sup-"))
         self.state = self.folder / "state"
         self.log_path = self.folder / "log"
         (self.folder / "config.yaml").write_text("permits: {total: 8}\n" + config)
         (self.folder / "manifest.yaml").write_text(manifest or manifest_text())
         self.process: subprocess.Popen[bytes]
+        self._options = ["--manifest-path", str(self.folder / "manifest.yaml")]
         self._clients: list[Client] = []
 
     def __enter__(self) -> RunningSupervisor:
-        self.start()
+        if self._starts:
+            self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self.hang_up()
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
-            exit_code = self.process.wait(PATIENCE)
-            if kind is None:
-                assert exit_code == 0, self.log
-                assert "Traceback" not in self.log, self.log
-                self.assert_nothing_left()
+            if self._starts:
+                self._stop(is_checked=kind is None)
         finally:
             for process in self.processes():
                 process.kill()
             shutil.rmtree(self.folder)
+
+    def _stop(self, *, is_checked: bool) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        exit_code = self.process.wait(PATIENCE)
+        if is_checked:
+            assert exit_code == 0, self.log
+            assert "Traceback" not in self.log, self.log
+            self.assert_nothing_left()
 
     @property
     def log(self) -> str:
@@ -205,14 +215,23 @@ class RunningSupervisor:
     def socket(self) -> Path:
         return supervisor_socket(self.state)
 
+    def offer_builtin(self) -> None:
+        """From the next start on, use the manifest of the package."""
+        self._options.clear()
+
     def launch(self, *options: str, **extra: object) -> subprocess.Popen[bytes]:
         """Start a supervisor on this folder, without waiting for anything."""
         command = [sys.executable, "-m", "supervisor", "--state-dir", str(self.state)]
         command += ["--config", str(self.folder / "config.yaml")]
-        command += ["--manifest-path", str(self.folder / "manifest.yaml"), *options]
+        command += self._options + list(options)
         with self.log_path.open("ab") as output:
             return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=PROJECT, **extra
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=PROJECT,
+                **extra,
             )
 
     def start(self, *options: str, **extra: object) -> None:
@@ -225,6 +244,13 @@ class RunningSupervisor:
         client = Client(self.socket, version)
         self._clients.append(client)
         return client
+
+    def hang_up_but(self, kept: Client) -> None:
+        """End all connections but one."""
+        for client in self._clients:
+            if client is not kept:
+                client.close()
+        self._clients = [kept]
 
     def hang_up(self) -> None:
         for client in self._clients:
