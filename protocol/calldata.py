@@ -10,13 +10,12 @@ call of a contract: it needs only `keccak` and what the interpreter has loaded a
 from __future__ import annotations
 
 import binascii
-from _collections_abc import Mapping, Sequence  # `collections` itself takes 12 ms in the guest
 
 from .keccak import keccak256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 MAX_DEPTH = 128
@@ -136,9 +135,9 @@ def encode(
 ) -> bytes:
     """The calldata of `value`.
 
-    Beside the types of calldata, dataclasses encode as maps, tuples and other sequences as lists,
-    any mapping as a map, `bytearray` and `memoryview` as bytes. A value of another type goes
-    through `default`, which returns something that can be encoded or raises.
+    Beside the types of calldata, dataclasses encode as maps, tuples as lists, `bytearray` and
+    `memoryview` as bytes. A value of another type goes through `default`, which returns something
+    that can be encoded or raises; without one, any mapping is a map and any sequence a list.
     Raises `EncodeError` for floats, keys that are not `str`, lone surrogates, unknown types and
     nesting deeper than `max_depth`.
     """
@@ -221,10 +220,11 @@ class _Encoder:
         if hasattr(type(value), "__dataclass_fields__"):
             names = type(value).__dataclass_fields__
             return self._write_map({name: getattr(value, name) for name in names}, depth)
-        if isinstance(value, float) or self._default is None:
-            raise EncodeError(f"{type(value).__name__} has no calldata")
+        if isinstance(value, float):
+            raise EncodeError("float has no calldata")
         self._check_depth(depth)
-        return self.write(self._default(value), depth + 1)
+        plain = _plain_collection if self._default is None else self._default
+        return self.write(plain(value), depth + 1)
 
     def _check_depth(self, depth: int) -> None:
         if depth >= self._max_depth:
@@ -238,9 +238,20 @@ _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bytearray, bytes),
     (memoryview, bytes),
     (Address, lambda value: Address(value.as_bytes)),
-    (Mapping, dict),
-    (Sequence, list),
+    (dict, dict),
+    (list, list),
+    (tuple, list),
 )
+
+
+def _plain_collection(value: object) -> dict[Any, Any] | list[Any]:
+    from collections.abc import Mapping, Sequence  # noqa: PLC0415 (few values need it; see above)
+
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise EncodeError(f"{type(value).__name__} has no calldata")
 
 
 def _head(out: bytearray, number: int) -> None:

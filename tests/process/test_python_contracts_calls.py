@@ -204,6 +204,8 @@ class C(gl.Contract):
     contract = chain.deploy(source)
     assert contract.calling("get", "float").vm_error() == "exit_code 1"
     assert "float has no calldata" in contract.last.stderr
+    assert contract.calling("get", "set").vm_error() == "exit_code 1"
+    assert "set cannot be passed on" in contract.last.stderr
     assert contract.calling("get", "deep").vm_error() == "exit_code 1"
     assert "object cannot be passed on" in contract.last.stderr
 

@@ -238,7 +238,7 @@ def test_a_random_life_of_collections_is_that_of_dict_and_list(chain: Chain) -> 
     rows: list[int] = []
     texts: list[str] = []
     for some_keys in (12, 150, 40):
-        steps = [
+        steps: list[list[Any]] = [
             [dice.choice(TREE_STEPS), f"k{dice.randrange(some_keys)}", dice.randrange(2**32)]
             for _ in range(350)
         ]

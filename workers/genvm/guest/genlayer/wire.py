@@ -137,8 +137,8 @@ def to_plain(value: Any) -> Any:
     kind = type(value)
     if hasattr(kind, "__storage_fields__"):
         return {name: getattr(value, name) for name in kind.__storage_fields__}
-    if hasattr(kind, "items") and hasattr(kind, "keys"):
+    if hasattr(kind, "keys") and hasattr(kind, "items"):
         return dict(value.items())
-    if hasattr(kind, "__len__") and hasattr(kind, "__iter__"):
+    if hasattr(kind, "__len__") and hasattr(kind, "__getitem__"):
         return list(value)
     raise TypeError(f"{kind.__name__} cannot be passed on: it has no calldata")

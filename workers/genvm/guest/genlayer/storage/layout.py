@@ -145,7 +145,9 @@ def evaluate(annotation: str, cls: Any) -> Any:
     names = dict(vars(sys.modules[cls.__module__]))
     for variable in getattr(cls, "__type_params__", ()):
         names[variable.__name__] = variable
-    return eval(annotation, names)  # noqa: S307 - the contract's own text, in its own sandbox
+    while isinstance(annotation, str):
+        annotation = eval(annotation, names)  # noqa: S307 - the contract's own text, in its sandbox
+    return annotation
 
 
 def _is_class_variable(annotation: Any) -> bool:
