@@ -181,8 +181,9 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
     yield from _emission_lines(ending)
     yield from _label("stdout", ending.stdout)
     yield from _label("stderr", ending.stderr)
+    wall = "not started" if ending.wall_ms is None else f"{ending.wall_ms} ms"
     cpu = "" if ending.cpu_seconds is None else f", {ending.cpu_seconds * 1000:.0f} ms of CPU"
-    yield from _label("time", f"{ending.wall_ms} ms{cpu} (run {ending.run_id})")
+    yield from _label("time", f"{wall}{cpu} (run {ending.run_id})")
 
 
 def _storage_lines(ending: Ending) -> Iterator[str]:

@@ -66,7 +66,7 @@ class Ending:
     reason: str | None
     stdout: str
     stderr: str
-    wall_ms: float | None
+    wall_ms: int | None
     cpu_seconds: float | None
 
     @property

@@ -61,7 +61,7 @@ class ScriptedExecutions:
             connection.connect(url.removeprefix("unix://"))
             ended = self.script(transaction, callee, HostClient(connection))
         reason = None if ended else "the executor was killed"
-        return Ending(len(self.ran), ended, reason, "", "", 1.0, 0.1)
+        return Ending(len(self.ran), ended, reason, "", "", 1, 0.1)
 
 
 @pytest.fixture

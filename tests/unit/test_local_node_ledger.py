@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,17 @@ def test_processes_that_open_and_write_at_once_lose_nothing(path: Path) -> None:
     with ledger.reading():
         assert ledger.balance(ALICE) == 75
     ledger.close()
+
+
+def test_many_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
+    for attempt in range(8):
+        path = tmp_path / f"{attempt}.db"
+        start = threading.Barrier(6)
+
+        def open_and_close(path: Path = path, start: threading.Barrier = start) -> None:
+            start.wait(5)
+            Ledger(path).close()
+
+        with ThreadPoolExecutor(6) as pool:
+            for opened in [pool.submit(open_and_close) for _ in range(6)]:
+                opened.result(30)

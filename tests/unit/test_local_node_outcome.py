@@ -34,7 +34,7 @@ def ending(
 ) -> Ending:
     changes = [(SLOT + page.to_bytes(4, "big"), b"\x01" * 32) for page in pages]
     result = RunResult(code, data, bytes(32), changes, list(emissions), [], None, [], None)
-    return Ending(7, result, None, stdout, "", 12.0, 0.01)
+    return Ending(7, result, None, stdout, "", 12, 0.01)
 
 
 def shown(ended: Ending, transaction: Transaction | None = None) -> str:
