@@ -29,6 +29,7 @@ Exit codes:
   2   it ended with a VM error (a trap, an exit code, out of memory or time)
   3   internal: the executor, the service or the local node failed
   64  the command is at fault: an option, the arguments, a file, an address, a balance
+  130 interrupted (143 by SIGTERM)
 
 After any code but 0 nothing has changed. Messages to other contracts run afterwards and do not
 alter the code; --json lists how each ended.
@@ -37,6 +38,8 @@ alter the code; --json lists how each ended.
 Arguments are JSON. What JSON has no word for:
   {"$address": "0x…"}   an address (a plain "0x…" stays a string)
   {"$bytes": "0x…"}     bytes, in hex or base64
+  {"$int": "0x…"}       an int in hex; results use it from 4,000 digits on
+  {"$map": {…}}         a map whose only key is one of these four
 
 Ints may have any size; there are no floats. Results are printed in the same form.
 """
