@@ -56,7 +56,7 @@ class Service:
         self._manifest = manifest
         self._last_id = life.store.last_id()
         self._runs: dict[int, Run] = {}
-        self._lives: set[asyncio.Task[None]] = set()
+        self._lives: dict[int, asyncio.Task[None]] = {}
         self._is_stopping = False
 
     @property
@@ -150,9 +150,7 @@ class Service:
         return run_id
 
     def _begin(self, run: Run) -> None:
-        task = asyncio.create_task(self._live(run), name=f"run {run.id}")
-        self._lives.add(task)
-        task.add_done_callback(self._lives.discard)
+        self._lives[run.id] = asyncio.create_task(self._live(run), name=f"run {run.id}")
 
     async def _live(self, run: Run) -> None:
         finished = None
@@ -168,6 +166,7 @@ class Service:
     def _forget(self, run: Run, finished: FinishedRun | None) -> None:
         """The run is over or never was: let go of it and tell those who wait."""
         del self._runs[run.id]
+        self._lives.pop(run.id, None)
         if self._desk.give_back(run) and finished is not None:
             self._log.error("permits_were_kept", run=run.id)
         if finished is not None:
@@ -211,10 +210,16 @@ class Service:
         """End what still runs, by the ladder, and record it."""
         for run in list(self._runs.values()):
             self.life.stop(run, Cause.SHUTDOWN, SHUTDOWN_GRACE)
-        await self._wait_for_all(SHUTDOWN_GRACE + REAP_PATIENCE + _RECORD_PATIENCE)
-        for task in list(self._lives):
-            task.cancel()
+        await self._wait_for_all(SHUTDOWN_GRACE + _RECORD_PATIENCE)
+        self._give_up([run for run in self._runs.values() if run.is_unrecorded])
+        await self._wait_for_all(REAP_PATIENCE)
+        self._give_up(self._runs.values())
         await self._wait_for_all(1.0)
+
+    def _give_up(self, runs: Iterable[Run]) -> None:
+        for run in list(runs):
+            if run.id in self._lives:
+                self._lives[run.id].cancel()
 
     async def _wait_for_all(self, patience: float) -> None:
         ends = [run.finished for run in self._runs.values()]

@@ -1,0 +1,72 @@
+"""A disk that does not take writes: nothing is told that is not on record, nothing is lost."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+
+import psutil
+import pytest
+
+from protocol.errors import Unavailable
+from protocol.ipc import Cause, FinishedRun
+from tests.support.supervisor import RunningSupervisor, wait_until
+
+
+def forbid_writes(supervisor: RunningSupervisor, forbidden: bool) -> None:
+    """Let no file of the supervisor's grow beyond a page, or let all grow again."""
+    limit = 4096 if forbidden else resource.RLIM_INFINITY
+    process = psutil.Process(supervisor.process.pid)
+    process.rlimit(psutil.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+
+def test_ends_wait_for_the_disk() -> None:
+    with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
+        run_id = client.start("slow")
+        time.sleep(0.1)
+        waiting = supervisor.connect()
+        found: list[FinishedRun | None] = []
+        waiter = threading.Thread(target=lambda: found.append(waiting.get(run_id, 20.0)))
+        waiter.start()
+        forbid_writes(supervisor, True)
+        client.socket.settimeout(60)
+        canceller = threading.Thread(target=supervisor.connect().cancel, args=(run_id,))
+        canceller.start()
+        wait_until(lambda: not client.status().accepting)
+        assert client.get(run_id) is None
+        with pytest.raises(Unavailable, match="the state store cannot be written") as refused:
+            client.start("quick")
+        assert refused.value.retry_after > 0
+        assert not found
+        assert "error run_end_not_recorded" in supervisor.log
+        forbid_writes(supervisor, False)
+        waiter.join(10)
+        canceller.join(10)
+        assert found[0] is not None and found[0].cause is Cause.CANCELLED
+        assert client.get(run_id) == found[0]
+        assert client.status().accepting
+        supervisor.hang_up_but(client)
+
+
+def test_a_start_that_cannot_be_recorded_starts_nothing() -> None:
+    with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
+        forbid_writes(supervisor, True)
+        with pytest.raises(Unavailable, match="the state store cannot be written"):
+            client.start("slow")
+        assert "run_running" not in supervisor.log.rpartition("run_finished")[2]
+        forbid_writes(supervisor, False)
+        assert client.run("quick").exit.code == 0
+
+
+def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
+    with RunningSupervisor("drain_timeout: 1s\n") as supervisor:
+        run_id = supervisor.client.start("slow")
+        time.sleep(0.1)
+        forbid_writes(supervisor, True)
+        supervisor.process.terminate()
+        assert supervisor.process.wait(30) == 0
+        assert f"error run_lost run={run_id}" in supervisor.log
+        supervisor.start()
+        lost = supervisor.client.get(run_id)
+        assert lost is not None and lost.cause is Cause.LOST
