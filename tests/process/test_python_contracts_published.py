@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +96,17 @@ def test_the_oracle_factory_deploys_oracles(chain: Chain, published_contracts: P
     assert deployment["code"] == code.encode()
     assert calldata.decode(deployment["calldata"]) == {"args": ORACLE}
     assert len(factory.call("get_contract_addresses")) == 1
+
+
+def test_a_contract_of_several_files(chain: Chain, published_contracts: Path) -> None:
+    folder = published_contracts / "multi_file_contract"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("runner.json", '{"Depends": "py-genlayer-multi:test"}')
+        for name in ("__init__.py", "other.py"):
+            archive.write(folder / name, f"contract/{name}")
+    contract = chain.deploy(packed.getvalue())
+    (deployment,) = contract.last.result.emissions
+    assert deployment["code"] == (folder / "other.py").read_bytes()
+    assert calldata.decode(deployment["calldata"]) == {"args": ["123"]}
+    assert contract.call("wait") is None

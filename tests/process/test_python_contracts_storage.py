@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.calldata import Address
-from tests.support.python_contracts import Chain, running_chain
+from tests.support.python_contracts import ALICE, BOB, Chain, running_chain
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +303,11 @@ def test_the_machine_refuses_to_write_without_permission(chain: Chain) -> None:
     ("declaration", "reason"),
     [
         ("x: int", "Broken.x: int cannot be stored; use a sized integer"),
+        (
+            "pass\nfrom dataclasses import *\n@dataclass\n@allow_storage\n"
+            "class A:\n  x: u8 = field(default=1)",
+            "A: write @allow_storage above @dataclass",
+        ),
         ("x: dict[str, u8]", "cannot be stored; use TreeMap[K, V]"),
         ("x: TreeMap", "TreeMap needs its types, such as TreeMap[str, u256]"),
         ("x: TreeMap[DynArray[u8], u8]", "DynArray[u8] has no order"),
@@ -316,3 +321,123 @@ def test_a_type_that_cannot_be_stored_is_named(chain: Chain, declaration: str, r
     failed = chain.deploying(source).last
     assert failed.vm_error() == "exit_code 1"
     assert reason in failed.stderr
+
+
+GENERIC = """
+from genlayer import *
+from dataclasses import dataclass, field, replace
+
+@allow_storage
+@dataclass(frozen=True)
+class Item[T]:
+    value: T
+    label: str = "none"
+
+@allow_storage
+@dataclass
+class Row:
+    cells: DynArray[u8] = field(default_factory=list)
+    best: Item[str] = field(default_factory=lambda: Item("", "zero"))
+
+class Generic(gl.Contract):
+    items: DynArray[Item[u8]]
+    named: TreeMap[str, Item[str]]
+    row: Row
+
+    @gl.public.write
+    def put(self) -> list:
+        self.items.append(Item(7))
+        self.items.append(replace(self.items[0], label="seven"))
+        self.named["a"] = Item("x", label="y")
+        first = self.row.best.label
+        self.row = Row()
+        self.row.cells.append(1)
+        taken = self.named.pop("a")
+        copy = gl.storage.copy_to_memory(self.row)
+        self.row.cells.append(2)
+        fresh = TreeMap[str, DynArray[u8]]()
+        fresh["k"] = [1]
+        fresh["k"].append(2)
+        return [first, taken.value, copy.cells, self.row.best.label, fresh]
+
+    @gl.public.view
+    def get(self) -> list:
+        return [self.items, self.row, self.named]
+"""
+
+
+def test_generic_and_frozen_dataclasses(chain: Chain) -> None:
+    contract = chain.deploy(GENERIC)
+    assert contract.call("put") == ["", "x", [1], "zero", {"k": [1, 2]}]
+    items = [{"value": 7, "label": "none"}, {"value": 7, "label": "seven"}]
+    row = {"cells": [1, 2], "best": {"value": "", "label": "zero"}}
+    assert contract.call("get") == [items, row, {}]
+
+
+UPGRADABLE = """
+from genlayer import *
+
+class Upgradable(gl.Contract):
+    text: str
+
+    def __init__(self, upgradable: bool):
+        self.text = "kept"
+        if upgradable:
+            gl.storage.Root.get().upgraders.get().append(gl.message.sender_address)
+
+    @gl.public.write
+    def upgrade(self, code: bytes) -> None:
+        stored = gl.storage.Root.get().code.get()
+        stored.truncate()
+        stored.extend(code)
+"""
+
+UPGRADED = b"""# { "Depends": "py-genlayer:test" }
+from genlayer import *
+class Upgraded(gl.Contract):
+    text: str
+    @gl.public.view
+    def get(self) -> str:
+        return self.text
+"""
+
+
+def test_only_upgraders_change_the_code(chain: Chain) -> None:
+    contract = chain.deploy(UPGRADABLE, True, sender=ALICE)
+    assert contract.calling("upgrade", UPGRADED, sender=BOB).vm_error() == "exit_code 1"
+    assert "forbidden" in contract.last.stderr
+    contract.call("upgrade", UPGRADED, sender=ALICE)
+    assert contract.call("get") == "kept"
+    fixed = chain.deploy(UPGRADABLE, False, sender=ALICE)
+    assert fixed.calling("upgrade", UPGRADED, sender=ALICE).vm_error() == "exit_code 1"
+
+
+LARGE = """
+from genlayer import *
+
+class Large(gl.Contract):
+    numbers: TreeMap[u32, u64]
+    words: DynArray[str]
+
+    @gl.public.write
+    def fill(self, count: int) -> None:
+        self.numbers = {i * 7919 % count: i for i in range(count)}
+        self.words.extend("w" * (i % 80) for i in range(count))
+
+    @gl.public.view
+    def sums(self) -> list[int]:
+        words = sum(len(word) for word in self.words)
+        return [len(self.numbers), sum(self.numbers), sum(self.numbers.values()), words]
+"""
+
+
+def test_reading_a_large_collection_takes_few_host_calls(chain: Chain) -> None:
+    count = 500
+    contract = chain.deploy(LARGE)
+    contract.call("fill", count)
+    chain.node.requests.clear()
+    total = count * (count - 1) // 2
+    words = sum(i % 80 for i in range(count))
+    assert contract.call("sums") == [count, total, total, words]
+    long_words = sum(i % 80 > 60 for i in range(count))
+    assert chain.node.requests.count("storage_read") < 80 + long_words

@@ -29,21 +29,27 @@ class Chain:
     address: str
     deployed: int = 0
 
-    def deploy(self, source: str | Path, *args: Any, **options: Any) -> Contract:
-        """Deploy a contract from its text or file; fails unless it returns."""
+    def deploy(self, source: str | Path | bytes, *args: Any, **options: Any) -> Contract:
+        """Deploy a contract from its text, its file or its bytes; fails unless it returns."""
         contract = self.deploying(source, *args, **options)
         contract.last.returned()
         return contract
 
     def deploying(
-        self, source: str | Path, *args: Any, kwargs: Any = None, **options: Any
+        self, source: str | Path | bytes, *args: Any, kwargs: Any = None, **options: Any
     ) -> Contract:
         """Try to deploy a contract; how it ended is `last`."""
-        text = source.read_text() if isinstance(source, Path) else HEADER + source
         self.deployed += 1
-        contract = Contract(self, Address(bytes(19) + bytes([self.deployed])), text.encode())
+        address = Address(bytes(19) + bytes([self.deployed]))
+        contract = Contract(self, address, _code(source))
         contract.run({"args": list(args), "kwargs": kwargs or {}}, is_init=True, **options)
         return contract
+
+
+def _code(source: str | Path | bytes) -> bytes:
+    if isinstance(source, Path):
+        return source.read_bytes()
+    return (HEADER + source).encode() if isinstance(source, str) else source
 
 
 @dataclass

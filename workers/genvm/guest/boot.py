@@ -1,9 +1,11 @@
 """The first file that runs in the guest. It is compiled on each run, so all else is elsewhere."""
 
+import gc
 import sys
 
+gc.disable()  # until the contract runs: nothing that is loaded before becomes garbage
 sys.path.insert(0, "/genvm")
 
-from genlayer.entry import main
+from genlayer.entry import main  # noqa: E402 - found through the path above
 
 main()

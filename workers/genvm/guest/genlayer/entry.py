@@ -27,7 +27,6 @@ _ENTRY_KINDS = (_MAIN, _SANDBOX, _CONSENSUS_STAGE)
 
 def main() -> None:
     """Run what the start message asks for. Returns only by an exception of the contract."""
-    gc.disable()
     builtins.exit = builtins.quit = sys.exit  # as the `site` module does, which is left out
     set_message(decode(_read_stdin()))
     try:
@@ -48,6 +47,7 @@ def _read_stdin() -> bytes:
 
 def _run(entry_kind: int) -> Any:
     module = _load_contract()
+    gc.freeze()
     gc.enable()
     if entry_kind != _MAIN:
         from .functions import run_shipped

@@ -66,10 +66,7 @@ class Alias:
         return Union[self, other]  # noqa: UP007 - `|` is what asks
 
 
-Bindings = dict  # type variable -> annotation
-
-
-def stored_type(annotation: Any, bindings: Bindings | None = None) -> StoredType:
+def stored_type(annotation: Any, bindings: dict[Any, Any] | None = None) -> StoredType:
     """How a value with this annotation is stored; `TypeError` says why it cannot be."""
     found = scalar(annotation)
     if found is not None:
@@ -85,7 +82,7 @@ def stored_type(annotation: Any, bindings: Bindings | None = None) -> StoredType
     raise TypeError(_refusal(annotation, origin))
 
 
-def _collection(alias: Alias, bindings: Bindings | None) -> StoredType:
+def _collection(alias: Alias, bindings: dict[Any, Any] | None) -> StoredType:
     if bindings:
         alias = _bound(alias, bindings)
     if alias._stored is None:
@@ -106,7 +103,7 @@ def _record(cls: type, args: tuple[Any, ...]) -> StoredType:
     return layouts[args]
 
 
-def _bound(annotation: Any, bindings: Bindings | None) -> Any:
+def _bound(annotation: Any, bindings: dict[Any, Any] | None) -> Any:
     """The annotation with its type variables filled in."""
     if not bindings:
         return annotation

@@ -31,6 +31,8 @@ class Field:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
+            if self.default is not _MISSING:
+                return self.default
             raise AttributeError(f"{owner.__name__}.{self.name} is a storage field of instances")
         held = instance.__dict__
         value = held.get(self.name, _MISSING)
@@ -123,8 +125,11 @@ def make_fields(cls: type) -> None:
     annotations = field_annotations(cls)
     defaults = {name: cls.__dict__.get(name, _MISSING) for name in annotations}
     for name, default in defaults.items():
-        if type(default).__name__ == "member_descriptor":
+        kind = type(default).__name__
+        if kind == "member_descriptor":
             raise TypeError(f"{cls.__name__}: a storage class has no __slots__")
+        if kind == "Field" and not isinstance(default, Field):
+            raise TypeError(f"{cls.__name__}: write @allow_storage above @dataclass")
         if not isinstance(default, Field):
             inherited = getattr_static(cls, name)
             keep = isinstance(inherited, Field) and default is _MISSING
