@@ -1,0 +1,126 @@
+"""The smaller pure rules: states, ladder, tails, log records, history, commands."""
+
+from __future__ import annotations
+
+import typing
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import ipc
+from protocol.ipc import Execution, RunState
+from supervisor.core.capture import LIMITS
+from supervisor.core.ladder import Rung, ladder
+from supervisor.core.log_records import MAX_LINE, LineSplitter, RecordTail
+from supervisor.core.states import ALLOWED, IllegalTransition, advanced
+from supervisor.core.tail import Tail
+from supervisor.handlers import HANDLERS
+from supervisor.history import SHOWN, History
+
+
+def test_every_command_has_its_handler() -> None:
+    assert set(HANDLERS) == set(typing.get_args(ipc.Command))
+
+
+def test_every_way_to_capture_has_its_limits() -> None:
+    assert set(LIMITS) == set(ipc.Capture)
+
+
+def test_states_move_only_as_the_table_says() -> None:
+    assert set(ALLOWED) == set(RunState)
+    for state in RunState:
+        for to in RunState:
+            if to in ALLOWED[state]:
+                assert advanced(1, state, to) is to
+            else:
+                with pytest.raises(IllegalTransition, match=f"run 1 .*{state}.*{to}"):
+                    advanced(1, state, to)
+
+
+def test_the_ladder_asks_first() -> None:
+    assert [(rung.signal.name, rung.delay) for rung in ladder(3.0)] == [
+        ("SIGTERM", 0.0),
+        ("SIGKILL", 3.0),
+    ]
+    assert [rung.signal.name for rung in ladder(0.0)] == ["SIGKILL"]
+    assert ladder(-1.0) == (Rung(ladder(0.0)[0].signal, 0.0),)
+
+
+@given(st.lists(st.binary(max_size=50)), st.integers(0, 60))
+def test_a_tail_keeps_the_end(parts: list[bytes], limit: int) -> None:
+    tail = Tail(limit)
+    for part in parts:
+        tail.append(part)
+    whole = b"".join(parts)
+    assert tail.content() == whole[max(0, len(whole) - limit) :]
+    assert tail.dropped == max(0, len(whole) - limit)
+
+
+@given(st.lists(st.binary(max_size=20).filter(lambda line: line.strip())), st.data())
+def test_lines_come_whole_however_they_are_cut(lines: list[bytes], data: st.DataObject) -> None:
+    expected = [part for line in lines for part in line.split(b"\n") if part.strip()]
+    stream = b"\n".join(lines)
+    splitter, found = LineSplitter(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        found += splitter.feed(stream[:size])
+        stream = stream[size:]
+    assert found + splitter.end() == expected
+
+
+def test_a_line_without_end_is_cut() -> None:
+    splitter = LineSplitter()
+    found = splitter.feed(b"x" * (2 * MAX_LINE + 1))
+    assert [len(line) for line in found] == [MAX_LINE, MAX_LINE]
+    assert splitter.end() == [b"x"]
+
+
+def test_records_are_objects_whatever_was_written() -> None:
+    tail = RecordTail(100, 10_000)
+    lines = [
+        b'{"level": "warn", "message": "a", "more": [1, 2]}',
+        b"plain",
+        b"[1]",
+        b"{}",
+        b'{"a": NaN}',
+        b"\xff\xfe",
+        b"[" * 3_000,
+        b'{"level":"info"',
+    ]
+    tail.append(b"\n".join(lines))
+    records = msgspec.json.decode(tail.content())
+    assert records[0] == {"level": "warn", "message": "a", "more": [1, 2]}
+    assert records[1] == {"level": "info", "message": "plain"}
+    assert records[-1] == {"level": "info", "message": '{"level":"info"'}
+    assert len(records) == len(lines)
+    assert all(record.keys() >= {"level", "message"} for record in records)
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 10), st.integers(0, 2_000))
+def test_records_are_bounded_both_ways(sizes: list[int], most: int, most_bytes: int) -> None:
+    tail = RecordTail(most, most_bytes)
+    for size in sizes:
+        tail.append(b"x" * size + b"\n")
+    records = msgspec.json.decode(tail.content())
+    assert len(records) <= most
+    assert sum(len(record["message"]) for record in records) <= most_bytes
+    assert tail.dropped == len(sizes) - len(records)
+    kept = sizes[len(sizes) - len(records) :]
+    assert [len(record["message"]) for record in records] == kept
+
+
+def _finished(run_id: int) -> Execution:
+    return Execution(run_id, RunState.FINISHED, "v1.0.0", 0.0, 1.0, float(run_id), None, None, 0.0)
+
+
+def test_history_shows_the_newest_and_counts_the_rest() -> None:
+    history = History([_finished(1)], count=5)
+    for run_id in range(6, 6 + 150):
+        history.add(_finished(run_id))
+    assert [each.id for each in history.newest] == list(range(56, 156))
+    assert history.omitted == 155 - SHOWN
+    history.forget(100, before=100.0)
+    assert history.newest[0].id == 100
+    assert history.omitted == 0
