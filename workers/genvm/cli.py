@@ -12,7 +12,9 @@ from typing import TypeVar
 T = TypeVar("T", int, float)
 
 DEFAULT_MEMORY = 1 << 30
+MAX_MEMORY = 4 << 30
 DEFAULT_SECONDS = 600.0
+MAX_SECONDS = 24 * 3600.0
 DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")
 
 
@@ -40,19 +42,21 @@ def _print_version_pattern() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="genvm", description="Runs one call of an Intelligent Contract in WebAssembly."
+        prog="genvm",
+        description="Runs one call of an Intelligent Contract in WebAssembly.",
+        allow_abbrev=False,
     )
     parser.add_argument("--log-fd", type=int, metavar="N", help="write JSON log lines there")
     parser.add_argument(
         "--memory-limit",
-        type=_positive(int),
+        type=_at_most(MAX_MEMORY, int),
         default=DEFAULT_MEMORY,
         metavar="BYTES",
         help="of WebAssembly memory, all calls of a run together (default: %(default)s)",
     )
     parser.add_argument(
         "--max-seconds",
-        type=_positive(float),
+        type=_at_most(MAX_SECONDS, float),
         default=DEFAULT_SECONDS,
         metavar="S",
         help="then the run ends as VM error timeout (default: %(default)s)",
@@ -119,12 +123,12 @@ def _permissions(letters: str) -> frozenset[str]:
     return frozenset(letters)
 
 
-def _positive(kind: Callable[[str], T]) -> Callable[[str], T]:
+def _at_most(limit: T, kind: Callable[[str], T]) -> Callable[[str], T]:
     def parse(text: str) -> T:
         number = kind(text)
-        if not number > 0:
-            raise ValueError
+        if not 0 < number <= limit:
+            raise argparse.ArgumentTypeError(f"{text}: expected more than 0, at most {limit}")
         return number
 
-    parse.__name__ = f"positive {kind.__name__}"
+    parse.__name__ = kind.__name__
     return parse

@@ -78,6 +78,7 @@ class ContractRun:
         self._log = log
         self._engine = new_engine()
         self._world = World(self._engine, self, (Output(1), Output(2)))
+        self._booted = 0.0
         self._python = PythonGuest(self._engine, limits.cache_folder)
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
@@ -101,6 +102,10 @@ class ContractRun:
     def call(self, context: CallContext) -> Outcome:
         """Run a guest inside the current one, on a stack of its own."""
         return OwnStack(lambda: self._call(context)).result()
+
+    def booted(self) -> None:
+        """Note that a guest has come to its start message."""
+        self._booted = time.perf_counter()
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
@@ -150,7 +155,7 @@ class ContractRun:
             program = program_of(parse(code))
             loading = time.perf_counter()
             module = self._prepared(program)
-            started = time.perf_counter()
+            started = self._booted = time.perf_counter()
             outcome = run_guest(self._world, program, module, context)
         except InvalidContract as error:
             self._log.error(f"the contract cannot be started: {error}")
@@ -159,6 +164,7 @@ class ContractRun:
             "guest_ended",
             module_ms=_milliseconds(loading, started),
             guest_ms=_milliseconds(started, time.perf_counter()),
+            boot_ms=_milliseconds(started, self._booted),
         )
         return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -120,13 +121,17 @@ class OpenDirectory(Descriptor):
 
 
 class Input(Descriptor):
-    """Bytes that are read once, such as stdin."""
+    """Bytes that are read once, such as stdin; `at_first_read` is called when that begins."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, at_first_read: Callable[[], None] | None = None) -> None:
         self._content = content
         self._position = 0
+        self._at_first_read = at_first_read
 
     def read(self, size: int) -> bytes:
+        if self._at_first_read is not None:
+            self._at_first_read()
+            self._at_first_read = None
         chunk = self._content[self._position : self._position + size]
         self._position += len(chunk)
         return chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -17,6 +18,8 @@ from .log import Log
 
 def run(options: Namespace) -> int:
     """Run one call as the command line says; 0 once the result is handed over."""
+    gc.freeze()
+    gc.enable()
     _hold_standard_descriptors()
     log = Log(options.log_fd, debug=options.debug_mode != "disabled")
     try:

@@ -139,8 +139,7 @@ class Storage:
         return sorted((key.encode(), page) for key, page in self._written.items())
 
     def absorb(self, above: Storage) -> None:
-        """Take over what was written to `above`, a storage whose base is this one."""
-        self._charge(len(above._written.keys() - self._written.keys()))
+        """Take over what was written to `above`, which has this one as base and paid for it."""
         self._written |= above._written
 
 

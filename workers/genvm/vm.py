@@ -61,7 +61,7 @@ def run_guest(world: World, program: Program, module: Module, context: CallConte
     files = WasiFiles(
         memory,
         program.tree,
-        [Input(start_message), *world.outputs],
+        [Input(start_message, world.run.booted), *world.outputs],
         lambda device: Bridge(exchange, device.inode),
     )
     catalogue = {

@@ -28,7 +28,8 @@ _DIRENT = struct.Struct("<QQIB3x")
 _BUFFER = struct.Struct("<II")
 
 _ALL_RIGHTS = (1 << 30) - 1
-_WRITE_RIGHTS = 1 << 6 | 1 << 8 | 1 << 10 | 1 << 22
+_RIGHT_TO_WRITE = 1 << 6
+_WRITE_RIGHTS = _RIGHT_TO_WRITE | 1 << 8 | 1 << 10 | 1 << 22
 """fd_write, fd_allocate, path_create_file and fd_filestat_set_size: none on a read-only file."""
 
 _CREATE, _DIRECTORY, _EXCLUSIVE, _TRUNCATE = 1, 2, 4, 8
@@ -129,7 +130,8 @@ class WasiFiles:
         rights = _ALL_RIGHTS
         if descriptor.file_type is not FileType.CHARACTER_DEVICE:
             rights &= ~_WRITE_RIGHTS
-        self._memory.write(at, _FDSTAT.pack(descriptor.file_type, 0, rights, rights))
+        # All rights are inherited: else libc drops the one to write, and opening succeeds.
+        self._memory.write(at, _FDSTAT.pack(descriptor.file_type, 0, rights, _ALL_RIGHTS))
 
     def _fd_filestat_get(self, number: int, at: int) -> None:
         descriptor = self._get(number)
@@ -244,14 +246,14 @@ class WasiFiles:
         self._find(number, path, size)
         raise WasiError(Errno.INVAL)
 
-    def _path_open(
+    def _path_open(  # noqa: PLR0913, PLR0917 (as WASI has it)
         self,
         number: int,
         _lookup: int,
         path: int,
         size: int,
         flags: int,
-        _rights: int,
+        rights: int,
         _inheriting: int,
         _descriptor_flags: int,
         at: int,
@@ -263,6 +265,8 @@ class WasiFiles:
                 raise WasiError(Errno.ROFS) from None
             raise
         if flags & _TRUNCATE or (flags & _CREATE and flags & _EXCLUSIVE):
+            raise WasiError(Errno.ROFS)
+        if rights & _RIGHT_TO_WRITE and isinstance(node, File):
             raise WasiError(Errno.ROFS)
         if flags & _DIRECTORY and not isinstance(node, Directory):
             raise WasiError(Errno.NOTDIR)

@@ -1,0 +1,173 @@
+"""Contract kinds, headers and versions (spec 06, contract kinds and headers)."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.contract_code import (
+    ContractKind,
+    InvalidContract,
+    major_of,
+    parse,
+    version_pattern,
+)
+
+PYTHON = {"Depends": "py-genlayer:test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "runner"),
+    [
+        ('# { "Depends": "py-genlayer:test" }\nprint(1)\n', None, PYTHON),
+        ('# v0.2.0\n# { "Depends": "py-genlayer:test" }\n', "v0.2.0", PYTHON),
+        ('#v2.0.0-rc1\n#{"Depends": "py-genlayer:test"}', "v2.0.0-rc1", PYTHON),
+        ('// v1.0.0\n// {"Depends":\n//  "py-genlayer:test"}\nfn', "v1.0.0", PYTHON),
+        ('-- {"Depends": "py-genlayer:test"}', None, PYTHON),
+        ('# {\n#   "Seq": [\n#     {}\n#   ]\n# }\n\nimport os\n', None, {"Seq": [{}]}),
+        ('# { "Depends": "py-genlayer:test" }\n# more words\n', None, PYTHON),
+        ('# {"Depends": "py-genlayer:test"}\r\nx', None, PYTHON),
+    ],
+)
+def test_headers_of_text(text: str, version: str | None, runner: Any) -> None:
+    code = parse(text.encode())
+    assert (code.kind, code.version, code.runner) == (ContractKind.TEXT, version, runner)
+    assert code.files == {"file": text.encode()}
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (b"", "invalid_contract absent_runner_comment"),
+        (b"print(1)", "invalid_contract absent_runner_comment"),
+        (b"\n# {}", "invalid_contract absent_runner_comment"),
+        (b"# not json", "invalid_contract absent_runner_comment"),
+        (b"# v0.2.0\nprint(1)", "invalid_contract absent_runner_comment"),
+        (b"# {\nprint(1)\n# }", "invalid_contract absent_runner_comment"),
+        (b"# " + b"[" * 60_000, "invalid_contract absent_runner_comment"),
+        (b"\xff\xfe\x00", "invalid_contract not_utf8_text"),
+        (b"PK\x03\x04", "invalid_contract"),
+    ],
+)
+def test_code_that_says_nothing_usable(code: bytes, error: str) -> None:
+    with pytest.raises(InvalidContract) as raised:
+        parse(code)
+    assert raised.value.code == error
+
+
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A name twice is what one test wants.
+        with zipfile.ZipFile(buffer, "w", compression) as archive:
+            for name, content in files.items():
+                archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return buffer.getvalue()
+
+
+RUNNER = json.dumps(PYTHON).encode()
+
+
+def test_zip_gives_its_files_its_version_and_its_runner() -> None:
+    files = {"runner.json": RUNNER, "version": b"v0.3.1\n", "contract/__init__.py": b"x = 1"}
+    code = parse(zipped(files))
+    assert (code.kind, code.version, code.runner) == (ContractKind.ZIP, "v0.3.1", PYTHON)
+    assert code.files == files
+
+
+def test_zip_folders_are_no_files() -> None:
+    assert set(parse(zipped({"runner.json": RUNNER, "contract/": b""})).files) == {"runner.json"}
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../up", "a/../b", "a//b", "./a", "a\\b", "a/.", "c\0d"]
+)
+def test_zip_paths_that_play_tricks_are_refused(name: str) -> None:
+    archive = zipped({"runner.json": RUNNER, "x" * len(name): b""})
+    with pytest.raises(InvalidContract):
+        parse(archive.replace(b"x" * len(name), name.encode()))
+
+
+def test_zip_with_the_same_name_twice_is_refused() -> None:
+    archive = zipped({"runner.json": RUNNER, "aaa": b"1", "bbb": b"2"})
+    with pytest.raises(InvalidContract):
+        parse(archive.replace(b"bbb", b"aaa"))
+
+
+def test_compressed_zip_is_refused() -> None:
+    bomb = zipped({"runner.json": RUNNER, "zeros": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(InvalidContract):
+        parse(bomb)
+
+
+def test_zip_whose_entries_share_their_bytes_is_refused() -> None:
+    """The bomb that needs no compression: many entries that point at one."""
+    plain = zipped({"runner.json": RUNNER, **{f"f{n:03}": bytes(1000) for n in range(50)}})
+    entries = plain[plain.index(b"PK\x01\x02") :]
+    start = zipped({"runner.json": RUNNER, "f000": bytes(1000)})
+    start = start[: start.index(b"PK\x01\x02")]
+    first = plain.index(b"PK\x03\x04", 4)
+    for number in range(50):
+        at = entries.index(f"f{number:03}".encode()) - 4
+        entries = entries[:at] + first.to_bytes(4, "little") + entries[at + 4 :]
+    end = entries.rindex(b"PK\x05\x06")
+    entries = entries[: end + 16] + len(start).to_bytes(4, "little") + entries[end + 20 :]
+    with pytest.raises(InvalidContract, match="more than it holds"):
+        parse(start + entries)
+
+
+def section(number: int, content: bytes) -> bytes:
+    return bytes([number, len(content)]) + content
+
+
+def custom(name: bytes, content: bytes) -> bytes:
+    return section(0, bytes([len(name)]) + name + content)
+
+
+WASM = b"\0asm\1\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("code", "version"),
+    [
+        (WASM, "v0.0.0"),
+        (WASM + custom(b"genvm.version", b"v0.2.16"), "v0.2.16"),
+        (WASM + section(1, b"\0") + custom(b"x", b"") + custom(b"genvm.version", b"v3"), "v3"),
+        (WASM + custom(b"genvm.version", b"v0.2.16")[:-2], "v0.0.0"),
+        (WASM + b"\0\xff\xff\xff\xff\xff\xff", "v0.0.0"),
+        (b"\0asm", "v0.0.0"),
+        (b"# v0.2.0\n# {}", "v0.2.0"),
+        (b"# {}", "v0.0.0"),
+        (b"\xff", "v0.0.0"),
+        (b"", "v0.0.0"),
+        (zipped({"version": b"v1.2.3"}), "v1.2.3"),
+        (zipped({"runner.json": RUNNER}), "v0.0.0"),
+        (b"PK\x03\x04 damaged", "v0.0.0"),
+    ],
+)
+def test_version_pattern(code: bytes, version: str) -> None:
+    assert version_pattern(code) == version
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"# ", b"\0asm\1\0\0\0", b"PK\x03\x04"]))
+def test_any_bytes_have_a_version_and_parse_or_are_invalid(code: bytes, start: bytes) -> None:
+    assert isinstance(version_pattern(start + code), str)
+    try:
+        parse(start + code)
+    except InvalidContract as error:
+        assert error.code.startswith("invalid_contract")
+
+
+@pytest.mark.parametrize(
+    ("version", "major"),
+    [("v0.2.0", 0), ("v2.0.0-rc1", 2), ("v13", 13), ("vTEST", None), ("", None), ("v²", None)],
+)
+def test_major_of_a_version(version: str, major: int | None) -> None:
+    assert major_of(version) == major
