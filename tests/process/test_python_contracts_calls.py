@@ -364,8 +364,14 @@ FACTOR = 3
 def triple(x):
     return x * FACTOR
 
+@allow_storage
+class Note:
+    text: str
+    tags: DynArray[str]
+
 class Boxed(gl.Contract):
     count: u32
+    notes: TreeMap[Address, Note]
 
     def plus(self, x):
         return x + self.count
@@ -383,7 +389,12 @@ class Boxed(gl.Contract):
             self.count += by + more
             return self.count
         data = {"k": [base]}
+        me = self.address
+        notes = self.notes
+        note = notes.get_or_insert_default(me)
+        note.tags.append("t")
         jobs = [
+            lambda: [notes[me].tags, note.tags, note.text, me, u256(base)],
             lambda: json.dumps(data), lambda: power(5), lambda: triple(base), fail, crash,
             lambda: self.plus(1), lambda: count_up(more=1),
         ]
@@ -402,8 +413,8 @@ def show(result):
 def test_functions_run_in_a_sandbox_with_what_they_captured(chain: Chain) -> None:
     contract = chain.deploy(SANDBOX)
     results, count = contract.call("run", 2)
-    assert results == [
-        '{"k": [2]}', 32, 6, {"user_error": [2, "no"]}, {"vm_error": "exit_code 1"}, 101,
-        {"vm_error": "exit_code 1"}, 107,
-    ]  # fmt: skip
+    crashed = {"vm_error": "exit_code 1"}
+    captured = [["t"], ["t"], "", contract.address, 2]
+    refused = {"user_error": [2, "no"]}
+    assert results == [captured, '{"k": [2]}', 32, 6, refused, crashed, 101, crashed, 107]
     assert count == 107

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAIN, _SANDBOX, _CONSENSUS_STAGE = range(3)
-_ENTRY_KINDS = (_MAIN, _SANDBOX, _CONSENSUS_STAGE)
 
 
 def main() -> None:
@@ -108,10 +107,8 @@ def _deploy(cls: type[Contract], call: dict[str, Any]) -> Any:
     from .schema import contract_schema
 
     contract_schema(cls)
-    if "__init__" not in vars(cls) and cls.__init__ is object.__init__:
-        constructor = _no_constructor
-    else:
-        constructor = cls.__init__
+    defines_one = cls.__init__ is not object.__init__
+    constructor = cls.__init__ if defines_one else _no_constructor
     _check_value(constructor, "the constructor")
     contract = bind(cls, CONTRACT_SLOT)
     for name, value in field_defaults(cls).items():

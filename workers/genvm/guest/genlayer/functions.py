@@ -1,10 +1,11 @@
 """Functions as bytes, for machines of the same run.
 
 The other machine loads the same contract first. So what has a name in a module goes by that name,
-as with `pickle`; the contract itself goes as "the contract"; and a function without a name of its
-own (a lambda, a function in a function) goes as its code, its defaults and the variables it
-captured. Both machines run the same interpreter, so `marshal` serves for code. The bytes never
-leave the run, and are read in the sandbox that wrote them.
+as with `pickle`; the contract itself goes as "the contract"; a view of storage goes as what it
+shows, a `dict`, a `list` or a free instance; and a function without a name of its own (a lambda, a
+function in a function) goes as its code, its defaults and the variables it captured. Both machines
+run the same interpreter, so `marshal` serves for code. The bytes never leave the run, and are read
+in the sandbox that wrote them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from io import BytesIO
 from types import CellType, CodeType, FunctionType, ModuleType
 
 from .contract import Contract
+from .storage.arrays import Items
+from .storage.avl import AvlTree
 from .storage.records import bind
 from .storage.root import CONTRACT_SLOT
 
@@ -53,6 +56,13 @@ class _FunctionPickler(Pickler):
             return _module, (value.__name__,)
         if isinstance(value, Contract):
             return _contract, (type(value),)
+        if isinstance(value, AvlTree):
+            return dict, (list(value.items()),)
+        if isinstance(value, Items):
+            return list, (list(value),)
+        if hasattr(type(value), "__storage_fields__"):
+            fields = {name: getattr(value, name) for name in type(value).__storage_fields__}
+            return _free_instance, (type(value), fields)
         return NotImplemented
 
 
@@ -99,6 +109,12 @@ def _complete_function(function: FunctionType, state: tuple[Any, ...]) -> None:
 
 def _module(name: str) -> ModuleType:
     return sys.modules.get(name) or __import__(name, None, None, ("",))
+
+
+def _free_instance(cls: type, fields: dict[str, Any]) -> Any:
+    instance = cls.__new__(cls)
+    vars(instance).update(fields)
+    return instance
 
 
 def _contract(cls: type[Contract]) -> Contract:

@@ -108,9 +108,20 @@ def lazy_call(function: Callable[..., Lazy]) -> Any:
     return call
 
 
+_REASONS = {
+    "forbidden": "views send nothing, and nondet blocks talk to models and to the web only",
+    "inbalance": "the value is more than the contract owns",
+}
+
+
 def ask(request: dict[str, Any]) -> bytes | None:
     """One gl_call: a map with one key (spec 06). Storage views and lazy values go as plain ones."""
-    return _host.gl_call(request, to_plain)
+    try:
+        return _host.gl_call(request, to_plain)
+    except _host.HostError as error:
+        name = next(iter(request))
+        error.add_note(f"{name}: {_REASONS.get(error.name, 'the request cannot be served')}")
+        raise
 
 
 def sub_vm_result(raw: bytes) -> Return | UserError | VMError:

@@ -275,7 +275,6 @@ class DynArrayType(StoredType):
     size = 4
     flat = False
     view = True
-    sortable = False
 
     def __init__(self, item: StoredType) -> None:
         self.name = f"DynArray[{item.name}]"
@@ -302,7 +301,6 @@ class ArrayType(StoredType):
     """How an `Array` lies in storage."""
 
     view = True
-    sortable = False
 
     def __init__(self, item: StoredType, length: int) -> None:
         self.name = f"Array[{item.name}, {length}]"

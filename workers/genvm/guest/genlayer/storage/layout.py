@@ -44,10 +44,9 @@ class Alias:
             made.assign(value)
         return made
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "__parameters__":
-            return tuple(arg for arg in self.__args__ if _is_type_variable(arg))
-        return getattr(self.__origin__, name)
+    @property
+    def __parameters__(self) -> tuple[Any, ...]:
+        return tuple(arg for arg in self.__args__ if _is_type_variable(arg))
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Alias)

@@ -79,7 +79,6 @@ class RecordType(StoredType):
     """How the instances of one class lie in storage."""
 
     view = True
-    sortable = False
 
     def __init__(self, cls: type, bindings: dict[Any, Any] | None = None) -> None:
         self.cls = cls

@@ -38,7 +38,7 @@ class StoredType:
     size: int
     flat = True
     view = False
-    sortable = True
+    sortable = False
 
     def read(self, slot: Slot, offset: int) -> Any:
         """The value at this place."""
@@ -65,14 +65,26 @@ class StoredType:
         return self.read(slot, 0)
 
 
-class Scalar(StoredType):
+class Value(StoredType):
+    """A type whose values are read whole, as `python_type`."""
+
+    sortable = True
+    _python_type: type | tuple[type, ...]
+
+    def key(self, value: Any) -> Any:
+        if isinstance(value, self._python_type):
+            return value
+        raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
+
+
+class Scalar(Value):
     """A type whose values are a fixed number of bytes."""
 
     def __init__(
         self,
         name: str,
         size: int,
-        python_type: type,
+        python_type: type | tuple[type, ...],
         pack: Callable[[Any], bytes],
         unpack: Callable[[bytes], Any],
     ) -> None:
@@ -88,13 +100,8 @@ class Scalar(StoredType):
     def encode(self, _slot: Slot, _offset: int, value: Any) -> bytes:
         return self._pack(self.key(value))
 
-    def key(self, value: Any) -> Any:
-        if isinstance(value, self._python_type):
-            return value
-        raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
 
-
-class Text(StoredType):
+class Text(Value):
     """A type whose values are any number of bytes."""
 
     ROOM = 60
@@ -125,11 +132,6 @@ class Text(StoredType):
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
         slot.write(offset, self._used(slot, offset, value))
-
-    def key(self, value: Any) -> Any:
-        if isinstance(value, self._python_type):
-            return value
-        raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
 
     def _used(self, slot: Slot, offset: int, value: Any) -> bytes:
         """The bytes in place that count: a reader looks no further than the length says."""

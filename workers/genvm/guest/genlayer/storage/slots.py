@@ -95,7 +95,11 @@ class HostSlot:
             raise StorageError(_shared.read_only_because)
         if offset + len(data) > SLOT_SIZE:
             raise StorageError("a collection has outgrown the 4 GiB of its storage slot")
-        _host.storage_write(self.id, offset, data)
+        try:
+            _host.storage_write(self.id, offset, data)
+        except _host.HostError as error:
+            error.add_note("this run may not write, or the slot is locked and only upgraders write")
+            raise
         if self._blocks:
             self._patch(offset, data)
 

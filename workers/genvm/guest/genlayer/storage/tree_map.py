@@ -183,7 +183,6 @@ class MapType(StoredType):
     size = HEADER.size
     flat = False
     view = True
-    sortable = False
 
     def __init__(self, key: StoredType, value: StoredType) -> None:
         if not key.sortable:
