@@ -6,6 +6,7 @@ import socket
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -175,13 +176,28 @@ def test_cache_folder_that_others_may_write_is_not_trusted(chain: Chain, tmp_pat
     assert "chmod 700" in result.data
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x7fELF rubbish"])
-def test_damaged_cache_entry_is_made_again(chain: Chain, tmp_path: Path, damage: bytes) -> None:
+def cut(entry: bytes) -> bytes:
+    return entry[:-100]
+
+
+def replaced(_: bytes) -> bytes:
+    return b"\x7fELF rubbish"
+
+
+def altered(entry: bytes) -> bytes:
+    """As long as before, and other machine code."""
+    return entry.replace(b"\xc3", b"\xcc")
+
+
+@pytest.mark.parametrize("damage", [cut, replaced, altered])
+def test_damaged_cache_entry_is_made_again(
+    chain: Chain, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     use = [f"--cache-dir={tmp_path}"]
     assert chain.result({}, returns("x"), options=use).data == "x"
     (entry,) = (path for path in (tmp_path / "contracts").iterdir() if path.stat().st_size > 1000)
     assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-    entry.write_bytes(damage or entry.read_bytes()[:-100])
+    entry.write_bytes(damage(entry.read_bytes()))
     assert chain.result({}, returns("x"), options=use).data == "x"
     assert entry.stat().st_size > 1000
 

@@ -95,14 +95,20 @@ class NodeHost:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             listener.listen(16)
-            thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
-            thread.start()
-            try:
+            with self.accept_from(listener):
                 yield f"unix://{path}"
-            finally:
-                listener.shutdown(socket.SHUT_RDWR)
-                thread.join(DEADLINE)
-                path.unlink()
+            path.unlink()
+
+    @contextlib.contextmanager
+    def accept_from(self, listener: socket.socket) -> Iterator[None]:
+        """Serve runs, one after another, that connect to a listening socket."""
+        thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(DEADLINE)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -1,0 +1,74 @@
+"""Which host the executor asks for what, and how it says goodbye (spec 04, host protocol)."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from pathlib import Path
+
+from protocol import calldata
+from protocol.executor import ExecutionData
+from protocol.host import NotifyFinished, RequestParser, answer
+from protocol.run_result import ResultCode, decode_result
+from tests.support.calls import MESSAGE, Chain
+from tests.support.node_host import NodeHost, run_executor
+from tests.support.wat import returns
+
+DEPLOYMENT = ExecutionData(
+    calldata.encode({}), MESSAGE | {"is_init": True}, "", returns(3), None, {}
+)
+
+
+class ClosingHost(NodeHost):
+    """A newer host: it knows no `notify_finished` and closes instead of answering it."""
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection:
+            parser = RequestParser()
+            while received := connection.recv(1 << 16):
+                for request in parser.feed(received):
+                    if isinstance(request, NotifyFinished):
+                        return
+                    connection.sendall(answer(self, request))
+
+
+def test_host_zero_hears_that_the_run_has_finished(chain: Chain) -> None:
+    ended = run_executor(chain.address, DEPLOYMENT)
+    assert ended.exit_code == 0
+    assert chain.host.finished == [True]
+    assert chain.host.results == []
+
+
+def test_host_that_closes_at_the_end_is_a_goodbye_as_well() -> None:
+    host = ClosingHost()
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-") as folder,
+        host.listen(Path(folder) / "host") as address,
+    ):
+        ended = run_executor(address, DEPLOYMENT)
+    assert ended.exit_code == 0
+    assert ended.result is not None
+    assert ended.result.code is ResultCode.RETURN
+
+
+def test_method_hosts_say_who_gets_the_result(chain: Chain) -> None:
+    ended = run_executor(chain.address, DEPLOYMENT._replace(method_hosts=[]))
+    assert ended.exit_code == 0
+    assert ended.result is None
+    (result,) = chain.host.results
+    assert decode_result(result).data == 3
+
+
+def test_host_over_tcp() -> None:
+    host = NodeHost()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with host.accept_from(listener):
+            ended = run_executor(f"tcp://127.0.0.1:{port}", DEPLOYMENT)
+    assert ended.exit_code == 0
+    assert host.finished == [True]
+
+
+def test_fees_left_are_echoed(chain: Chain) -> None:
+    result = chain.result({}, returns(1), extras={"bucket_totals": [1, 2**70]})
+    assert result.data_fees_remaining == [1, 2**70]
