@@ -28,7 +28,6 @@ _STATUS: dict[type[ManagerError], int] = {
     Unavailable: 503,
     ManagerError: 500,
 }
-_ABOUT_A_RUN = (RunNotFound, ShutdownTimeout)
 
 
 def status_of(error: ManagerError) -> int:
@@ -44,9 +43,12 @@ def install_error_handlers(app: Flask) -> None:
 
 
 def _manager_error(error: ManagerError) -> Response:
-    is_about_run = isinstance(error, _ABOUT_A_RUN) and request.view_args
-    genvm_id = request.view_args["genvm_id"] if is_about_run and request.view_args else None
-    response = json_response(ErrorReply(error.message, genvm_id), status_of(error))
+    if type(error) is ManagerError:
+        log.error("request failed: %s %s: %s", request.method, request.path, error.message)
+    genvm_id = (request.view_args or {}).get("genvm_id")
+    is_about_a_run = isinstance(error, (RunNotFound, ShutdownTimeout))
+    reply = ErrorReply(error.message, genvm_id if is_about_a_run else None)
+    response = json_response(reply, status_of(error))
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
     return response

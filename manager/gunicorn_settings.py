@@ -11,7 +11,7 @@ from setproctitle import setproctitle
 
 from protocol.config import Config
 
-from .gunicorn_worker import ServiceWorker
+from .gunicorn_worker import ServiceWorker, announce_close
 from .logs import LEVELS, JoinedLogger
 
 KEPT_ALIVE_CONNECTIONS = 256
@@ -43,6 +43,7 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "loglevel": "WARNING" if config.log_level == "info" else LEVELS[config.log_level],
         "logger_class": JoinedLogger,
         "errorlog": None,
+        "pre_request": announce_close,
         # gunicorn sets its own titles just before these two.
         "pre_fork": name_master,
         "post_fork": name_worker,

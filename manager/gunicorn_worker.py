@@ -22,12 +22,26 @@ from .replies import ErrorReply
 
 log = logging.getLogger(__name__)
 
+DRAINED = 64 << 10
+"""Bytes of an unread body that gunicorn reads itself to keep the connection."""
+
 _STATUS: dict[type[ParseException], HTTPStatus] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
     ParseException: HTTPStatus.BAD_REQUEST,
 }
+
+
+def announce_close(_worker: object, req: Any) -> None:
+    """Before each request: say in the reply that the connection closes, where it may have to.
+
+    gunicorn closes it without a word when the application leaves much of a body unread, as an error
+    does; a client that sends its next request then gets no answer.
+    """
+    for name, value in req.headers:
+        if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= DRAINED):
+            req.force_close()
 
 
 class ServiceWorker(ThreadWorker):  # type: ignore[misc]

@@ -148,7 +148,9 @@ class Service:
             client = self._cleanup.enter_context(HttpClient(self.address))
             self._await(http, client.is_ready)
             write_note(folder, self.url, self.socket)
-        except (OSError, ValueError, AddressError) as error:
+        except OSError as error:
+            raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
+        except (ValueError, AddressError) as error:
             raise ServiceFailed(str(error)) from None
         self._cleanup.callback(remove_note, folder)
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from manager.http_client import HttpClient
 from protocol import calldata
+from protocol.errors import BadRequest, RequestFailed, RunNotFound, Unavailable
 from tests.support.service import RunningService, run_request, wait_until
 
 MAX_BODY = 100_000
@@ -157,9 +159,10 @@ def test_an_unknown_run_is_null_to_read_and_404_to_end(
 
 
 def test_a_body_over_the_cap_is_413(service: RunningService) -> None:
-    for path in ("/genvm/run", "/permits"):
+    for path in ("/genvm/run", "/permits") * 5:
         response = service.http.post(path, content=b" " * (MAX_BODY + 1))
         assert response.status_code == 413
+        assert response.headers["Connection"] == "close"
         assert "body" in response.json()["error"]
 
     def pieces() -> Iterator[bytes]:
@@ -180,6 +183,21 @@ def test_what_cannot_be_done_is_500(service: RunningService) -> None:
     response = service.http.post("/genvm/run", json=needing_modules)
     assert response.status_code == 500
     assert response.json()["error"].startswith("modules are required but not running")
+
+
+def test_the_typed_client_raises_what_the_service_says(service: RunningService) -> None:
+    with pytest.raises(BadRequest, match="host: missing"):
+        request = run_request()
+        del request["host"]
+        service.client.start_run(calldata.encode(request))
+    with pytest.raises(RunNotFound, match="GenVM with id 99 not found"):
+        service.client.cancel(99)
+    with pytest.raises(RequestFailed, match="7"):
+        service.start_run(major=7)
+    with HttpClient("http://127.0.0.1:1") as nobody, pytest.raises(Unavailable, match="reached"):
+        nobody.status()
+    with HttpClient("unix:/nowhere.sock") as nobody, pytest.raises(Unavailable, match="reached"):
+        nobody.status()
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_an_http_worker_that_is_killed_comes_back(service: RunningService) -> No
 
 
 def test_nothing_outlives_serve_itself(service: RunningService) -> None:
+    service.start_run({"sleep_ms": 120_000})
     service.process.kill()
     wait_until(lambda: not processes_of(service.folder), within=15)
     assert find_service(service.state) is None
@@ -132,6 +133,7 @@ def test_a_port_in_use_is_said(service: RunningService) -> None:
         ("{", "config: not YAML"),
         ("drain_timeout: soon", "drain_timeout: expected a duration"),
         ("bind_address: nowhere", "bind_address: expected HOST:PORT"),
+        ("bind_address: localhost:99999", "bind_address: expected HOST:PORT"),
     ],
 )
 def test_a_bad_configuration_is_said(config: str, words: str) -> None:
@@ -185,6 +187,19 @@ def test_a_private_service_is_found_and_leaves_nothing(
         assert find_service(folder) == service.address
     assert find_service(folder) is None
     assert not [p for p in processes_of(folder) if p.pid != psutil.Process().pid]
+
+
+def test_a_signal_while_the_guest_is_compiled_stops_all() -> None:
+    service = RunningService(executor=None)
+    try:
+        log = service.folder / "log"
+        process = service.launch(log)
+        wait_until(lambda: "compiling" in log.read_text())
+        process.terminate()
+        assert process.wait(10) == 0
+        wait_until(lambda: not processes_of(service.folder), within=5)
+    finally:
+        service.discard()
 
 
 @pytest.mark.slow
