@@ -18,6 +18,9 @@ from . import errors
 VERSION = 1
 """Both sides must name the same; it grows with each change that the other side would misread."""
 
+MAX_REPLY = 320 << 20
+"""Bytes of the longest reply: a result and three outputs of 64 MiB each, kept in full."""
+
 
 class Capture(StrEnum):
     """How much of a run's output is kept."""
@@ -165,7 +168,8 @@ class RunStarted(Struct, tag=True, frozen=True):
 class FinishedRun(Struct, frozen=True):
     """All that is kept of a run that is over. `genvm_log` is a JSON array of objects.
 
-    `peak_rss` in bytes and `cpu_seconds` cover the executor's process; None: it never ran.
+    `peak_rss` in bytes and `cpu_seconds` cover the executor's process; None: it never ran, or for
+    `peak_rss` it was too short and too small to be measured.
     """
 
     id: int

@@ -98,7 +98,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.lifeline_fd is not None:
+        try:
+            os.set_inheritable(arguments.lifeline_fd, False)
+        except OSError as error:
+            parser.error(f"--lifeline-fd {arguments.lifeline_fd}: {error.strerror}")
+    return arguments
 
 
 def _setting(arguments: argparse.Namespace) -> Setting:
@@ -170,6 +176,7 @@ async def _serve(setting: Setting) -> None:
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         background.cancel()
         await server.close()
+        service.life.scratch.close()
     log.info("supervisor_stopped")
 
 
@@ -224,7 +231,6 @@ def _stop_requests(lifeline: int | None) -> StopRequests:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stops.ask)
     if lifeline is not None:
-        os.set_inheritable(lifeline, False)
         loop.add_reader(lifeline, _lifeline_ended, loop, lifeline, stops)
     return stops
 

@@ -16,7 +16,7 @@ from .event_log import EventLog
 from .handlers import HANDLERS, Handler
 from .service import Service
 
-FRAME_PATIENCE = 30.0
+FRAME_PATIENCE = 10.0
 """Seconds in which a frame that has begun, or the first one, must be whole."""
 
 WRITE_PATIENCE = 60.0
@@ -38,6 +38,8 @@ class Connection(asyncio.Protocol):
         self._service = service
         self._log = log
         self._gone = gone
+        self.refusal: ManagerError | None = None
+        """Set before the connection is made: why this client cannot be served."""
         self._loop = asyncio.get_running_loop()
         self._parser = FrameParser(max_frame)
         self._is_greeted = False
@@ -56,8 +58,10 @@ class Connection(asyncio.Protocol):
         if uid not in (0, os.geteuid()):
             self._log.warning("client_refused", uid=uid)
             transport.abort()
-            return
-        self._expect_frame()
+        elif self.refusal is not None:
+            self.refuse(self.refusal)
+        else:
+            self._expect_frame()
 
     def data_received(self, data: bytes) -> None:
         try:

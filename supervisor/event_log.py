@@ -89,6 +89,11 @@ def _plain(value: Any) -> str:
 
 def open_event_log(level: str, form: str) -> EventLog:
     """The log of this process at `level` (a key of `LEVELS`), `form` is `json` or `console`."""
+    # A log that cannot be written must not fill stderr as well; and our lines do not show the
+    # caller, the thread and the process, which are costly to find out.
+    logging._srcfile = None
+    logging.raiseExceptions = False
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
     logger = logging.getLogger("supervisor")

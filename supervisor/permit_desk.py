@@ -9,6 +9,9 @@ from protocol.ipc import Permits
 from .core.permits import PermitPool, QueueFull
 from .run import Run, settle
 
+MAX_QUEUED_BYTES = 512 << 20
+"""Execution data of all runs that wait: they sit in memory."""
+
 
 class PermitDesk:
     """Binds the pool's rules to runs: who gets permits has its `granted` settled."""
@@ -17,6 +20,7 @@ class PermitDesk:
         self._pool = pool
         self._costs = costs
         self._waiting: dict[int, Run] = {}
+        self._waiting_bytes = 0
 
     def cost(self, needs_modules: bool) -> int:
         """What a run costs: dearer with modules (spec 03, life)."""
@@ -24,6 +28,9 @@ class PermitDesk:
 
     def queue(self, run: Run) -> None:
         """Put a run at the end of the queue. Raises `Unavailable` when the queue is full."""
+        size = len(run.request.execution_data)
+        if self._waiting and self._waiting_bytes + size > MAX_QUEUED_BYTES:
+            raise Unavailable("the runs that wait for permits hold too much data", retry_after=5)
         try:
             self._pool.enqueue(run.id, run.cost)
         except QueueFull:
@@ -31,11 +38,12 @@ class PermitDesk:
                 f"{self._pool.queued} runs wait for permits already, no more may", retry_after=2
             ) from None
         self._waiting[run.id] = run
+        self._waiting_bytes += size
         self._grant()
 
     def give_back(self, run: Run) -> bool:
         """Take a run's permits, or its place in the queue; False when it had neither."""
-        self._waiting.pop(run.id, None)
+        self._leave(run.id)
         is_released = self._pool.release(run.id)
         self._grant()
         return is_released
@@ -62,4 +70,12 @@ class PermitDesk:
 
     def _grant(self) -> None:
         for run_id in self._pool.grant():
-            settle(self._waiting.pop(run_id).granted)
+            run = self._leave(run_id)
+            if run is not None:
+                settle(run.granted)
+
+    def _leave(self, run_id: int) -> Run | None:
+        run = self._waiting.pop(run_id, None)
+        if run is not None:
+            self._waiting_bytes -= len(run.request.execution_data)
+        return run

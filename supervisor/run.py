@@ -33,6 +33,7 @@ class Run:
         self.state = RunState.QUEUED
         self.cause: Cause | None = None
         self.child: Child | None = None
+        self.scratch: str | None = None
         self.reason: str | None = None
         self.timers: list[asyncio.TimerHandle] = []
         self.sample: Sample | None = None

@@ -64,8 +64,7 @@ class RunLife:
         settle(run.started)
         ending, output = await child.ended()
         run.drop_timers()
-        await self.scratch.remove(run.id)
-        self.desk.give_back(run)
+        await self._clean_up(run)
         return await self._record(run, self._finished(run, ending, output))
 
     def stop(self, run: Run, cause: Cause, grace: float, reason: str | None = None) -> None:
@@ -92,11 +91,12 @@ class RunLife:
         run.advance(RunState.STARTING)
         request = run.request
         limits = LIMITS[request.capture]
+        run.scratch = self._lend_scratch()
         order = LaunchOrder(
             run_id=run.id,
             command=run.executor.command,
             token=f"{self.store.instance}.{run.id}",
-            scratch=self._make_scratch(run),
+            scratch=run.scratch,
             execution_data=request.execution_data,
             keeps_streams=limits is not None,
             extra_args=request.extra_args,
@@ -116,13 +116,19 @@ class RunLife:
         )  # fmt: skip
         return run.child
 
-    def _make_scratch(self, run: Run) -> str:
+    def _lend_scratch(self) -> str:
         try:
-            return self.scratch.make(run.id)
+            return self.scratch.lend()
         except OSError as error:
             raise ExecutorStartFailed(
                 f"no folder for temporary files could be made: {error.strerror}"
             ) from None
+
+    async def _clean_up(self, run: Run) -> None:
+        """Give back what the run had, but its record."""
+        if run.scratch is not None:
+            await self.scratch.take_back(run.scratch)
+        self.desk.give_back(run)
 
     def _out_of_time(self, run: Run) -> None:
         self.stop(run, Cause.DEADLINE, 0, f"ran longer than {run.request.deadline:g} s")
@@ -141,8 +147,7 @@ class RunLife:
 
     async def _withdraw(self, run: Run, error: ManagerError) -> None:
         """Undo a start that failed, then tell who asked for it."""
-        await self.scratch.remove(run.id)
-        self.desk.give_back(run)
+        await self._clean_up(run)
         try:
             await self.store.withdraw(run.id)
         except StoreFailed as failure:

@@ -65,9 +65,7 @@ class Server:
     def _connection(self) -> Connection:
         connection = Connection(self._service, self._log, self._max_frame, self._gone)
         if len(self._connections) >= MAX_CLIENTS:
-            # The transport does not exist yet: it is refused on the loop's next turn.
-            error = Unavailable(f"{MAX_CLIENTS} clients are connected, no more may")
-            asyncio.get_running_loop().call_soon(connection.refuse, error)
+            connection.refusal = Unavailable(f"{MAX_CLIENTS} clients are connected, no more may")
         self._connections.add(connection)
         return connection
 

@@ -77,7 +77,7 @@ class GroupCommit:
                 (future, operation(self._connection), None) for operation, future in batch
             ]
             self._connection.execute("COMMIT")
-        except sqlite3.Error:
+        except Exception:
             self._roll_back()
             return None
         return outcomes
@@ -88,7 +88,8 @@ class GroupCommit:
             self._connection.execute("BEGIN IMMEDIATE")
             value = operation(self._connection)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
+            # The thread must go on whatever one operation does.
             self._roll_back()
             return [(future, None, StoreFailed(f"the state store cannot be written: {error}"))]
         return [(future, value, None)]

@@ -8,6 +8,7 @@ import signal
 
 _PR_SET_CHILD_SUBREAPER = 36
 _ENVIRONMENT_LIMIT = 256 << 10
+_CHUNK = 16 << 10
 
 
 def become_subreaper() -> None:
@@ -104,7 +105,10 @@ def _read(path: str, size: int) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(descriptor, size)
+        found = bytearray()
+        while len(found) < size and (part := os.read(descriptor, _CHUNK)):
+            found += part
+        return bytes(found)
     except OSError:
         return b""
     finally:

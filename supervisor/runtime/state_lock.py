@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 
 import msgspec
 from filelock import FileLock, Timeout
 
-from protocol.state_folder import supervisor_lock
+from protocol.state_folder import local_node, run_store, service_note, supervisor_lock
 from protocol.timestamps import to_rfc3339
 
 
@@ -32,11 +33,24 @@ def prepare_folder(folder: Path) -> None:
     """Make the folder, for nobody but us. Raises `StateFolderUnusable`."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.geteuid():
+        found = folder.stat()
+        if found.st_uid != os.geteuid():
             raise StateFolderUnusable(f"state folder {folder} belongs to another user")
-        folder.chmod(0o700)
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            _close_to_others(folder)
     except OSError as error:
         raise StateFolderUnusable(f"state folder {folder}: {error.strerror}") from None
+
+
+def _close_to_others(folder: Path) -> None:
+    """Tighten a folder's mode, unless it may be something like /tmp, named by mistake."""
+    ours = (supervisor_lock(folder), run_store(folder), service_note(folder), local_node(folder))
+    if any(folder.iterdir()) and not any(path.exists() for path in ours):
+        raise StateFolderUnusable(
+            f"state folder {folder} is open to others and holds files that are not ours; "
+            "name a folder of its own"
+        )
+    folder.chmod(0o700)
 
 
 def take_lock(folder: Path) -> FileLock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from protocol.errors import ExecutorStartFailed, ModulesNotRunning, NoExecutor, RunNotFound
 from protocol.ipc import Capture, Cause, Exit, MajorSelector, RunState
+from protocol.state_folder import run_scratch
 from tests.support.supervisor import RunningSupervisor, wait_until
 
 
@@ -176,6 +178,11 @@ def test_capture_nothing_sends_the_log_to_ours(supervisor: RunningSupervisor) ->
 def test_scratch_folders_are_removed_whatever_is_in_them(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
         assert client.run("litters").exit.code == 0
+        assert all(stat.S_IMODE(each.stat().st_mode) == 0o700 for each in _folders(supervisor))
+
+
+def _folders(supervisor: RunningSupervisor) -> list[Path]:
+    return list(run_scratch(supervisor.state).iterdir())
 
 
 def test_a_pipe_lent_to_an_outsider_delays_the_end_but_little(

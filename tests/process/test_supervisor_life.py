@@ -64,6 +64,21 @@ def test_bad_settings_are_named(config: str, manifest: str | None, said: str) ->
         assert len(supervisor.log.splitlines()) == 1
 
 
+def test_a_folder_of_others_is_left_as_it_is() -> None:
+    with RunningSupervisor(starts=False) as supervisor:
+        supervisor.state.mkdir(mode=0o755)
+        (supervisor.state / "precious").write_text("not ours")
+        assert supervisor.launch().wait(PATIENCE) == 1
+        assert "holds files that are not ours; name a folder" in supervisor.log
+        assert stat.S_IMODE(supervisor.state.stat().st_mode) == 0o755
+
+
+def test_a_lifeline_that_is_none_is_named() -> None:
+    with RunningSupervisor(starts=False) as supervisor:
+        assert supervisor.launch("--lifeline-fd", "99").wait(PATIENCE) == 2
+        assert "--lifeline-fd 99: Bad file descriptor" in supervisor.log
+
+
 def test_a_store_that_is_none_is_named() -> None:
     with RunningSupervisor(starts=False) as supervisor:
         supervisor.state.mkdir()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import resource
 import socket
 import struct
 import threading
@@ -16,6 +18,8 @@ from protocol import ipc
 from protocol.errors import BadRequest
 from protocol.framing import frame, receive_frame
 from protocol.ipc import Capture, Failure, GetRun, GetStatus, Hello, MajorSelector, Welcome
+from supervisor.connection import FRAME_PATIENCE
+from supervisor.server import MAX_CLIENTS
 from tests.support.supervisor import RunningSupervisor, start_command, wait_until
 
 
@@ -36,7 +40,7 @@ def connection_to(supervisor: RunningSupervisor) -> socket.socket:
 
 def refusal(connection: socket.socket) -> str:
     """The message of the failure that comes before the other side hangs up."""
-    reply = ipc.decode_reply(receive_frame(connection, timeout=10))
+    reply = ipc.decode_reply(receive_frame(connection, timeout=2 * FRAME_PATIENCE))
     assert isinstance(reply, Failure)
     assert connection.recv(1) == b""
     return reply.message
@@ -74,6 +78,29 @@ def test_a_frame_that_is_too_long_is_refused_by_its_head(supervisor: RunningSupe
     with connection_to(supervisor) as connection:
         connection.sendall(struct.pack(">I", 3_000_000))
         assert "3000000 bytes is announced" in refusal(connection)
+
+
+def test_a_half_sent_frame_and_a_silent_client_are_hung_up_on(
+    supervisor: RunningSupervisor,
+) -> None:
+    half = supervisor.connect()
+    with connection_to(supervisor) as silent:
+        half.socket.sendall(frame(ipc.encode(GetStatus()))[:-1])
+        assert "not whole within 10 s" in refusal(half.socket)
+        assert "not whole within 10 s" in refusal(silent)
+
+
+def test_clients_are_bounded(supervisor: RunningSupervisor) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as crowd:
+        for _ in range(MAX_CLIENTS - 1):
+            crowd.enter_context(connection_to(supervisor))
+        one_too_many = crowd.enter_context(connection_to(supervisor))
+        assert "2000 clients are connected" in refusal(one_too_many)
+        assert supervisor.client.run("quick").exit.code == 0
+    files = len(supervisor.open_files())
+    wait_until(lambda: len(supervisor.open_files()) < files - 1_000 or files < 200)
 
 
 def test_random_bytes_hurt_nobody(supervisor: RunningSupervisor) -> None:

@@ -125,7 +125,9 @@ class Client:
         return self.receive()
 
     def receive(self) -> Reply:
-        return ipc.decode_reply(receive_frame(self.socket, timeout=PATIENCE, max_size=1 << 30))
+        return ipc.decode_reply(
+            receive_frame(self.socket, timeout=PATIENCE, max_size=ipc.MAX_REPLY)
+        )
 
     def start(self, child: str, **fields: object) -> int:
         reply = self.ask(start_command(child, **fields))
@@ -298,7 +300,7 @@ class RunningSupervisor:
         assert (permits.in_use, permits.queued, permits.free) == (0, 0, permits.total)
         assert [p.pid for p in self.processes()] == [self.process.pid]
         assert not psutil.Process(self.process.pid).children(recursive=True)
-        assert not list(run_scratch(self.state).iterdir())
+        assert not list(run_scratch(self.state).glob("*/*"))
         assert sorted(self.open_files()) == files_before
         assert self.client.run("quick").exit.code == 0
 
