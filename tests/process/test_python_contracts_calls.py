@@ -418,3 +418,24 @@ def test_functions_run_in_a_sandbox_with_what_they_captured(chain: Chain) -> Non
     refused = {"user_error": [2, "no"]}
     assert results == [captured, '{"k": [2]}', 32, 6, refused, crashed, 101, crashed, 107]
     assert count == 107
+
+
+LOADED = """
+import sys
+from genlayer import *
+
+class Loaded(gl.Contract):
+    names: TreeMap[Address, DynArray[str]]
+
+    @gl.public.write
+    def modules(self) -> list[str]:
+        self.names[self.address] = ["x"]
+        return sorted(sys.modules)
+"""
+
+
+def test_the_sdk_loads_nothing_that_is_slow_to_load(chain: Chain) -> None:
+    loaded = set(chain.deploy(LOADED).call("modules"))
+    slow = {"typing", "dataclasses", "inspect", "re", "json", "functools", "collections", "enum"}
+    assert not loaded & slow
+    assert len([name for name in loaded if name.startswith("genlayer.")]) < 25
