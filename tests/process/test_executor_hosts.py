@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import time
 from pathlib import Path
+
+import pytest
 
 from protocol import calldata
 from protocol.executor import ExecutionData
 from protocol.host import NotifyFinished, RequestParser, answer
 from protocol.run_result import ResultCode, decode_result
-from tests.support.calls import MESSAGE, Chain
+from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import NodeHost, run_executor
+from tests.support.supervisor import wait_until
 from tests.support.wat import returns
 
 DEPLOYMENT = ExecutionData(
@@ -35,7 +39,7 @@ class ClosingHost(NodeHost):
 def test_host_zero_hears_that_the_run_has_finished(chain: Chain) -> None:
     ended = run_executor(chain.address, DEPLOYMENT)
     assert ended.exit_code == 0
-    assert chain.host.finished == [True]
+    assert wait_until(lambda: chain.host.finished) == [True]
     assert chain.host.results == []
 
 
@@ -66,9 +70,42 @@ def test_host_over_tcp() -> None:
         with host.accept_from(listener):
             ended = run_executor(f"tcp://127.0.0.1:{port}", DEPLOYMENT)
     assert ended.exit_code == 0
-    assert host.finished == [True]
+    assert wait_until(lambda: host.finished) == [True]
 
 
 def test_fees_left_are_echoed(chain: Chain) -> None:
     result = chain.result({}, returns(1), extras={"bucket_totals": [1, 2**70]})
     assert result.data_fees_remaining == [1, 2**70]
+
+
+class DyingHost(NodeHost):
+    """It answers nothing: the connection ends at the first request."""
+
+    def serve(self, connection: socket.socket) -> None:
+        connection.recv(1)
+        connection.close()
+
+
+class SilentHost(NodeHost):
+    """It takes requests and never answers."""
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(1 << 16):
+                pass
+
+
+@pytest.mark.parametrize("host", [DyingHost(), SilentHost()])
+def test_host_that_goes_away_ends_the_run(host: NodeHost) -> None:
+    call = ExecutionData(calldata.encode({}), MESSAGE, "", None, None, {})
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-") as folder,
+        host.listen(Path(folder) / "host") as address,
+    ):
+        start = time.monotonic()
+        ended = run_executor(address, call, options=options(seconds=2))
+        assert time.monotonic() - start < 20
+    assert ended.exit_code == 1
+    assert ended.result is not None
+    assert ended.result.code is ResultCode.INTERNAL_ERROR
+    assert "the run failed: the host" in ended.log[-1]["message"]

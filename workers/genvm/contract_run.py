@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from wasmtime import Module, WasmtimeError
 
@@ -15,7 +15,6 @@ from protocol.contract_code import InvalidContract, parse
 from protocol.executor import ExecutionData, ExecutionDataError
 from protocol.host import (
     MAX_BLOB,
-    HostProtocolError,
     HostRefusal,
     StorageType,
 )
@@ -35,7 +34,7 @@ from .context import (
 from .cpython import GuestMissing
 from .descriptors import Output
 from .engine import new_engine
-from .hosts import Hosts
+from .hosts import ANSWER_SECONDS, Hosts
 from .log import Log
 from .own_stack import OwnStack
 from .private_cache import CacheUnusable
@@ -57,7 +56,7 @@ HOST_MEMORY = 256 << 20
 _TICK = 0.1
 """Seconds between two reminders to a guest that is out of time."""
 
-T = TypeVar("T")
+_MAX_TICKS = round((ANSWER_SECONDS + 10) / _TICK)
 
 
 class Limits(NamedTuple):
@@ -83,7 +82,10 @@ class ContractRun:
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
     def execute(self, data: ExecutionData) -> RunResult:
-        """Run the call to its end. Faults of ours or the host's give an internal error."""
+        """Run the call to its end; a fault of ours gives an internal error.
+
+        Raises `HostProtocolError` when a host is gone.
+        """
         try:
             context = self._main_context(data)
             outcome = self._within_time(lambda: self._enter(context, data.code))
@@ -123,14 +125,19 @@ class ContractRun:
             memory_limit=self._limits.memory,
         )
 
-    def _within_time(self, work: Callable[[], T]) -> T:
-        """The result of `work`; once its time is up, every guest it runs traps."""
+    def _within_time(self, work: Callable[[], Outcome]) -> Outcome:
+        """The outcome of `work`; once its time is up, every guest it runs traps.
+
+        One that does not, because it waits for us, to print or for a host, is left behind.
+        """
         running = OwnStack(work)
         done = running.wait(self._limits.seconds)
-        while not done:
+        for _ in range(_MAX_TICKS):
+            if done:
+                return running.result()
             self._engine.increment_epoch()
             done = running.wait(_TICK)
-        return running.result()
+        return vm_error("timeout")
 
     def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
         """The call itself; with `code` it is a deployment, which leaves the code in storage."""
@@ -184,7 +191,6 @@ class ContractRun:
 
 _OUR_FAULTS = (
     ExecutionDataError,
-    HostProtocolError,
     Unsupported,
     GuestMissing,
     CacheUnusable,

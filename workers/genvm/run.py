@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from contextlib import suppress
 
 from protocol.executor import ExecutionDataError, decode_execution_data
 from protocol.host import HostProtocolError
@@ -17,20 +18,32 @@ from .log import Log
 
 
 def run(options: Namespace) -> int:
-    """Run one call as the command line says; 0 once the result is handed over."""
+    """Run one call as the command line says.
+
+    0 once its result is handed over, 1 when a host is gone.
+    """
     gc.freeze()
     gc.enable()
     _hold_standard_descriptors()
     log = Log(options.log_fd, debug=options.debug_mode != "disabled")
     try:
         hosts = connect(options.hosts, options.max_seconds)
+    except HostUnreachable as error:
+        return _failed(log, str(error))
+    try:
         hosts.consume_result(_result(options, hosts, log))
         hosts.notify_finished()
-    except (HostUnreachable, HostProtocolError) as error:
-        log.error(f"the run cannot be reported: {error}")
-        print(f"genvm: {error}", file=sys.stderr)
-        return 1
+    except HostProtocolError as error:
+        with suppress(HostProtocolError):  # The result's host may be the one that is left.
+            hosts.consume_result(internal_error(str(error)).encode())
+        return _failed(log, str(error))
     return 0
+
+
+def _failed(log: Log, reason: str) -> int:
+    log.error(f"the run failed: {reason}")
+    print(f"genvm: {reason}", file=sys.stderr)
+    return 1
 
 
 def _hold_standard_descriptors() -> None:
