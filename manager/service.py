@@ -123,7 +123,8 @@ class Service:
         """Start again what dies, until a stop is asked for. `ServiceFailed` when it is in vain."""
         while not self._stop_requests():
             due = [p.restart_at for p in self._processes if p.restart_at is not None]
-            self._wait(max(0.0, min(due) - time.monotonic()) if due else None)
+            timeout = max(0.0, min(due) - time.monotonic()) if due else None
+            self._wait(self._processes, timeout)
             for process in self._processes:
                 if process.restart_at is None and process.ended():
                     self._restart_later(process)
@@ -260,9 +261,10 @@ class Service:
                 asked += 1
                 if asked == 2:
                     deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
-                self._wait(0.2)  # Two signals of one kind count as one while they are pending.
+                # Two signals of one kind count as one while they are pending.
+                self._wait([process], 0.2)
             elif left > 0:
-                self._wait(left)
+                self._wait([process], left)
             else:
                 self._report(f"{process.name} does not stop; killing it")
                 process.signal(signal.SIGKILL)
@@ -280,10 +282,10 @@ class Service:
         if self._stop_requests():
             raise StopRequested
 
-    def _wait(self, timeout: float | None) -> None:
-        """Until a process ends, a signal comes, or the time (in seconds) is over."""
+    def _wait(self, processes: Sequence[ServiceProcess], timeout: float | None) -> None:
+        """Until one of them ends, a signal comes, or the time (in seconds) is over."""
         poll = select.poll()
-        for process in self._processes:
+        for process in processes:
             if process.pidfd is not None:
                 poll.register(process.pidfd, select.POLLIN)
         if self._stops:
@@ -324,5 +326,6 @@ def _tail(log: IO[bytes] | None) -> str:
 
 def _words(end: Exit) -> str:
     if end.signal is not None:
-        return f"was ended by {signal.Signals(end.signal).name}"
+        names = {int(known): known.name for known in signal.Signals}
+        return f"was ended by {names.get(end.signal, f'signal {end.signal}')}"
     return f"ended with exit code {end.code}"
