@@ -7,6 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,18 @@ def test_damaged_cache_entry_is_made_again(
     entry.write_bytes(damage(entry.read_bytes()))
     assert chain.result({}, returns("x"), options=use).data == "x"
     assert entry.stat().st_size > 1000
+
+
+def test_many_at_once_on_an_empty_cache(chain: Chain, tmp_path: Path) -> None:
+    wasm = returns("at once")
+    call = ExecutionData(calldata.encode({}), MESSAGE | {"is_init": True}, "", wasm, None, {})
+
+    def deploy(_: int) -> object:
+        ended = run_executor(chain.address, call, options=[f"--cache-dir={tmp_path}"])
+        return ended.result and ended.result.data
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(deploy, range(4))) == ["at once"] * 4
 
 
 def test_nobody_listening_to_prints_changes_nothing(chain: Chain) -> None:

@@ -1,0 +1,127 @@
+"""The storage overlay against a plain array of bytes (spec 04, the result; spec 06, storage)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.calldata import Address
+from protocol.contract_code import InvalidContract
+from protocol.host import StorageRead, StorageType
+from workers.genvm.context import Budget, Effects, OutOfMemory
+from workers.genvm.hosts import Hosts
+from workers.genvm.storage import CODE_SLOT, CommittedPages, Storage, read_code, write_code
+
+SIZE = 256
+SLOT = b"s" * 32
+ADDRESS = Address(bytes(20))
+
+
+class Committed:
+    """A host with one slot that starts with SIZE known bytes; it counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.content = bytes(n % 251 + 1 for n in range(SIZE))
+        self.asked = 0
+
+    def storage_read(self, request: StorageRead) -> bytes:
+        self.asked += 1
+        known = self.content if request.slot == SLOT else b""
+        part = known[request.offset : request.offset + request.length]
+        return part.ljust(request.length, b"\0")
+
+
+def effects_on(host: Committed) -> Effects:
+    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT)
+    return Effects(pages, Budget(1 << 20))
+
+
+def fields(storage: Storage) -> bytes:
+    return storage.read(SLOT, 0, SIZE)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "read", "fork", "absorb", "drop"]),
+        st.integers(0, SIZE - 70),
+        st.binary(max_size=70),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_storage_is_an_array_of_bytes(script: list[tuple[str, int, bytes]]) -> None:
+    host = Committed()
+    levels = [(effects_on(host), bytearray(host.content))]
+    for name, offset, content in script:
+        effects, model = levels[-1]
+        if name == "write":
+            effects.storage.write(SLOT, offset, content)
+            model[offset : offset + len(content)] = content
+        elif name == "read":
+            expected = bytes(model[offset : offset + len(content)])
+            assert effects.storage.read(SLOT, offset, len(content)) == expected
+        elif name == "fork":
+            levels.append((effects.fork(), bytearray(model)))
+        elif len(levels) > 1:
+            levels.pop()
+            if name == "absorb":
+                levels[-1][0].absorb(effects)
+                levels[-1] = levels[-1][0], model
+    for effects, model in levels:
+        assert fields(effects.storage) == model
+    effects, model = levels[0]
+    rebuilt = bytearray(host.content)
+    for key, page in effects.storage.changes():
+        assert key[:32] == SLOT
+        at = int.from_bytes(key[32:], "big") * 32
+        rebuilt[at : at + 32] = page
+    assert rebuilt == model
+
+
+def test_changes_are_sorted_by_slot_and_page() -> None:
+    storage = effects_on(Committed()).storage
+    for slot, page in [(b"b" * 32, 0), (b"a" * 32, 300), (b"a" * 32, 2)]:
+        storage.write(slot, page * 32, b"x")
+    keys = [key for key, _ in storage.changes()]
+    assert keys == sorted(keys)
+    assert keys[0] == b"a" * 32 + b"\0\0\0\2"
+
+
+def test_last_byte_of_a_slot_can_be_written() -> None:
+    storage = effects_on(Committed()).storage
+    storage.write(SLOT, 2**32 - 1, b"!")
+    assert storage.read(SLOT, 2**32 - 2, 2) == b"\0!"
+    assert storage.changes() == [(SLOT + b"\x07\xff\xff\xff", bytes(31) + b"!")]
+
+
+def test_whole_pages_are_written_without_asking_the_host() -> None:
+    host = Committed()
+    effects_on(host).storage.write(SLOT, 64, bytes(96))
+    assert host.asked == 0
+
+
+def test_writing_without_end_is_stopped() -> None:
+    storage = effects_on(Committed()).storage
+    with pytest.raises(OutOfMemory):
+        for page in range(1 << 20):
+            storage.write(SLOT, page * 32, bytes(32))
+
+
+def test_code_is_read_back_as_it_was_written() -> None:
+    storage = effects_on(Committed()).storage
+    write_code(storage, b"code" * 100)
+    assert read_code(storage, 400) == b"code" * 100
+    with pytest.raises(InvalidContract, match="the limit is 399"):
+        read_code(storage, 399)
+
+
+def test_length_of_code_that_nobody_could_have_written_is_refused() -> None:
+    storage = effects_on(Committed()).storage
+    storage.write(CODE_SLOT, 0, b"\xff\xff\xff\xff")
+    with pytest.raises(InvalidContract):
+        read_code(storage, 1 << 25)
