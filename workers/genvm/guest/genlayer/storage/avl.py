@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from .scalars import StoredType
+    from .scalars import StoredType, Value
     from .slots import Slot
 
 HEADER = Struct("<IIII")
@@ -35,7 +35,7 @@ class AvlTree:
 
     __slots__ = ("_home", "_key", "_node_size", "_nodes", "_offset", "_value", "_value_at")
 
-    def place(self, home: Slot, offset: int, key: StoredType, value: StoredType) -> None:
+    def place(self, home: Slot, offset: int, key: Value, value: StoredType) -> None:
         """Say where this tree lies and what it holds. Stands for `__init__`."""
         self._home = home
         self._offset = offset
@@ -62,6 +62,14 @@ class AvlTree:
     def _height(self, node: int) -> int:
         return self._links(node)[2] if node else 0
 
+    def _read_node(self, node: int) -> tuple[Any, int, int]:
+        """Key, left node, right node."""
+        at = (node - 1) * self._node_size
+        raw = self._nodes.read(at, self._value_at)
+        left, right, _ = LINKS.unpack_from(raw)
+        key = self._key.decode(raw[LINKS.size :], self._nodes, at + LINKS.size)
+        return key, left, right
+
     def _read_key(self, node: int) -> Any:
         return self._key.read(self._nodes, (node - 1) * self._node_size + LINKS.size)
 
@@ -76,10 +84,9 @@ class AvlTree:
         key = self._key.key(key)
         node = self._header()[0]
         while node:
-            here = self._read_key(node)
+            here, left, right = self._read_node(node)
             if key == here:
                 break
-            left, right, _ = self._links(node)
             node = left if key < here else right
         return node
 
@@ -89,10 +96,9 @@ class AvlTree:
         path = []
         node = self._header()[0]
         while node:
-            here = self._read_key(node)
+            here, left, right = self._read_node(node)
             if key == here:
                 break
-            left, right, _ = self._links(node)
             to_left = key < here
             path.append((node, to_left))
             node = left if to_left else right
@@ -160,26 +166,28 @@ class AvlTree:
 
         The heights of the two sides may differ by two, as after one insertion or removal.
         """
-        lean = self._height(left) - self._height(right)
-        if lean > 1:
+        left_height, right_height = self._height(left), self._height(right)
+        if abs(left_height - right_height) <= 1:
+            return self._put(node, left, right, 1 + max(left_height, right_height))
+        if left_height > right_height:
             outer, inner, _ = self._links(left)
             if self._height(outer) >= self._height(inner):
                 return self._set(left, outer, self._set(node, inner, right))
             inner_left, inner_right, _ = self._links(inner)
             left = self._set(left, outer, inner_left)
             return self._set(inner, left, self._set(node, inner_right, right))
-        if lean < -1:
-            inner, outer, _ = self._links(right)
-            if self._height(outer) >= self._height(inner):
-                return self._set(right, self._set(node, left, inner), outer)
-            inner_left, inner_right, _ = self._links(inner)
-            right = self._set(right, inner_right, outer)
-            return self._set(inner, self._set(node, left, inner_left), right)
-        return self._set(node, left, right)
+        inner, outer, _ = self._links(right)
+        if self._height(outer) >= self._height(inner):
+            return self._set(right, self._set(node, left, inner), outer)
+        inner_left, inner_right, _ = self._links(inner)
+        right = self._set(right, inner_right, outer)
+        return self._set(inner, self._set(node, left, inner_left), right)
 
     def _set(self, node: int, left: int, right: int) -> int:
         """Give `node` these children, and return it."""
-        height = 1 + max(self._height(left), self._height(right))
+        return self._put(node, left, right, 1 + max(self._height(left), self._height(right)))
+
+    def _put(self, node: int, left: int, right: int, height: int) -> int:
         if self._links(node) != (left, right, height):
             at = (node - 1) * self._node_size
             self._nodes.write(at, LINKS.pack(left, right, height))

@@ -76,6 +76,10 @@ class Value(StoredType):
             return value
         raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
 
+    def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
+        """The value at this place, where the bytes `raw` are."""
+        raise NotImplementedError
+
 
 class Scalar(Value):
     """A type whose values are a fixed number of bytes."""
@@ -96,6 +100,9 @@ class Scalar(Value):
 
     def read(self, slot: Slot, offset: int) -> Any:
         return self._unpack(slot.read(offset, self.size))
+
+    def decode(self, raw: bytes, _slot: Slot, _offset: int) -> Any:
+        return self._unpack(raw)
 
     def encode(self, _slot: Slot, _offset: int, value: Any) -> bytes:
         return self._pack(self.key(value))
@@ -121,7 +128,9 @@ class Text(Value):
         self._unpack = unpack
 
     def read(self, slot: Slot, offset: int) -> Any:
-        raw = slot.read(offset, self.size)
+        return self.decode(slot.read(offset, self.size), slot, offset)
+
+    def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
         length = int.from_bytes(raw[:4], "little")
         if length <= self.ROOM:
             return self._unpack(raw[4 : 4 + length])

@@ -18,7 +18,8 @@ from _sha3 import sha3_256  # what hashlib gives, without loading its other hash
 from .. import _host
 
 SLOT_SIZE = 1 << 32
-BLOCK_SIZE = 256
+BLOCK_BITS = 8
+BLOCK_SIZE = 1 << BLOCK_BITS
 MAX_READ_AHEAD = 16
 MAX_BLOCKS = 16_384
 
@@ -74,7 +75,7 @@ class HostSlot:
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on."""
-        number, start = divmod(offset, BLOCK_SIZE)
+        number, start = offset >> BLOCK_BITS, offset & BLOCK_SIZE - 1
         end = start + length
         if end <= BLOCK_SIZE:
             block = self._blocks.get(number)
@@ -100,8 +101,7 @@ class HostSlot:
         except _host.HostError as error:
             error.add_note("this run may not write, or the slot is locked and only upgraders write")
             raise
-        if self._blocks:
-            self._patch(offset, data)
+        self._patch(offset, data)
 
     def forget_blocks(self) -> None:
         self._blocks.clear()
@@ -124,6 +124,17 @@ class HostSlot:
         return self._blocks[first]
 
     def _patch(self, offset: int, data: bytes) -> None:
+        """Make the blocks that are kept say what was written."""
+        blocks, number, start = self._blocks, offset >> BLOCK_BITS, offset & BLOCK_SIZE - 1
+        end = start + len(data)
+        if end <= BLOCK_SIZE:
+            if number in blocks:
+                block = blocks[number]
+                blocks[number] = block[:start] + data + block[end:]
+        elif blocks:
+            self._patch_many(offset, data)
+
+    def _patch_many(self, offset: int, data: bytes) -> None:
         end = offset + len(data)
         for number in range(offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
             block = self._blocks.get(number)
