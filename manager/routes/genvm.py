@@ -24,6 +24,7 @@ _WHITESPACE = b" \t\r\n"
 
 
 def routes(client: SupervisorClient) -> Blueprint:
+    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>` (spec 01, runs)."""
     blueprint = Blueprint("genvm", __name__)
 
     @blueprint.post("/genvm/run")

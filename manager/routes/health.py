@@ -12,6 +12,7 @@ from ..supervisor_client import SupervisorClient
 
 
 def routes(client: SupervisorClient) -> Blueprint:
+    """`GET /healthz` and `GET /readyz` (spec 01, status)."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz")

@@ -20,6 +20,7 @@ class PermitsBody(Struct, frozen=True):
 
 
 def routes(client: SupervisorClient) -> Blueprint:
+    """`GET` and `POST /permits` (spec 01, configuration)."""
     blueprint = Blueprint("permits", __name__)
 
     @blueprint.get("/permits")

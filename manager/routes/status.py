@@ -10,6 +10,7 @@ from ..supervisor_client import SupervisorClient
 
 
 def routes(client: SupervisorClient) -> Blueprint:
+    """`GET /status` (spec 01, status)."""
     blueprint = Blueprint("status", __name__)
 
     @blueprint.get("/status")

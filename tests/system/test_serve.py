@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from manager.http_client import HttpClient
-from manager.service import find_service, private_service
+from manager.service import ServiceFailed, find_service, private_service
 from tests.support.service import RunningService, processes_of, wait_until
 
 MAX_WORKER_RSS = 60 << 20
@@ -147,12 +147,13 @@ def test_a_bad_configuration_is_said(config: str, words: str) -> None:
 
 
 def test_serving_on_a_unix_socket() -> None:
-    service = RunningService("--socket", "http.sock", config="{http_workers: 1}")
+    service = RunningService("--socket", "http.sock", config="{http_workers: 1, htp_threads: 5}")
     path = service.folder / "http.sock"
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(path))
     with service:
         assert service.url == f"unix:{path}"
+        assert "htp_threads: no such setting" in service.log
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert service.client.is_ready()
         assert f"curl --unix-socket {path} http://localhost/status" in service.log
@@ -185,6 +186,9 @@ def test_a_private_service_is_found_and_leaves_nothing(
     with private_service(folder) as service, HttpClient(service.address) as client:
         assert client.status().executions == {}
         assert find_service(folder) == service.address
+        with pytest.raises(ServiceFailed, match=str(folder)), private_service(folder):
+            pass
+        assert client.is_ready()
     assert find_service(folder) is None
     assert not [p for p in processes_of(folder) if p.pid != psutil.Process().pid]
 
