@@ -11,7 +11,14 @@ import pytest
 
 from protocol import calldata
 from protocol.executor import ExecutionData
-from protocol.host import NotifyFinished, RequestParser, answer
+from protocol.host import (
+    HostErrorCode,
+    HostRefusal,
+    NotifyFinished,
+    RequestParser,
+    StorageRead,
+    answer,
+)
 from protocol.run_result import ResultCode, decode_result
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import NodeHost, run_executor
@@ -109,3 +116,22 @@ def test_host_that_goes_away_ends_the_run(host: NodeHost) -> None:
     assert ended.result is not None
     assert ended.result.code is ResultCode.INTERNAL_ERROR
     assert "the run failed: the host" in ended.log[-1]["message"]
+
+
+class RefusingHost(NodeHost):
+    """It knows no contract."""
+
+    def storage_read(self, request: StorageRead) -> bytes:
+        raise HostRefusal(HostErrorCode.ABSENT)
+
+
+def test_contract_that_the_host_refuses_to_read_is_invalid() -> None:
+    call = ExecutionData(calldata.encode({}), MESSAGE, "", None, None, {})
+    with (
+        tempfile.TemporaryDirectory(prefix="genvm-") as folder,
+        RefusingHost().listen(Path(folder) / "host") as address,
+    ):
+        ended = run_executor(address, call)
+    assert ended.exit_code == 0
+    assert ended.result is not None
+    assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "invalid_contract")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from protocol.contract_code import InvalidContract, parse
 from protocol.executor import ExecutionData, ExecutionDataError
 from protocol.host import (
     MAX_BLOB,
-    HostRefusal,
     StorageType,
 )
 from protocol.run_result import ResultCode, RunResult, execution_hash
@@ -41,6 +39,7 @@ from .private_cache import CacheUnusable
 from .programs import Program, program_of
 from .python_guest import PythonGuest
 from .sdk import Unsupported
+from .stopwatch import Stopwatch
 from .storage import CommittedPages, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
 
@@ -77,7 +76,6 @@ class ContractRun:
         self._log = log
         self._engine = new_engine()
         self._world = World(self._engine, self, (Output(1), Output(2)))
-        self._booted = 0.0
         self._python = PythonGuest(self._engine, limits.cache_folder)
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
@@ -104,10 +102,6 @@ class ContractRun:
     def call(self, context: CallContext) -> Outcome:
         """Run a guest inside the current one, on a stack of its own."""
         return OwnStack(lambda: self._call(context)).result()
-
-    def booted(self) -> None:
-        """Note that a guest has come to its start message."""
-        self._booted = time.perf_counter()
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
@@ -150,9 +144,8 @@ class ContractRun:
             return self._call(context, code)
         except OutOfMemory:
             return vm_error("OOM")
-        except HostRefusal as refusal:
-            self._log.error(f"the contract cannot be read: {refusal}")
-            return vm_error("invalid_contract")
+        except InvalidContract as error:
+            return self._invalid(error)
 
     def _call(self, context: CallContext, code: bytes | None = None) -> Outcome:
         """One guest. `code`: that of the contract, where it need not be read."""
@@ -160,20 +153,22 @@ class ContractRun:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code))
-            loading = time.perf_counter()
+            times = Stopwatch()
             module = self._prepared(program)
-            started = self._booted = time.perf_counter()
-            outcome = run_guest(self._world, program, module, context)
+            times.mark("module_ms")
+            outcome = run_guest(
+                self._world, program, module, context, lambda: times.mark("boot_ms")
+            )
         except InvalidContract as error:
-            self._log.error(f"the contract cannot be started: {error}")
-            return vm_error(error.code)
-        self._log.debug(
-            "guest_ended",
-            module_ms=_milliseconds(loading, started),
-            guest_ms=_milliseconds(started, time.perf_counter()),
-            boot_ms=_milliseconds(started, self._booted),
-        )
+            return self._invalid(error)
+        times.mark("contract_ms")
+        guest = times.total() - times.parts["module_ms"]
+        self._log.debug("guest_ended", guest_ms=round(guest, 2), **times.parts)
         return outcome
+
+    def _invalid(self, error: InvalidContract) -> Outcome:
+        self._log.error(f"the contract cannot be started: {error}")
+        return vm_error(error.code)
 
     def _prepared(self, program: Program) -> Module:
         """The module of `program`; a Python contract gets its library as well."""
@@ -219,7 +214,3 @@ def _result(outcome: Outcome, effects: Effects | None = None, fees: object = Non
         data_fees_remaining=fees if isinstance(fees, list) else [],
         fingerprint=None,
     )
-
-
-def _milliseconds(start: float, end: float) -> float:
-    return round((end - start) * 1000, 2)

@@ -61,9 +61,6 @@ class Run(Protocol):
     def call(self, context: CallContext) -> Outcome:
         """Run one more guest inside the current one, and give how it ended."""
 
-    def booted(self) -> None:
-        """Note that a guest has come to its start message."""
-
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
 

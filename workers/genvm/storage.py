@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.calldata import Address
 from protocol.contract_code import InvalidContract
-from protocol.host import StorageRead, StorageType
+from protocol.host import HostRefusal, StorageRead, StorageType
 
 from .hosts import Hosts
 
@@ -145,12 +145,12 @@ class Storage:
 
 def read_code(storage: Storage, max_size: int) -> bytes:
     """The contract's code. Raises `InvalidContract` where there is none, or too much."""
-    size = _U32.unpack(storage.read(CODE_SLOT, 0, 4))[0]
+    size = _U32.unpack(_read(storage, CODE_SLOT, 0, 4))[0]
     if not size:
         raise InvalidContract("there is no contract at this address")
     if size > max_size:
         raise InvalidContract(f"the code has {size} bytes, the limit is {max_size}")
-    return storage.read(CODE_SLOT, 4, size)
+    return _read(storage, CODE_SLOT, 4, size)
 
 
 def write_code(storage: Storage, code: bytes) -> None:
@@ -161,7 +161,8 @@ def write_code(storage: Storage, code: bytes) -> None:
 def locked_slots(storage: Storage, sender: Address) -> frozenset[bytes]:
     """The slots that `sender` may not write: the locked ones, unless it is an upgrader.
 
-    Both lists are a u32 count, then the items (spec 06, storage layout).
+    Both lists are a u32 count, then the items (spec 06, storage layout). Raises `InvalidContract`
+    where the host does not say.
     """
     locked = _read_list(storage, LOCKED_SLOTS_FIELD, len(ROOT_SLOT))
     if not locked or bytes(sender) in _read_list(storage, UPGRADERS_FIELD, Address.SIZE):
@@ -174,6 +175,13 @@ _MAX_LIST = 1 << 16
 
 def _read_list(storage: Storage, field: int, item_size: int) -> frozenset[bytes]:
     slot = indirection(ROOT_SLOT, field)
-    count = min(_U32.unpack(storage.read(slot, 0, 4))[0], _MAX_LIST)
-    items = storage.read(slot, 4, count * item_size)
+    count = min(_U32.unpack(_read(storage, slot, 0, 4))[0], _MAX_LIST)
+    items = _read(storage, slot, 4, count * item_size)
     return frozenset(items[at : at + item_size] for at in range(0, len(items), item_size))
+
+
+def _read(storage: Storage, slot: bytes, offset: int, length: int) -> bytes:
+    try:
+        return storage.read(slot, offset, length)
+    except HostRefusal as refusal:
+        raise InvalidContract(f"its storage cannot be read: {refusal}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha3_256
 from typing import NamedTuple, NoReturn
 
@@ -42,11 +43,18 @@ class World(NamedTuple):
     outputs: tuple[Output, Output]
 
 
-def run_guest(world: World, program: Program, module: Module, context: CallContext) -> Outcome:
+def run_guest(
+    world: World,
+    program: Program,
+    module: Module,
+    context: CallContext,
+    booted: Callable[[], None],
+) -> Outcome:
     """Start `module` as `program` says, and wait for its end.
 
-    An end without `Return` and with status 0 returns null. Raises `InvalidContract` for a module
-    that cannot be started, and lets through what `Run.host` raises when the host is gone.
+    `booted` is called when it comes to read its start message. An end without `Return` and with
+    status 0 returns null. Raises `InvalidContract` for a module that cannot be started, and lets
+    through what `Run.host` raises when the host is gone.
     """
     memory = Memory()
     operations = Operations(world.run, context, lambda: memory.size)
@@ -61,7 +69,7 @@ def run_guest(world: World, program: Program, module: Module, context: CallConte
     files = WasiFiles(
         memory,
         program.tree,
-        [Input(start_message, world.run.booted), *world.outputs],
+        [Input(start_message, booted), *world.outputs],
         lambda device: Bridge(exchange, device.inode),
     )
     catalogue = {
