@@ -1,19 +1,38 @@
 """Keccak-256, the hash of Ethereum addresses (the original padding, not NIST's SHA3-256).
 
 The standard library has SHA-3 only, and this module also runs inside the WebAssembly guest, where
-no compiled package can be had; so one small implementation serves both.
+no compiled package can be had; so one small implementation serves both. An interpreted operation
+costs there what a hundred machine words do, so the whole state of 25 lanes is one number, and a
+step of a round is a few operations on all lanes at once.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _RATE = 136
-_MASK = (1 << 64) - 1
-_ROUND_CONSTANTS: list[int] = []
-_ROTATIONS = [0] * 25
-_DESTINATIONS = [0] * 25
+_LANE = 64
+_ROW = 5 * _LANE
+_STATE = 25 * _LANE
+_FULL_LANE = (1 << _LANE) - 1
 
 
-def _fill_tables() -> None:
-    """Derive the constants of Keccak-f[1600] from their definition (Keccak reference, 1.2)."""
-    register = 1
+def _low_bits(count: int) -> int:
+    """The lowest `count` bits of every lane."""
+    return sum(((1 << count) - 1) << bit for bit in range(0, _STATE, _LANE))
+
+
+def _columns(*chosen: int) -> int:
+    """All bits of the lanes in these columns."""
+    column = sum(_FULL_LANE << bit for bit in range(0, _STATE, _ROW))
+    return sum(column << _LANE * number for number in chosen)
+
+
+def _round_constants() -> list[int]:
+    """Iota's constants, from their definition (Keccak reference, 1.2)."""
+    constants, register = [], 1
     for _ in range(24):
         constant = 0
         for bit in range(7):
@@ -22,37 +41,81 @@ def _fill_tables() -> None:
             register <<= 1
             if register & 0x100:
                 register ^= 0x171
-        _ROUND_CONSTANTS.append(constant)
+        constants.append(constant)
+    return constants
+
+
+def _rotations() -> list[int]:
+    """How far rho rotates each lane."""
+    rotations = [0] * 25
     x, y = 1, 0
     for step in range(24):
-        _ROTATIONS[x + 5 * y] = (step + 1) * (step + 2) // 2 % 64
+        rotations[x + 5 * y] = (step + 1) * (step + 2) // 2 % _LANE
         x, y = y, (2 * x + 3 * y) % 5
+    return rotations
+
+
+def _bit_rotations(rotations: list[int]) -> list[tuple[int, int, int, int, int]]:
+    """Rho's rotations by 1, 2 and 4 bits: lanes, distance, bits kept, and the rest of each."""
+    steps = []
+    for by in (1, 2, 4):
+        lanes = sum(_FULL_LANE << _LANE * i for i, r in enumerate(rotations) if r & by)
+        low = _low_bits(by)
+        steps.append((lanes, by, _low_bits(_LANE) ^ low, _LANE - by, low))
+    return steps
+
+
+def _byte_moves(rotations: list[int]) -> bytes:
+    """For each byte of the state, which one pi, and rho's rotations by whole bytes, put there."""
+    moves = bytearray(_STATE // 8)
     for x in range(5):
         for y in range(5):
-            _DESTINATIONS[x + 5 * y] = y + 5 * ((2 * x + 3 * y) % 5)
+            source, target = x + 5 * y, y + 5 * ((2 * x + 3 * y) % 5)
+            turn = rotations[source] // 8
+            for byte in range(8):
+                moves[8 * target + (byte + turn) % 8] = 8 * source + byte
+    return bytes(moves)
 
 
-_fill_tables()
+def _permutation() -> Callable[[int], int]:
+    """Keccak-f[1600], with its tables."""
+    round_constants = _round_constants()
+    bit_rotations = _bit_rotations(_rotations())
+    byte_moves = _byte_moves(_rotations())
+    each_row = sum(1 << bit for bit in range(0, _STATE, _ROW))
+    first_row = (1 << _ROW) - 1
+    top_63_bits, lowest_bit = _low_bits(_LANE) ^ _low_bits(1), _low_bits(1)
+    columns_0_to_3, column_4 = _columns(0, 1, 2, 3), _columns(4)
+    columns_0_to_2, columns_3_and_4 = _columns(0, 1, 2), _columns(3, 4)
+
+    def permute(state: int) -> int:
+        for constant in round_constants:
+            parity = state ^ state >> _ROW
+            parity = (parity ^ parity >> 2 * _ROW ^ state >> 4 * _ROW) & first_row
+            after = parity >> _LANE | (parity & _FULL_LANE) << 4 * _LANE
+            turned = after << 1 & top_63_bits | after >> _LANE - 1 & lowest_bit
+            before = parity << _LANE & first_row | parity >> 4 * _LANE
+            state ^= (turned ^ before) * each_row
+            for lanes, left, high, right, low in bit_rotations:
+                chosen = state & lanes
+                state ^= chosen ^ (chosen << left & high | chosen >> right & low)
+            state = int.from_bytes(byte_moves.translate(state.to_bytes(256, "little")), "little")
+            beside = state >> _LANE & columns_0_to_3 | state << 4 * _LANE & column_4
+            beyond = state >> 2 * _LANE & columns_0_to_2 | state << 3 * _LANE & columns_3_and_4
+            state ^= ~beside & beyond ^ constant
+        return state
+
+    return permute
 
 
-def _permute(lanes: list[int]) -> None:
-    for constant in _ROUND_CONSTANTS:
-        parity = [
-            lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20]
-            for x in range(5)
-        ]
-        moved = [0] * 25
-        for x in range(5):
-            turned = parity[(x + 1) % 5]
-            mix = parity[x - 1] ^ (((turned << 1) | (turned >> 63)) & _MASK)
-            for i in range(x, 25, 5):
-                lane, by = lanes[i] ^ mix, _ROTATIONS[i]
-                moved[_DESTINATIONS[i]] = ((lane << by) | (lane >> (64 - by))) & _MASK
-        for row in range(0, 25, 5):
-            for x in range(5):
-                beside, beyond = moved[row + (x + 1) % 5], moved[row + (x + 2) % 5]
-                lanes[row + x] = moved[row + x] ^ (~beside & beyond)
-        lanes[0] ^= constant
+_made: list[Callable[[int], int]] = []
+
+
+def _permute(state: int) -> int:
+    """The permutation, made when it is first needed: most runs never hash."""
+    if not _made:
+        _made.append(_permutation())
+    return _made[0](state)
 
 
 class Keccak256:
@@ -63,7 +126,7 @@ class Keccak256:
     name = "keccak256"
 
     def __init__(self, data: bytes = b"") -> None:
-        self._lanes = [0] * 25
+        self._state = 0
         self._rest = b""
         self.update(data)
 
@@ -72,27 +135,21 @@ class Keccak256:
         waiting = self._rest + bytes(data)
         whole = len(waiting) - len(waiting) % _RATE
         for start in range(0, whole, _RATE):
-            self._absorb(self._lanes, waiting[start : start + _RATE])
+            block = int.from_bytes(waiting[start : start + _RATE], "little")
+            self._state = _permute(self._state ^ block)
         self._rest = waiting[whole:]
 
     def digest(self) -> bytes:
         """The 32 bytes of the hash of all that was given so far."""
-        lanes = self._lanes.copy()
         last = bytearray(self._rest.ljust(_RATE, b"\0"))
         last[len(self._rest)] ^= 0x01
         last[-1] ^= 0x80
-        self._absorb(lanes, bytes(last))
-        return b"".join(lane.to_bytes(8, "little") for lane in lanes[:4])
+        state = _permute(self._state ^ int.from_bytes(last, "little"))
+        return (state & (1 << 256) - 1).to_bytes(32, "little")
 
     def hexdigest(self) -> str:
         """The same as 64 lower-case hex digits."""
         return self.digest().hex()
-
-    @staticmethod
-    def _absorb(lanes: list[int], block: bytes) -> None:
-        for i in range(_RATE // 8):
-            lanes[i] ^= int.from_bytes(block[8 * i : 8 * i + 8], "little")
-        _permute(lanes)
 
 
 def keccak256(data: bytes) -> bytes:

@@ -72,8 +72,8 @@ class RunRequest(Struct):
     calldata: bytes
     timestamp: str
     host: str
-    major: Major | UnsetType = UNSET
-    selector: RequestedSelector | UnsetType = UNSET
+    major: Major | None = None
+    selector: RequestedSelector | None = None
     code: bytes | None = None
     host_data: str = ""
     is_sync: bool = False
@@ -96,7 +96,7 @@ class RunRequest(Struct):
     unsafe_overrides: Any = UNSET
 
     def __post_init__(self) -> None:
-        if self.major is UNSET and self.selector is UNSET:
+        if self.major is None and self.selector is None:
             raise ValueError("major: missing")
         _check_time("timestamp", self.timestamp)
         _check_host(self.host)
@@ -132,9 +132,9 @@ class RunRequest(Struct):
         )
 
     def _selector(self) -> Selector:
-        if isinstance(self.selector, RequestedSelector):
+        if self.selector is not None:
             return self.selector.resolved()
-        if isinstance(self.major, int):
+        if self.major is not None:
             return MajorSelector(self.major)
         raise BadRequest("major: missing")
 

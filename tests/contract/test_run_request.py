@@ -148,7 +148,7 @@ def test_what_is_captured(changes: dict[str, Any], capture: Capture, is_unsafe: 
 
 def test_selectors_of_newer_clients() -> None:
     assert command(selector={"kind": "major", "major": 2}).selector == MajorSelector(2)
-    by_version = command(selector={"kind": "version", "version": "v0.2.0"})
+    by_version = command(major=None, selector={"kind": "version", "version": "v0.2.0"})
     assert by_version.selector == VersionSelector("v0.2.0")
 
 
