@@ -52,7 +52,7 @@ def describe(error: msgspec.ValidationError) -> str:
     if missing := _MISSING.fullmatch(reason):
         name = f"{path}.{missing['name']}" if path else missing["name"]
         return f"{name}: missing"
-    reason = _EXPECTED.sub("expected ", reason).replace("`", "")
+    reason = _EXPECTED.sub("expected ", reason).replace("`", "").replace(" | null", "")
     return f"{path}: {reason}" if path else reason
 
 
