@@ -7,7 +7,7 @@ from flask import Flask
 from protocol.config import Config
 
 from .errors import install_error_handlers
-from .routes import genvm, health, permits, status
+from .routes import contract, genvm, health, permits, status, vm_error
 from .supervisor_client import SupervisorClient
 
 
@@ -17,6 +17,6 @@ def create_app(client: SupervisorClient, config: Config) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     install_error_handlers(app)
-    for resource in (genvm, health, permits, status):
+    for resource in (contract, genvm, health, permits, status, vm_error):
         app.register_blueprint(resource.routes(client))
     return app

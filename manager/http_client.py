@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -14,15 +15,20 @@ from protocol.errors import (
     RunNotFound,
     Unavailable,
 )
+from protocol.ipc import MAX_ARTIFACT_PART, Artifact
 
 from .replies import (
+    ArtifactReply,
+    DetectedVersion,
     ErrorReply,
     PermitsReply,
     PermitsSet,
+    PreDeployWrites,
     RunReply,
     RunStarted,
     ShutdownCompleted,
     StatusReply,
+    VmErrorDescription,
 )
 
 T = TypeVar("T")
@@ -80,11 +86,34 @@ class HttpClient:
         query = {"bytes": "base64", "wait": f"{round(wait * 1000)}ms"}
         return self._ask(RunReply, "GET", f"/genvm/{run_id}", wait + ANSWER_MARGIN, params=query)
 
+    def read_artifact(
+        self, run_id: int, field: Artifact, offset: int = 0, max_len: int = MAX_ARTIFACT_PART
+    ) -> ArtifactReply:
+        """Part of a finished run's output: up to `max_len` bytes, at most 256 KiB."""
+        query = {"field": str(field), "offset": str(offset), "max_len": str(max_len)}
+        return self._ask(ArtifactReply, "GET", f"/genvm/{run_id}/artifact", params=query)
+
     def cancel(self, run_id: int, grace_ms: int = 30_000) -> None:
         """End the run, by SIGKILL after the grace; nothing happens when it has ended."""
         query = {"wait_timeout_ms": str(grace_ms)}
         patience = grace_ms / 1000 + ANSWER_MARGIN
         self._ask(ShutdownCompleted, "DELETE", f"/genvm/{run_id}", patience, params=query)
+
+    def describe_vm_error(self, code: str) -> str | None:
+        """What a VM error code means and what to do next; None for an unknown one."""
+        query = {"error": code}
+        path = "/vm-error/describe"
+        return self._ask(VmErrorDescription, "GET", path, params=query).description
+
+    def detect_version(self, code: bytes, deployed_at: datetime) -> int:
+        """The major that contract code asks for, at most the newest on offer at that time."""
+        path = "/contract/detect-version"
+        return self._send_code(DetectedVersion, path, code, deployed_at).specified_major
+
+    def pre_deploy_writes(self, code: bytes, deployed_at: datetime) -> list[tuple[bytes, bytes]]:
+        """What a node writes before it deploys the code: pairs of key and content (spec 01)."""
+        path = "/contract/pre-deploy-writes"
+        return self._send_code(PreDeployWrites, path, code, deployed_at).writes
 
     def status(self) -> StatusReply:
         return self._ask(StatusReply, "GET", "/status")
@@ -103,6 +132,14 @@ class HttpClient:
             return self._http.get("/readyz", timeout=within).is_success
         except httpx.HTTPError:
             return False
+
+    def _send_code(self, kind: type[T], path: str, code: bytes, deployed_at: datetime) -> T:
+        """`deployed_at` is aware; one without a time zone is refused by the service."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Deployment-Timestamp": deployed_at.isoformat(),
+        }
+        return self._ask(kind, "POST", path, content=code, headers=headers)
 
     def _ask(
         self,

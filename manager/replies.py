@@ -191,6 +191,34 @@ class RunReply(Struct, frozen=True):
     status: FinishedRunReply | None
 
 
+class ArtifactReply(Struct, frozen=True):
+    """Part of a finished run's output, which has `total_len` bytes in all; empty from its end on.
+
+    `data_base64` travels as base64.
+    """
+
+    genvm_id: int
+    field: ipc.Artifact
+    total_len: int
+    data_base64: bytes
+
+
+class VmErrorDescription(Struct, frozen=True):
+    """What a contract's author should know and do; None for a code that is unknown."""
+
+    description: str | None
+
+
+class DetectedVersion(Struct, frozen=True):
+    specified_major: int
+
+
+class PreDeployWrites(Struct, frozen=True):
+    """Pairs of key (slot 32 bytes + offset u32 little-endian) and content, all as base64."""
+
+    writes: list[tuple[bytes, bytes]]
+
+
 class ErrorReply(Struct, frozen=True, omit_defaults=True):
     """What is wrong, in one sentence; `genvm_id` where the error is about one run."""
 

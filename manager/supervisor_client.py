@@ -128,6 +128,13 @@ class SupervisorClient:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
         return self._ask(ipc.GetRun(run_id, wait), ipc.RunStatus, wait + ANSWER_MARGIN)
 
+    def read_artifact(
+        self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
+    ) -> ipc.ArtifactPart:
+        """A part of a finished run's output."""
+        command = ipc.ReadArtifact(run_id, field, offset, max_len)
+        return self._ask(command, ipc.ArtifactPart, ANSWER_MARGIN)
+
     def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
         """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
         patience = grace + STOP_MARGIN
@@ -141,6 +148,10 @@ class SupervisorClient:
 
     def set_permits(self, total: int) -> ipc.Permits:
         return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_MARGIN)
+
+    def newest_major(self, timestamp: float) -> ipc.NewestMajor:
+        """The newest major that the manifest offers at a time."""
+        return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_MARGIN)
 
     def close(self) -> None:
         """Answer no more: every waiting call ends at once with `Unavailable`."""

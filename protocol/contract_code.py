@@ -87,6 +87,12 @@ def major_of(version: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
+def specified_major(code: bytes, newest: int) -> int:
+    """The public-ABI major that any bytes ask for, at most the `newest` there is (spec 01)."""
+    major = major_of(version_pattern(code))
+    return newest if major is None else min(major, newest)
+
+
 # ------------------------------------------------------------------------------------------ text
 
 

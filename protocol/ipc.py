@@ -9,9 +9,10 @@ durations as they are, points in time since 1970.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from . import errors
 
@@ -47,6 +48,18 @@ class Cause(StrEnum):
     MEMORY = "memory"
     SHUTDOWN = "shutdown"
     LOST = "lost"
+
+
+class Artifact(StrEnum):
+    """An output of a run that can be read in parts."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    GENVM_LOG = "genvm_log"
+
+
+MAX_ARTIFACT_PART = 256 << 10
+"""Bytes of an output that one `ReadArtifact` gives at most (spec 01, runs)."""
 
 
 class ModuleState(StrEnum):
@@ -111,6 +124,15 @@ class GetRun(Struct, tag=True, frozen=True):
     wait: float = 0.0
 
 
+class ReadArtifact(Struct, tag=True, frozen=True):
+    """Answered by `ArtifactPart`: at most `MAX_ARTIFACT_PART` bytes from `offset` on."""
+
+    id: int
+    field: Artifact
+    offset: Annotated[int, Meta(ge=0)]
+    max_len: Annotated[int, Meta(ge=0)]
+
+
 class CancelRun(Struct, tag=True, frozen=True):
     """Answered by `RunCancelled` when the run has finished; SIGKILL after `grace` seconds."""
 
@@ -132,7 +154,22 @@ class SetPermits(Struct, tag=True, frozen=True):
     total: int
 
 
-Command = StartRun | GetRun | CancelRun | GetStatus | GetPermits | SetPermits
+class GetNewestMajor(Struct, tag=True, frozen=True):
+    """Answered by `NewestMajor`: of what the manifest offers at a time."""
+
+    timestamp: float
+
+
+Command = (
+    StartRun
+    | GetRun
+    | ReadArtifact
+    | CancelRun
+    | GetStatus
+    | GetPermits
+    | SetPermits
+    | GetNewestMajor
+)
 
 # -------------------------------------------------------------------------------------- replies
 
@@ -198,6 +235,13 @@ class RunStatus(Struct, tag=True, frozen=True):
     run: FinishedRun | None
 
 
+class ArtifactPart(Struct, tag=True, frozen=True):
+    """`content` is empty from the output's end on; `total_len` is the whole output's length."""
+
+    total_len: int
+    content: bytes
+
+
 class RunCancelled(Struct, tag=True, frozen=True):
     id: int
 
@@ -238,7 +282,23 @@ class Status(Struct, tag=True, frozen=True):
     executions_omitted: int
 
 
-Reply = Welcome | Failure | RunStarted | RunStatus | RunCancelled | Permits | Status
+class NewestMajor(Struct, tag=True, frozen=True):
+    """A public-ABI major."""
+
+    major: int
+
+
+Reply = (
+    Welcome
+    | Failure
+    | RunStarted
+    | RunStatus
+    | ArtifactPart
+    | RunCancelled
+    | Permits
+    | Status
+    | NewestMajor
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Hello | Command] = msgspec.msgpack.Decoder(Hello | Command)

@@ -15,18 +15,21 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.ipc import (
+    MAX_ARTIFACT_PART,
+    ArtifactPart,
     Cause,
     Execution,
     FinishedRun,
     ModuleState,
     Permits,
+    ReadArtifact,
     RunState,
     StartRun,
     Status,
 )
 
 from .core.admission import AdmissionPolicy, admit
-from .core.ladder import REAP_PATIENCE, SHUTDOWN_GRACE
+from .core.ladder import REAP_PATIENCE
 from .core.manifest import Manifest
 from .history import SHOWN, History
 from .run import Run
@@ -98,6 +101,18 @@ class Service:
             return None
         done, _ = await asyncio.wait({run.finished}, timeout=min(wait, MAX_WAIT))
         return run.finished.result() if done else None
+
+    async def read_artifact(self, wanted: ReadArtifact) -> ArtifactPart:
+        """A part of a finished run's output. Raises `RunNotFound`, also while it is under way."""
+        if wanted.id in self._runs:
+            raise RunNotFound(
+                f"GenVM with id {wanted.id} has not finished; its output can be read then"
+            )
+        length = min(wanted.max_len, MAX_ARTIFACT_PART)
+        part = await self._store.artifact(wanted.id, wanted.field, wanted.offset, length)
+        if part is None:
+            raise RunNotFound(f"GenVM with id {wanted.id} not found")
+        return part
 
     async def cancel_run(self, run_id: int, grace: float) -> None:
         """End a run and wait for its end. Raises `RunNotFound` or `ShutdownTimeout`."""
@@ -189,6 +204,10 @@ class Service:
             executions_omitted=self.history.omitted,
         )
 
+    def newest_major(self, timestamp: float) -> int:
+        """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
+        return self._manifest.newest_major(timestamp)
+
     def permits(self) -> Permits:
         return self._desk.counts()
 
@@ -206,11 +225,11 @@ class Service:
                 self.life.stop(run, Cause.SHUTDOWN, 0)
         await self._wait_for_all(patience)
 
-    async def end_all(self) -> None:
-        """End what still runs, by the ladder, and record it."""
+    async def end_all(self, grace: float) -> None:
+        """End what still runs, by the ladder with `grace` in seconds, and record it."""
         for run in list(self._runs.values()):
-            self.life.stop(run, Cause.SHUTDOWN, SHUTDOWN_GRACE)
-        await self._wait_for_all(SHUTDOWN_GRACE + _RECORD_PATIENCE)
+            self.life.stop(run, Cause.SHUTDOWN, grace)
+        await self._wait_for_all(grace + _RECORD_PATIENCE)
         self._give_up([run for run in self._runs.values() if run.is_unrecorded])
         await self._wait_for_all(REAP_PATIENCE)
         self._give_up(self._runs.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import textwrap
@@ -19,6 +18,8 @@ from manager.local_node.transactions import Ending, Outcome
 from protocol import calldata
 from protocol.calldata import Address
 from protocol.run_result import ResultCode
+from protocol.storage_layout import ROOT_SLOT, indirection
+from protocol.vm_errors import describe
 
 EXIT_CODES = {
     ResultCode.RETURN: 0,
@@ -36,7 +37,7 @@ _MAX_SLOTS = 6
 _MAX_LINE = 2_000
 _SLOT_SIZE = 32
 _SLOT_NAMES = {
-    hashlib.sha3_256(bytes(_SLOT_SIZE) + offset.to_bytes(4, "little")).digest(): name
+    indirection(ROOT_SLOT, offset): name
     for offset, name in enumerate(("instance", "code", "locked slots", "upgraders"))
 }
 """The fields of the root slot (spec 06, storage layout)."""
@@ -177,6 +178,7 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
     else:
         label = "returned" if ending.is_return else "error"
         yield from _label(label, _in_full(ending.result.data))
+        yield from _label("meaning", _meaning(ending))
     yield from _storage_lines(ending)
     yield from _emission_lines(ending)
     yield from _label("stdout", ending.stdout)
@@ -184,6 +186,13 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
     wall = "not started" if ending.wall_ms is None else f"{ending.wall_ms} ms"
     cpu = "" if ending.cpu_seconds is None else f", {ending.cpu_seconds * 1000:.0f} ms of CPU"
     yield from _label("time", f"{wall}{cpu} (run {ending.run_id})")
+
+
+def _meaning(ending: Ending) -> str:
+    """What a VM error tells the contract's author to do; empty for any other ending."""
+    if ending.result is None or ending.code is not ResultCode.VM_ERROR:
+        return ""
+    return textwrap.fill(describe(str(ending.result.data)) or "", _MAX_WIDTH)
 
 
 def _storage_lines(ending: Ending) -> Iterator[str]:

@@ -6,11 +6,12 @@ from flask import Blueprint, Request, Response, request
 
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, RunNotFound
+from protocol.ipc import MAX_ARTIFACT_PART, Artifact
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 
 from ..bodies import read_body
-from ..replies import FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
+from ..replies import ArtifactReply, FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
 
@@ -24,7 +25,7 @@ _WHITESPACE = b" \t\r\n"
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>` (spec 01, runs)."""
+    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>`, its outputs in parts (spec 01, runs)."""
     blueprint = Blueprint("genvm", __name__)
 
     @blueprint.post("/genvm/run")
@@ -39,11 +40,19 @@ def routes(client: SupervisorClient) -> Blueprint:
         status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
         return json_response(RunReply(genvm_id, status))
 
+    @blueprint.get("/genvm/<int:genvm_id>/artifact")
+    def read_artifact(genvm_id: int) -> Response:
+        field = _artifact(request)
+        offset = _byte_count(request, "offset", 0)
+        max_len = _byte_count(request, "max_len", MAX_ARTIFACT_PART)
+        _require_possible(genvm_id)
+        part = client.read_artifact(genvm_id, field, offset, max_len)
+        return json_response(ArtifactReply(genvm_id, field, part.total_len, part.content))
+
     @blueprint.delete("/genvm/<int:genvm_id>")
     def end(genvm_id: int) -> Response:
         grace = _grace(request)
-        if genvm_id > _MAX_ID:
-            raise RunNotFound(f"GenVM with id {genvm_id} not found")
+        _require_possible(genvm_id)
         client.cancel_run(genvm_id, grace)
         return json_response(ShutdownCompleted(genvm_id))
 
@@ -62,6 +71,11 @@ def _run_request(request: Request) -> RunRequest:
     return from_calldata(body, RunRequest)
 
 
+def _require_possible(genvm_id: int) -> None:
+    if genvm_id > _MAX_ID:
+        raise RunNotFound(f"GenVM with id {genvm_id} not found")
+
+
 def _wait(request: Request) -> float:
     """Seconds, from `?wait=30s`."""
     given = request.args.get("wait")
@@ -78,6 +92,25 @@ def _wants_base64(request: Request) -> bool:
     if given not in ("list", "base64"):
         raise BadRequest(f"bytes: expected list or base64, got {given[:40]!r}")
     return given == "base64"
+
+
+def _artifact(request: Request) -> Artifact:
+    names = ", ".join(Artifact)
+    given = request.args.get("field")
+    if given is None:
+        raise BadRequest(f"field: missing; name one of {names}")
+    try:
+        return Artifact(given)
+    except ValueError:
+        raise BadRequest(f"field: expected one of {names}, got {given[:40]!r}") from None
+
+
+def _byte_count(request: Request, name: str, absent: int) -> int:
+    """Bytes, from a query such as `?offset=0`."""
+    given = request.args.get(name, str(absent))
+    if not (given.isascii() and given.isdigit() and int(given) <= _MAX_ID):
+        raise BadRequest(f"{name}: expected a whole number of bytes, got {given[:40]!r}")
+    return int(given)
 
 
 def _grace(request: Request) -> float:

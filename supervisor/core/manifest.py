@@ -72,6 +72,13 @@ class Manifest:
             raise NoExecutor(f"the manifest offers no executor for {wanted}")
         return max(found, key=lambda executor: executor.order)
 
+    def newest_major(self, timestamp: float) -> int:
+        """The greatest major that was available at `timestamp`. Raises `NoExecutor`."""
+        majors = [each.order[0] for each in self.executors if each.available_after <= timestamp]
+        if not majors:
+            raise NoExecutor(f"the manifest offers no executor at {_time_text(timestamp)}")
+        return max(majors)
+
 
 def parse_manifest(text: str, surroundings: Surroundings) -> Manifest:
     """The manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""

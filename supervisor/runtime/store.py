@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.ipc import Cause, Execution, Exit, FinishedRun, RunState
+from protocol.ipc import Artifact, ArtifactPart, Cause, Execution, Exit, FinishedRun, RunState
 
 from .group_commit import GroupCommit
 from .processes import boot_id
@@ -114,6 +114,17 @@ class RunStore:
         """All that is kept of a finished run; None for any other id."""
         return await self._loop.run_in_executor(self._reader, self._select, run_id)
 
+    async def artifact(
+        self, run_id: int, field: Artifact, offset: int, length: int
+    ) -> ArtifactPart | None:
+        """Up to `length` bytes of a finished run's output; None for any other id.
+
+        No more of the output than that is brought into memory.
+        """
+        return await self._loop.run_in_executor(
+            self._reader, self._read_part, run_id, field, offset, length
+        )
+
     def last_id(self) -> int:
         """The greatest id ever given; for use before the first write."""
         row = self._reader_connection.execute(
@@ -152,6 +163,24 @@ class RunStore:
             return False
         found = self._reader_connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
         return found.fetchone() is not None
+
+    def _read_part(
+        self, run_id: int, field: Artifact, offset: int, length: int
+    ) -> ArtifactPart | None:
+        if not 0 < run_id <= MAX_ID:
+            return None
+        connection = self._reader_connection
+        # One transaction, so that the row is not pruned between the two looks at it.
+        connection.execute("BEGIN")
+        try:
+            row = connection.execute("SELECT 1 FROM outputs WHERE id = ?", (run_id,)).fetchone()
+            if row is None:
+                return None
+            with connection.blobopen("outputs", field, run_id, readonly=True) as output:
+                output.seek(min(offset, len(output)))
+                return ArtifactPart(len(output), output.read(length))
+        finally:
+            connection.execute("ROLLBACK")
 
     def _select(self, run_id: int) -> FinishedRun | None:
         if not 0 < run_id <= MAX_ID:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -10,12 +9,18 @@ from typing import NamedTuple, Protocol
 from protocol.calldata import Address
 from protocol.contract_code import InvalidContract
 from protocol.host import HostRefusal, StorageRead, StorageType
+from protocol.storage_layout import (
+    CODE_SLOT,
+    LOCKED_SLOTS_FIELD,
+    ROOT_SLOT,
+    UPGRADERS_FIELD,
+    indirection,
+    stored_code,
+)
 
 from .hosts import Hosts
 
 PAGE = 32
-ROOT_SLOT = bytes(32)
-CODE_FIELD, LOCKED_SLOTS_FIELD, UPGRADERS_FIELD = 1, 2, 3
 
 MAX_CACHED_PAGES = 1 << 17
 """Pages kept from the host (4 MiB of content); beyond that, all are forgotten and asked again."""
@@ -32,14 +37,6 @@ class PageKey(NamedTuple):
     def encode(self) -> bytes:
         """The key of a storage change: big-endian, unlike all else (spec 04, the result)."""
         return self.slot + self.number.to_bytes(4, "big")
-
-
-def indirection(slot: bytes, offset: int) -> bytes:
-    """The slot that the field at `offset` of `slot` leads to."""
-    return hashlib.sha3_256(slot + _U32.pack(offset)).digest()
-
-
-CODE_SLOT = indirection(ROOT_SLOT, CODE_FIELD)
 
 
 class Pages(Protocol):
@@ -155,7 +152,7 @@ def read_code(storage: Storage, max_size: int) -> bytes:
 
 def write_code(storage: Storage, code: bytes) -> None:
     """Put the code of a deployment where later calls find it."""
-    storage.write(CODE_SLOT, 0, _U32.pack(len(code)) + code)
+    storage.write(CODE_SLOT, 0, stored_code(code))
 
 
 def locked_slots(storage: Storage, sender: Address) -> frozenset[bytes]:

@@ -1,0 +1,75 @@
+"""What VM error codes mean for the author of a contract (spec 01, runs).
+
+A code is words, the general one first: `invalid_contract not_utf8_text`. What an executor adds
+behind the words known here (`exit_code 3`, `OOM storage`) refines them and changes nothing.
+"""
+
+from __future__ import annotations
+
+_DESCRIPTIONS = {
+    "wasm_trap": (
+        "The contract did something that its WebAssembly machine forbids, such as dividing an "
+        "integer by zero or reaching beyond its memory. The words behind wasm_trap name it: find "
+        "the operation with the run's log and stderr, and guard it."
+    ),
+    "wasm_trap unreachable": (
+        "The contract reached an instruction that must never run: a panic, a failed assertion or "
+        "an abort. stderr usually says which; handle that case, or end the call with a user error."
+    ),
+    "wasm_trap stack_overflow": (
+        "Calls inside calls went too deep for the machine's stack, most often by recursion without "
+        "an end. Bound the recursion or write it as a loop."
+    ),
+    "exit_code": (
+        "The contract's program ended by itself with this exit code, without returning a result. "
+        "In a Python contract 1 means an exception that nobody caught: read the traceback in "
+        "stderr, fix its cause, or raise gl.vm.UserError where callers are to see the refusal."
+    ),
+    "invalid_contract": (
+        "The code cannot be started: it is damaged, asks for a runner that does not exist, or "
+        "there is no contract at the address. The run's log says which; correct the code or the "
+        "address and deploy again."
+    ),
+    "invalid_contract not_utf8_text": (
+        "The code is neither WebAssembly nor a ZIP, and as text it is not UTF-8. Save the source "
+        "file as UTF-8, or check that the whole file was sent, and deploy again."
+    ),
+    "invalid_contract absent_runner_comment": (
+        "The code does not say what runs it. Begin the file with a comment such as "
+        '# { "Depends": "py-genlayer:test" }, or put a runner.json into a ZIP, and deploy again.'
+    ),
+    "OOM": (
+        "The run needed more memory than one run may have. Keep less in memory at a time: read "
+        "storage piece by piece, and split large work into several transactions."
+    ),
+    "OOM storage": (
+        "The run wrote more storage than one run may change. Write less in one transaction, or "
+        "spread the work over several."
+    ),
+    "timeout": (
+        "The run was not over when its time was. Look for a loop without an end, do less in one "
+        "transaction, or ask for a longer deadline."
+    ),
+    "validator_disagrees": (
+        "A validator did not accept what the leader computed in a non-deterministic block. Compare "
+        "by meaning rather than by letter (gl.eq_principle.prompt_comparative), or make the block "
+        "return only what is the same for everybody."
+    ),
+    "version_too_big": (
+        "The code asks for a newer version than there is at this time. Lower the version in its "
+        "first line, or wait until that version is released."
+    ),
+}
+
+_LONGEST_FIRST = sorted(_DESCRIPTIONS, key=len, reverse=True)
+
+
+def describe(code: str) -> str | None:
+    """What happened and what to do next, by the longest known beginning of `code`.
+
+    Beginnings are whole words: `OOM x` is an `OOM`, `OOMx` is unknown, which gives None.
+    """
+    for known in _LONGEST_FIRST:
+        if code == known or code.startswith(known + " "):
+            return _DESCRIPTIONS[known]
+    return None

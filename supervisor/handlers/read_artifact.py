@@ -1,0 +1,12 @@
+"""`ReadArtifact`."""
+
+from __future__ import annotations
+
+from protocol.ipc import ArtifactPart, ReadArtifact
+
+from ..service import Service
+
+
+async def read_artifact(service: Service, command: ReadArtifact) -> ArtifactPart:
+    """Answers at once."""
+    return await service.read_artifact(command)
