@@ -22,6 +22,7 @@ from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
 
 from .core.admission import AdmissionPolicy
+from .core.ladder import SHUTDOWN_GRACE
 from .core.manifest import Manifest, Surroundings, parse_manifest
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
@@ -94,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m supervisor", description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True, help="the folder it owns")
     parser.add_argument("--config", type=Path, help="a YAML file; see docs/OPERATIONS.md")
+    parser.add_argument("--root", type=Path, help="instead of the config's root")
     parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
     parser.add_argument(
         "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
@@ -116,22 +118,24 @@ def _setting(arguments: argparse.Namespace) -> Setting:
     return Setting(
         folder=arguments.state_dir.absolute(),
         config=config,
-        manifest=_manifest(config, arguments.manifest_path),
+        manifest=_manifest(config, arguments.root, arguments.manifest_path),
         lifeline=arguments.lifeline_fd,
     )
 
 
-def _manifest(config: Config, path: Path | None) -> Manifest:
-    root = str(Path(config.root).absolute()) if config.root else None
+def _manifest(config: Config, root: Path | None, path: Path | None) -> Manifest:
+    if root is None and config.root:
+        root = Path(config.root)
     if path is None and config.manifest_path:
         path = Path(config.manifest_path)
     if path is None and root:
-        path = Path(root) / "data" / "manifest.yaml"
+        path = root / "data" / "manifest.yaml"
     if path is None:
         text = (importlib.resources.files(__package__) / "manifest.yaml").read_text()
     else:
         text = _text(path, "manifest")
-    return parse_manifest(text, Surroundings(sys.executable, root, os.environ))
+    place = str(root.absolute()) if root else None
+    return parse_manifest(text, Surroundings(sys.executable, place, os.environ))
 
 
 def _text(path: Path, name: str) -> str:
@@ -207,11 +211,15 @@ def _total_permits(costs: PermitCosts) -> int:
 
 
 class StopRequests:
-    """Counts what asks us to stop; `urgent`: not to wait for runs to finish."""
+    """Counts what asks us to stop; `urgent`: not to wait for runs to finish.
+
+    `grace` is how many seconds runs then have between SIGTERM and SIGKILL.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.urgent = asyncio.Event()
+        self.grace = SHUTDOWN_GRACE
 
     def ask(self) -> None:
         """A signal: the second one is urgent."""
@@ -220,7 +228,8 @@ class StopRequests:
         self.asked.set()
 
     def insist(self) -> None:
-        """The parent is gone."""
+        """The parent is gone: so should be all that we have started, without delay."""
+        self.grace = 0.0
         self.urgent.set()
         self.asked.set()
 
@@ -250,7 +259,7 @@ async def _stop(service: Service, stops: StopRequests, patience: float, log: Eve
     await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
     draining.cancel()
     hurrying.cancel()
-    await service.end_all()
+    await service.end_all(stops.grace)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ class Upkeep:
     async def _prune(self) -> None:
         before = time.time() - self._retention
         pruned = _PRUNE_STEP
-        while pruned == _PRUNE_STEP:
-            try:
+        try:
+            while pruned == _PRUNE_STEP:
                 pruned = await self._life.store.prune(before, _PRUNE_STEP)
-            except StoreFailed as error:
-                self._log.error("prune_failed", error=str(error))
-                return
-            self._service.history.forget(pruned, before)
+                self._service.history.forget(pruned, before)
+            await self._life.store.shrink()
+        except StoreFailed as error:
+            self._log.error("prune_failed", error=str(error))

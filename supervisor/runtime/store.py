@@ -19,7 +19,9 @@ from .store_schema import UnknownSchema, identify, migrate
 
 MAX_ID = (1 << 63) - 1
 _WAL_LIMIT = 64 << 20
-_VACUUM_PAGES = 2_000
+_VACUUM_PAGES = 500
+_SPARE_PAGES = 4_000
+"""Free pages that the file keeps, to be used again soon: 16 MB."""
 
 
 _LAUNCH = "UPDATE runs SET pid = ?, start_ticks = ?, started_at = ? WHERE id = ?"
@@ -105,6 +107,10 @@ class RunStore:
     async def prune(self, before: float, limit: int) -> int:
         """Delete up to `limit` runs that finished before a time; gives how many."""
         return await self._writer.submit(lambda connection: _prune(connection, before, limit))
+
+    async def shrink(self) -> None:
+        """Give some of the file's unused space, if it has much, back to the disk."""
+        await self._writer.submit(_shrink)
 
     async def is_retained(self, run_id: int) -> bool:
         """Whether a run with this id is known."""
@@ -282,9 +288,14 @@ def _prune(connection: sqlite3.Connection, before: float, limit: int) -> int:
     ).fetchall()
     connection.executemany("DELETE FROM outputs WHERE id = ?", rows)
     connection.executemany("DELETE FROM runs WHERE id = ?", rows)
-    if rows:
-        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
     return len(rows)
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(_VACUUM_PAGES, free - _SPARE_PAGES)):
+        # A page at a time: the statement has no rows, and `execute` takes but one step of it.
+        connection.execute("PRAGMA incremental_vacuum(1)")
 
 
 def _execution(row: tuple[int, str | None, float | None, float | None, float, float]) -> Execution:

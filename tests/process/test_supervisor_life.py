@@ -138,6 +138,16 @@ def test_a_killed_supervisor_leaves_its_runs_to_the_next_as_lost() -> None:
         assert [p.pid for p in supervisor.processes()] == [supervisor.process.pid]
 
 
+def test_a_killed_supervisor_leaves_no_daemons_of_its_runs_either() -> None:
+    with RunningSupervisor() as supervisor:
+        supervisor.client.start("keeps_a_daemon")
+        wait_until(lambda: len(supervisor.processes()) == 3)
+        supervisor.kill()
+        assert len(supervisor.processes()) == 2
+        supervisor.start()
+        assert [p.pid for p in supervisor.processes()] == [supervisor.process.pid]
+
+
 def _is_zombie(pid: int | None) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 

@@ -33,8 +33,8 @@ def supervisor() -> Iterator[RunningSupervisor]:
 
 def connection_to(supervisor: RunningSupervisor) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
     connection.connect(str(supervisor.socket))
+    connection.settimeout(10)
     return connection
 
 

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from protocol.errors import Unavailable
-from protocol.ipc import Cause, FinishedRun
+from protocol.ipc import Capture, Cause, FinishedRun
+from protocol.state_folder import run_store
 from tests.support.supervisor import RunningSupervisor, wait_until
 
 
@@ -70,3 +71,17 @@ def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
         supervisor.start()
         lost = supervisor.client.get(run_id)
         assert lost is not None and lost.cause is Cause.LOST
+
+
+def test_the_disk_gets_back_what_is_forgotten() -> None:
+    with RunningSupervisor("execution_retention: 1s\n") as supervisor:
+        supervisor.client.run("floods_stdout", capture=Capture.EVERYTHING)
+        size = run_store(supervisor.state).stat().st_size
+        assert size > 80 << 20
+
+        def has_shrunk() -> bool:
+            # The file is cut when the log of writes is carried over, which takes some writing.
+            supervisor.client.run("quick")
+            return run_store(supervisor.state).stat().st_size < size
+
+        wait_until(has_shrunk, within=20)

@@ -109,8 +109,8 @@ class Client:
 
     def __init__(self, path: Path, version: int = ipc.VERSION) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
         self.socket.connect(str(path))
+        self.socket.settimeout(PATIENCE)
         self.welcome = self.ask_anything(ipc.Hello(version, "test"))
 
     def ask(self, command: Command) -> Reply:
@@ -207,6 +207,7 @@ class RunningSupervisor:
         if is_checked:
             assert exit_code == 0, self.log
             assert "Traceback" not in self.log, self.log
+            assert "permits_were_kept" not in self.log, self.log
             self.assert_nothing_left()
 
     @property
