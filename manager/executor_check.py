@@ -10,16 +10,25 @@ from protocol.config import Config
 
 _BUILTIN = "workers.genvm"
 
+_HEAD = 64 << 10
+"""Bytes of a file in which the name is looked for: an executor may be a program of many MiB."""
 
-def uses_builtin_executor(config: Config, manifest_path: Path | None) -> bool:
-    """Whether runs may use it: our own manifest is in force, or another that names it."""
+
+def uses_builtin_executor(config: Config, root: Path | None, manifest_path: Path | None) -> bool:
+    """Whether runs may use it: our own manifest is in force, or a manifest or a program of the
+    tree names it. `root` and `manifest_path` go before those of the configuration."""
+    root = root or (Path(config.root) if config.root else None)
     path = manifest_path or (Path(config.manifest_path) if config.manifest_path else None)
-    if path is None and config.root is not None:
-        path = Path(config.root) / "data" / "manifest.yaml"
-    if path is None:
-        return True
+    if root is None:
+        return path is None or _names_it(path)
+    manifest = path or root / "data" / "manifest.yaml"
+    return any(_names_it(each) for each in (manifest, *root.glob("executor/*/bin/genvm")))
+
+
+def _names_it(path: Path) -> bool:
     try:
-        return _BUILTIN in path.read_text(errors="replace")
+        with path.open("rb") as file:
+            return _BUILTIN.encode() in file.read(_HEAD)
     except OSError:
         return False
 

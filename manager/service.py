@@ -27,7 +27,7 @@ from .http_client import HttpClient
 from .listeners import AddressError, check_unix_path, listen_tcp, split_address, url_of
 from .service_note import find_service, remove_note, write_note
 from .service_process import ServiceProcess
-from .stop_signals import StopSignals
+from .stop_signals import AT_ONCE, StopSignals
 from .supervisor_client import Connection
 
 __all__ = ["Service", "ServiceFailed", "ServiceSettings", "find_service", "private_service"]
@@ -58,24 +58,29 @@ class StopRequested(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What to serve and where. With a `socket` and neither host nor port, TCP is not used."""
+    """What to serve and where. With a `socket` and neither host nor port, TCP is not used.
+
+    `root` and `manifest_path`, if given, are used instead of those that the configuration names.
+    """
 
     state_folder: Path
     config_path: Path | None = None
+    root: Path | None = None
     manifest_path: Path | None = None
     host: str | None = None
     port: int | None = None
     socket: Path | None = None
     precompile: bool = True
 
-    def config(self) -> tuple[Config, list[str]]:
-        """The configuration and its unknown keys. Raises `ServiceFailed`."""
-        if self.config_path is None:
-            return Config(), []
-        try:
-            return parse_config(self.config_path.read_text())
-        except (OSError, UnicodeDecodeError, BadRequest) as error:
-            raise ServiceFailed(f"{self.config_path}: {error}") from None
+
+def read_config(path: Path | None) -> tuple[Config, list[str]]:
+    """The configuration in a file, and its unknown keys. Raises `ServiceFailed`."""
+    if path is None:
+        return Config(), []
+    try:
+        return parse_config(path.read_text())
+    except (OSError, UnicodeDecodeError, BadRequest) as error:
+        raise ServiceFailed(f"{path}: {error}") from None
 
 
 class Service:
@@ -95,7 +100,7 @@ class Service:
         self._report = report
         self._stops = stops
         self._stderr = stderr
-        self._config, unknown = settings.config()
+        self._config, unknown = read_config(settings.config_path)
         for key in unknown:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
         self._processes: list[ServiceProcess] = []
@@ -159,6 +164,8 @@ class Service:
         arguments = [module, "--state-dir", str(self._settings.state_folder)]
         if self._settings.config_path:
             arguments += ["--config", str(self._settings.config_path)]
+        if self._settings.root and module == "supervisor":
+            arguments += ["--root", str(self._settings.root)]
         if self._settings.manifest_path and module == "supervisor":
             arguments += ["--manifest-path", str(self._settings.manifest_path)]
         return arguments
@@ -189,9 +196,10 @@ class Service:
         return binds, descriptors
 
     def _check_executor(self) -> None:
-        if not self._settings.precompile:
+        settings = self._settings
+        if not settings.precompile:
             return
-        if not uses_builtin_executor(self._config, self._settings.manifest_path):
+        if not uses_builtin_executor(self._config, settings.root, settings.manifest_path):
             return
         with ExecutorCheck() as check:
             while not check.ended(within=0.2):
@@ -256,10 +264,11 @@ class Service:
         asked = 0
         while not process.ended():
             left = deadline - time.monotonic()
-            if asked < min(2, max(1, self._stop_requests())):
-                process.signal(signal.SIGTERM)
-                asked += 1
-                if asked == 2:
+            wanted = min(AT_ONCE, max(1, self._stop_requests()))
+            if asked < wanted:
+                asked = AT_ONCE if wanted == AT_ONCE else asked + 1
+                self._ask_to_stop(process, asked)
+                if asked > 1:
                     deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
                 # Two signals of one kind count as one while they are pending.
                 self._wait([process], 0.2)
@@ -267,11 +276,20 @@ class Service:
                 self._wait([process], left)
             else:
                 self._report(f"{process.name} does not stop; killing it")
-                process.signal(signal.SIGKILL)
+                process.kill_tree()
                 process.ended(within=HURRIED_STOP_PATIENCE)
                 break
         if process.pid is not None:
             process.reap()
+
+    def _ask_to_stop(self, process: ServiceProcess, asked: int) -> None:
+        """At once, the supervisor still ends its runs; HTTP has nothing that would be lost."""
+        if asked < AT_ONCE:
+            process.signal(signal.SIGTERM)
+        elif process.name == "supervisor":
+            process.cut_lifeline()
+        else:
+            process.kill_tree()
 
     # ----------------------------------------------------------------------------------- waiting
 
@@ -289,7 +307,8 @@ class Service:
             if process.pidfd is not None:
                 poll.register(process.pidfd, select.POLLIN)
         if self._stops:
-            poll.register(self._stops.descriptor, select.POLLIN)
+            for descriptor in self._stops.descriptors:
+                poll.register(descriptor, select.POLLIN)
         poll.poll(None if timeout is None else timeout * 1000)
         if self._stops:
             self._stops.acknowledge()

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+import psutil
+
 from protocol.backoff import Backoff
 from protocol.ipc import Exit
 
@@ -93,6 +95,22 @@ class ServiceProcess:
             else:
                 os.kill(self._process.pid, number)
 
+    def kill_tree(self) -> None:
+        """SIGKILL it, its group and all that they have started, whatever their group."""
+        if self._process is None:
+            return
+        with suppress(psutil.Error):
+            for descendant in psutil.Process(self._process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    descendant.kill()
+        self.signal(signal.SIGKILL)
+
+    def cut_lifeline(self) -> None:
+        """Have it notice that nobody needs it any more: it stops without waiting for anything."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
     def reap(self) -> Exit:
         """How it ended. Call it once `ended`; what is left of its group goes with it."""
         assert self._process is not None
@@ -100,7 +118,7 @@ class ServiceProcess:
         self.signal(signal.SIGKILL)
         code = self._process.wait()
         os.close(self._pidfd)
-        os.close(self._lifeline)
+        self.cut_lifeline()
         self._process = None
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as a count that a loop can wait for."""
+"""What asks the service to stop, and how urgently: signals, or the end of its parent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from .parent import Parent
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+AT_ONCE = 3
+"""So many signals, or the parent's end, mean that nothing is waited for."""
 
 
 class StopSignals:
     """While it is entered, the three signals do nothing but count; enter it in the main thread."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, parent: Parent | None = None) -> None:
+        """The end of `parent`, if given, counts as `AT_ONCE` signals."""
+        self._parent = parent
+        self._signals = 0
         self._previous: dict[signal.Signals, Any] = {}
         self._reader = self._writer = -1
 
@@ -31,16 +38,25 @@ class StopSignals:
         os.close(self._writer)
 
     @property
-    def descriptor(self) -> int:
-        """Readable from the first signal on."""
-        return self._reader
+    def count(self) -> int:
+        """How many signals there were; at least `AT_ONCE` when the parent is gone."""
+        if self._parent is not None and self._parent.is_gone:
+            return max(AT_ONCE, self._signals)
+        return self._signals
+
+    @property
+    def descriptors(self) -> list[int]:
+        """One of them is readable when `count` has grown since the last `acknowledge`."""
+        if self._parent is None or self._parent.is_gone:
+            return [self._reader]
+        return [self._reader, self._parent.descriptor]
 
     def acknowledge(self) -> None:
-        """Make `descriptor` unreadable until the next signal."""
+        """Make `descriptors` unreadable until `count` grows again."""
         with suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
+        self._signals += 1
         with suppress(BlockingIOError):
             os.write(self._writer, b"\0")

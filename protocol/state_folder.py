@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 MAX_SOCKET_PATH = 107
 """The longest path, in bytes, that a Unix socket can be bound to on Linux."""
 
+_PLAIN_ADDRESS = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,39}:[0-9]{1,5}")
+
 
 def default_state_folder(environment: Mapping[str, str]) -> Path:
     """`$XDG_STATE_HOME/genvm-manager`, or the same under `~/.local/state`."""
+    return _state_home(environment) / "genvm-manager"
+
+
+def modules_state_folder(environment: Mapping[str, str], address: str) -> Path:
+    """Where `genvm-modules manager` keeps the state of its service at `address`.
+
+    `address` is `HOST:PORT` or the path of a socket.
+
+    One folder per address, since one machine may hold several such services; beside the folder
+    above. An address that is long or unfit for a file's name is represented by a digest.
+    """
+    if _PLAIN_ADDRESS.fullmatch(address):
+        name = address.replace(":", "-")
+    else:
+        name = sha256(address.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return _state_home(environment) / "genvm-modules" / name
+
+
+def _state_home(environment: Mapping[str, str]) -> Path:
     root = environment.get("XDG_STATE_HOME")
     if root and Path(root).is_absolute():
-        return Path(root) / "genvm-manager"
-    return Path(environment.get("HOME", "/")) / ".local" / "state" / "genvm-manager"
+        return Path(root)
+    return Path(environment.get("HOME", "/")) / ".local" / "state"
 
 
 def supervisor_socket(state_folder: Path) -> Path:

@@ -13,8 +13,9 @@ COMMANDS = {
     "run": "Deploy a contract on the local node.",
     "call": "Call a method of a deployed contract.",
     "demo": "Deploy and call a contract, and show what happens.",
+    "install-root": "Lay down the folder tree that GenLayer Studio and nodes expect.",
 }
-"""Each `name` is the attribute `command` of the module `manager.cli.<name>`."""
+"""Each `name` is the attribute `command` of the module `manager.cli.<name>`, - being _ there."""
 
 
 class CommandGroup(click.Group):
@@ -26,7 +27,7 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f".{cmd_name}", __name__).command
+        command = import_module(f".{cmd_name.replace('-', '_')}", __name__).command
         assert isinstance(command, click.Command)
         return command
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,10 +13,13 @@ from setproctitle import setproctitle
 
 from protocol.state_folder import default_state_folder
 
+from ..parent import Parent
+from ..root_tree import settings_of
 from ..service import Service, ServiceFailed, ServiceSettings, StopRequested
 from ..stop_signals import StopSignals
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("serve")
@@ -33,7 +37,13 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for all state.  [default: $XDG_STATE_HOME/genvm-manager]",
 )
-@click.option("--config", type=FILE, help="Settings, YAML.")
+@click.option(
+    "--root",
+    type=FOLDER,
+    envvar="GENVM_MANAGER_ROOT",
+    help="Take settings and executors from this tree; see genvm-manager install-root.",
+)
+@click.option("--config", type=FILE, help="Settings, YAML.  [default: those of --root]")
 @click.option("--manifest-path", type=FILE, help="Which executors there are, YAML.")
 @click.option(
     "--precompile/--no-precompile",
@@ -45,6 +55,7 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
     port: int | None,
     socket: Path | None,
     state_dir: Path | None,
+    root: Path | None,
     config: Path | None,
     manifest_path: Path | None,
     precompile: bool,
@@ -68,19 +79,32 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
       2  the command line is wrong
     """
     folder = (state_dir or default_state_folder(os.environ)).absolute()
+    config = config or (root and settings_of(root))
     settings = ServiceSettings(
         state_folder=folder,
         config_path=config and config.absolute(),
+        root=root and root.absolute(),
         manifest_path=manifest_path and manifest_path.absolute(),
         host=host,
         port=port,
         socket=socket and socket.absolute(),
         precompile=precompile,
     )
-    setproctitle(f"genvm-manager serve {folder}")
+    serve(settings)
+
+
+def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
+    """Run the service until it is asked to stop, or until `parent`, if given, ends.
+
+    Exits with 1 when it cannot start or is given up.
+    """
+    setproctitle(f"genvm-manager serve {settings.state_folder}")
     try:
-        with StopSignals() as stops, Service(settings, report=_report, stops=stops) as service:
-            _greet(service, folder)
+        with (
+            StopSignals(parent) as stops,
+            Service(settings, report=_report, stops=stops) as service,
+        ):
+            _greet(service, settings.state_folder)
             service.run()
             _report("stopping; once more to hurry")
     except StopRequested:
@@ -92,14 +116,20 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
 
 
 def _report(event: str) -> None:
-    click.echo(f"genvm-manager: {event}", err=True)
+    _say(f"genvm-manager: {event}", is_error=True)
+
+
+def _say(line: str, *, is_error: bool = False) -> None:
+    # Whoever read our output may be gone; that is no reason to go without cleaning up.
+    with suppress(OSError):
+        click.echo(line, err=is_error)
 
 
 def _greet(service: Service, folder: Path) -> None:
     url = service.url or "http://localhost"
     curl = "curl" if service.url else f"curl --unix-socket {shlex.quote(str(service.socket))}"
     addresses = " and ".join(str(a) for a in (service.url, service.socket) if a)
-    click.echo(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it). Try:")
-    click.echo(f"  {curl} {url}/status")
-    click.echo(f"  {curl} {url}/permits -d '{{\"permits\": 4}}'")
-    click.echo(f"  {curl} '{url}/genvm/1?wait=10s'")
+    _say(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it). Try:")
+    _say(f"  {curl} {url}/status")
+    _say(f"  {curl} {url}/permits -d '{{\"permits\": 4}}'")
+    _say(f"  {curl} '{url}/genvm/1?wait=10s'")
