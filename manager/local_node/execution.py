@@ -22,9 +22,6 @@ from ..replies import FinishedRunReply
 from .host import LedgerHost, serving
 from .transactions import CHAIN_ID, Ending, Transaction
 
-MAJOR = 0
-"""The public-ABI major that local runs ask for."""
-
 _POLL = 60.0
 _MARGIN = 60.0
 _GRACE_MS = 2_000
@@ -55,15 +52,22 @@ class HttpExecutions:
         self, transaction: Transaction, callee: Address, permissions: str, host: LedgerHost
     ) -> Ending:
         """Run it and wait for its end. Raises what the client raises, and `ServiceFault`."""
+        major = self._major(transaction, host)
         with serving(host) as url:
-            request = self._request(transaction, callee, permissions, url)
+            request = self._request(transaction, callee, permissions, url) | {"major": major}
             run_id = self._client.start_run(calldata.encode(request))
             try:
-                return _ending(run_id, self._wait(run_id))
+                return _ending(run_id, major, self._wait(run_id))
             except BaseException:
                 with suppress(ManagerError):
                     self._client.cancel(run_id, _GRACE_MS)
                 raise
+
+    def _major(self, transaction: Transaction, host: LedgerHost) -> int:
+        """The public-ABI major that a deployment's code asks for, then the contract's for good."""
+        if transaction.code is None:
+            return host.major
+        return self._client.detect_version(transaction.code, datetime.now(UTC))
 
     def _request(
         self, transaction: Transaction, callee: Address, permissions: str, url: str
@@ -71,7 +75,6 @@ class HttpExecutions:
         now = datetime.now(UTC).isoformat()
         token = uuid.uuid4().hex
         return {
-            "major": MAJOR,
             "message": {
                 "contract_address": callee,
                 "sender_address": transaction.sender,
@@ -101,10 +104,11 @@ class HttpExecutions:
         raise ServiceFault(f"run {run_id} is still not over; is the supervisor well?")
 
 
-def _ending(run_id: int, run: FinishedRunReply) -> Ending:
+def _ending(run_id: int, major: int, run: FinishedRunReply) -> Ending:
     result, reason = _result(run)
     return Ending(
         run_id=run_id,
+        major=major,
         result=result,
         reason=reason,
         stdout=run.stdout,

@@ -34,6 +34,11 @@ class LedgerHost:
         self._callee = callee
         self._value = value
 
+    @property
+    def major(self) -> int:
+        """The callee's public-ABI major, settled when it was deployed."""
+        return self._ledger.major(self._callee)
+
     def storage_read(self, request: host.StorageRead) -> bytes:
         if request.length > host.MAX_BLOB:
             raise HostRefusal(HostErrorCode.OUT_OF_STORAGE_GAS)

@@ -26,7 +26,6 @@ DEFAULT_SENDER = Address("0x1000000000000000000000000000000000000001")
 DEFAULT_BALANCE = 10**24
 """What the default sender starts with, in the smallest unit (10**18 make one GEN)."""
 
-_SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE accounts (
     address BLOB PRIMARY KEY,
@@ -42,6 +41,8 @@ CREATE TABLE pages (
     PRIMARY KEY (address, slot, number)
 ) WITHOUT ROWID;
 """
+_UPGRADES = (_SCHEMA, "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0")
+"""The n-th makes version n + 1 of version n; before the second, all contracts were of major 0."""
 
 
 class LedgerBusy(Exception):
@@ -79,21 +80,23 @@ class Ledger:
         self._connection.close()
 
     def _prepare(self, path: Path) -> None:
-        if self._version() == 0:
-            with self.writing():
-                self._create()
-        if self._version() != _SCHEMA_VERSION:
+        version = self._version()
+        if version > len(_UPGRADES):
             self.close()
             raise LedgerUnusable(f"{path}: written by another version; remove it to start afresh")
+        if version < len(_UPGRADES):
+            with self.writing():
+                self._upgrade(version)
 
     def _version(self) -> int:
         return int(self._execute("PRAGMA user_version").fetchone()[0])
 
-    def _create(self) -> None:
-        for statement in filter(str.strip, _SCHEMA.split(";")):
+    def _upgrade(self, version: int) -> None:
+        for statement in filter(str.strip, ";".join(_UPGRADES[version:]).split(";")):
             self._execute(statement)
-        self.credit(DEFAULT_SENDER, DEFAULT_BALANCE)
-        self._execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        if version == 0:
+            self.credit(DEFAULT_SENDER, DEFAULT_BALANCE)
+        self._execute(f"PRAGMA user_version = {len(_UPGRADES)}")
 
     # ------------------------------------------------------------------------- transactions
 
@@ -184,14 +187,23 @@ class Ledger:
         row = self._row("SELECT is_contract FROM accounts WHERE address = ?", bytes(address))
         return bool(row and row[0])
 
-    def add_contract(self, address: Address) -> None:
-        """Note that a contract lives at this address from now on."""
+    def add_contract(self, address: Address, major: int) -> None:
+        """Note that a contract of this public-ABI major lives at this address from now on."""
         self._touch(address)
-        self._execute("UPDATE accounts SET is_contract = 1 WHERE address = ?", bytes(address))
+        self._execute(
+            "UPDATE accounts SET is_contract = 1, major = ? WHERE address = ?",
+            major,
+            bytes(address),
+        )
+
+    def major(self, address: Address) -> int:
+        """The public-ABI major that the contract at this address was deployed with."""
+        row = self._row("SELECT major FROM accounts WHERE address = ?", bytes(address))
+        return int(row[0]) if row else 0
 
     def _touch(self, address: Address) -> None:
         self._execute(
-            "INSERT OR IGNORE INTO accounts VALUES (?, x'00', 0, 0)",
+            "INSERT OR IGNORE INTO accounts VALUES (?, x'00', 0, 0, 0)",
             bytes(address),
         )
 

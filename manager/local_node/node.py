@@ -139,7 +139,7 @@ class LocalNode:
             return outcome
         self._ledger.credit(callee, transaction.value)
         if transaction.target is None:
-            self._ledger.add_contract(callee)
+            self._ledger.add_contract(callee, ending.major)
             if not transaction.salt_nonce:
                 self._ledger.raise_nonce(transaction.sender)
         self._ledger.write_pages(callee, ending.result.storage_changes)

@@ -58,10 +58,11 @@ class Transaction:
 class Ending:
     """How a run ended. `result` None: it left none; `reason` then says why, in one sentence.
 
-    `stdout` and `stderr` are the contract's own, their tails where they were long.
+    `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own, their tails where they were long.
     """
 
     run_id: int
+    major: int
     result: RunResult | None
     reason: str | None
     stdout: str

@@ -54,6 +54,26 @@ def test_none_is_an_error_that_names_major_and_time() -> None:
         chosen("2027-01-01T00:00:00Z", major=7)
 
 
+@pytest.mark.parametrize(
+    ("at", "major"),
+    [
+        ("2025-01-01T00:00:00Z", 0),
+        ("2025-12-31T23:59:59Z", 0),
+        ("2026-01-01T00:00:00Z", 1),
+        ("2027-01-01T00:00:00Z", 1),
+    ],
+)
+def test_the_newest_major_is_of_what_is_available_then(at: str, major: int) -> None:
+    manifest = parse_manifest(THREE, SURROUNDINGS)
+    assert manifest.newest_major(parse_rfc3339(at).timestamp()) == major
+
+
+def test_no_major_before_the_first_executor() -> None:
+    with pytest.raises(NoExecutor, match=r"no executor at 2024-12-31T23:59:59\.000Z"):
+        moment = parse_rfc3339("2024-12-31T23:59:59Z").timestamp()
+        parse_manifest(THREE, SURROUNDINGS).newest_major(moment)
+
+
 def test_an_exact_version() -> None:
     manifest = parse_manifest(THREE, SURROUNDINGS)
     assert manifest.choose(VersionSelector("v0.2.16"), 0.0).order == (0, 2, 16)

@@ -32,6 +32,8 @@ SLOT = b"\x07" * 32
 KEY = SLOT + bytes(4)
 ALICE = Address(b"\xa1" * 20)
 
+MAJOR = 3
+
 Script = Callable[[Transaction, Address, HostClient], RunResult | None]
 
 
@@ -61,7 +63,7 @@ class ScriptedExecutions:
             connection.connect(url.removeprefix("unix://"))
             ended = self.script(transaction, callee, HostClient(connection))
         reason = None if ended else "the executor was killed"
-        return Ending(len(self.ran), ended, reason, "", "", 1, 0.1)
+        return Ending(len(self.ran), MAJOR, ended, reason, "", "", 1, 0.1)
 
 
 @pytest.fixture
@@ -129,6 +131,12 @@ def test_a_deployment_that_returns_is_kept(
     assert balances(ledger, outcome.callee, DEFAULT_SENDER) == [5, DEFAULT_BALANCE - 5]
     executions.script = lambda *_: result()
     assert node.submit(deployment()).outcomes[0].callee == address_by_nonce(DEFAULT_SENDER, 1)
+
+
+def test_a_contract_keeps_the_major_it_was_deployed_with(node: LocalNode, ledger: Ledger) -> None:
+    (outcome,) = node.submit(deployment()).outcomes
+    with ledger.reading():
+        assert LedgerHost(ledger, outcome.callee, 0).major == MAJOR
 
 
 @pytest.mark.parametrize(

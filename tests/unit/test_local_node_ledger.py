@@ -135,6 +135,25 @@ def test_files_that_are_no_ledger_are_refused(tmp_path: Path) -> None:
         Ledger(tmp_path / "file" / "local-node.db")
 
 
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(path: Path, ledger: Ledger) -> None:
+    with ledger.writing():
+        ledger.add_contract(ALICE, 0)
+        ledger.credit(ALICE, 7)
+    ledger.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE accounts DROP COLUMN major")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    upgraded = Ledger(path)
+    with upgraded.writing():
+        assert (upgraded.balance(ALICE), upgraded.is_contract(ALICE)) == (7, True)
+        assert upgraded.balance(DEFAULT_SENDER) == DEFAULT_BALANCE
+        assert upgraded.major(ALICE) == 0
+        upgraded.add_contract(ALICE, 2)
+        assert upgraded.major(ALICE) == 2
+    upgraded.close()
+
+
 def _add_one_many_times(path: Path, times: int) -> None:
     ledger = Ledger(path)
     for _ in range(times):

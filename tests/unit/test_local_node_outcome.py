@@ -34,7 +34,7 @@ def ending(
 ) -> Ending:
     changes = [(SLOT + page.to_bytes(4, "big"), b"\x01" * 32) for page in pages]
     result = RunResult(code, data, bytes(32), changes, list(emissions), [], None, [], None)
-    return Ending(7, result, None, stdout, "", 12, 0.01)
+    return Ending(7, 0, result, None, stdout, "", 12, 0.01)
 
 
 def shown(ended: Ending, transaction: Transaction | None = None) -> str:
@@ -49,12 +49,20 @@ def shown(ended: Ending, transaction: Transaction | None = None) -> str:
         (ending(ResultCode.USER_ERROR, "no"), 1),
         (ending(ResultCode.VM_ERROR, "OOM"), 2),
         (ending(ResultCode.INTERNAL_ERROR, "bug"), 3),
-        (Ending(7, None, "killed", "", "", None, None), 3),
+        (Ending(7, 0, None, "killed", "", "", None, None), 3),
         (None, 0),
     ],
 )
 def test_exit_codes(ended: Ending | None, code: int) -> None:
     assert exit_code(Outcome(call({}), CONTRACT, ended)) == code
+
+
+def test_a_vm_error_says_what_to_do_next() -> None:
+    text = shown(ending(ResultCode.VM_ERROR, "exit_code 1"))
+    assert '  error    "exit_code 1"\n  meaning  ' in text
+    assert "read the traceback" in " ".join(text.split())
+    assert "meaning" not in shown(ending(ResultCode.VM_ERROR, "unheard_of"))
+    assert "meaning" not in shown(ending(ResultCode.USER_ERROR, "OOM"))
 
 
 def test_pages_are_counted_and_listed() -> None:
