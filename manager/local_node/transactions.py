@@ -58,7 +58,8 @@ class Transaction:
 class Ending:
     """How a run ended. `result` None: it left none; `reason` then says why, in one sentence.
 
-    `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own, their tails where they were long.
+    `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own,
+    their tails where they were long.
     """
 
     run_id: int

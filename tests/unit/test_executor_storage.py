@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from protocol.calldata import Address
 from protocol.contract_code import InvalidContract
 from protocol.host import StorageRead, StorageType
+from protocol.storage_layout import CODE_SLOT
 from workers.genvm.context import Budget, Effects, OutOfMemory
 from workers.genvm.hosts import Hosts
-from workers.genvm.storage import CODE_SLOT, CommittedPages, Storage, read_code, write_code
+from workers.genvm.storage import CommittedPages, Storage, read_code, write_code
 
 SIZE = 256
 SLOT = b"s" * 32

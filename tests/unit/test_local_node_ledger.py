@@ -84,13 +84,13 @@ def test_reads_assemble_pages_and_fill_gaps_with_zeros(
 
 def test_a_transaction_is_kept_whole_or_not_at_all(path: Path, ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.writing():
-        ledger.add_contract(ALICE)
+        ledger.add_contract(ALICE, 0)
         ledger.write_pages(ALICE, [(key(0), b"\x01" * 32)])
         raise ZeroDivisionError
     with ledger.writing():
         assert not ledger.is_contract(ALICE)
         assert ledger.read_storage(ALICE, SLOT, 0, 1) == b"\0"
-        ledger.add_contract(ALICE)
+        ledger.add_contract(ALICE, 0)
         ledger.raise_nonce(ALICE)
     again = Ledger(path)
     with again.reading():
