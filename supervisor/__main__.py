@@ -8,7 +8,6 @@ import contextlib
 import importlib.resources
 import os
 import resource
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
 
 from .core.admission import AdmissionPolicy
-from .core.ladder import SHUTDOWN_GRACE
 from .core.manifest import Manifest, Surroundings, parse_manifest
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
@@ -43,6 +41,7 @@ from .runtime.state_lock import (
 from .runtime.store import RunStore, StoreUnusable
 from .server import Server
 from .service import Service
+from .stop_requests import StopRequests, stop_requests
 from .upkeep import Upkeep
 
 EXIT_UNUSABLE = 1
@@ -173,7 +172,7 @@ async def _serve(setting: Setting) -> None:
         await finish_lost_runs(store, log)
         service, upkeep = _assemble(setting, store, log)
         server = Server(service, log, config.max_body + _FRAME_ROOM)
-        stops = _stop_requests(setting.lifeline)
+        stops = stop_requests(setting.lifeline)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
         background = asyncio.create_task(upkeep.run())
@@ -208,46 +207,6 @@ def _total_permits(costs: PermitCosts) -> int:
     if total is None:
         total = int(psutil.virtual_memory().available / (costs.gib_per_permit * (1 << 30)))
     return max(total, costs.dearest)
-
-
-class StopRequests:
-    """Counts what asks us to stop; `urgent`: not to wait for runs to finish.
-
-    `grace` is how many seconds runs then have between SIGTERM and SIGKILL.
-    """
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.urgent = asyncio.Event()
-        self.grace = SHUTDOWN_GRACE
-
-    def ask(self) -> None:
-        """A signal: the second one is urgent."""
-        if self.asked.is_set():
-            self.urgent.set()
-        self.asked.set()
-
-    def insist(self) -> None:
-        """The parent is gone: so should be all that we have started, without delay."""
-        self.grace = 0.0
-        self.urgent.set()
-        self.asked.set()
-
-
-def _stop_requests(lifeline: int | None) -> StopRequests:
-    loop = asyncio.get_running_loop()
-    stops = StopRequests()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stops.ask)
-    if lifeline is not None:
-        loop.add_reader(lifeline, _lifeline_ended, loop, lifeline, stops)
-    return stops
-
-
-def _lifeline_ended(loop: asyncio.AbstractEventLoop, lifeline: int, stops: StopRequests) -> None:
-    """Nothing is ever written on a lifeline: it can be read when it has ended."""
-    loop.remove_reader(lifeline)
-    stops.insist()
 
 
 async def _stop(service: Service, stops: StopRequests, patience: float, log: EventLog) -> None:

@@ -81,6 +81,17 @@ class Run:
             cpu_seconds=self.sample.cpu_seconds if self.sample else None,
         )
 
+    def summary(self, finished: FinishedRun) -> Execution:
+        """The run as `Status` shows it after its end."""
+        return msgspec.structs.replace(
+            self.execution(),
+            state=RunState.FINISHED,
+            finished_at=finished.finished_at,
+            pid=None,
+            rss=None,
+            cpu_seconds=finished.cpu_seconds,
+        )
+
 
 def settle(future: asyncio.Future[None]) -> None:
     """Let those who wait go on; legal more than once."""

@@ -14,7 +14,7 @@ from .connection import Connection
 from .event_log import EventLog
 from .service import Service
 
-MAX_CLIENTS = 2_000
+MAX_CLIENTS = 4_096
 _BACKLOG = 1_024
 _CLOSE_PATIENCE = 1.0
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-import msgspec
-
 from protocol.errors import (
     ManagerError,
     ModulesNotRunning,
@@ -18,12 +16,10 @@ from protocol.ipc import (
     MAX_ARTIFACT_PART,
     ArtifactPart,
     Cause,
-    Execution,
     FinishedRun,
     ModuleState,
     Permits,
     ReadArtifact,
-    RunState,
     StartRun,
     Status,
 )
@@ -185,7 +181,7 @@ class Service:
         if self._desk.give_back(run) and finished is not None:
             self._log.error("permits_were_kept", run=run.id)
         if finished is not None:
-            self.history.add(_summary(run, finished))
+            self.history.add(run.summary(finished))
         if not run.started.done():
             run.started.set_exception(ManagerError(f"run {run.id} was lost; the log says why"))
         run.started.exception()
@@ -244,14 +240,3 @@ class Service:
         ends = [run.finished for run in self._runs.values()]
         if ends:
             await asyncio.wait(ends, timeout=patience)
-
-
-def _summary(run: Run, finished: FinishedRun) -> Execution:
-    return msgspec.structs.replace(
-        run.execution(),
-        state=RunState.FINISHED,
-        finished_at=finished.finished_at,
-        pid=None,
-        rss=None,
-        cpu_seconds=finished.cpu_seconds,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import stat
 import threading
@@ -59,7 +60,7 @@ def test_an_exit_code_is_kept(supervisor: RunningSupervisor) -> None:
 def test_one_that_ignores_sigterm_is_killed_after_the_grace(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
         run_id = client.start("ignores_term", deadline=600.0)
-        time.sleep(0.1)
+        wait_until(lambda: client.catches(signal.SIGTERM, run_id))
         begun = time.monotonic()
         client.cancel(run_id, grace=0.3)
         took = time.monotonic() - begun
@@ -83,19 +84,10 @@ def test_a_second_cancel_shortens_the_first(supervisor: RunningSupervisor) -> No
 def test_one_that_obeys_sigterm_may_still_hand_in_a_result(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
         run_id = client.start("obeys_term", capture=Capture.BRIEF)
-        wait_until(lambda: _catches_term(supervisor, run_id))
+        wait_until(lambda: client.catches(signal.SIGTERM, run_id))
         client.cancel(run_id, grace=10.0)
         run = client.finished(run_id)
     assert (run.cause, run.exit, run.result) == (Cause.CANCELLED, Exit(code=3), b"ended")
-
-
-def _catches_term(supervisor: RunningSupervisor, run_id: int) -> bool:
-    """Whether the run's process has set its handler for SIGTERM (signal 15)."""
-    (pid,) = [e.pid for e in supervisor.client.status().executions if e.id == run_id]
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) & (1 << 14))
-    return False
 
 
 def test_the_deadline_kills(supervisor: RunningSupervisor) -> None:

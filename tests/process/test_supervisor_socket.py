@@ -97,7 +97,7 @@ def test_clients_are_bounded(supervisor: RunningSupervisor) -> None:
         for _ in range(MAX_CLIENTS - 1):
             crowd.enter_context(connection_to(supervisor))
         one_too_many = crowd.enter_context(connection_to(supervisor))
-        assert "2000 clients are connected" in refusal(one_too_many)
+        assert f"{MAX_CLIENTS} clients are connected" in refusal(one_too_many)
         assert supervisor.client.run("quick").exit.code == 0
     wait_until(lambda: len(supervisor.open_files()) < 200)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import threading
-import time
 
 import psutil
 import pytest
@@ -25,7 +24,6 @@ def forbid_writes(supervisor: RunningSupervisor, forbidden: bool) -> None:
 def test_ends_wait_for_the_disk() -> None:
     with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
         run_id = client.start("slow")
-        time.sleep(0.1)
         waiting = supervisor.connect()
         found: list[FinishedRun | None] = []
         waiter = threading.Thread(target=lambda: found.append(waiting.get(run_id, 20.0)))
@@ -34,13 +32,13 @@ def test_ends_wait_for_the_disk() -> None:
         client.socket.settimeout(60)
         canceller = threading.Thread(target=supervisor.connect().cancel, args=(run_id,))
         canceller.start()
-        wait_until(lambda: not client.status().accepting)
+        wait_until(lambda: "error run_end_not_recorded" in supervisor.log)
+        assert not client.status().accepting
         assert client.get(run_id) is None
         with pytest.raises(Unavailable, match="the state store cannot be written") as refused:
             client.start("quick")
         assert refused.value.retry_after > 0
         assert not found
-        assert "error run_end_not_recorded" in supervisor.log
         forbid_writes(supervisor, False)
         waiter.join(10)
         canceller.join(10)
@@ -63,7 +61,6 @@ def test_a_start_that_cannot_be_recorded_starts_nothing() -> None:
 def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
     with RunningSupervisor("drain_timeout: 1s\n") as supervisor:
         run_id = supervisor.client.start("slow")
-        time.sleep(0.1)
         forbid_writes(supervisor, True)
         supervisor.process.terminate()
         assert supervisor.process.wait(30) == 0

@@ -156,6 +156,16 @@ class Client:
         assert isinstance(reply, Status)
         return reply
 
+    def catches(self, number: signal.Signals, run_id: int) -> bool:
+        """Whether the run's process catches or ignores a signal by now."""
+        (pid,) = [each.pid for each in self.status().executions if each.id == run_id]
+        masks = [
+            int(line.split()[1], 16)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith(("SigCgt:", "SigIgn:"))
+        ]
+        return any(mask & (1 << (number - 1)) for mask in masks)
+
     def set_permits(self, total: int) -> Permits:
         reply = self.ask(SetPermits(total))
         assert isinstance(reply, Permits)
