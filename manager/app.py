@@ -8,15 +8,18 @@ from protocol.config import Config
 
 from .errors import install_error_handlers
 from .routes import contract, genvm, health, permits, status, vm_error
+from .shares import Shares
 from .supervisor_client import SupervisorClient
+from .transfers import install_transfers
 
 
-def create_app(client: SupervisorClient, config: Config) -> Flask:
+def create_app(client: SupervisorClient, config: Config, shares: Shares) -> Flask:
     """The WSGI application that answers HTTP with what `client` says."""
     app = Flask("manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     install_error_handlers(app)
+    install_transfers(app, shares)
     for resource in (contract, genvm, health, permits, status, vm_error):
         app.register_blueprint(resource.routes(client))
     return app

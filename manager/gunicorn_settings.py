@@ -11,15 +11,21 @@ from setproctitle import setproctitle
 
 from protocol.config import Config
 
-from .gunicorn_worker import ServiceWorker, announce_close
+from .gunicorn_worker import ServiceWorker, begin_request
 from .logs import LEVELS, JoinedLogger
+from .shares import Shares
 
-KEPT_ALIVE_CONNECTIONS = 256
-"""Idle connections that a worker keeps open besides those that it serves."""
+SILENT_CONNECTIONS = 256
+"""Connections that a worker keeps besides those that it serves: idle, or not done with a head."""
+
+HEADERS = 64
+HEADER_SIZE = 4094
+"""How many headers a request may have, and the bytes of each; see `gunicorn_worker.MAX_HEAD`."""
 
 
 def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
     """gunicorn's settings; `binds` in its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
+    threads = Shares(config.http_threads).threads
 
     def name_master(_arbiter: object, _worker: object) -> None:
         setproctitle(f"genvm-manager http master {state_folder}")
@@ -31,8 +37,10 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "bind": list(binds),
         "worker_class": ServiceWorker,
         "workers": config.http_workers,
-        "threads": config.http_threads,
-        "worker_connections": config.http_threads + KEPT_ALIVE_CONNECTIONS,
+        "threads": threads,
+        "worker_connections": threads + SILENT_CONNECTIONS,
+        "limit_request_fields": HEADERS,
+        "limit_request_field_size": HEADER_SIZE,
         "keepalive": 30,
         "graceful_timeout": 5,
         "timeout": 30,
@@ -43,7 +51,7 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "loglevel": "WARNING" if config.log_level == "info" else LEVELS[config.log_level],
         "logger_class": JoinedLogger,
         "errorlog": None,
-        "pre_request": announce_close,
+        "pre_request": begin_request,
         # gunicorn sets its own titles just before these two.
         "pre_fork": name_master,
         "post_fork": name_worker,

@@ -1,51 +1,137 @@
-"""gunicorn's threaded worker as this service needs it: quick to stop, JSON even when it errs."""
+"""gunicorn's threaded worker as this service needs it: quick to stop, patient within bounds.
+
+A connection costs a thread only while a whole head of a request is there to be served. Until then,
+and after its last reply, it is kept by the main loop.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import selectors
+import socket
+import time
+from collections import deque
+from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-import msgspec
-from gunicorn.http.errors import (  # type: ignore[import-untyped]
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
-from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from .replies import ErrorReply
+from .gunicorn_errors import answer_error
+from .patience import DRAIN_PATIENCE, HEAD_PATIENCE, TRANSFER_PATIENCE, PatientUnreader
 
 log = logging.getLogger(__name__)
 
-DRAINED = 64 << 10
+MAX_UNREAD = 64 << 10
 """Bytes of an unread body that gunicorn reads itself to keep the connection."""
 
-_STATUS: dict[type[ParseException], HTTPStatus] = {
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
-    ParseException: HTTPStatus.BAD_REQUEST,
-}
+MAX_HEAD = 288 << 10
+"""Bytes; more than gunicorn's own limits allow a request line and all headers together."""
+
+LINGER = 2.0
+"""Seconds for a client to close its side too, so that it surely has our last words."""
+
+MAX_LINGERING = 256
 
 
-def announce_close(_worker: object, req: Any) -> None:
-    """Before each request: say in the reply that the connection closes, where it may have to.
+def begin_request(_worker: object, req: Any) -> None:
+    """Before each request: its body has its time from now on.
 
-    gunicorn closes it without a word when the application leaves much of a body unread, as an error
-    does; a client that sends its next request then gets no answer.
+    Say in the reply that the connection closes, where it may have to: gunicorn closes it without a
+    word when the application leaves much of a body unread, as an error does; a client that sends
+    its next request then gets no answer.
     """
+    req.unreader.allow(TRANSFER_PATIENCE)
     for name, value in req.headers:
-        if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= DRAINED):
+        if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= MAX_UNREAD):
             req.force_close()
 
 
 class ServiceWorker(ThreadWorker):  # type: ignore[misc]
     """Its application has `stop_waiting()`, which ends requests that wait for something."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._lingering: deque[Any] = deque()
+        self._has_room = True
+
+    # ------------------------------------------------------------------------------- connections
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection. When there is no room, `murder_pending` makes some."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            log.warning("no descriptor is left for a connection; dropping a silent one")
+            self._has_room = False
+        if self.nr_conns >= self.worker_connections:
+            self._has_room = False
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Have a thread serve the connection, now or once the head of a request is whole."""
+        if not conn.initialized:
+            conn.init()
+            conn.parser.unreader = PatientUnreader(conn.sock)
+        conn.head = bytearray(conn.parser.unreader.take_buffered())
+        conn.timeout = time.monotonic() + HEAD_PATIENCE
+        conn.sock.setblocking(False)
+        if _is_whole(conn.head):
+            self._serve(conn)
+        elif not self._take_head(conn):
+            self.pending_conns.append(conn)
+            on_readable = partial(self.on_pending_socket_readable, conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        """Read on; once there is nothing more to wait for, the main loop forgets it."""
+        descriptor = client.fileno()
+        if self._take_head(conn):
+            self.poller.unregister(descriptor)
+            self.pending_conns.remove(conn)
+
+    def _take_head(self, conn: Any) -> bool:
+        """Whether the head is whole, and a thread has it, or will never be."""
+        seen = len(conn.head)
+        try:
+            received = _receive(conn.sock)
+        except BlockingIOError:
+            return False
+        conn.head += received
+        if received and not _is_whole(conn.head, seen):
+            return False
+        if received:
+            self._serve(conn)
+        else:
+            self.nr_conns -= 1
+            conn.close()
+        return True
+
+    def _serve(self, conn: Any) -> None:
+        conn.parser.unreader.unread(bytes(conn.head))
+        conn.head.clear()
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """In the main loop, after each request."""
+        if fs.cancelled() or fs.exception() or not fs.result():
+            self.nr_conns -= 1
+            self._linger(conn)
+            return
+        super().finish_request(conn, fs)
+        if not self.alive:
+            conn.timeout = 0.0
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Whether the connection can serve another request: not if its body does not end."""
+        if not keepalive:
+            return False
+        conn.parser.unreader.allow(DRAIN_PATIENCE)
+        return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_PATIENCE))
+
+    # ----------------------------------------------------------------------------------- endings
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish what is short, end what waits. The rest happens in the main loop."""
@@ -54,53 +140,70 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def _let_go(self) -> None:
         self.app.stop_waiting()
-        self.murder_keepalived(force=True)
-        for silent in self.pending_conns:
+        for silent in (*self.keepalived_conns, *self.pending_conns):
             silent.timeout = 0.0
-        self.murder_pending()
 
-    def enqueue_req(self, conn: Any) -> None:
-        """Have a thread serve the connection, once it has something to say.
+    def murder_pending(self) -> None:
+        """After each turn of the main loop: close whose time is over, and make room."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._lingering:
+            oldest = self._lingering[0]
+            if oldest.timeout > now and len(self._lingering) <= MAX_LINGERING:
+                break
+            self._close_lingering(oldest)
+        if not self._has_room:
+            self._has_room = True
+            self._drop_a_silent_one()
 
-        Until then a new one waits in the main loop, as kept ones do: it would hold up a thread.
-        """
-        if conn.initialized or conn.data_ready:
-            super().enqueue_req(conn)
+    def _drop_a_silent_one(self) -> None:
+        for silent, drop in (
+            (self.keepalived_conns, super().murder_keepalived),
+            (self.pending_conns, super().murder_pending),
+        ):
+            if silent:
+                silent[0].timeout = 0.0
+                drop()
+                return
+
+    def _linger(self, conn: Any) -> None:
+        """Close without cutting off the last reply: wait for the client's end, but not for ever."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            conn.close()
             return
-        conn.sock.setblocking(False)
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        on_readable = partial(self.on_pending_socket_readable, conn)
+        conn.timeout = time.monotonic() + LINGER
+        self._lingering.append(conn)
+        on_readable = partial(self._discard, conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """In the main loop, after each request.
+    def _discard(self, conn: Any, client: Any) -> None:
+        with suppress(BlockingIOError):
+            if not _receive(client):
+                self._close_lingering(conn)
 
-        A connection that is done with lingers for up to two seconds until the client closes its
-        side too. That is left to a thread: here it would hold up all other clients.
-        """
-        if fs.cancelled() or fs.exception() or not fs.result():
-            self.nr_conns -= 1
-            self.tpool.submit(conn.close, graceful=True)
-        else:
-            super().finish_request(conn, fs)
-        if not self.alive:
-            self.murder_keepalived(force=True)
+    def _close_lingering(self, conn: Any) -> None:
+        self._lingering.remove(conn)
+        self.poller.unregister(conn.sock)
+        conn.close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what never became a request, as the API answers all errors."""
-        if isinstance(exc, ParseException):
-            status = next(_STATUS[kind] for kind in type(exc).__mro__ if kind in _STATUS)
-            message = f"not an HTTP request: {exc}"
-        else:
-            log.error("request failed before it reached the application", exc_info=exc)
-            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
-        body = msgspec.json.encode(ErrorReply(message))
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        try:
-            write_nonblock(client, head.encode("latin-1") + body)
-        except OSError as error:
-            log.debug("the client did not take the error: %s", error)
+        answer_error(client, exc)
+
+
+def _receive(client: socket.socket) -> bytes:
+    """What is there; empty at the end of the stream. `BlockingIOError`: nothing yet."""
+    try:
+        return client.recv(1 << 16)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return b""
+
+
+def _is_whole(head: bytearray, seen: int = 0) -> bool:
+    """Whether a head ends in what came after the first `seen` bytes, or is too long to go on."""
+    return head.find(b"\r\n\r\n", max(0, seen - 3)) >= 0 or len(head) > MAX_HEAD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ from .app import create_app
 from .gunicorn_settings import gunicorn_settings
 from .lifeline import stop_when_closed
 from .logs import configure_logging
+from .shares import Shares
 from .supervisor_client import SupervisorClient
+from .transfers import current_caller
 
 
 class HttpService(BaseApplication):  # type: ignore[misc]
@@ -37,12 +40,14 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        shares = Shares(self._config.http_threads)
         self._client = SupervisorClient(
             self._socket,
             client=f"http worker {os.getpid()}",
-            max_connections=self._config.http_threads,
+            shares=shares,
+            caller=current_caller,
         )
-        return create_app(self._client, self._config)
+        return create_app(self._client, self._config, shares)
 
     def stop_waiting(self) -> None:
         """End every request that waits for the supervisor; it is answered with 503."""
@@ -80,8 +85,15 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError, BadRequest) as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return 1
+    _allow_many_descriptors()
     service.run()
     return 0
+
+
+def _allow_many_descriptors() -> None:
+    """Each waiting request needs two; the usual soft limit is for programs that call select()."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Literal
 
 import msgspec
@@ -51,6 +52,13 @@ class JoinedLogger(GunicornLogger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.propagate = True
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """An error with its traceback; a client that was too slow is none of ours."""
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.debug("a client was too slow; its connection is closed")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 def configure_logging(level: str, form: Literal["console", "json"]) -> None:

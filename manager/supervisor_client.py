@@ -1,18 +1,21 @@
-"""The way to the supervisor: a bounded pool of blocking connections to its Unix socket."""
+"""The way to the supervisor: a pool of blocking connections to its Unix socket."""
 
 from __future__ import annotations
 
+import select
 import socket
-import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from protocol import ipc
 from protocol.errors import ManagerError, Unavailable
 from protocol.framing import MAX_FRAME, FrameError, FrameParser, frame
+
+from .shares import Share, Shares
 
 R = TypeVar("R", bound=ipc.Reply)
 
@@ -28,6 +31,10 @@ STOP_MARGIN = 20.0
 MAX_IDLE = 32
 """Connections kept open for the next command; further ones are closed after use."""
 
+HANGUP_BLINDNESS = 0.5
+"""Seconds for which a caller that has closed its side is answered all the same: some do that once
+their request is sent, and still read."""
+
 _STOPPING = "this service is shutting down"
 
 
@@ -37,6 +44,13 @@ class ConnectionLost(Unavailable):
     def __init__(self, *, sent: bool) -> None:
         super().__init__("the supervisor cannot be reached; it is restarting or stopped")
         self.sent = sent
+
+
+class CallerGone(Unavailable):
+    """Whoever the answer is for has hung up."""
+
+    def __init__(self) -> None:
+        super().__init__("you closed your side of the connection before the answer came")
 
 
 class Connection:
@@ -62,11 +76,16 @@ class Connection:
             raise Unavailable(f"the supervisor refused this process: {reason}")
         self.supervisor_pid = welcome.pid
 
-    def ask(self, command: ipc.Hello | ipc.Command, patience: float) -> ipc.Reply:
-        """The reply to `command` within `patience` seconds.
+    def ask(
+        self,
+        command: ipc.Hello | ipc.Command,
+        patience: float,
+        caller: socket.socket | None = None,
+    ) -> ipc.Reply:
+        """The reply to `command` within `patience` seconds, or until `caller` hangs up.
 
-        Raises `ConnectionLost`, `Unavailable` when it takes longer, `ManagerError` for a reply that
-        is not understood. After any of them the connection is of no more use.
+        Raises `ConnectionLost`, `Unavailable` when it takes longer, `CallerGone`, `ManagerError`
+        for a reply that is not understood. After any of them the connection is of no more use.
         """
         deadline = time.monotonic() + patience
         try:
@@ -75,7 +94,7 @@ class Connection:
         except OSError:
             raise ConnectionLost(sent=False) from None
         try:
-            return ipc.decode_reply(self._next_frame(deadline))
+            return ipc.decode_reply(self._next_frame(deadline, caller))
         except TimeoutError:
             raise Unavailable(f"the supervisor did not answer within {patience:.0f} s") from None
         except OSError:
@@ -83,17 +102,31 @@ class Connection:
         except FrameError as error:
             raise ManagerError(f"the supervisor's reply: {error}") from None
 
-    def _next_frame(self, deadline: float) -> bytes:
+    def _next_frame(self, deadline: float, caller: socket.socket | None) -> bytes:
         while True:
+            self._await_bytes(deadline, caller)
             received = self._socket.recv(1 << 16)
             if not received:
                 raise ConnectionResetError("the stream ended")
             for body in self._parser.feed(received):
                 return body
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left)
+
+    def _await_bytes(self, deadline: float, caller: socket.socket | None) -> None:
+        """Return when something has come. Raises `TimeoutError`, `CallerGone`."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        left = max(0.0, deadline - time.monotonic())
+        blind = left if caller is None else min(left, HANGUP_BLINDNESS)
+        if poll.poll(blind * 1000):
+            return
+        if caller is None or blind == left:
+            raise TimeoutError
+        poll.register(caller, select.POLLRDHUP)
+        ready = [descriptor for descriptor, _ in poll.poll((left - blind) * 1000)]
+        if not ready:
+            raise TimeoutError
+        if self._socket.fileno() not in ready:
+            raise CallerGone
 
     def abort(self) -> None:
         """Make a thread that waits on this connection return at once with `ConnectionLost`."""
@@ -112,21 +145,33 @@ class SupervisorClient:
     that made it: make it after the fork.
     """
 
-    def __init__(self, socket_path: Path, *, client: str, max_connections: int) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        client: str,
+        shares: Shares,
+        caller: Callable[[], socket.socket | None] = lambda: None,
+    ) -> None:
+        """`shares` bound how many may wait at once, and `caller` gives the socket of whoever the
+        present thread asks for: when that one hangs up, the thread waits no longer."""
         self._path = socket_path
         self._client = client
-        self._slots = threading.BoundedSemaphore(max_connections)
+        self._shares = shares
+        self._caller = caller
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._closed = False
 
     def start_run(self, command: ipc.StartRun) -> ipc.RunStarted:
         """Start a run; waits while permits are short. Never sent twice once it may have acted."""
-        return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, repeatable=False)
+        share = self._shares.starters
+        return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, share, repeatable=False)
 
     def get_run(self, run_id: int, wait: float = 0.0) -> ipc.RunStatus:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
-        return self._ask(ipc.GetRun(run_id, wait), ipc.RunStatus, wait + ANSWER_MARGIN)
+        share = self._shares.readers if wait else None
+        return self._ask(ipc.GetRun(run_id, wait), ipc.RunStatus, wait + ANSWER_MARGIN, share)
 
     def read_artifact(
         self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
@@ -138,7 +183,8 @@ class SupervisorClient:
     def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
         """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
         patience = grace + STOP_MARGIN
-        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience)
+        share = self._shares.enders
+        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience, share)
 
     def status(self) -> ipc.Status:
         return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)
@@ -161,18 +207,22 @@ class SupervisorClient:
         self._drop_idle()
 
     def _ask(
-        self, command: ipc.Command, kind: type[R], patience: float, *, repeatable: bool = True
+        self,
+        command: ipc.Command,
+        kind: type[R],
+        patience: float,
+        share: Share | None = None,
+        *,
+        repeatable: bool = True,
     ) -> R:
-        if not self._slots.acquire(timeout=ANSWER_MARGIN):
-            raise Unavailable("all connections to the supervisor are busy")
+        """The reply; a command that may wait long holds a place of its `share` meanwhile."""
         try:
-            reply = self._exchange(command, patience, repeatable)
+            with share.place() if share else nullcontext():
+                reply = self._exchange(command, patience, repeatable)
         except ConnectionLost:
             if self._closed:
                 raise Unavailable(_STOPPING) from None
             raise
-        finally:
-            self._slots.release()
         if isinstance(reply, ipc.Failure):
             raise reply.error()
         if not isinstance(reply, kind):
@@ -197,7 +247,7 @@ class SupervisorClient:
 
     def _converse(self, connection: Connection, command: ipc.Command, patience: float) -> ipc.Reply:
         try:
-            reply = connection.ask(command, patience)
+            reply = connection.ask(command, patience, self._caller())
         except BaseException:
             self._forget(connection)
             raise

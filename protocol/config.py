@@ -38,7 +38,9 @@ class Config(Struct, frozen=True):
 
     bind_address: str = f"127.0.0.1:{DEFAULT_PORT}"
     http_workers: Count = 2
-    http_threads: Count = 160
+    http_threads: Count = 512
+    """Per worker, for requests that wait; how they are shared out: `manager/shares.py`."""
+
     max_body: Count = 64 << 20
     root: str | None = None
     """A folder laid out as spec 04 says; None: the built-in executor."""

@@ -9,10 +9,10 @@ from protocol.errors import BadRequest
 from protocol.storage_layout import pre_deploy_writes
 from protocol.timestamps import parse_rfc3339
 
-from ..bodies import read_body
 from ..replies import DetectedVersion, PreDeployWrites
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
+from ..transfers import read_body
 
 _TIME = "Deployment-Timestamp"
 

@@ -10,10 +10,10 @@ from protocol.ipc import MAX_ARTIFACT_PART, Artifact
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 
-from ..bodies import read_body
 from ..replies import ArtifactReply, FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
+from ..transfers import read_body
 
 MAX_WAIT = 120.0
 """Seconds; a longer `wait` is clamped to it."""

@@ -9,10 +9,10 @@ from msgspec import Meta, Struct
 
 from protocol.validation import from_json
 
-from ..bodies import read_body
 from ..replies import PermitsReply, PermitsSet
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
+from ..transfers import read_body
 
 
 class PermitsBody(Struct, frozen=True):

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from manager.supervisor_client import ANSWER_MARGIN, MAX_IDLE, Connection, SupervisorClient
+from manager.shares import Shares
+from manager.supervisor_client import (
+    ANSWER_MARGIN,
+    MAX_IDLE,
+    CallerGone,
+    Connection,
+    SupervisorClient,
+)
 from protocol import ipc
 from protocol.errors import ManagerError, RunNotFound, Unavailable
 from protocol.framing import FrameError, receive_frame, send_frame
@@ -110,7 +117,7 @@ def peer(path: Path) -> Iterator[Peer]:
 
 @pytest.fixture
 def client(path: Path, peer: Peer) -> Iterator[SupervisorClient]:
-    client = SupervisorClient(path, client="test", max_connections=50)
+    client = SupervisorClient(path, client="test", shares=Shares(100))
     yield client
     client.close()
 
@@ -139,7 +146,7 @@ def test_many_threads_have_a_connection_each_and_few_are_kept(
 
 
 def test_no_supervisor_is_unavailable_and_back_again(path: Path) -> None:
-    client = SupervisorClient(path, client="test", max_connections=2)
+    client = SupervisorClient(path, client="test", shares=Shares(2))
     for _ in range(5):
         with pytest.raises(Unavailable, match="cannot be reached"):
             client.permits()
@@ -252,21 +259,37 @@ def test_close_ends_those_who_wait(client: SupervisorClient, peer: Peer) -> None
         client.status()
 
 
-def test_connections_are_bounded(path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manager.supervisor_client.ANSWER_MARGIN", 0.3)
-    client = SupervisorClient(path, client="test", max_connections=1)
-    gate = threading.Event()
+def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer) -> None:
+    client = SupervisorClient(client._path, client="test", shares=Shares(4))
+    peer.acts = [lambda *_: None]
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(client.get_run, 1, 100.0) for _ in range(2)]
+        waiting.append(pool.submit(client.start_run, START))
+        wait_until(lambda: len(peer.commands) == 3)
+        with pytest.raises(Unavailable, match="2 requests wait for a run to end here already"):
+            client.get_run(2, 100.0)
+        with pytest.raises(Unavailable, match="1 requests wait for a run to start"):
+            client.start_run(START)
+        peer.acts = [answer(ipc.RunStatus(1, None))]
+        assert client.get_run(1) == ipc.RunStatus(1, None)
+        peer.acts = [answer(ipc.RunCancelled(1))]
+        assert client.cancel_run(1, 0.0) == ipc.RunCancelled(1)
+        client.close()
+        assert all(isinstance(each.exception(20), Unavailable) for each in waiting)
 
-    def wait_for_gate(connection: socket.socket, command: ipc.Command) -> None:
-        gate.wait(20)
-        answer(ipc.RunStatus(1, None))(connection, command)
 
-    peer.acts = [wait_for_gate]
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.get_run, 1, 30.0)
+def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) -> None:
+    ours, theirs = socket.socketpair()
+    client = SupervisorClient(path, client="test", shares=Shares(4), caller=lambda: ours)
+    peer.acts = [lambda *_: None]
+    with ThreadPoolExecutor(1) as pool, ours:
+        waiting = pool.submit(client.get_run, 1, 100.0)
         wait_until(lambda: peer.commands)
-        with pytest.raises(Unavailable, match="all connections to the supervisor are busy"):
-            client.get_run(2)
-        gate.set()
-        assert waiting.result(20) == ipc.RunStatus(1, None)
+        theirs.send(b"the next request is no hangup")
+        assert not waiting.done()
+        theirs.close()
+        with pytest.raises(CallerGone):
+            waiting.result(5)
+        peer.acts = [answer(PERMITS)]
+        assert client.permits() == PERMITS
     client.close()

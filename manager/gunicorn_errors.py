@@ -1,0 +1,46 @@
+"""Answers to bytes that never became a request, in the form of all other errors."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from http import HTTPStatus
+
+import msgspec
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
+
+from .replies import ErrorReply
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[ParseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    ParseException: HTTPStatus.BAD_REQUEST,
+}
+
+
+def answer_error(client: socket.socket, error: BaseException) -> None:
+    """Say what is wrong, unless the client does not take it at once."""
+    if isinstance(error, ParseException):
+        status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+        message = f"not an HTTP request: {error}"
+    else:
+        log.error("request failed before it reached the application", exc_info=error)
+        status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
+    body = msgspec.json.encode(ErrorReply(message))
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    try:
+        write_nonblock(client, head.encode("latin-1") + body)
+    except OSError as problem:
+        log.debug("the client did not take the error: %s", problem)

@@ -1,0 +1,44 @@
+"""How long a client may take to send its request and to take in the reply."""
+
+from __future__ import annotations
+
+import time
+
+from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
+
+HEAD_PATIENCE = 10.0
+"""Seconds from a request's first chance to come until its head is whole."""
+
+STALL_PATIENCE = 10.0
+"""Seconds that a body may make no progress at all."""
+
+TRANSFER_PATIENCE = 30.0
+"""Seconds for a body or a reply, beyond what `SLOWEST` takes for its size."""
+
+SLOWEST = 64 << 10
+"""Bytes per second that a client is expected to manage."""
+
+DRAIN_PATIENCE = 1.0
+"""Seconds for a body that nobody wants, until the connection is closed instead."""
+
+
+class PatientUnreader(SocketUnreader):  # type: ignore[misc]
+    """The bytes of a client, for as long as they keep coming; `TimeoutError` when they do not."""
+
+    def allow(self, seconds: float) -> None:
+        """From now on, so long and as long again as what comes takes at `SLOWEST`."""
+        self._deadline = time.monotonic() + seconds
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.sock.settimeout(min(left, STALL_PATIENCE))
+        received: bytes = super().chunk(size_hint)
+        self._deadline += len(received) / SLOWEST
+        return received
+
+
+def reply_patience(size: int) -> float:
+    """Seconds in which a client must take in a reply of so many bytes."""
+    return TRANSFER_PATIENCE + size / SLOWEST

@@ -1,0 +1,162 @@
+"""Many clients, and slow, silent and vanishing ones: the rest is served as if they were not there.
+
+The figures are in docs/OPERATIONS.md, waiting clients.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from manager.patience import HEAD_PATIENCE, STALL_PATIENCE
+from tests.support.service import RunningService, wait_until
+
+WELL_UNDER_A_SECOND = 0.5
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[RunningService]:
+    """A default install."""
+    with RunningService() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[RunningService]:
+    """One worker where four may wait for an end and one may send or take in much."""
+    with RunningService(config="{http_workers: 1, http_threads: 8, permits: {total: 8}}") as it:
+        yield it
+
+
+@pytest.fixture
+def open_connections() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def connect(service: RunningService, stack: ExitStack, sent: str = "") -> socket.socket:
+    address = urlsplit(service.url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=30)
+    connection.sendall(sent.encode())
+    return stack.enter_context(connection)
+
+
+def waiting_request(genvm_id: int) -> str:
+    return f"GET /genvm/{genvm_id}?wait=30s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def threads_of(service: RunningService) -> int:
+    return sum(worker.num_threads() for worker in service.half("http").children())
+
+
+def slowest_status(service: RunningService) -> float:
+    """Seconds that the slowest of fifty took, on kept connections and on new ones."""
+    slowest = 0.0
+    for each in range(50):
+        begin = time.monotonic()
+        ask = service.http.get if each % 2 else httpx.get
+        assert ask(f"{service.url}/status", timeout=10).is_success
+        slowest = max(slowest, time.monotonic() - begin)
+    return slowest
+
+
+def test_two_hundred_wait_while_status_answers(
+    service: RunningService, open_connections: ExitStack
+) -> None:
+    genvm_id = service.start_run({"sleep_ms": 60_000})
+    request = waiting_request(genvm_id)
+    waiting = [connect(service, open_connections, request) for _ in range(200)]
+    wait_until(lambda: threads_of(service) >= 200)
+    assert slowest_status(service) < WELL_UNDER_A_SECOND
+    other = service.start_run({"exit": 3})
+    assert service.http.get(f"/genvm/{other}?wait=20s").json()["status"]["exit_code"] == 3
+    service.client.cancel(genvm_id, grace_ms=1000)
+    answers = [connection.recv(65536) for connection in waiting]
+    assert {answer[:15] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    assert all(b'"cause":"cancelled"' in answer for answer in answers)
+
+
+def test_silent_and_half_said_hold_nobody_up(
+    service: RunningService, open_connections: ExitStack
+) -> None:
+    silent = [connect(service, open_connections) for _ in range(400)]
+    halves = ["G", "GET /status HTTP/1.1\r\nHost: local", "POST /permits HTTP/1.1\r\n"]
+    silent += [connect(service, open_connections, halves[each % 3]) for each in range(1600)]
+    assert slowest_status(service) < WELL_UNDER_A_SECOND
+    begin = time.monotonic()
+    for connection in silent:
+        connection.settimeout(max(0.1, begin + HEAD_PATIENCE + 10 - time.monotonic()))
+        try:
+            assert connection.recv(1) == b""
+        except ConnectionResetError:
+            continue
+    assert slowest_status(service) < WELL_UNDER_A_SECOND
+
+
+def test_one_more_than_may_wait_is_told_to_come_again(
+    small: RunningService, open_connections: ExitStack
+) -> None:
+    genvm_id = small.start_run({"sleep_ms": 60_000})
+    waiting = [connect(small, open_connections, waiting_request(genvm_id)) for _ in range(4)]
+    path = f"/genvm/{genvm_id}?wait=1ms"
+    wait_until(lambda: small.http.get(path).status_code == 503)
+    refused = small.http.get(path)
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json() == {"error": "4 requests wait for a run to end here already; come again"}
+    assert small.http.get(f"/genvm/{genvm_id}").json()["status"] is None
+    for connection in waiting:
+        connection.close()
+    begin = time.monotonic()
+    wait_until(lambda: small.http.get(path).status_code == 200)
+    assert time.monotonic() - begin < 3
+    small.client.cancel(genvm_id, grace_ms=0)
+
+
+def test_a_body_that_stands_still_is_given_up(
+    small: RunningService, open_connections: ExitStack
+) -> None:
+    head = "POST /permits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{"
+    stalled = connect(small, open_connections, head)
+    wait_until(lambda: small.http.post("/permits", content=b'{"permits": 8}').status_code == 503)
+    assert slowest_status(small) < WELL_UNDER_A_SECOND
+    stalled.settimeout(STALL_PATIENCE + 10)
+    assert stalled.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert small.http.post("/permits", content=b'{"permits": 8}').is_success
+
+
+def test_who_does_not_take_a_large_reply_holds_up_only_those_like_him(
+    small: RunningService, open_connections: ExitStack
+) -> None:
+    genvm_id = small.start_run({"result": bytes(3 << 20)})
+    path = f"/genvm/{genvm_id}"
+    assert len(small.http.get(f"{path}?wait=30s").content) > 6 << 20
+    connect(small, open_connections, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    wait_until(lambda: small.http.get(path).status_code == 503)
+    assert slowest_status(small) < WELL_UNDER_A_SECOND
+    open_connections.close()
+    wait_until(lambda: small.http.get(path).is_success)
+
+
+def test_a_pipelined_request_is_served(small: RunningService, open_connections: ExitStack) -> None:
+    request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    connection = connect(small, open_connections, request * 2 + request[:20])
+    received = b""
+    while received.count(b'{"status":"alive"}') < 2:
+        received += connection.recv(4096)
+    connection.sendall(request[20:].encode())
+    while received.count(b'{"status":"alive"}') < 3:
+        received += connection.recv(4096)
+
+
+def test_who_says_no_more_but_reads_is_answered(
+    small: RunningService, open_connections: ExitStack
+) -> None:
+    connection = connect(small, open_connections, "GET /status HTTP/1.0\r\n\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(4096).startswith(b"HTTP/1.0 200 OK")
