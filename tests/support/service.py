@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,18 @@ class RunningService:
         process = wait_until(found)
         assert isinstance(process, psutil.Process)
         return process
+
+    @contextmanager
+    def without_supervisor(self) -> Iterator[None]:
+        """Kill the supervisor and keep serve from starting another one; it may at the end."""
+        self.process.suspend()
+        try:
+            self.half("supervisor").send_signal(signal.SIGKILL)
+            wait_until(lambda: self.http.get("/status").status_code == 503)
+            yield
+        finally:
+            self.process.resume()
+        wait_until(lambda: self.http.get("/readyz").is_success)
 
     def start_run(self, orders: dict[str, Any] | None = None, **fields: Any) -> int:
         return self.client.start_run(calldata.encode(run_request(orders, **fields)))

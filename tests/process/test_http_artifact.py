@@ -1,0 +1,149 @@
+"""Outputs of a run in parts (spec 01, runs: artifact)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from protocol.errors import BadRequest, RunNotFound
+from protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from tests.support.service import RunningService
+
+RECORDS = [{"level": "info", "message": f"record {number}"} for number in range(3)]
+TEXT = "".join(f"{number:>9}\n" for number in range(60_000))
+"""What the run prints: 600,000 bytes of which no two parts are alike."""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[RunningService]:
+    with RunningService(config="{http_workers: 1, permits: {total: 2}}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def genvm_id(service: RunningService) -> int:
+    """A finished run that printed `TEXT` and logged `RECORDS`."""
+    genvm_id = service.start_run({"print": TEXT, "log": RECORDS})
+    assert service.client.get_run(genvm_id, wait=30).status is not None
+    return genvm_id
+
+
+@pytest.mark.parametrize(
+    ("query", "start", "end"),
+    [
+        ("", 0, MAX_ARTIFACT_PART),
+        ("&offset=0&max_len=10", 0, 10),
+        ("&offset=5&max_len=10", 5, 15),
+        ("&max_len=0", 0, 0),
+        (f"&offset={MAX_ARTIFACT_PART}", MAX_ARTIFACT_PART, 2 * MAX_ARTIFACT_PART),
+        ("&max_len=500000", 0, MAX_ARTIFACT_PART),
+        (f"&max_len={(1 << 63) - 1}", 0, MAX_ARTIFACT_PART),
+        ("&offset=599990", 599_990, 600_000),
+        ("&offset=600000", 600_000, 600_000),
+        (f"&offset={(1 << 63) - 1}", 600_000, 600_000),
+    ],
+)
+def test_a_part(service: RunningService, genvm_id: int, query: str, start: int, end: int) -> None:
+    response = service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout{query}")
+    assert response.status_code == 200
+    assert response.json() == {
+        "genvm_id": genvm_id,
+        "field": "stdout",
+        "total_len": len(TEXT),
+        "data_base64": base64.b64encode(TEXT[start:end].encode()).decode(),
+    }
+
+
+def test_all_parts_are_the_whole(service: RunningService, genvm_id: int) -> None:
+    whole = b""
+    while part := service.client.read_artifact(genvm_id, Artifact.STDOUT, len(whole)).data_base64:
+        whole += part
+    assert whole.decode() == TEXT
+
+
+def test_each_output_is_there(service: RunningService, genvm_id: int) -> None:
+    log = service.client.read_artifact(genvm_id, Artifact.GENVM_LOG)
+    assert json.loads(log.data_base64) == RECORDS
+    assert log.total_len == len(log.data_base64)
+    stderr = service.client.read_artifact(genvm_id, Artifact.STDERR)
+    assert (stderr.total_len, stderr.data_base64) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("", "field: missing"),
+        ("offset=0", "field: missing"),
+        ("field=", "field: expected one of stdout, stderr, genvm_log, got ''"),
+        ("field=result", "field: expected one of stdout, stderr, genvm_log"),
+        ("field=id", "field: expected one of"),
+        ("field=STDOUT", "field: expected one of"),
+        ("field=%ff", "field: expected one of"),
+        ("field=stdout&offset=", "offset: expected"),
+        ("field=stdout&offset=-1", "offset: expected"),
+        ("field=stdout&offset=1.5", "offset: expected"),
+        ("field=stdout&offset=two", "offset: expected"),
+        ("field=stdout&offset=\u0663", "offset: expected"),
+        (f"field=stdout&offset={1 << 63}", "offset: expected"),
+        ("field=stdout&max_len=-1", "max_len: expected"),
+        ("field=stdout&max_len=1k", "max_len: expected"),
+        ("field=stdout&max_len=" + "9" * 3000, "max_len: expected"),
+    ],
+)
+def test_a_bad_query_is_named(
+    service: RunningService, genvm_id: int, query: str, name: str
+) -> None:
+    response = service.http.get(f"/genvm/{genvm_id}/artifact?{query}")
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(name)
+
+
+@pytest.mark.parametrize("genvm_id", [0, 123456789, (1 << 63) - 1, 1 << 63, 10**30])
+def test_an_unknown_run_is_404(service: RunningService, genvm_id: int) -> None:
+    response = service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout")
+    error = {"error": f"GenVM with id {genvm_id} not found", "genvm_id": genvm_id}
+    assert (response.status_code, response.json()) == (404, error)
+
+
+def test_a_run_under_way_is_404_until_it_has_finished(service: RunningService) -> None:
+    genvm_id = service.start_run({"print": "so far", "sleep_ms": 60_000})
+    response = service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout")
+    assert (response.status_code, response.json()["genvm_id"]) == (404, genvm_id)
+    assert "has not finished" in response.json()["error"]
+    service.client.cancel(genvm_id, grace_ms=0)
+    assert service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout").is_success
+
+
+def test_a_lost_run_has_empty_outputs(service: RunningService) -> None:
+    genvm_id = service.start_run({"sleep_ms": 60_000})
+    with service.without_supervisor():
+        pass
+    assert service.client.read_artifact(genvm_id, Artifact.STDOUT).total_len == 0
+    assert service.client.read_artifact(genvm_id, Artifact.GENVM_LOG).data_base64 == b"[]"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_other_methods_are_not_found(service: RunningService, genvm_id: int, method: str) -> None:
+    response = service.http.request(method, f"/genvm/{genvm_id}/artifact?field=stdout")
+    assert (response.status_code, response.json()) == (404, {"error": "Not Found"})
+
+
+def test_without_a_supervisor_and_with_the_next(service: RunningService, genvm_id: int) -> None:
+    with service.without_supervisor():
+        response = service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout")
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) >= 1
+    part = service.client.read_artifact(genvm_id, Artifact.STDOUT, 599_991, 9)
+    assert part.data_base64 == TEXT[-9:].encode()
+
+
+def test_the_typed_client_raises_what_the_service_says(
+    service: RunningService, genvm_id: int
+) -> None:
+    with pytest.raises(RunNotFound, match="id 99999 not found"):
+        service.client.read_artifact(99_999, Artifact.STDERR)
+    with pytest.raises(BadRequest, match="offset"):
+        service.client.read_artifact(genvm_id, Artifact.STDERR, offset=-1)
