@@ -196,8 +196,12 @@ class RunningSupervisor:
         self._clients: list[Client] = []
 
     def __enter__(self) -> RunningSupervisor:
-        if self._starts:
-            self.start()
+        try:
+            if self._starts:
+                self.start()
+        except BaseException:
+            self._clear_away()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -206,9 +210,12 @@ class RunningSupervisor:
             if self._starts:
                 self._stop(is_checked=kind is None)
         finally:
-            for process in self.processes():
-                process.kill()
-            shutil.rmtree(self.folder)
+            self._clear_away()
+
+    def _clear_away(self) -> None:
+        for process in self.processes():
+            process.kill()
+        shutil.rmtree(self.folder)
 
     def _stop(self, *, is_checked: bool) -> None:
         if self.process.poll() is None:
