@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wasmtime import Engine
@@ -41,15 +43,33 @@ def check(folder: Path, *, precompile: bool) -> int:
 
 def _make_all(engine: Engine, folder: Path) -> None:
     guest = PythonGuest(engine, folder)
-    _timed("compiling CPython 3.12 for WASI, some seconds", guest.module)
-    _timed("unpacking the guest library", lambda: guest.put_library(FileTree()))
+    if not cpython_is_compiled(engine, folder):
+        with _progress("compiling CPython 3.12 for WASI, some seconds, once on this machine"):
+            guest.module()
+    if not GuestLibrary(folder).is_made():
+        with _progress("unpacking the guest library"):
+            guest.put_library(FileTree())
 
 
-def _timed(what: str, make: Callable[[], object]) -> None:
-    print(f"{what} ... ", end="", file=sys.stderr, flush=True)
+@contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Say on stderr what is done, a dot for each second, and how long it took."""
+    print(f"{what} ", end="", file=sys.stderr, flush=True)
     start = time.perf_counter()
-    make()
-    print(f"{time.perf_counter() - start:.1f} s", file=sys.stderr)
+    is_done = threading.Event()
+    dots = threading.Thread(target=_print_dots, args=(is_done,))
+    dots.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        dots.join()
+    print(f" {time.perf_counter() - start:.1f} s", file=sys.stderr)
+
+
+def _print_dots(is_done: threading.Event) -> None:
+    while not is_done.wait(1.0):
+        print(".", end="", file=sys.stderr, flush=True)
 
 
 def _report(what: str, whole: bool) -> bool:
