@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from protocol import ipc
 from protocol.errors import ManagerError, Unavailable
-from protocol.framing import MAX_FRAME, FrameError, FrameParser, frame
+from protocol.framing import FrameError, FrameParser, frame
 
 from .shares import Share, Shares
 
@@ -58,7 +58,7 @@ class Connection:
 
     def __init__(self, path: Path, client: str) -> None:
         """Connect and greet. Raises `Unavailable`."""
-        self._parser = FrameParser(MAX_FRAME)
+        self._parser = FrameParser(ipc.MAX_REPLY)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.settimeout(ANSWER_MARGIN)
