@@ -35,8 +35,8 @@ _DESCRIPTIONS = {
         "file as UTF-8, or check that the whole file was sent, and deploy again."
     ),
     "invalid_contract absent_runner_comment": (
-        "The code does not say what runs it. Begin the file with a comment such as "
-        '# { "Depends": "py-genlayer:test" }, or put a runner.json into a ZIP, and deploy again.'
+        'Nothing says what runs the code: begin it with # { "Depends": "py-genlayer:test" }, or '
+        "put a runner.json into a ZIP, and deploy again."
     ),
     "OOM": (
         "The run needed more memory than one run may have. Keep less in memory at a time: read "
