@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -10,11 +10,15 @@ from msgspec import Meta, Struct
 
 from .durations import parse_duration
 from .errors import BadRequest
+from .log_lines import Form, Level
 from .validation import from_value
 
 Count = Annotated[int, Meta(ge=1)]
 
 DEFAULT_PORT = 3999
+
+MAX_SCHEMA_DEADLINE = 3600.0
+"""Seconds."""
 
 
 class PermitCosts(Struct, frozen=True):
@@ -54,11 +58,14 @@ class Config(Struct, frozen=True):
     executor_env: dict[str, str] = {}
     allowed_extra_args: tuple[str, ...] = ("--debug-mode",)
     allow_unsafe_debug: bool = False
-    log_level: Literal["trace", "debug", "info", "warn", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Level = "info"
+    log_format: Form = "console"
+    schema_deadline: str = "30s"
+    """How long the run behind `POST /genvm/run/readonly` may take from its start."""
+
 
     def __post_init__(self) -> None:
-        for name in ("execution_retention", "drain_timeout"):
+        for name in ("execution_retention", "drain_timeout", "schema_deadline"):
             try:
                 parse_duration(getattr(self, name))
             except ValueError as error:
@@ -70,6 +77,10 @@ def parse_config(text: str) -> tuple[Config, list[str]]:
 
     Raises `BadRequest` that names the key at fault, or the line for text that is not YAML.
     """
+        if not 0 < parse_duration(self.schema_deadline) <= MAX_SCHEMA_DEADLINE:
+            raise ValueError(
+                f"schema_deadline: expected more than 0 and at most {MAX_SCHEMA_DEADLINE:.0f}s"
+            )
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
+MAX_CODE = 32 << 20
+"""Bytes of the longest contract that is run."""
+
 MAX_HEADER = 64 << 10
 """The longest comment, in characters, that is searched for a runner description."""
 

@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from . import errors
+from .contract_code import MAX_CODE
+from .log_lines import Level
 
 VERSION = 1
 """Both sides must name the same; it grows with each change that the other side would misread."""
@@ -117,6 +119,17 @@ class StartRun(Struct, tag=True, frozen=True):
     execution_data: bytes
 
 
+class ReadSchema(Struct, tag=True, frozen=True):
+    """A run of a contract's `#get-schema` that may only read; the supervisor is its host.
+
+    Answered by `RunStatus` when it has finished. The run ends when its client goes away.
+    """
+
+    major: int
+    timestamp: float
+    code: Annotated[bytes, Meta(max_length=MAX_CODE)]
+
+
 class GetRun(Struct, tag=True, frozen=True):
     """Answered by `RunStatus`, at once or when the run finishes within `wait` seconds."""
 
@@ -160,8 +173,33 @@ class GetNewestMajor(Struct, tag=True, frozen=True):
     timestamp: float
 
 
+class WatchLogLevel(Struct, tag=True, frozen=True):
+    """Answered by `LogLevel`, once the level is not the `known` one or after `wait` seconds."""
+
+    known: Level
+    wait: float
+
+
+class SetLogLevel(Struct, tag=True, frozen=True):
+    """Answered by `LogLevel`. Holds until the supervisor ends."""
+
+    level: Level
+
+
+class ReloadManifest(Struct, tag=True, frozen=True):
+    """Answered by `Done` when the file has been read and is in force."""
+
+
+class SetEnv(Struct, tag=True, frozen=True):
+    """Answered by `Done`: `${ENV[key]}` means `value` from now on, until the supervisor ends."""
+
+    key: str
+    value: str
+
+
 Command = (
     StartRun
+    | ReadSchema
     | GetRun
     | ReadArtifact
     | CancelRun
@@ -169,6 +207,10 @@ Command = (
     | GetPermits
     | SetPermits
     | GetNewestMajor
+    | WatchLogLevel
+    | SetLogLevel
+    | ReloadManifest
+    | SetEnv
 )
 
 # -------------------------------------------------------------------------------------- replies
@@ -288,6 +330,16 @@ class NewestMajor(Struct, tag=True, frozen=True):
     major: int
 
 
+class LogLevel(Struct, tag=True, frozen=True):
+    """The level in force in every process of ours."""
+
+    level: Level
+
+
+class Done(Struct, tag=True, frozen=True):
+    """What was asked for is done, and there is nothing to tell of it."""
+
+
 Reply = (
     Welcome
     | Failure
@@ -298,6 +350,8 @@ Reply = (
     | Permits
     | Status
     | NewestMajor
+    | LogLevel
+    | Done
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.resources
 import os
 import resource
 import sys
@@ -21,9 +20,11 @@ from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
 
 from .core.admission import AdmissionPolicy
-from .core.manifest import Manifest, Surroundings, parse_manifest
+from .core.environment import Environment
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
+from .log_level import LogLevel
+from .manifest_source import ManifestSource
 from .permit_desk import PermitDesk
 from .run_life import RunLife
 from .runtime.launcher import Launcher
@@ -41,6 +42,7 @@ from .runtime.state_lock import (
 from .runtime.store import RunStore, StoreUnusable
 from .server import Server
 from .service import Service
+from .settings import Settings
 from .stop_requests import StopRequests, stop_requests
 from .upkeep import Upkeep
 
@@ -59,7 +61,8 @@ class Setting:
 
     folder: Path
     config: Config
-    manifest: Manifest
+    manifests: ManifestSource
+    environment: Environment
     lifeline: int | None
 
 
@@ -114,27 +117,24 @@ def _setting(arguments: argparse.Namespace) -> Setting:
         config, unknown = parse_config(_text(arguments.config, "config"))
         for key in unknown:
             print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
+    environment = Environment(os.environ)
     return Setting(
         folder=arguments.state_dir.absolute(),
         config=config,
-        manifest=_manifest(config, arguments.root, arguments.manifest_path),
+        manifests=_manifests(config, arguments.root, arguments.manifest_path, environment),
+        environment=environment,
         lifeline=arguments.lifeline_fd,
     )
 
 
-def _manifest(config: Config, root: Path | None, path: Path | None) -> Manifest:
+def _manifests(
+    config: Config, root: Path | None, path: Path | None, environment: Environment
+) -> ManifestSource:
     if root is None and config.root:
         root = Path(config.root)
     if path is None and config.manifest_path:
         path = Path(config.manifest_path)
-    if path is None and root:
-        path = root / "data" / "manifest.yaml"
-    if path is None:
-        text = (importlib.resources.files(__package__) / "manifest.yaml").read_text()
-    else:
-        text = _text(path, "manifest")
-    place = str(root.absolute()) if root else None
-    return parse_manifest(text, Surroundings(sys.executable, place, os.environ))
+    return ManifestSource(path, root, environment)
 
 
 def _text(path: Path, name: str) -> str:
@@ -178,6 +178,7 @@ async def _serve(setting: Setting) -> None:
         background = asyncio.create_task(upkeep.run())
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         background.cancel()
+        service.settings.log_level.close()
         await server.close()
         service.life.scratch.close()
     log.info("supervisor_stopped")
@@ -196,7 +197,13 @@ def _assemble(setting: Setting, store: RunStore, log: EventLog) -> tuple[Service
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    service = Service(life, policy, setting.manifest)
+    settings = Settings(
+        manifests=setting.manifests,
+        environment=setting.environment,
+        log_level=LogLevel(config.log_level, log),
+        schema_deadline=parse_duration(config.schema_deadline),
+    )
+    service = Service(life, policy, settings)
     retention = parse_duration(config.execution_retention)
     return service, Upkeep(service, config.run_memory_limit, retention)
 

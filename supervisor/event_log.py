@@ -6,19 +6,7 @@ import logging
 import sys
 from typing import Any
 
-import msgspec
-
-from protocol.timestamps import to_rfc3339
-
-TRACE = 5
-LEVELS = {
-    "trace": TRACE,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
-_NAMES = {number: name for name, number in LEVELS.items()}
+from protocol.log_lines import LEVELS, Form, Level, formatter
 
 
 class EventLog:
@@ -29,6 +17,10 @@ class EventLog:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
+
+    def set_level(self, level: Level) -> None:
+        """From now on, write what is at least as grave as `level`."""
+        self._logger.setLevel(LEVELS[level])
 
     def write(self, level: int, event: str, **fields: Any) -> None:
         if self._logger.isEnabledFor(level):
@@ -51,56 +43,21 @@ class EventLog:
         self._logger.error(event, exc_info=True, extra={"fields": fields})
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `time`, `level`, `event`, then the fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": to_rfc3339(record.created),
-            "level": _NAMES.get(record.levelno, "info"),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
-
-
-class ConsoleFormatter(logging.Formatter):
-    """`time level event name=value …`; a value with spaces or control characters is quoted."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", {})
-        parts = [to_rfc3339(record.created), _NAMES.get(record.levelno, "info")]
-        parts.append(record.getMessage())
-        parts += [f"{name}={_plain(value)}" for name, value in fields.items() if value is not None]
-        line = " ".join(parts)
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    text = str(value)
-    return text if text.isprintable() and " " not in text else repr(text)
-
-
-def open_event_log(level: str, form: str) -> EventLog:
-    """The log of this process at `level` (a key of `LEVELS`), `form` is `json` or `console`."""
+def open_event_log(level: Level, form: Form) -> EventLog:
+    """The log of this process at `level`."""
     # A log that cannot be written must not fill stderr as well; and our lines do not show the
     # caller, the thread and the process, which are costly to find out.
     logging._srcfile = None
     logging.raiseExceptions = False
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
+    handler.setFormatter(formatter(form, "supervisor"))
     logger = logging.getLogger("supervisor")
     logger.handlers = [handler]
     logger.propagate = False
-    logger.setLevel(LEVELS[level])
     asyncio_logger = logging.getLogger("asyncio")
     asyncio_logger.handlers = [handler]
     asyncio_logger.propagate = False
-    return EventLog(logger)
+    log = EventLog(logger)
+    log.set_level(level)
+    return log

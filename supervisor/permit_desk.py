@@ -10,7 +10,7 @@ from .core.permits import PermitPool, QueueFull
 from .run import Run, settle
 
 MAX_QUEUED_BYTES = 512 << 20
-"""Execution data of all runs that wait: they sit in memory."""
+"""What all runs that wait bring along: it sits in memory."""
 
 
 class PermitDesk:
@@ -28,8 +28,7 @@ class PermitDesk:
 
     def queue(self, run: Run) -> None:
         """Put a run at the end of the queue. Raises `Unavailable` when the queue is full."""
-        size = len(run.request.execution_data)
-        if self._waiting and self._waiting_bytes + size > MAX_QUEUED_BYTES:
+        if self._waiting and self._waiting_bytes + run.size > MAX_QUEUED_BYTES:
             raise Unavailable("the runs that wait for permits hold too much data", retry_after=5)
         try:
             self._pool.enqueue(run.id, run.cost)
@@ -38,7 +37,7 @@ class PermitDesk:
                 f"{self._pool.queued} runs wait for permits already, no more may", retry_after=2
             ) from None
         self._waiting[run.id] = run
-        self._waiting_bytes += size
+        self._waiting_bytes += run.size
         self._grant()
 
     def give_back(self, run: Run) -> bool:
@@ -77,5 +76,5 @@ class PermitDesk:
     def _leave(self, run_id: int) -> Run | None:
         run = self._waiting.pop(run_id, None)
         if run is not None:
-            self._waiting_bytes -= len(run.request.execution_data)
+            self._waiting_bytes -= run.size
         return run

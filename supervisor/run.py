@@ -12,6 +12,7 @@ from protocol.ipc import Cause, Execution, FinishedRun, RunState, StartRun
 from .core.manifest import Executor
 from .core.states import advanced
 from .runtime.child import Child
+from .runtime.code_host import CodeHost, CodeStorage
 from .runtime.sampler import Sample
 
 
@@ -22,12 +23,23 @@ class Run:
     `started`: its child runs; or the reason why it does not. `finished`: its end is on record.
     """
 
-    def __init__(self, run_id: int, request: StartRun, executor: Executor, cost: int) -> None:
+    def __init__(
+        self,
+        run_id: int,
+        request: StartRun,
+        executor: Executor,
+        cost: int,
+        storage: CodeStorage | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.id = run_id
         self.request = request
         self.executor = executor
         self.cost = cost
+        self.storage = storage
+        """What we serve to it ourselves, by `host`; None: it has a node."""
+
+        self.host: CodeHost | None = None
         self.accepted_at = time.time()
         self.started_at: float | None = None
         self.state = RunState.QUEUED
@@ -51,6 +63,11 @@ class Run:
     def strict_deadline(self) -> float | None:
         """When the run is ended at the latest, in seconds since 1970."""
         return None if self.started_at is None else self.started_at + self.request.deadline
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds until it is launched."""
+        return len(self.request.execution_data) + (self.storage.size if self.storage else 0)
 
     def forget_execution_data(self) -> None:
         """The child has it now; it may be large."""

@@ -18,6 +18,7 @@ from .permit_desk import PermitDesk
 from .run import Run, settle
 from .runtime import store as records
 from .runtime.child import Child, Output
+from .runtime.code_host import CodeHost
 from .runtime.group_commit import StoreFailed
 from .runtime.launcher import Launcher, LaunchOrder
 from .runtime.processes import start_ticks
@@ -101,7 +102,7 @@ class RunLife:
             keeps_streams=limits is not None,
             extra_args=request.extra_args,
             is_sync=request.is_sync,
-            host=request.host,
+            host=request.host if run.storage is None else self._serve_host(run),
             permissions=request.permissions,
         )
         run.child = Child(self.launcher.launch(order), order, limits, self.reaper, self.log)
@@ -124,8 +125,19 @@ class RunLife:
                 f"no folder for temporary files could be made: {error.strerror}"
             ) from None
 
+    def _serve_host(self, run: Run) -> str:
+        """Be the host of a run that has no node; gives the address."""
+        assert run.scratch is not None and run.storage is not None
+        try:
+            run.host = CodeHost(run.scratch, run.storage, run.id, self.log)
+        except OSError as error:
+            raise ExecutorStartFailed(f"its host could not be served: {error.strerror}") from None
+        return run.host.address
+
     async def _clean_up(self, run: Run) -> None:
         """Give back what the run had, but its record."""
+        if run.host is not None:
+            await run.host.close()
         if run.scratch is not None:
             await self.scratch.take_back(run.scratch)
         self.desk.give_back(run)

@@ -20,18 +20,21 @@ from protocol.ipc import (
     ModuleState,
     Permits,
     ReadArtifact,
+    ReadSchema,
     StartRun,
     Status,
 )
 
 from .core.admission import AdmissionPolicy, admit
 from .core.ladder import REAP_PATIENCE
-from .core.manifest import Manifest
+from .core.schema_run import CONTRACT, schema_run
 from .history import SHOWN, History
 from .run import Run
 from .run_life import RunLife
+from .runtime.code_host import CodeStorage
 from .runtime.group_commit import StoreFailed
 from .runtime.store import Accepted
+from .settings import Settings
 
 MAX_WAIT = 120.0
 """Seconds that one `GetRun` may wait (spec 01, runs)."""
@@ -45,14 +48,14 @@ _RECORD_PATIENCE = 3.0
 class Service:
     """What the handlers of commands call. All of it runs on one event loop."""
 
-    def __init__(self, life: RunLife, policy: AdmissionPolicy, manifest: Manifest) -> None:
+    def __init__(self, life: RunLife, policy: AdmissionPolicy, settings: Settings) -> None:
         self.life = life
+        self.settings = settings
         self.history = History(*life.store.newest_finished(SHOWN))
         self._store = life.store
         self._desk = life.desk
         self._log = life.log
         self._policy = policy
-        self._manifest = manifest
         self._last_id = life.store.last_id()
         self._runs: dict[int, Run] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -73,20 +76,28 @@ class Service:
         """
         self._require_open()
         admit(request, self._policy)
-        executor = self._manifest.choose(request.selector, request.timestamp)
-        self._require_modules(request)
-        self._last_id += 1
-        run = Run(self._last_id, request, executor, self._desk.cost(request.needs_modules))
-        self._desk.queue(run)
-        self._runs[run.id] = run
+        run = self._queue(request)
         recorded_id = await self._accept(run)
         if recorded_id != run.id:
             self._forget(run, None)
             return await self._join(recorded_id)
-        self._log.info("run_queued", run=run.id, host=request.host)
         self._begin(run)
         await asyncio.shield(run.started)
         return run.id
+
+    async def read_schema(self, command: ReadSchema) -> tuple[int, FinishedRun | None]:
+        """Run a contract's `#get-schema` to its end; its id, and how it ended.
+
+        Whoever is cancelled in here ends the run. Raises what `start_run` does.
+        """
+        beginning = asyncio.create_task(self._begin_schema_run(command))
+        try:
+            run = await asyncio.shield(beginning)
+            await asyncio.shield(run.started)
+            return run.id, await asyncio.shield(run.finished)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(self._abandon)
+            raise
 
     async def get_run(self, run_id: int, wait: float) -> FinishedRun | None:
         """A finished run; None when it is unknown or does not finish within `wait` seconds."""
@@ -124,6 +135,19 @@ class Service:
         if not done:
             raise ShutdownTimeout("timeout during shutdown")
 
+    async def _begin_schema_run(self, command: ReadSchema) -> Run:
+        self._require_open()
+        request = schema_run(command, self.settings.schema_deadline)
+        run = self._queue(request, CodeStorage(CONTRACT, command.code))
+        await self._accept(run)
+        self._begin(run)
+        return run
+
+    def _abandon(self, beginning: asyncio.Task[Run]) -> None:
+        """Nobody wants to know any more."""
+        if not beginning.cancelled() and beginning.exception() is None:
+            self.life.stop(beginning.result(), Cause.CANCELLED, 0, "its client went away")
+
     def _require_open(self) -> None:
         if self._is_stopping:
             raise Unavailable("the supervisor is shutting down", retry_after=5)
@@ -135,6 +159,17 @@ class Service:
             raise ModulesNotRunning(
                 "modules are required but not running (is_sync=false with 'n' permission)"
             )
+
+    def _queue(self, request: StartRun, storage: CodeStorage | None = None) -> Run:
+        """A new run with the next id, at the end of the queue. With `storage` we are its host."""
+        executor = self.settings.manifests.current.choose(request.selector, request.timestamp)
+        self._require_modules(request)
+        cost = self._desk.cost(request.needs_modules)
+        self._last_id += 1
+        run = Run(self._last_id, request, executor, cost, storage)
+        self._desk.queue(run)
+        self._runs[run.id] = run
+        return run
 
     async def _accept(self, run: Run) -> int:
         """Record the intent; gives the id on record, another one for a token that is retained."""
@@ -161,6 +196,7 @@ class Service:
         return run_id
 
     def _begin(self, run: Run) -> None:
+        self._log.info("run_queued", run=run.id, host=run.request.host or None)
         self._lives[run.id] = asyncio.create_task(self._live(run), name=f"run {run.id}")
 
     async def _live(self, run: Run) -> None:
@@ -202,7 +238,7 @@ class Service:
 
     def newest_major(self, timestamp: float) -> int:
         """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
-        return self._manifest.newest_major(timestamp)
+        return self.settings.manifests.current.newest_major(timestamp)
 
     def permits(self) -> Permits:
         return self._desk.counts()
@@ -212,6 +248,16 @@ class Service:
         self._desk.resize(total)
         self._log.info("permits_set", total=total)
         return self._desk.counts()
+
+    async def reload_manifest(self) -> None:
+        """Put the manifest on the disk in force, for runs to come. Raises `RequestFailed`."""
+        await self.settings.manifests.reload()
+        self._log.info("manifest_reloaded")
+
+    def set_env(self, name: str, value: str) -> None:
+        """Set what `${ENV[name]}` means. Raises `BadRequest`. The value is never logged."""
+        self.settings.environment.set(name, value)
+        self._log.info("env_var_set", key=name)
 
     async def drain(self, patience: float) -> None:
         """Take no more runs, send the queue home, give the others `patience` seconds to finish."""

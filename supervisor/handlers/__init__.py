@@ -13,9 +13,14 @@ from protocol.ipc import (
     GetRun,
     GetStatus,
     ReadArtifact,
+    ReadSchema,
+    ReloadManifest,
     Reply,
+    SetEnv,
+    SetLogLevel,
     SetPermits,
     StartRun,
+    WatchLogLevel,
 )
 
 from ..service import Service
@@ -25,15 +30,21 @@ from .get_permits import get_permits
 from .get_run import get_run
 from .get_status import get_status
 from .read_artifact import read_artifact
+from .read_schema import read_schema
+from .reload_manifest import reload_manifest
+from .set_env import set_env
+from .set_log_level import set_log_level
 from .set_permits import set_permits
 from .start_run import start_run
+from .watch_log_level import watch_log_level
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
     """`handle` answers a command, or raises a `ManagerError`.
 
-    `only_waits`: it changes nothing, so that it ends when its client goes away.
+    `only_waits`: it ends when its client goes away, since it changes nothing or takes back what it
+    has begun.
     """
 
     handle: Callable[[Service, Any], Awaitable[Reply]]
@@ -42,6 +53,7 @@ class Handler:
 
 HANDLERS: dict[type, Handler] = {
     StartRun: Handler(start_run),
+    ReadSchema: Handler(read_schema, only_waits=True),
     GetRun: Handler(get_run, only_waits=True),
     ReadArtifact: Handler(read_artifact, only_waits=True),
     CancelRun: Handler(cancel_run),
@@ -49,4 +61,8 @@ HANDLERS: dict[type, Handler] = {
     GetPermits: Handler(get_permits, only_waits=True),
     SetPermits: Handler(set_permits),
     GetNewestMajor: Handler(get_newest_major, only_waits=True),
+    WatchLogLevel: Handler(watch_log_level, only_waits=True),
+    SetLogLevel: Handler(set_log_level),
+    ReloadManifest: Handler(reload_manifest),
+    SetEnv: Handler(set_env),
 }

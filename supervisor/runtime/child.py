@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.log_lines import LEVELS
+
 from ..core.capture import CaptureLimits
 from ..core.log_records import LineSplitter, RecordTail, parse_record
 from ..core.tail import Tail
-from ..event_log import LEVELS, EventLog
+from ..event_log import EventLog
 from .launcher import Launched, LaunchOrder
 from .processes import signal_group
 from .pumps import Pump

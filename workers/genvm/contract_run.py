@@ -10,12 +10,9 @@ from typing import NamedTuple
 from wasmtime import Module, WasmtimeError
 
 from protocol.calldata import Address
-from protocol.contract_code import InvalidContract, parse
+from protocol.contract_code import MAX_CODE, InvalidContract, parse
 from protocol.executor import ExecutionData, ExecutionDataError
-from protocol.host import (
-    MAX_BLOB,
-    StorageType,
-)
+from protocol.host import StorageType
 from protocol.run_result import ResultCode, RunResult, execution_hash
 
 from .compile_cache import CompileCache
@@ -42,9 +39,6 @@ from .sdk import Unsupported
 from .stopwatch import Stopwatch
 from .storage import CommittedPages, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
-
-MAX_CODE = MAX_BLOB // 2
-"""Bytes of the longest contract that is run."""
 
 MAX_CACHED_CONTRACTS = 64
 """Compiled WASM contracts that are kept on disk."""

@@ -1,0 +1,81 @@
+"""How every process of ours writes its log: events with fields, one line each.
+
+For people, `time level event name=value …`; for machines, the same as one JSON object. A record's
+fields are in its attribute `fields`; which process wrote it follows them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import msgspec
+
+from .timestamps import to_rfc3339
+
+Level = Literal["trace", "debug", "info", "warn", "error"]
+"""Levels as the configuration and clients spell them."""
+
+Form = Literal["console", "json"]
+
+TRACE = 5
+LEVELS: dict[str, int] = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+"""The same as Python's `logging` counts them."""
+
+_NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
+
+
+def formatter(form: Form, process: str) -> logging.Formatter:
+    """What makes lines of the records of a process called `process`."""
+    return _JsonFormatter(process) if form == "json" else _ConsoleFormatter(process)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The record's own, then where it comes from."""
+        fields = {**getattr(record, "fields", {}), "process": self._process}
+        return fields if record.process is None else {**fields, "pid": record.process}
+
+
+class _JsonFormatter(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": to_rfc3339(record.created),
+            "level": _NAMES.get(record.levelno, "info"),
+            "event": record.getMessage(),
+            **self._fields(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class _ConsoleFormatter(_Formatter):
+    """A value with spaces or control characters is quoted, one that is None left out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [to_rfc3339(record.created), _NAMES.get(record.levelno, "info")]
+        parts.append(record.getMessage())
+        fields = self._fields(record)
+        parts += [f"{name}={_plain(value)}" for name, value in fields.items() if value is not None]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)

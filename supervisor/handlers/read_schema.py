@@ -1,0 +1,12 @@
+"""`ReadSchema`."""
+
+from __future__ import annotations
+
+from protocol.ipc import ReadSchema, RunStatus
+
+from ..service import Service
+
+
+async def read_schema(service: Service, command: ReadSchema) -> RunStatus:
+    """Answers when the run has finished."""
+    return RunStatus(*await service.read_schema(command))

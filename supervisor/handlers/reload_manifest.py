@@ -1,0 +1,13 @@
+"""`ReloadManifest`."""
+
+from __future__ import annotations
+
+from protocol.ipc import Done, ReloadManifest
+
+from ..service import Service
+
+
+async def reload_manifest(service: Service, _: ReloadManifest) -> Done:
+    """Answers when the manifest on the disk is in force."""
+    await service.reload_manifest()
+    return Done()

@@ -1,0 +1,13 @@
+"""`SetEnv`."""
+
+from __future__ import annotations
+
+from protocol.ipc import Done, SetEnv
+
+from ..service import Service
+
+
+async def set_env(service: Service, command: SetEnv) -> Done:
+    """Answers at once."""
+    service.set_env(command.key, command.value)
+    return Done()

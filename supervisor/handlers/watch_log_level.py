@@ -1,0 +1,12 @@
+"""`WatchLogLevel`."""
+
+from __future__ import annotations
+
+from protocol.ipc import LogLevel, WatchLogLevel
+
+from ..service import Service
+
+
+async def watch_log_level(service: Service, command: WatchLogLevel) -> LogLevel:
+    """Answers when the level changes, or after the time given."""
+    return LogLevel(await service.settings.log_level.watch(command.known, command.wait))
