@@ -53,6 +53,9 @@ class Config(Struct, frozen=True):
     permits: PermitCosts = PermitCosts()
     max_queued: Count = 1_000
     execution_retention: str = "5m"
+    schema_deadline: str = "30s"
+    """How long the run behind `POST /genvm/run/readonly` may take from its start."""
+
     drain_timeout: str = "30s"
     run_memory_limit: Count = 4 << 30
     executor_env: dict[str, str] = {}
@@ -60,9 +63,6 @@ class Config(Struct, frozen=True):
     allow_unsafe_debug: bool = False
     log_level: Level = "info"
     log_format: Form = "console"
-    schema_deadline: str = "30s"
-    """How long the run behind `POST /genvm/run/readonly` may take from its start."""
-
 
     def __post_init__(self) -> None:
         for name in ("execution_retention", "drain_timeout", "schema_deadline"):
@@ -70,6 +70,10 @@ class Config(Struct, frozen=True):
                 parse_duration(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        if not 0 < parse_duration(self.schema_deadline) <= MAX_SCHEMA_DEADLINE:
+            raise ValueError(
+                f"schema_deadline: expected more than 0 and at most {MAX_SCHEMA_DEADLINE:.0f}s"
+            )
 
 
 def parse_config(text: str) -> tuple[Config, list[str]]:
@@ -77,10 +81,6 @@ def parse_config(text: str) -> tuple[Config, list[str]]:
 
     Raises `BadRequest` that names the key at fault, or the line for text that is not YAML.
     """
-        if not 0 < parse_duration(self.schema_deadline) <= MAX_SCHEMA_DEADLINE:
-            raise ValueError(
-                f"schema_deadline: expected more than 0 and at most {MAX_SCHEMA_DEADLINE:.0f}s"
-            )
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
