@@ -33,8 +33,14 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
     def name_worker(_arbiter: object, _worker: object) -> None:
         setproctitle(f"genvm-manager http worker {state_folder}")
 
+    def leave_listeners(arbiter: Any) -> None:
+        # They are not its own, and whoever gave them needs them again: gunicorn would unlink Unix
+        # sockets when it stops, but for those of systemd.
+        arbiter.systemd = all(bind.startswith("fd://") for bind in binds)
+
     return {
         "bind": list(binds),
+        "when_ready": leave_listeners,
         "worker_class": ServiceWorker,
         "workers": config.http_workers,
         "threads": threads,

@@ -6,6 +6,7 @@ The listening socket outlives a restart of the HTTP processes: clients wait and 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import stat
 from pathlib import Path
@@ -56,8 +57,28 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def check_unix_path(path: Path) -> None:
-    """Raise `AddressError` unless a socket can be made at `path`; one left over does not hinder."""
+def listen_unix(path: Path) -> socket.socket:
+    """A listening socket at `path`, for this user only. Raises `AddressError`.
+
+    One that was left over there is replaced.
+    """
+    _check_unix_path(path)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    umask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise AddressError(f"socket {path}: {error.strerror}") from None
+    finally:
+        os.umask(umask)
+    return listener
+
+
+def _check_unix_path(path: Path) -> None:
+    """Raise `AddressError` unless a socket can be made there."""
     if len(bytes(path)) > MAX_SOCKET_PATH:
         raise AddressError(f"socket {path}: its path is longer than {MAX_SOCKET_PATH} bytes")
     if not path.parent.is_dir():

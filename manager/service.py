@@ -24,7 +24,7 @@ from protocol.state_folder import supervisor_socket
 
 from .executor_check import ExecutorCheck, uses_builtin_executor
 from .http_client import HttpClient
-from .listeners import AddressError, check_unix_path, listen_tcp, split_address, url_of
+from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
 from .service_note import find_service, remove_note, write_note
 from .service_process import ServiceProcess
 from .stop_signals import AT_ONCE, StopSignals
@@ -180,20 +180,19 @@ class Service:
             raise
 
     def _take_addresses(self) -> tuple[list[str], list[int]]:
-        settings, binds, descriptors = self._settings, [], []
+        settings, listeners = self._settings, []
         if settings.socket is None or settings.host is not None or settings.port is not None:
             host, port = split_address(self._config.bind_address)
             listener = self._cleanup.enter_context(
                 listen_tcp(settings.host or host, port if settings.port is None else settings.port)
             )
             self.url = url_of(listener)
-            binds.append(f"fd://{listener.fileno()}")
-            descriptors.append(listener.fileno())
+            listeners.append(listener)
         if settings.socket is not None:
-            check_unix_path(settings.socket)
+            listeners.append(self._cleanup.enter_context(listen_unix(settings.socket)))
             self._cleanup.callback(settings.socket.unlink, missing_ok=True)
-            binds.append(f"unix:{settings.socket}")
-        return binds, descriptors
+        descriptors = [listener.fileno() for listener in listeners]
+        return [f"fd://{descriptor}" for descriptor in descriptors], descriptors
 
     def _check_executor(self) -> None:
         settings = self._settings
