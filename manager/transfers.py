@@ -45,11 +45,19 @@ def read_body(request: Request) -> bytes:
             raise BadRequest(message) from None
         except ParseException as error:
             raise BadRequest(f"body: badly chunked: {error}") from None
+    _require_plain(request)
     limit = request.max_content_length
     # Werkzeug cuts a chunked body at the limit without a word.
     if request.content_length is None and limit is not None and len(body) >= limit:
         raise RequestEntityTooLarge
     return body
+
+
+def _require_plain(request: Request) -> None:
+    """Bodies are taken as they come: a compressed one would pass for a contract's code."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise BadRequest(f"Content-Encoding: send the body as it is, not as {encoding[:40]!r}")
 
 
 def _prepare_to_send(response: Response) -> Response:

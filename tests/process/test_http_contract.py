@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -118,6 +119,17 @@ def test_the_time_is_required(
     response = service.http.post(path, content=b"# code", headers=headers)
     assert response.status_code == 400
     assert response.json()["error"].startswith(f"{TIMESTAMP}: {error}")
+
+
+@BOTH
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x, y", ""])
+def test_an_encoded_body_is_no_code(service: RunningService, path: str, encoding: str) -> None:
+    headers = {TIMESTAMP: LATER, "Content-Encoding": encoding}
+    response = service.http.post(path, content=gzip.compress(b"# code"), headers=headers)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("Content-Encoding: send the body as it is")
+    plain = headers | {"Content-Encoding": "Identity"}
+    assert service.http.post(path, content=b"# code", headers=plain).is_success
 
 
 @BOTH
