@@ -6,6 +6,7 @@ from flask import Flask
 
 from protocol.config import Config
 
+from .access import install_access_rules
 from .errors import install_error_handlers
 from .routes import contract, genvm, health, permits, status, vm_error
 from .shares import Shares
@@ -13,13 +14,16 @@ from .supervisor_client import SupervisorClient
 from .transfers import install_transfers
 
 
-def create_app(client: SupervisorClient, config: Config, shares: Shares) -> Flask:
-    """The WSGI application that answers HTTP with what `client` says."""
+def create_app(
+    client: SupervisorClient, config: Config, shares: Shares, token: str | None
+) -> Flask:
+    """The WSGI application that answers HTTP with what `client` says, to who has the `token`."""
     app = Flask("manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     install_error_handlers(app)
     install_transfers(app, shares)
+    install_access_rules(app, config, token)
     for resource in (contract, genvm, health, permits, status, vm_error):
         app.register_blueprint(resource.routes(client))
     return app

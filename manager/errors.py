@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, Unauthorized
 
 from protocol.errors import (
     BadRequest,
@@ -61,7 +61,10 @@ def _http_error(error: HTTPException) -> Response:
         return json_response(ErrorReply("Not Found"), 404)
     if code == 413:
         return json_response(ErrorReply("body: larger than this service accepts"), 413)
-    return json_response(ErrorReply(error.description or error.name), code)
+    response = json_response(ErrorReply(error.description or error.name), code)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="genvm-manager"'
+    return response
 
 
 def _unexpected(error: Exception) -> Response:

@@ -22,14 +22,18 @@ from .lifeline import stop_when_closed
 from .logs import configure_logging
 from .shares import Shares
 from .supervisor_client import SupervisorClient
+from .token_file import TokenFileError, read_token
 from .transfers import current_caller
 
 
 class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
-    def __init__(self, config: Config, binds: Sequence[str], state_folder: Path) -> None:
+    def __init__(
+        self, config: Config, binds: Sequence[str], state_folder: Path, token: str | None
+    ) -> None:
         self._config = config
+        self._token = token
         self._settings = gunicorn_settings(config, binds, state_folder)
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
@@ -47,7 +51,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             shares=shares,
             caller=current_caller,
         )
-        return create_app(self._client, self._config, shares)
+        return create_app(self._client, self._config, shares, self._token)
 
     def stop_waiting(self) -> None:
         """End every request that waits for the supervisor; it is answered with 503."""
@@ -66,6 +70,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="where to listen; may be given more than once (default: the config's bind_address)",
     )
     parser.add_argument(
+        "--token-file", type=Path, help="holds the bearer token (default: the config's token_file)"
+    )
+    parser.add_argument(
         "--lifeline-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
     )
     return parser.parse_args(argv)
@@ -81,8 +88,10 @@ def main(argv: Sequence[str]) -> int:
         config, _ = parse_config(text)
         binds = arguments.bind or [config.bind_address]
         configure_logging(config.log_level, config.log_format)
-        service = HttpService(config, binds, arguments.state_dir.absolute())
-    except (OSError, ValueError, BadRequest) as error:
+        token_file = arguments.token_file or (config.token_file and Path(config.token_file))
+        token = read_token(token_file) if token_file else None
+        service = HttpService(config, binds, arguments.state_dir.absolute(), token)
+    except (OSError, ValueError, BadRequest, TokenFileError) as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return 1
     _allow_many_descriptors()

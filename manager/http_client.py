@@ -54,12 +54,14 @@ class HttpClient:
     `RunNotFound` or `RequestFailed` with the service's own words. Safe to share between threads.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """`token`: what `serve --token-file` has made requests need."""
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
         self._http = httpx.Client(
             base_url="http://localhost" if path else url,
             transport=httpx.HTTPTransport(uds=path),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=ANSWER_MARGIN,
             trust_env=False,
         )

@@ -29,6 +29,7 @@ from .service_note import find_service, remove_note, write_note
 from .service_process import ServiceProcess
 from .stop_signals import AT_ONCE, StopSignals
 from .supervisor_client import Connection
+from .token_file import TokenFileError, read_token
 
 __all__ = ["Service", "ServiceFailed", "ServiceSettings", "find_service", "private_service"]
 
@@ -60,7 +61,8 @@ class StopRequested(Exception):
 class ServiceSettings:
     """What to serve and where. With a `socket` and neither host nor port, TCP is not used.
 
-    `root` and `manifest_path`, if given, are used instead of those that the configuration names.
+    `root`, `manifest_path` and `token_file`, if given, are used instead of those that the
+    configuration names.
     """
 
     state_folder: Path
@@ -70,6 +72,7 @@ class ServiceSettings:
     host: str | None = None
     port: int | None = None
     socket: Path | None = None
+    token_file: Path | None = None
     precompile: bool = True
 
 
@@ -107,6 +110,10 @@ class Service:
         self._cleanup = ExitStack()
         self.url: str | None = None
         self.socket = settings.socket
+        configured = self._config.token_file
+        self._token_file = settings.token_file or (
+            Path(configured).absolute() if configured else None
+        )
 
     @property
     def address(self) -> str:
@@ -142,6 +149,7 @@ class Service:
         folder = self._settings.state_folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            token = read_token(self._token_file) if self._token_file else None
             supervisor = self._launch("supervisor", self._arguments("supervisor"))
             binds, descriptors = self._listen(supervisor)
             http = self._launch(
@@ -151,12 +159,12 @@ class Service:
             )
             self._await(supervisor, lambda: self._is_answered_by(supervisor))
             self._check_executor()
-            client = self._cleanup.enter_context(HttpClient(self.address))
+            client = self._cleanup.enter_context(HttpClient(self.address, token))
             self._await(http, client.is_ready)
-            write_note(folder, self.url, self.socket)
+            write_note(folder, self.url, self.socket, self._token_file)
         except OSError as error:
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
-        except (ValueError, AddressError) as error:
+        except (ValueError, AddressError, TokenFileError) as error:
             raise ServiceFailed(str(error)) from None
         self._cleanup.callback(remove_note, folder)
 
@@ -168,6 +176,8 @@ class Service:
             arguments += ["--root", str(self._settings.root)]
         if self._settings.manifest_path and module == "supervisor":
             arguments += ["--manifest-path", str(self._settings.manifest_path)]
+        if self._token_file and module == "manager.http":
+            arguments += ["--token-file", str(self._token_file)]
         return arguments
 
     def _listen(self, supervisor: ServiceProcess) -> tuple[list[str], list[int]]:

@@ -13,12 +13,14 @@ from protocol.state_folder import service_note
 
 class ServiceNote(msgspec.Struct, frozen=True):
     """`url` is None when only the Unix socket at `socket` is listened on. `created` is when the
-    process `pid` was created, by which it is told from a later one of the same number."""
+    process `pid` was created, by which it is told from a later one of the same number. The token
+    in the file `token_file`, if any, is what requests need."""
 
     url: str | None
     socket: str | None
     pid: int
     created: float
+    token_file: str | None = None
 
     @property
     def address(self) -> str:
@@ -26,10 +28,18 @@ class ServiceNote(msgspec.Struct, frozen=True):
         return self.url or f"unix:{self.socket}"
 
 
-def write_note(state_folder: Path, url: str | None, socket: Path | None) -> None:
-    """Say that this process serves at these addresses."""
+def write_note(
+    state_folder: Path, url: str | None, socket: Path | None, token_file: Path | None
+) -> None:
+    """Say that this process serves at these addresses, and where the token is that it wants."""
     own = psutil.Process()
-    note = ServiceNote(url, str(socket) if socket else None, own.pid, own.create_time())
+    note = ServiceNote(
+        url,
+        str(socket) if socket else None,
+        own.pid,
+        own.create_time(),
+        str(token_file) if token_file else None,
+    )
     path = service_note(state_folder)
     draft = path.with_suffix(f".{own.pid}")
     draft.write_bytes(msgspec.json.encode(note))
@@ -45,13 +55,19 @@ def remove_note(state_folder: Path) -> None:
 
 def find_service(state_folder: Path) -> str | None:
     """The address of the service that runs on this state folder; None when none does."""
+    note = find_note(state_folder)
+    return None if note is None else note.address
+
+
+def find_note(state_folder: Path) -> ServiceNote | None:
+    """The note of the service that runs on this state folder; None when none does."""
     note = _read(state_folder)
     if note is None:
         return None
     try:
         process = psutil.Process(note.pid)
         is_it = process.create_time() == note.created
-        return note.address if is_it and process.status() != psutil.STATUS_ZOMBIE else None
+        return note if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
 

@@ -46,6 +46,13 @@ class Config(Struct, frozen=True):
     """Per worker, for requests that wait; how they are shared out: `manager/shares.py`."""
 
     max_body: Count = 64 << 20
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which clients may ask for us, without port. Empty: any, but on loopback only its
+    own: localhost, 127.0.0.1, [::1]."""
+
+    token_file: str | None = None
+    """Holds the bearer token that requests must carry; None: none is needed."""
+
     root: str | None = None
     """A folder laid out as spec 04 says; None: the built-in executor."""
 

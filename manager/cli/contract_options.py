@@ -129,6 +129,7 @@ class ContractOptions:
     deadline: str
     state_dir: Path
     url: str | None
+    token_file: Path | None
     as_json: bool
 
     def calldata(self, method: str | None = None) -> bytes:
@@ -174,6 +175,11 @@ _OPTIONS = (
         type=UrlType(),
         help="The service to use, on this machine. Default: the one that runs on --state-dir, "
         "else a private one for the time of the command.",
+    ),
+    click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="The service's token file. Default: the one that the service on --state-dir uses.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
 )

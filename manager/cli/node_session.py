@@ -20,7 +20,8 @@ from manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
 from manager.local_node.node import LocalNode, Receipt, Refused
 from manager.local_node.transactions import BadEmission
 from manager.service import ServiceFailed, private_service
-from manager.service_note import find_service
+from manager.service_note import ServiceNote, find_note
+from manager.token_file import TokenFileError, read_token
 from protocol.errors import BadRequest, ManagerError
 from protocol.state_folder import local_node
 
@@ -39,6 +40,7 @@ _FAULTS = (
     OSError,
     ServiceFailed,
     ServiceFault,
+    TokenFileError,
     sqlite3.Error,
 )
 
@@ -47,8 +49,8 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
     """Do `work` on the local node, show what came of it, and exit with its code."""
     with (
         faults_in_words(options.as_json),
-        _service(options) as address,
-        open_node(options.state_dir, address, options.deadline) as node,
+        _service(options) as (address, token),
+        open_node(options.state_dir, address, options.deadline, token) as node,
     ):
         receipt = work(node)
     as_json = options.as_json
@@ -74,32 +76,43 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def open_node(state_dir: Path, address: str, deadline: str) -> Iterator[LocalNode]:
+def open_node(
+    state_dir: Path, address: str, deadline: str, token: str | None = None
+) -> Iterator[LocalNode]:
     """The local node of the state folder, running its contracts on the service at `address`."""
     ledger = Ledger(local_node(state_dir))
     try:
-        with HttpClient(address) as client:
+        with HttpClient(address, token) as client:
             yield LocalNode(ledger, HttpExecutions(client, deadline), _say_that_it_waits)
     finally:
         ledger.close()
 
 
 @contextmanager
-def _service(options: ContractOptions) -> Iterator[str]:
-    """The address of the service to use; one that was started here is stopped at the end.
+def _service(options: ContractOptions) -> Iterator[tuple[str, str | None]]:
+    """The address and token of the service to use; one started here is stopped at the end.
 
     That one has a state folder of its own, as commands at the same time would fight over ours.
     """
-    address = options.url or find_service(options.state_dir)
-    if address is not None:
-        yield address
+    note = find_note(options.state_dir)
+    if options.url is not None or note is not None:
+        yield _known_service(options, note)
         return
     _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
     with (
         tempfile.TemporaryDirectory(prefix="genvm-run-") as folder,
         private_service(Path(folder)) as service,
     ):
-        yield service.address
+        yield service.address, None
+
+
+def _known_service(options: ContractOptions, note: ServiceNote | None) -> tuple[str, str | None]:
+    """The one at --url, else the noted one; its token from --token-file, else as noted."""
+    address = options.url or (note.address if note else "")
+    token_file = options.token_file
+    if token_file is None and note and note.token_file and note.address == address:
+        token_file = Path(note.token_file)
+    return address, read_token(token_file) if token_file else None
 
 
 def _say(progress: str) -> None:

@@ -46,6 +46,11 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--config", type=FILE, help="Settings, YAML.  [default: those of --root]")
 @click.option("--manifest-path", type=FILE, help="Which executors there are, YAML.")
 @click.option(
+    "--token-file",
+    type=FILE,
+    help="Holds a bearer token that every request but /healthz must carry; mode 0600.",
+)
+@click.option(
     "--precompile/--no-precompile",
     default=True,
     help="Compile the built-in executor's guest first; takes seconds, once.",
@@ -58,6 +63,7 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
     root: Path | None,
     config: Path | None,
     manifest_path: Path | None,
+    token_file: Path | None,
     precompile: bool,
 ) -> None:
     """Run the service in the foreground until Ctrl-C or SIGTERM.
@@ -70,6 +76,7 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
       genvm-manager serve
       genvm-manager serve --port 4000 --state-dir /var/lib/genvm-manager
       genvm-manager serve --socket /run/genvm-manager/http.sock
+      genvm-manager serve --host 0.0.0.0 --token-file /etc/genvm-manager/token
 
     \b
     Exit codes:
@@ -88,6 +95,7 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
         host=host,
         port=port,
         socket=socket and socket.absolute(),
+        token_file=token_file and token_file.absolute(),
         precompile=precompile,
     )
     serve(settings)

@@ -39,7 +39,7 @@ def exchange(service: RunningService, sent: bytes, *, then_close: bool = True) -
 
 def post(body: bytes, length: int | None = None) -> bytes:
     size = len(body) if length is None else length
-    head = f"POST /genvm/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {size}"
+    head = f"POST /genvm/run HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\nContent-Length: {size}"
     return head.encode() + b"\r\n\r\n" + body
 
 

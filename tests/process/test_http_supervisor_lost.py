@@ -61,7 +61,7 @@ def test_who_waits_is_told_when_the_supervisor_dies(service: RunningService) -> 
     genvm_id = service.start_run({"sleep_ms": 60_000})
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as client:
-        client.sendall(f"GET /genvm/{genvm_id}?wait=60s HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET /genvm/{genvm_id}?wait=60s HTTP/1.1\r\nHost: [::1]\r\n\r\n".encode())
         own_port = client.getsockname()[1]
         worker = service.half("http").children()[0]
         wait_until(

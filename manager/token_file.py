@@ -1,0 +1,41 @@
+"""The file with the bearer token: the secret itself is never in a command line, log or note."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+MIN_TOKEN = 16
+MAX_TOKEN = 1024
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_RECIPE = "make one with: (umask 077; head -c 32 /dev/urandom | base64 > {path})"
+
+
+class TokenFileError(Exception):
+    """The token cannot be used; the message names the file and the next step."""
+
+
+def read_token(path: Path) -> str:
+    """The token in a file that nobody but its owner may read. Raises `TokenFileError`."""
+    try:
+        # Not to wait for the writer of a pipe.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(MAX_TOKEN + 2)
+    except OSError as error:
+        raise TokenFileError(f"token file {path}: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise TokenFileError(f"token file {path}: expected a regular file")
+    if status.st_mode & 0o077:
+        raise TokenFileError(
+            f"token file {path}: others may read it; keep it to yourself: chmod 600 {path}"
+        )
+    token = content.decode("latin-1").strip()
+    if not (MIN_TOKEN <= len(token) <= MAX_TOKEN and _TOKEN.fullmatch(token)):
+        raise TokenFileError(
+            f"token file {path}: expected one line of {MIN_TOKEN} to {MAX_TOKEN} letters, digits "
+            f"and ._~+/=-; {_RECIPE.format(path=path)}"
+        )
+    return token
