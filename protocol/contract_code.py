@@ -164,12 +164,15 @@ def _zip_files(code: bytes) -> dict[str, bytes]:
     import zipfile  # noqa: PLC0415 (slow to import, and few contracts are ZIPs)
     from io import BytesIO  # noqa: PLC0415
 
+    # Before zipfile makes an object of each entry, which takes more room than the entry.
+    if code.count(b"PK\x01\x02") > MAX_FILES:
+        raise InvalidContract(f"the ZIP has more than {MAX_FILES} entries")
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(BytesIO(code)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             total = sum(entry.file_size for entry in entries)
-            if len(entries) > MAX_FILES or total > len(code):
+            if total > len(code):
                 raise InvalidContract("the ZIP unpacks to more than it holds")
             for entry in entries:
                 if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
@@ -178,7 +181,14 @@ def _zip_files(code: bytes) -> dict[str, bytes]:
                 if not _is_plain(path) or entry.orig_filename != path or path in files:
                     raise InvalidContract(f"{path!r} is no path of a contract's file")
                 files[path] = archive.read(entry)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        EOFError,
+        LookupError,
+        ValueError,
+        OSError,
+    ) as error:
         raise InvalidContract(f"the ZIP is damaged: {error}") from None
     return files
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import random
 import warnings
 import zipfile
 from typing import Any
@@ -105,6 +107,22 @@ def test_compressed_zip_is_refused() -> None:
     bomb = zipped({"runner.json": RUNNER, "zeros": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(InvalidContract):
         parse(bomb)
+
+
+def test_zip_with_too_many_entries_is_refused() -> None:
+    with pytest.raises(InvalidContract, match="more than 10000 entries"):
+        parse(b"PK\x03\x04" + b"PK\x01\x02" * 10_001)
+
+
+def test_no_damage_to_a_zip_has_another_outcome_than_being_refused() -> None:
+    whole = zipped({"runner.json": RUNNER, "version": b"v1.2.3", "a/b": b"x"})
+    dice = random.Random(20_260_101)
+    for _ in range(5_000):
+        broken = bytearray(whole)
+        for _ in range(dice.randint(1, 6)):
+            broken[dice.randrange(4, len(broken))] = dice.choice([0, 1, 255, dice.randrange(256)])
+        with contextlib.suppress(InvalidContract):
+            parse(bytes(broken))
 
 
 def test_zip_whose_entries_share_their_bytes_is_refused() -> None:
