@@ -20,6 +20,9 @@ MAX_HEADER = 64 << 10
 MAX_FILES = 10_000
 """The most entries of a ZIP."""
 
+MAX_SECTIONS = 10_000
+"""The most sections of a module that are searched for its version."""
+
 NO_VERSION = "v0.0.0"
 """What stands for the version of code that names none or cannot be read."""
 
@@ -213,7 +216,7 @@ def _wasm_version(code: bytes) -> str | None:
 def _custom_sections(code: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and content of each custom section; a damaged module ends the search."""
     at = 8
-    while at < len(code):
+    for _ in range(MAX_SECTIONS):
         try:
             size, start = _uleb128(code, at + 1)
             end = start + size

@@ -109,6 +109,12 @@ def test_compressed_zip_is_refused() -> None:
         parse(bomb)
 
 
+def test_the_search_for_the_version_of_a_module_has_an_end() -> None:
+    versioned = b"\0\x12\x0dgenvm.versionv1.2"
+    for count, version in ((9_999, "v1.2"), (10_000, "v0.0.0")):
+        assert version_pattern(b"\0asm\1\0\0\0" + b"\0\1\0" * count + versioned) == version
+
+
 def test_zip_with_too_many_entries_is_refused() -> None:
     with pytest.raises(InvalidContract, match="more than 10000 entries"):
         parse(b"PK\x03\x04" + b"PK\x01\x02" * 10_001)
