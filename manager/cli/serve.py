@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -11,12 +12,16 @@ from pathlib import Path
 import click
 from setproctitle import setproctitle
 
-from protocol.state_folder import default_state_folder
+from protocol.state_folder import default_state_folder, supervisor_socket
 
+from ..log_level import following_log_level
+from ..logs import configure_logging
 from ..parent import Parent
 from ..root_tree import settings_of
-from ..service import Service, ServiceFailed, ServiceSettings, StopRequested
+from ..service import Service, ServiceFailed, ServiceSettings, StopRequested, read_config
 from ..stop_signals import StopSignals
+
+log = logging.getLogger(__name__)
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -69,7 +74,8 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
     """Run the service in the foreground until Ctrl-C or SIGTERM.
 
     It is a supervisor and the HTTP processes in front of it. One that dies is started again; if it
-    keeps dying, all is stopped. A second Ctrl-C ends runs that the first one waits for.
+    keeps dying, all is stopped. A second Ctrl-C ends runs that the first one waits for, and a third
+    waits for nothing.
 
     \b
     Examples:
@@ -108,23 +114,24 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
     """
     setproctitle(f"genvm-manager serve {settings.state_folder}")
     try:
+        config, _ = read_config(settings.config_path)
+        configure_logging(config.log_level, config.log_format, "serve")
         with (
             StopSignals(parent) as stops,
-            Service(settings, report=_report, stops=stops) as service,
+            Service(settings, report=log.warning, stops=stops) as service,
+            following_log_level(
+                supervisor_socket(settings.state_folder), "serve", config.log_level
+            ),
         ):
             _greet(service, settings.state_folder)
             service.run()
-            _report("stopping; once more to hurry")
+            log.info("stopping; once more to hurry")
     except StopRequested:
         return
     except ServiceFailed as failure:
         if failure.args:
-            _report(str(failure))
+            _say(f"genvm-manager: {failure}", is_error=True)
         sys.exit(1)
-
-
-def _report(event: str) -> None:
-    _say(f"genvm-manager: {event}", is_error=True)
 
 
 def _say(line: str, *, is_error: bool = False) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from supervisor.core.ladder import SHUTDOWN_GRACE
 from tests.support.service import processes_of, wait_until
 from tests.support.studio import DEAF, SLEEPING, Studio, studio_request
 
-PATIENCE = 4.0
+PATIENCE = 3.0
 """Seconds; about one is what it takes on a machine that does nothing else."""
 
 STARTS_AND_WAITS = """
@@ -95,6 +96,18 @@ def test_a_parent_that_is_gone_before_it_is_looked_for_counts(studio: Studio) ->
     assert studio.start(*module, *options).wait(PATIENCE) == 0
     assert not studio.leftovers()
     assert "serves" not in studio.log
+
+
+def test_a_third_signal_waits_for_nothing(studio: Studio) -> None:
+    manager = studio.start()
+    wait_until(studio.is_up, within=60)
+    studio.start_run(studio_request(major=DEAF))
+    begin = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # Those of one kind may merge.
+        manager.send_signal(number)
+    assert manager.wait(30) == 0
+    assert time.monotonic() - begin < SHUTDOWN_GRACE
+    assert not studio.leftovers()
 
 
 def test_without_it_the_manager_outlives_its_parent(studio: Studio) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from manager.http_client import HttpClient
 from protocol import calldata
 from protocol.host import StorageRead
 from protocol.run_result import ResultCode, decode_result
 from tests.support.node_host import NodeHost
-from tests.support.service import wait_until
+from tests.support.service import processes_of, wait_until
 from tests.support.studio import CONTRACT, CRASHING, SLEEPING, Studio, studio_request
 
 OCTETS = "Content-Type: application/octet-stream"
@@ -170,6 +171,21 @@ def test_several_run_beside_each_other_from_one_tree(studio: Studio, tmp_path: P
     assert studio.stop(other, signal.SIGINT) == 0
     assert not path.exists()
     assert studio.ask("GET", "/status").status == 200
+
+
+def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with Studio() as studio, HttpClient(f"unix:{path}") as client:
+        manager = studio.start(*studio.command, "--socket", str(path))
+        wait_until(studio.is_up, within=60)
+        assert client.is_ready()
+        master = next(p for p in processes_of(studio.state) if "http master" in p.cmdline()[0])
+        master.terminate()
+        wait_until(lambda: "starting it again" in studio.log)
+        wait_until(studio.is_up)
+        assert client.is_ready()
+        assert studio.stop(manager, signal.SIGTERM) == 0
+        assert not path.exists()
 
 
 @pytest.mark.parametrize(
