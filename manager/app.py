@@ -8,7 +8,16 @@ from protocol.config import Config
 
 from .access import install_access_rules
 from .errors import install_error_handlers
-from .routes import contract, genvm, health, permits, status, vm_error
+from .routes import (
+    configuration,
+    contract,
+    genvm,
+    health,
+    permits,
+    readonly,
+    status,
+    vm_error,
+)
 from .shares import Shares
 from .supervisor_client import SupervisorClient
 from .transfers import install_transfers
@@ -24,6 +33,15 @@ def create_app(
     install_error_handlers(app)
     install_transfers(app, shares)
     install_access_rules(app, config, token)
-    for resource in (contract, genvm, health, permits, status, vm_error):
+    for resource in (
+        configuration,
+        contract,
+        genvm,
+        health,
+        permits,
+        readonly,
+        status,
+        vm_error,
+    ):
         app.register_blueprint(resource.routes(client))
     return app

@@ -12,7 +12,7 @@ from setproctitle import setproctitle
 from protocol.config import Config
 
 from .gunicorn_worker import ServiceWorker, begin_request
-from .logs import LEVELS, JoinedLogger
+from .logs import JoinedLogger
 from .shares import Shares
 
 SILENT_CONNECTIONS = 256
@@ -53,8 +53,6 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "umask": 0o177,
         "worker_tmp_dir": _heartbeat_folder(state_folder),
         "control_socket_disable": True,
-        # What gunicorn thinks worth an info line is of interest to nobody else.
-        "loglevel": "WARNING" if config.log_level == "info" else LEVELS[config.log_level],
         "logger_class": JoinedLogger,
         "errorlog": None,
         "pre_request": begin_request,

@@ -19,6 +19,7 @@ from protocol.state_folder import supervisor_socket
 from .app import create_app
 from .gunicorn_settings import gunicorn_settings
 from .lifeline import stop_when_closed
+from .log_level import LogLevelWatch
 from .logs import configure_logging
 from .shares import Shares
 from .supervisor_client import SupervisorClient
@@ -37,13 +38,22 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._settings = gunicorn_settings(config, binds, state_folder)
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
+        self._log_level = LogLevelWatch(self._socket, "http master", config.log_level)
         super().__init__()
+
+    def run(self) -> None:
+        self._log_level.start()
+        super().run()
 
     def load_config(self) -> None:
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        self._log_level.let_go()
+        # The master may have been told of another level before the fork: so is the worker, now.
+        self._log_level = LogLevelWatch(self._socket, "http worker", self._config.log_level)
+        self._log_level.start()
         shares = Shares(self._config.http_threads)
         self._client = SupervisorClient(
             self._socket,
@@ -87,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
         text = arguments.config.read_text() if arguments.config else ""
         config, _ = parse_config(text)
         binds = arguments.bind or [config.bind_address]
-        configure_logging(config.log_level, config.log_format)
+        configure_logging(config.log_level, config.log_format, "http")
         token_file = arguments.token_file or (config.token_file and Path(config.token_file))
         token = read_token(token_file) if token_file else None
         service = HttpService(config, binds, arguments.state_dir.absolute(), token)

@@ -16,11 +16,16 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from protocol.log_lines import Level
 
 from .replies import (
     ArtifactReply,
+    ContractSchema,
     DetectedVersion,
+    EnvVarSet,
     ErrorReply,
+    LogLevelSet,
+    ManifestReloaded,
     PermitsReply,
     PermitsSet,
     PreDeployWrites,
@@ -117,6 +122,29 @@ class HttpClient:
         path = "/contract/pre-deploy-writes"
         return self._send_code(PreDeployWrites, path, code, deployed_at).writes
 
+    def contract_schema(self, code: bytes, deployed_at: datetime) -> str:
+        """The contract's schema, a JSON document (spec 06), by a run that may only read.
+
+        `RequestFailed` says what the contract did instead of telling it.
+        """
+        patience = QUEUE_PATIENCE + ANSWER_MARGIN
+        path = "/genvm/run/readonly"
+        return self._send_code(ContractSchema, path, code, deployed_at, patience).schema
+
+    def set_log_level(self, level: Level) -> None:
+        """How much every process of the service logs, until its supervisor starts again."""
+        body = msgspec.json.encode({"level": level})
+        self._ask(LogLevelSet, "POST", "/log/level", content=body)
+
+    def reload_manifest(self) -> None:
+        """Have the manifest read again; runs under way keep their executor."""
+        self._ask(ManifestReloaded, "POST", "/manifest/reload")
+
+    def set_env(self, key: str, value: str) -> None:
+        """Set what `${ENV[key]}` means to the service, until its supervisor starts again."""
+        body = msgspec.json.encode({"key": key, "value": value})
+        self._ask(EnvVarSet, "POST", "/env", content=body)
+
     def status(self) -> StatusReply:
         return self._ask(StatusReply, "GET", "/status")
 
@@ -135,13 +163,20 @@ class HttpClient:
         except httpx.HTTPError:
             return False
 
-    def _send_code(self, kind: type[T], path: str, code: bytes, deployed_at: datetime) -> T:
+    def _send_code(
+        self,
+        kind: type[T],
+        path: str,
+        code: bytes,
+        deployed_at: datetime,
+        patience: float = ANSWER_MARGIN,
+    ) -> T:
         """`deployed_at` is aware; one without a time zone is refused by the service."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Deployment-Timestamp": deployed_at.isoformat(),
         }
-        return self._ask(kind, "POST", path, content=code, headers=headers)
+        return self._ask(kind, "POST", path, patience, content=code, headers=headers)
 
     def _ask(
         self,

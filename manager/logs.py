@@ -1,49 +1,16 @@
-"""How the HTTP processes log: one line per event on stderr, as the supervisor's lines look."""
+"""How the HTTP processes and `serve` log: one line per event on stderr, in `protocol`'s form."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 
-from protocol.timestamps import to_rfc3339
+from protocol.log_lines import LEVELS, Form, Level, formatter
 
-LEVELS = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
-"""The configuration's words for Python's."""
-
-
-class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: `time level event process pid`, `traceback` of an exception."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        event = {
-            "time": to_rfc3339(record.created),
-            "level": _level(record),
-            "event": record.getMessage(),
-            "process": "http",
-            "pid": record.process,
-        }
-        if record.exc_info:
-            event["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(event).decode()
-
-
-class ConsoleFormatter(logging.Formatter):
-    """`time level event process=http pid=…`, and the traceback of an exception below."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        head = f"{to_rfc3339(record.created)} {_level(record)} {record.getMessage()}"
-        line = f"{head} process=http pid={record.process}"
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
-
-
-def _level(record: logging.LogRecord) -> str:
-    return "warn" if record.levelno == logging.WARNING else record.levelname.lower()
+_OURS = logging.getLogger("manager")
 
 
 class JoinedLogger(GunicornLogger):  # type: ignore[misc]
@@ -52,6 +19,7 @@ class JoinedLogger(GunicornLogger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.propagate = True
+        _level_gunicorn(_OURS.level)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """An error with its traceback; a client that was too slow is none of ours."""
@@ -61,8 +29,26 @@ class JoinedLogger(GunicornLogger):  # type: ignore[misc]
             super().exception(msg, *args, **kwargs)
 
 
-def configure_logging(level: str, form: Literal["console", "json"]) -> None:
-    """Set up this process and those that it forks; `level` as the configuration spells it."""
+def configure_logging(level: Level, form: Form, process: str) -> None:
+    """Set up this process, which its lines call `process`, and those that it forks."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
-    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    handler.setFormatter(formatter(form, process))
+    logging.basicConfig(handlers=[handler], force=True)
+    # A log that cannot be written must not fill stderr as well.
+    logging.raiseExceptions = False
+    set_level(level)
+
+
+def set_level(level: Level) -> None:
+    """From now on, write what is at least as grave as `level`; of libraries, warnings at most."""
+    number = LEVELS[level]
+    _OURS.setLevel(number)
+    logging.getLogger().setLevel(max(number, logging.WARNING))
+    _level_gunicorn(number)
+
+
+def _level_gunicorn(number: int) -> None:
+    # What gunicorn thinks worth an info line is of interest to nobody else.
+    logging.getLogger("gunicorn.error").setLevel(
+        logging.WARNING if number == logging.INFO else number
+    )

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from protocol import ipc
+from protocol.log_lines import Level
 
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 
@@ -217,6 +218,28 @@ class PreDeployWrites(Struct, frozen=True):
     """Pairs of key (slot 32 bytes + offset u32 little-endian) and content, all as base64."""
 
     writes: list[tuple[bytes, bytes]]
+
+
+class ContractSchema(Struct, frozen=True):
+    """`schema` is a JSON document (spec 06, schema)."""
+
+    schema: str
+
+
+class LogLevelSet(Struct, frozen=True):
+    level: Level
+    result: Literal["log_level_set"] = "log_level_set"
+
+
+class ManifestReloaded(Struct, frozen=True):
+    result: Literal["manifest_reloaded"] = "manifest_reloaded"
+
+
+class EnvVarSet(Struct, frozen=True):
+    """The value is never told."""
+
+    key: str
+    result: Literal["env_var_set"] = "env_var_set"
 
 
 class ErrorReply(Struct, frozen=True, omit_defaults=True):

@@ -103,14 +103,14 @@ class Service:
         self._report = report
         self._stops = stops
         self._stderr = stderr
-        self._config, unknown = read_config(settings.config_path)
+        self.config, unknown = read_config(settings.config_path)
         for key in unknown:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
         self._processes: list[ServiceProcess] = []
         self._cleanup = ExitStack()
         self.url: str | None = None
         self.socket = settings.socket
-        configured = self._config.token_file
+        configured = self.config.token_file
         self._token_file = settings.token_file or (
             Path(configured).absolute() if configured else None
         )
@@ -192,7 +192,7 @@ class Service:
     def _take_addresses(self) -> tuple[list[str], list[int]]:
         settings, listeners = self._settings, []
         if settings.socket is None or settings.host is not None or settings.port is not None:
-            host, port = split_address(self._config.bind_address)
+            host, port = split_address(self.config.bind_address)
             listener = self._cleanup.enter_context(
                 listen_tcp(settings.host or host, port if settings.port is None else settings.port)
             )
@@ -208,7 +208,7 @@ class Service:
         settings = self._settings
         if not settings.precompile:
             return
-        if not uses_builtin_executor(self._config, settings.root, settings.manifest_path):
+        if not uses_builtin_executor(self.config, settings.root, settings.manifest_path):
             return
         with ExecutorCheck() as check:
             while not check.ended(within=0.2):
@@ -260,7 +260,7 @@ class Service:
 
     def _stop(self) -> None:
         """End HTTP, then the supervisor: nobody is left who could ask it. Then all the rest."""
-        drain = parse_duration(self._config.drain_timeout) + SUPERVISOR_STOP_MARGIN
+        drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_MARGIN
         for process in reversed(self._processes):
             patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
             self._end(process, patience)

@@ -14,6 +14,7 @@ from typing import TypeVar
 from protocol import ipc
 from protocol.errors import ManagerError, Unavailable
 from protocol.framing import FrameError, FrameParser, frame
+from protocol.log_lines import Level
 
 from .shares import Share, Shares
 
@@ -168,6 +169,11 @@ class SupervisorClient:
         share = self._shares.starters
         return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, share, repeatable=False)
 
+    def read_schema(self, major: int, timestamp: float, code: bytes) -> ipc.RunStatus:
+        """Run the code's `#get-schema`; how that ended. It ends early when the caller hangs up."""
+        command = ipc.ReadSchema(major, timestamp, code)
+        return self._ask(command, ipc.RunStatus, QUEUE_PATIENCE, self._shares.starters)
+
     def get_run(self, run_id: int, wait: float = 0.0) -> ipc.RunStatus:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
         share = self._shares.readers if wait else None
@@ -198,6 +204,18 @@ class SupervisorClient:
     def newest_major(self, timestamp: float) -> ipc.NewestMajor:
         """The newest major that the manifest offers at a time."""
         return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_MARGIN)
+
+    def set_log_level(self, level: Level) -> ipc.LogLevel:
+        """Change how much every process of ours logs."""
+        return self._ask(ipc.SetLogLevel(level), ipc.LogLevel, ANSWER_MARGIN)
+
+    def reload_manifest(self) -> ipc.Done:
+        """Put the manifest on the disk in force."""
+        return self._ask(ipc.ReloadManifest(), ipc.Done, ANSWER_MARGIN)
+
+    def set_env(self, key: str, value: str) -> ipc.Done:
+        """Set what `${ENV[key]}` means."""
+        return self._ask(ipc.SetEnv(key, value), ipc.Done, ANSWER_MARGIN)
 
     def close(self) -> None:
         """Answer no more: every waiting call ends at once with `Unavailable`."""

@@ -27,7 +27,7 @@ class LogLevel:
         """Put a level in force here, and tell those who wait."""
         self._log.set_level(level)
         self._level = level
-        self._log.info("log_level_set", level=level)
+        self._log.info("log_level_set", to=level)
         self._wake()
 
     async def watch(self, known: Level, wait: float) -> Level:

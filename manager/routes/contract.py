@@ -22,7 +22,7 @@ def routes(client: SupervisorClient) -> Blueprint:
     blueprint = Blueprint("contract", __name__)
 
     def major_of(code: bytes) -> int:
-        newest = client.newest_major(_deployment_time(request)).major
+        newest = client.newest_major(deployment_time(request)).major
         return specified_major(code, newest)
 
     @blueprint.post("/contract/detect-version")
@@ -38,8 +38,8 @@ def routes(client: SupervisorClient) -> Blueprint:
     return blueprint
 
 
-def _deployment_time(request: Request) -> float:
-    """Seconds since 1970, from the header."""
+def deployment_time(request: Request) -> float:
+    """Seconds since 1970, from the header. Raises `BadRequest`."""
     given = request.headers.get(_TIME)
     if given is None:
         raise BadRequest(f"{_TIME}: missing; send this header, such as 2026-01-31T12:00:00Z")

@@ -1,0 +1,98 @@
+"""Following the log level that the supervisor holds for every process of ours."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protocol import ipc
+from protocol.errors import ManagerError
+from protocol.log_lines import Level
+
+from .logs import set_level
+from .supervisor_client import ANSWER_MARGIN, Connection
+
+WAIT = 60.0
+"""Seconds that the supervisor waits for a change before it answers all the same."""
+
+PAUSE = 1.0
+"""Seconds between two attempts to reach a supervisor."""
+
+log = logging.getLogger(__name__)
+
+
+class LogLevelWatch:
+    """A thread that puts each new level in force in this process, until `close`.
+
+    While there is no supervisor the level stays; the next one begins with the configured level,
+    and so do we then. A process that forks calls `let_go` in the child, where the thread is not.
+    """
+
+    def __init__(self, supervisor: Path, process: str, level: Level) -> None:
+        """`supervisor` is its socket; `level` is in force here now."""
+        self._path = supervisor
+        self._name = f"log level of {process}"
+        self._level = level
+        self._connection: Connection | None = None
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="log-level", daemon=True)
+
+    def start(self) -> None:
+        """Begin. Signals stay with the threads that there are: they must wake the main one."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._is_over.set()
+        connection = self._connection
+        if connection is not None:
+            connection.abort()
+        self._thread.join(PAUSE)
+
+    def let_go(self) -> None:
+        """In a forked child: close what belongs to the parent's thread."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _follow(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                self._connection = Connection(self._path, self._name)
+                while not self._is_over.is_set():
+                    self._take(self._connection)
+            except ManagerError as error:
+                log.debug("log_level_not_followed", extra={"fields": {"reason": error.message}})
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            self._is_over.wait(PAUSE)
+
+    def _take(self, connection: Connection) -> None:
+        reply = connection.ask(ipc.WatchLogLevel(self._level, WAIT), WAIT + ANSWER_MARGIN)
+        if isinstance(reply, ipc.Failure):
+            raise reply.error()
+        if not isinstance(reply, ipc.LogLevel):
+            raise ManagerError(f"the supervisor answered {type(reply).__name__}")
+        if reply.level != self._level:
+            self._level = reply.level
+            set_level(reply.level)
+            log.info("log_level_set", extra={"fields": {"to": reply.level}})
+
+
+@contextmanager
+def following_log_level(supervisor: Path, process: str, level: Level) -> Iterator[None]:
+    """Follow the level while the context is entered."""
+    watch = LogLevelWatch(supervisor, process, level)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.close()
