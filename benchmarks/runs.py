@@ -90,10 +90,11 @@ def _sustained(ours: Service, clients: int, rounds: int) -> Figure:
 def _memory(ours: Service) -> Iterator[Figure]:
     """Resident memory of the service's own processes, after all those runs."""
     for role in ("supervisor", "http worker"):
+        title = f"genvm-manager {role} {ours.state_folder}"
         sizes = [
             process.memory_info().rss / 1e6
-            for process in psutil.process_iter()
-            if " ".join(process.cmdline()).startswith(f"genvm-manager {role} {ours.state_folder}")
+            for process in psutil.process_iter(["cmdline"])
+            if " ".join(process.info["cmdline"] or []).startswith(title)
         ]
         yield Figure(f"memory, {role}", "MB", sizes or [0.0], note="aim: under 60 MB")
 
