@@ -165,5 +165,6 @@ def test_an_interrupted_command_ends_its_run_and_changes_nothing(
         assert "Traceback" not in stderr
         ended = client.get_run(run_id, wait=10).status
     assert ended is not None
-    assert ended.cause == "cancelled"
+    # A signal that comes before the run's id does ends the run all the same: its host leaves it.
+    assert ended.cause in ("cancelled", "exited")
     assert author.reads(address) == "hello"
