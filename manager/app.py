@@ -11,6 +11,7 @@ from .errors import install_error_handlers
 from .routes import (
     configuration,
     contract,
+    docs,
     genvm,
     health,
     permits,
@@ -36,6 +37,7 @@ def create_app(
     for resource in (
         configuration,
         contract,
+        docs,
         genvm,
         health,
         permits,

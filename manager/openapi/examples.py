@@ -1,0 +1,116 @@
+"""What requests and replies look like; the tests hold each against the struct that it shows."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Any
+
+from protocol import calldata
+from protocol.storage_layout import pre_deploy_writes
+
+CONTRACT = (
+    '# { "Depends": "py-genlayer:test" }\n'
+    "from genlayer import *\n\n\n"
+    "class Hello(gl.Contract):\n"
+    "    @gl.public.view\n"
+    "    def greet(self) -> str:\n"
+    '        return "hello"\n'
+)
+TIME = "2026-01-31T12:00:00Z"
+_CONTRACT_ADDRESS = "0x" + "5f" * 20
+_SENDER = "0x" + "10" * 20
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+_SAMPLES: dict[str, Any] = {"cpu_seconds": 0.21, "peak_rss_bytes": 48_234_496}
+
+RUN_REQUEST: dict[str, Any] = {
+    "major": 0,
+    "message": {
+        "contract_address": _CONTRACT_ADDRESS,
+        "sender_address": _SENDER,
+        "origin_address": _SENDER,
+        "chain_id": 61_999,
+        "value": 0,
+        "is_init": False,
+    },
+    "calldata": _base64(calldata.encode({"method": "greet"})),
+    "timestamp": TIME,
+    "host": "unix:///run/node/host.sock",
+    "is_sync": True,
+    "deadline": "30s",
+}
+STARTED = {"id": 12_345, "result": "started"}
+FINISHED_RUN = {
+    "genvm_id": 12_345,
+    "status": {
+        "stdout": "",
+        "stderr": "",
+        "genvm_log": [{"level": "info", "message": "start"}],
+        "finished_at": 1_769_860_801_250,
+        "consumed_result": list(b"\0" + calldata.encode({"data": "hello"})),
+        "version_major": 0,
+        "version_minor": 2,
+        "metrics": {"queued_ms": 3, "wall_ms": 310, **_SAMPLES},
+        "cause": "exited",
+        "reason": None,
+        "exit_code": 0,
+        "signal": None,
+        **_SAMPLES,
+        "wall_ms": 310,
+        "stdout_dropped_bytes": 0,
+        "stderr_dropped_bytes": 0,
+        "genvm_log_dropped_records": 0,
+    },
+}
+ARTIFACT = {"genvm_id": 12_345, "field": "stdout", "total_len": 5, "data_base64": "aGVsbG8="}
+ENDED = {"genvm_id": 12_345, "result": "shutdown_completed"}
+STATUS = {
+    "llm_module": "stopped",
+    "web_module": "stopped",
+    "permits": {
+        "current": 7,
+        "max": 8,
+        "in_use": 1,
+        "queued": 0,
+        "per_sync_run": 1,
+        "per_nondet_run": 2,
+    },
+    "executions": {
+        "12345": {
+            "version": "v0.2.7",
+            "state": "running",
+            "started_at": TIME,
+            "strict_deadline": "2026-01-31T12:20:00Z",
+            "result": None,
+            "pid": 4711,
+            "rss_bytes": 48_234_496,
+            "cpu_seconds": 0.21,
+        }
+    },
+    "executions_omitted": 0,
+}
+PERMITS = {"permits": 7, "max": 8, "in_use": 1, "queued": 0}
+WRITES = {
+    "writes": [
+        [_base64(write.key), _base64(write.content)]
+        for write in pre_deploy_writes(0, CONTRACT.encode())
+    ]
+}
+ERROR = {"error": "permits: expected int, got str"}
+
+
+def _run_request_as_calldata() -> str:
+    """The other form of `RUN_REQUEST`; its bytes as base64."""
+    fields = dict(RUN_REQUEST)
+    fields["calldata"] = b64decode(fields["calldata"])
+    message = dict(fields["message"])
+    for name in ("contract_address", "sender_address", "origin_address"):
+        message[name] = calldata.Address(message[name])
+    return _base64(calldata.encode(fields | {"message": message}))
+
+
+RUN_REQUEST_AS_CALLDATA = _run_request_as_calldata()
