@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,13 @@ from manager.cli.node_session import open_node
 from manager.local_node.ledger import DEFAULT_SENDER
 from manager.local_node.node import LocalNode
 from manager.local_node.transactions import Outcome, Transaction
-from manager.service import Service, private_service
+from manager.service import Service
 from protocol import calldata
 from protocol.calldata import Address
 from protocol.run_result import ResultCode
 
 ALICE = Address(b"\xa1" * 20)
 BOB = Address(b"\xb0" * 20)
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with (
-        tempfile.TemporaryDirectory(prefix="genvm-test-") as folder,
-        private_service(Path(folder), quiet=False) as service,
-    ):
-        yield service
 
 
 class Chain:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from manager.local_node.ledger import DEFAULT_SENDER
-from manager.service import Service, private_service
 from tests.support.author import PROBE, Author
 
 ALICE = "0x2000000000000000000000000000000000000002"
 NOBODY = "0x00000000000000000000000000000000000000ff"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with (
-        tempfile.TemporaryDirectory(prefix="genvm-test-") as folder,
-        private_service(Path(folder), quiet=False) as service,
-    ):
-        yield service
-
-
-@pytest.fixture
-def author(tmp_path: Path, service: Service) -> Author:
-    return Author(tmp_path, service.address)
 
 
 # ------------------------------------------------------------------------------- what they print

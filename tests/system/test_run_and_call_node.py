@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from manager.http_client import HttpClient
 from manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER
-from manager.service import Service, private_service
+from manager.service import Service
 from manager.service_note import ServiceNote
 from protocol.ipc import RunState
 from protocol.state_folder import service_note
@@ -23,20 +22,6 @@ from tests.support.service import processes_of, wait_until
 
 ALICE = "0x2000000000000000000000000000000000000002"
 NOBODY = "0x00000000000000000000000000000000000000ff"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with (
-        tempfile.TemporaryDirectory(prefix="genvm-test-") as folder,
-        private_service(Path(folder), quiet=False) as service,
-    ):
-        yield service
-
-
-@pytest.fixture
-def author(tmp_path: Path, service: Service) -> Author:
-    return Author(tmp_path, service.address)
 
 
 # -------------------------------------------------------------------------------------- the node
