@@ -9,26 +9,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from protocol import calldata
-from tests.support.service import RunningService, run_request, wait_until
+from manager.openapi.operations import OPERATIONS
+from tests.support.operations import example_of
+from tests.support.service import RunningService, wait_until
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
     with RunningService(config="{http_workers: 1, http_threads: 8}") as running:
         yield running
-
-
-REQUESTS = [
-    ("GET", "/status"),
-    ("GET", "/readyz"),
-    ("GET", "/permits"),
-    ("GET", "/genvm/1"),
-    ("DELETE", "/genvm/1"),
-    ("POST", "/genvm/run"),
-    ("POST", "/permits"),
-]
-BODIES = {"/genvm/run": calldata.encode(run_request()), "/permits": b'{"permits": 4}'}
 
 
 def test_a_killed_supervisor_is_503_until_it_is_back(service: RunningService) -> None:
@@ -39,9 +28,12 @@ def test_a_killed_supervisor_is_503_until_it_is_back(service: RunningService) ->
     try:
         service.half("supervisor").send_signal(signal.SIGKILL)
         wait_until(lambda: service.http.get("/status").status_code == 503)
-        for method, path in REQUESTS:
-            response = service.http.request(method, path, content=BODIES.get(path))
-            assert response.status_code == 503, (method, path)
+        for operation in OPERATIONS:
+            response = example_of(operation).send(service.http)
+            if 503 not in operation.errors:
+                assert response.is_success
+                continue
+            assert response.status_code == 503, operation
             assert int(response.headers["Retry-After"]) >= 1
             assert response.json() == {
                 "error": "the supervisor cannot be reached; it is restarting or stopped"
