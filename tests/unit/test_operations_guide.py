@@ -1,0 +1,43 @@
+"""docs/OPERATIONS.md says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from manager.gunicorn_settings import SILENT_CONNECTIONS
+from manager.shares import SPARE_THREADS, Shares
+from protocol.config import Config, PermitCosts
+from tests.conftest import PROJECT
+
+GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+_ROW = re.compile(r"^\| `([a-z_.]+)` \| `([^`]*)` \| ([^|]*) \| ", re.MULTILINE)
+
+
+def settings() -> dict[str, Any]:
+    """Every key with its default, `permits` by its parts."""
+    keys = json.loads(msgspec.json.encode(Config()))
+    assert isinstance(keys, dict)
+    parts = keys.pop("permits")
+    assert {field.name for field in msgspec.structs.fields(PermitCosts)} == set(parts)
+    return keys | {f"permits.{name}": value for name, value in parts.items()}
+
+
+def test_every_setting_stands_there_with_its_default() -> None:
+    rows = {key: yaml.safe_load(default) for key, default, _ in _ROW.findall(GUIDE)}
+    assert rows == settings()
+
+
+def test_the_shares_are_those_of_the_code() -> None:
+    config = Config()
+    shares = Shares(config.http_threads)
+    for share in (shares.readers, shares.starters, shares.enders, shares.transfers):
+        row = f"| {share.places} | {share.places * config.http_workers} |"
+        assert row in GUIDE
+    assert f"| {SPARE_THREADS} more |" in GUIDE
+    assert f"{shares.threads + SILENT_CONNECTIONS} connections in a worker" in GUIDE
+    assert f"holds {shares.readers.places * config.http_workers} waiting readers" in GUIDE
