@@ -12,11 +12,14 @@ Exchange = Callable[["Connection"], None]
 
 
 class Connection:
-    """One keep-alive connection; a request is given as its whole bytes."""
+    """One keep-alive connection; a request is given as its whole bytes.
+
+    Another one is opened when the server says that it closes this one.
+    """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._socket = self._connected()
 
     def exchange(self, request: bytes) -> tuple[int, bytes]:
         """The status code and the body of the answer."""
@@ -28,10 +31,18 @@ class Connection:
         length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
         while len(body) < length:
             body += self._receive()
+        if b"connection: close" in head:
+            self._socket.close()
+            self._socket = self._connected()
         return int(head[9:12]), body
 
     def close(self) -> None:
         self._socket.close()
+
+    def _connected(self) -> socket.socket:
+        opened = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
     def _receive(self) -> bytes:
         received = self._socket.recv(1 << 20)
@@ -40,11 +51,13 @@ class Connection:
         return received
 
 
-def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
-    """A whole HTTP/1.1 request; a body is JSON."""
+def request_bytes(
+    method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+) -> bytes:
+    """A whole HTTP/1.1 request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
 

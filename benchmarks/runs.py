@@ -13,6 +13,8 @@ import psutil
 from benchmarks.figures import Figure
 from benchmarks.http_load import Connection, request_bytes, storm
 from benchmarks.servers import Service, service
+from protocol import calldata
+from protocol.calldata import Address
 
 PROGRAM = "/bin/true"
 SECONDS = 3.0
@@ -34,11 +36,23 @@ REQUEST = {
     "is_sync": True,
 }
 POST = request_bytes("POST", "/genvm/run", json.dumps(REQUEST).encode())
+LARGE = 1 << 20
 
 
-def run_once(connection: Connection) -> None:
+def calldata_post(size: int) -> bytes:
+    """The request as calldata, whose call carries `size` bytes."""
+    addresses = dict.fromkeys(
+        ("contract_address", "sender_address", "origin_address"), Address(bytes.fromhex("11" * 20))
+    )
+    message = {"chain_id": 1, "is_init": False, **addresses}
+    request = {**REQUEST, "message": message, "calldata": bytes(size)}
+    body = calldata.encode(request)
+    return request_bytes("POST", "/genvm/run", body, "application/octet-stream")
+
+
+def run_once(connection: Connection, post: bytes = POST) -> None:
     """POST a run and wait until it has finished."""
-    status, body = connection.exchange(POST)
+    status, body = connection.exchange(post)
     assert status == 200, body
     run_id = json.loads(body)["id"]
     status, body = connection.exchange(request_bytes("GET", f"/genvm/{run_id}?wait=30s"))
@@ -54,6 +68,7 @@ def figures(rounds: int) -> Iterator[Figure]:
         yield from _one_at_a_time(ours, rounds)
         for clients in (1, 8):
             yield _sustained(ours, clients, rounds)
+        yield _large(ours, rounds)
         yield from _memory(ours)
 
 
@@ -84,6 +99,22 @@ def _sustained(ours: Service, clients: int, rounds: int) -> Figure:
             spawned += 1
         figure.beside.append(spawned / (time.perf_counter() - began))
         figure.rounds.append(storm(ours.port, run_once, clients=clients, seconds=SECONDS).rate)
+    return figure
+
+
+def _large(ours: Service, rounds: int) -> Figure:
+    """A call that carries 1 MiB, beside one that carries nothing."""
+    figure = Figure("POST to finished, 1 MiB of calldata", "ms", beside_name="empty call")
+    small, large = calldata_post(0), calldata_post(LARGE)
+    connection = Connection(ours.port)
+    for _ in range(rounds):
+        without, with_data = [], []
+        for _ in range(SINGLE_RUNS // 2):
+            without.append(_milliseconds(lambda: run_once(connection, small)))
+            with_data.append(_milliseconds(lambda: run_once(connection, large)))
+        figure.beside.append(median(without))
+        figure.rounds.append(median(with_data))
+    connection.close()
     return figure
 
 

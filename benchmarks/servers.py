@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.state_folder import service_note
+from tests.support.retained_runs import retain_runs
 
 MANIFEST = """\
 executor_versions:
@@ -34,12 +35,16 @@ class Service:
 
 
 @contextmanager
-def service() -> Iterator[Service]:
-    """The real service in a folder of its own; its executor is /bin/true."""
+def service(retained: int = 0) -> Iterator[Service]:
+    """The real service in a folder of its own; its executor is /bin/true.
+
+    It starts with so many finished runs in its store.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
         (folder / "manifest.yaml").write_text(MANIFEST)
         (folder / "config.yaml").write_text(CONFIG)
+        retain_runs(folder / "state", retained)
         port = free_port()
         options = [f"--port={port}", f"--state-dir={folder / 'state'}", "--no-precompile"]
         options += [f"--config={folder / 'config.yaml'}"]

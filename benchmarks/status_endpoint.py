@@ -9,20 +9,48 @@ from benchmarks.http_load import Connection, Load, request_bytes, storm
 from benchmarks.servers import bare_flask, service
 
 CLIENTS = 8
+CROWD = 64
+RETAINED = 10_000
 SECONDS = 2.0
 
 
-def get(port: int, path: str) -> Load:
+def get(port: int, path: str, clients: int = CLIENTS) -> Load:
     request = request_bytes("GET", path)
 
     def exchange(connection: Connection) -> None:
         status, body = connection.exchange(request)
         assert status == 200, body
 
-    return storm(port, exchange, clients=CLIENTS, seconds=SECONDS)
+    return storm(port, exchange, clients=clients, seconds=SECONDS)
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    yield from _beside_flask(rounds)
+    yield from _with_retained_runs(rounds)
+
+
+def _with_retained_runs(rounds: int) -> Iterator[Figure]:
+    """A full store beside an empty one: the reply should not cost more."""
+    name = f"/status, {RETAINED:,} retained runs, {CROWD} clients"
+    rate = Figure(name, "1/s", beside_name="0 retained")
+    p50 = Figure("  p50", "ms", beside_name="0 retained")
+    p99 = Figure("  p99", "ms", beside_name="0 retained")
+    with service() as empty, service(RETAINED) as full:
+        get(empty.port, "/status", CROWD), get(full.port, "/status", CROWD)
+        for _ in range(rounds):
+            without = get(empty.port, "/status", CROWD)
+            with_all = get(full.port, "/status", CROWD)
+            for figure, ours, theirs in (
+                (rate, with_all.rate, without.rate),
+                (p50, with_all.percentile(50) * 1e3, without.percentile(50) * 1e3),
+                (p99, with_all.percentile(99) * 1e3, without.percentile(99) * 1e3),
+            ):
+                figure.rounds.append(ours)
+                figure.beside.append(theirs)
+    yield from (rate, p50, p99)
+
+
+def _beside_flask(rounds: int) -> Iterator[Figure]:
     against_bare = Figure(f"/status, {CLIENTS} clients", "1/s", beside_name="bare Flask")
     against_forward = Figure(f"/status, {CLIENTS} clients", "1/s", beside_name="forwarding Flask")
     p50 = Figure("/status p50", "ms", beside_name="bare Flask")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -113,7 +114,7 @@ class StatusReply(Struct, frozen=True):
             status.llm_module,
             status.web_module,
             StatusPermits.of(status.permits),
-            {str(entry.id): ExecutionReply.of(entry) for entry in status.executions},
+            _executions(status.under_way) | _finished_executions(status.finished),
             status.executions_omitted,
         )
 
@@ -247,6 +248,16 @@ class ErrorReply(Struct, frozen=True, omit_defaults=True):
 
     error: str
     genvm_id: int | None = None
+
+
+def _executions(executions: list[ipc.Execution]) -> dict[str, ExecutionReply]:
+    return {str(entry.id): ExecutionReply.of(entry) for entry in executions}
+
+
+@lru_cache(maxsize=4)
+def _finished_executions(packed: bytes) -> dict[str, ExecutionReply]:
+    """Most often the same as a moment ago: then nothing is done again."""
+    return _executions(ipc.unpack_executions(packed))
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -314,14 +314,24 @@ class Execution(Struct, frozen=True):
 
 
 class Status(Struct, tag=True, frozen=True):
-    """`executions`: all that are not finished and the newest 100 that are; the rest is counted."""
+    """`under_way` are all that are not finished; `finished`, by `pack_executions`, the newest 100
+    that are, oldest first. The rest is counted.
+
+    Packed, the finished ones need not be written and read again while they are the same.
+    """
 
     accepting: bool
     llm_module: ModuleState
     web_module: ModuleState
     permits: Permits
-    executions: list[Execution]
+    under_way: list[Execution]
+    finished: bytes
     executions_omitted: int
+
+    @property
+    def executions(self) -> list[Execution]:
+        """All that is shown."""
+        return self.under_way + unpack_executions(self.finished)
 
 
 class NewestMajor(Struct, tag=True, frozen=True):
@@ -357,6 +367,17 @@ Reply = (
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Hello | Command] = msgspec.msgpack.Decoder(Hello | Command)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_executions = msgspec.msgpack.Decoder(list[Execution])
+
+
+def pack_executions(executions: list[Execution]) -> bytes:
+    """Executions as `Status` carries those that do not change any more."""
+    return _encoder.encode(executions)
+
+
+def unpack_executions(packed: bytes) -> list[Execution]:
+    """What was given to `pack_executions`."""
+    return _executions.decode(packed)
 
 
 def encode(message: Hello | Command | Reply) -> bytes:

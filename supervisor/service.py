@@ -232,7 +232,8 @@ class Service:
             llm_module=ModuleState.STOPPED,
             web_module=ModuleState.STOPPED,
             permits=self._desk.counts(),
-            executions=[run.execution() for run in self._runs.values()] + self.history.newest,
+            under_way=[run.execution() for run in self._runs.values()],
+            finished=self.history.packed,
             executions_omitted=self.history.omitted,
         )
 
