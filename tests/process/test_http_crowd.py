@@ -60,8 +60,11 @@ def slowest_status(service: RunningService) -> float:
     slowest = 0.0
     for each in range(50):
         begin = time.monotonic()
-        ask = service.http.get if each % 2 else httpx.get
-        assert ask(f"{service.url}/status", timeout=10).is_success
+        if each % 2:
+            assert service.http.get("/status", timeout=10).is_success
+        else:
+            # Without its certificates, which take longer to load than the answer.
+            assert httpx.get(f"{service.url}/status", timeout=10, verify=False).is_success
         slowest = max(slowest, time.monotonic() - begin)
     return slowest
 
@@ -77,9 +80,13 @@ def test_two_hundred_wait_while_status_answers(
     other = service.start_run({"exit": 3})
     assert service.http.get(f"/genvm/{other}?wait=20s").json()["status"]["exit_code"] == 3
     service.client.cancel(genvm_id, grace_ms=1000)
-    answers = [connection.recv(65536) for connection in waiting]
-    assert {answer[:15] for answer in answers} == {b"HTTP/1.1 200 OK"}
-    assert all(b'"cause":"cancelled"' in answer for answer in answers)
+    for connection in waiting:
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        while b'"cause":"cancelled"' not in answer:
+            more = connection.recv(65536)
+            assert more
+            answer += more
 
 
 def test_silent_and_half_said_hold_nobody_up(
