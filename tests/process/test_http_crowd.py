@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from manager.patience import HEAD_PATIENCE, STALL_PATIENCE
@@ -167,3 +168,13 @@ def test_who_says_no_more_but_reads_is_answered(
     connection = connect(small, open_connections, "GET /status HTTP/1.0\r\n\r\n")
     connection.shutdown(socket.SHUT_WR)
     assert connection.recv(4096).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_a_worker_without_descriptors_drops_silent_clients(open_connections: ExitStack) -> None:
+    with RunningService(config="{http_workers: 1}") as service:
+        worker = service.half("http").children()[0]
+        worker.rlimit(psutil.RLIMIT_NOFILE, (80, 80))
+        for _ in range(200):
+            connect(service, open_connections)
+        assert slowest_status(service) < WELL_UNDER_A_SECOND
+        assert service.half("http").children() == [worker]
