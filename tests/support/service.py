@@ -105,7 +105,11 @@ class RunningService:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> RunningService:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.discard()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
