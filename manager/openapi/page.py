@@ -44,7 +44,7 @@ def page() -> bytes:
     return _PAGE.format(
         title=escape(info["title"]),
         version=escape(info["version"]),
-        description=escape(info["description"]),
+        description=_text(info["description"]),
         style=files(__package__).joinpath("page.css").read_text(),
         contents=_contents(described),
         operations="\n".join(_tag(described, each) for each in described["tags"]),
