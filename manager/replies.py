@@ -108,13 +108,26 @@ class StatusReply(Struct, frozen=True):
     executions: dict[str, ExecutionReply]
     executions_omitted: int
 
+
+class WrittenStatus(Struct, frozen=True):
+    """A `StatusReply` as the service writes it: what does not change any more is JSON already."""
+
+    llm_module: ipc.ModuleState
+    web_module: ipc.ModuleState
+    permits: StatusPermits
+    executions: dict[str, ExecutionReply | msgspec.Raw]
+    executions_omitted: int
+
     @classmethod
-    def of(cls, status: ipc.Status) -> StatusReply:
+    def of(cls, status: ipc.Status) -> WrittenStatus:
         return cls(
             status.llm_module,
             status.web_module,
             StatusPermits.of(status.permits),
-            _executions(status.under_way) | _finished_executions(status.finished),
+            {
+                **{str(entry.id): ExecutionReply.of(entry) for entry in status.under_way},
+                **_written_executions(status.finished),
+            },
             status.executions_omitted,
         )
 
@@ -250,14 +263,14 @@ class ErrorReply(Struct, frozen=True, omit_defaults=True):
     genvm_id: int | None = None
 
 
-def _executions(executions: list[ipc.Execution]) -> dict[str, ExecutionReply]:
-    return {str(entry.id): ExecutionReply.of(entry) for entry in executions}
-
-
 @lru_cache(maxsize=4)
-def _finished_executions(packed: bytes) -> dict[str, ExecutionReply]:
-    """Most often the same as a moment ago: then nothing is done again."""
-    return _executions(ipc.unpack_executions(packed))
+def _written_executions(packed: bytes) -> dict[str, msgspec.Raw]:
+    """JSON of `ExecutionReply`, by id. Most often the same as a moment ago: then nothing is done
+    again."""
+    return {
+        str(entry.id): msgspec.Raw(msgspec.json.encode(ExecutionReply.of(entry)))
+        for entry in ipc.unpack_executions(packed)
+    }
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from ..replies import StatusReply
+from ..replies import WrittenStatus
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
 
@@ -15,6 +15,6 @@ def routes(client: SupervisorClient) -> Blueprint:
 
     @blueprint.get("/status")
     def status() -> Response:
-        return json_response(StatusReply.of(client.status()))
+        return json_response(WrittenStatus.of(client.status()))
 
     return blueprint

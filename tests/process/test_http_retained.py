@@ -18,6 +18,8 @@ def test_ten_thousand_retained_runs_are_counted_and_not_listed() -> None:
         assert list(shown["executions"]) == [str(n) for n in range(RETAINED - 99, RETAINED + 1)]
         assert shown["executions_omitted"] == RETAINED - 100
         assert service.http.get("/status").content == reply.content
+        oldest = service.client.status().executions[str(RETAINED - 99)]
+        assert (oldest.version, oldest.state, oldest.cpu_seconds) == ("v0.2.0", "finished", 0.01)
         under_way = service.start_run({"sleep_ms": 60_000})
         assert under_way == RETAINED + 1
         shown = service.http.get("/status").json()
