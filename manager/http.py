@@ -14,13 +14,15 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from protocol.config import Config, parse_config
 from protocol.errors import BadRequest
+from protocol.log_lines import Level
 from protocol.state_folder import supervisor_socket
 
 from .app import create_app
+from .gunicorn_master import Master
 from .gunicorn_settings import gunicorn_settings
 from .lifeline import stop_when_closed
-from .log_level import LogLevelWatch
-from .logs import configure_logging
+from .log_level import LogLevelWatch, SharedLevel, put_in_force
+from .logs import configure_logging, set_level
 from .shares import Shares
 from .supervisor_client import SupervisorClient
 from .token_file import TokenFileError, read_token
@@ -38,22 +40,18 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._settings = gunicorn_settings(config, binds, state_folder)
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
-        self._log_level = LogLevelWatch(self._socket, "http master", config.log_level)
+        self._shared_level = SharedLevel(config.log_level)
         super().__init__()
 
     def run(self) -> None:
-        self._log_level.start()
-        super().run()
+        Master(self, self._shared_level).run()
 
     def load_config(self) -> None:
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        self._log_level.let_go()
-        # The master may have been told of another level before the fork: so is the worker, now.
-        self._log_level = LogLevelWatch(self._socket, "http worker", self._config.log_level)
-        self._log_level.start()
+        self._follow_log_level()
         shares = Shares(self._config.http_threads)
         self._client = SupervisorClient(
             self._socket,
@@ -62,6 +60,17 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             caller=current_caller,
         )
         return create_app(self._client, self._config, shares, self._token)
+
+    def _follow_log_level(self) -> None:
+        """In a worker: from the configured level on, whatever the master had before the fork."""
+        level = self._config.log_level
+        set_level(level)
+
+        def tell(new: Level) -> None:
+            self._shared_level.level = new
+            put_in_force(new)
+
+        LogLevelWatch(self._socket, "http worker", level, tell).start()
 
     def stop_waiting(self) -> None:
         """End every request that waits for the supervisor; it is answered with 503."""

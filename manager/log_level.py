@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,16 +26,48 @@ PAUSE = 1.0
 log = logging.getLogger(__name__)
 
 
+_ORDER: tuple[Level, ...] = ("trace", "debug", "info", "warn", "error")
+
+
+class SharedLevel:
+    """A level that a process has in common with those that it forks."""
+
+    def __init__(self, level: Level) -> None:
+        self._byte = mmap.mmap(-1, 1)
+        self.level = level
+
+    @property
+    def level(self) -> Level:
+        return _ORDER[self._byte[0]]
+
+    @level.setter
+    def level(self, level: Level) -> None:
+        self._byte[0] = _ORDER.index(level)
+
+
+def put_in_force(level: Level) -> None:
+    """Have this process log by a new level, and say so."""
+    set_level(level)
+    log.info("log_level_set", extra={"fields": {"to": level}})
+
+
 class LogLevelWatch:
-    """A thread that puts each new level in force in this process, until `close`.
+    """A thread that hands each new level to `tell`, until `close`; not for a process that forks.
 
     While there is no supervisor the level stays; the next one begins with the configured level,
-    and so do we then. A process that forks calls `let_go` in the child, where the thread is not.
+    and so do we then.
     """
 
-    def __init__(self, supervisor: Path, process: str, level: Level) -> None:
+    def __init__(
+        self,
+        supervisor: Path,
+        process: str,
+        level: Level,
+        tell: Callable[[Level], None] = put_in_force,
+    ) -> None:
         """`supervisor` is its socket; `level` is in force here now."""
         self._path = supervisor
+        self._tell = tell
         self._name = f"log level of {process}"
         self._level = level
         self._connection: Connection | None = None
@@ -57,11 +90,6 @@ class LogLevelWatch:
             connection.abort()
         self._thread.join(PAUSE)
 
-    def let_go(self) -> None:
-        """In a forked child: close what belongs to the parent's thread."""
-        if self._connection is not None:
-            self._connection.close()
-
     def _follow(self) -> None:
         while not self._is_over.is_set():
             try:
@@ -83,8 +111,7 @@ class LogLevelWatch:
             raise ManagerError(f"the supervisor answered {type(reply).__name__}")
         if reply.level != self._level:
             self._level = reply.level
-            set_level(reply.level)
-            log.info("log_level_set", extra={"fields": {"to": reply.level}})
+            self._tell(reply.level)
 
 
 @contextmanager
