@@ -10,7 +10,7 @@ from .log_level import SharedLevel, put_in_force
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Forks workers, so it must not have threads: a forked child of one that had crashed at times.
+    """Forks workers, so it has no thread: a child would find its locks as they happened to be held.
 
     It is told the level by its workers, who follow the supervisor, through `shared`.
     """

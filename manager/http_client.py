@@ -17,6 +17,7 @@ from protocol.errors import (
 )
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact
 from protocol.log_lines import Level
+from protocol.validation import json_decoder
 
 from .replies import (
     ArtifactReply,
@@ -195,14 +196,14 @@ class HttpClient:
         if not response.is_success:
             raise _error_of(response)
         try:
-            return msgspec.json.decode(response.content, type=kind)
+            return json_decoder(kind).decode(response.content)
         except msgspec.DecodeError as error:
             raise ManagerError(f"{self.url} does not answer as a GenVM Manager: {error}") from None
 
 
 def _error_of(response: httpx.Response) -> ManagerError:
     try:
-        message = msgspec.json.decode(response.content, type=ErrorReply).error
+        message = json_decoder(ErrorReply).decode(response.content).error
     except msgspec.DecodeError:
         message = f"HTTP status {response.status_code} {response.reason_phrase}"
     if response.status_code == 503:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,11 +21,27 @@ _EXPECTED = re.compile(r"^Expected ")
 def from_json(body: bytes, kind: type[T]) -> T:
     """The `kind` in a JSON body: bytes are base64, addresses hex. `BadRequest` names the field."""
     try:
-        return msgspec.json.decode(body, type=kind, dec_hook=_custom_type)
+        return json_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest(describe(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"body: not JSON: {error}") from None
+
+
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+_making = threading.Lock()
+
+
+def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The JSON decoder of a struct, made once.
+
+    msgspec finds out about a struct when it is first used, and crashes the process when two threads
+    use it first at the same time. So every first use goes through here, one at a time.
+    """
+    if kind not in _decoders:
+        with _making:
+            _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_custom_type)
+    return _decoders[kind]
 
 
 def from_calldata(body: bytes, kind: type[T]) -> T:
@@ -38,6 +55,7 @@ def from_calldata(body: bytes, kind: type[T]) -> T:
 
 def from_value(value: Any, kind: type[T]) -> T:
     """The `kind` in a value made of calldata's types. `BadRequest` names the field."""
+    json_decoder(kind)
     try:
         return msgspec.convert(value, kind, builtin_types=(bytes,), dec_hook=_custom_type)
     except msgspec.ValidationError as error:
