@@ -1,0 +1,228 @@
+"""The supervisor's process: the pieces are put together here, and taken apart again."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import setproctitle
+
+from protocol.config import Config, PermitCosts, parse_config
+from protocol.durations import parse_duration
+from protocol.errors import ManagerError
+from protocol.state_folder import run_scratch, run_store, supervisor_socket
+
+from .core.admission import AdmissionPolicy
+from .core.environment import Environment
+from .core.permits import PermitPool
+from .event_log import EventLog, open_event_log
+from .log_level import LogLevel
+from .manifest_source import ManifestSource
+from .permit_desk import PermitDesk
+from .run_life import RunLife
+from .runtime.launcher import Launcher
+from .runtime.processes import become_subreaper
+from .runtime.reaper import Reaper
+from .runtime.recovery import finish_lost_runs
+from .runtime.sampler import OomWitness
+from .runtime.scratch import Scratch
+from .runtime.state_lock import (
+    StateFolderHeld,
+    StateFolderUnusable,
+    prepare_folder,
+    take_lock,
+)
+from .runtime.store import RunStore, StoreUnusable
+from .server import Server
+from .service import Service
+from .settings import Settings
+from .stop_requests import StopRequests, stop_requests
+from .upkeep import Upkeep
+
+EXIT_UNUSABLE = 1
+EXIT_BAD_CONFIG = 2
+EXIT_HELD = 73
+"""Another supervisor holds the state folder (EX_CANTCREAT)."""
+
+_FRAME_ROOM = 1 << 20
+"""Bytes of a command beyond the body of the HTTP request that it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the command line and the files it names say."""
+
+    folder: Path
+    config: Config
+    manifests: ManifestSource
+    environment: Environment
+    lifeline: int | None
+
+
+def main() -> int:
+    """Run until told to stop; the exit status."""
+    try:
+        setting = _setting(_arguments())
+    except ManagerError as error:
+        print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    try:
+        prepare_folder(setting.folder)
+        lock = take_lock(setting.folder)
+    except StateFolderHeld as error:
+        print(f"genvm-manager supervisor: {error}", file=sys.stderr)
+        return EXIT_HELD
+    except StateFolderUnusable as error:
+        print(f"genvm-manager supervisor: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    try:
+        _settle_in(setting.folder)
+        asyncio.run(_serve(setting))
+    except (StoreUnusable, StateFolderUnusable) as error:
+        print(f"genvm-manager supervisor: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    finally:
+        lock.release()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m supervisor")
+    parser.add_argument("--state-dir", type=Path, required=True, help="the folder it owns")
+    parser.add_argument("--config", type=Path, help="a YAML file; see docs/OPERATIONS.md")
+    parser.add_argument("--root", type=Path, help="instead of the config's root")
+    parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
+    parser.add_argument(
+        "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
+    )
+    arguments = parser.parse_args()
+    if arguments.lifeline_fd is not None:
+        try:
+            os.set_inheritable(arguments.lifeline_fd, False)
+        except OSError as error:
+            parser.error(f"--lifeline-fd {arguments.lifeline_fd}: {error.strerror}")
+    return arguments
+
+
+def _setting(arguments: argparse.Namespace) -> Setting:
+    config = Config()
+    if arguments.config is not None:
+        config, unknown = parse_config(_text(arguments.config, "config"))
+        for key in unknown:
+            print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
+    environment = Environment(os.environ)
+    return Setting(
+        folder=arguments.state_dir.absolute(),
+        config=config,
+        manifests=_manifests(config, arguments.root, arguments.manifest_path, environment),
+        environment=environment,
+        lifeline=arguments.lifeline_fd,
+    )
+
+
+def _manifests(
+    config: Config, root: Path | None, path: Path | None, environment: Environment
+) -> ManifestSource:
+    if root is None and config.root:
+        root = Path(config.root)
+    if path is None and config.manifest_path:
+        path = Path(config.manifest_path)
+    return ManifestSource(path, root, environment)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManagerError(f"{name}: {path}: {error}") from None
+
+
+def _settle_in(folder: Path) -> None:
+    """Make this process what it is to be: known by name, rich in descriptors, heir of orphans."""
+    setproctitle.setproctitle(f"genvm-manager supervisor {folder}")
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.umask(0o077)
+    # `python -m` looks for modules where it is started: nobody else may put some there.
+    os.chdir(folder)
+    become_subreaper()
+    # The store's thread must not wait long for its turn.
+    sys.setswitchinterval(0.0005)
+
+
+async def _serve(setting: Setting) -> None:
+    config = setting.config
+    log = open_event_log(config.log_level, config.log_format)
+    loop = asyncio.get_running_loop()
+    try:
+        path = supervisor_socket(setting.folder)
+    except ValueError as error:
+        raise StateFolderUnusable(str(error)) from None
+    with contextlib.closing(RunStore(run_store(setting.folder), loop)) as store:
+        await finish_lost_runs(store, log)
+        service, upkeep = _assemble(setting, store, log)
+        server = Server(service, log, config.max_body + _FRAME_ROOM)
+        stops = stop_requests(setting.lifeline)
+        await server.listen(path)
+        log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
+        background = asyncio.create_task(upkeep.run())
+        await _stop(service, stops, parse_duration(config.drain_timeout), log)
+        background.cancel()
+        service.settings.log_level.close()
+        await server.close()
+        service.life.scratch.close()
+    log.info("supervisor_stopped")
+
+
+def _assemble(setting: Setting, store: RunStore, log: EventLog) -> tuple[Service, Upkeep]:
+    config = setting.config
+    pool = PermitPool(_total_permits(config.permits), config.max_queued)
+    life = RunLife(
+        store=store,
+        launcher=Launcher(os.environ, config.executor_env),
+        reaper=Reaper(asyncio.get_running_loop(), log),
+        desk=PermitDesk(pool, config.permits),
+        scratch=Scratch(run_scratch(setting.folder), log),
+        oom_witness=OomWitness(),
+        log=log,
+    )
+    policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
+    settings = Settings(
+        manifests=setting.manifests,
+        environment=setting.environment,
+        log_level=LogLevel(config.log_level, log),
+        schema_deadline=parse_duration(config.schema_deadline),
+    )
+    service = Service(life, policy, settings)
+    retention = parse_duration(config.execution_retention)
+    return service, Upkeep(service, config.run_memory_limit, retention)
+
+
+def _total_permits(costs: PermitCosts) -> int:
+    """The configured number, or what free memory allows; at least the dearest run's cost."""
+    total = costs.total
+    if total is None:
+        total = int(psutil.virtual_memory().available / (costs.gib_per_permit * (1 << 30)))
+    return max(total, costs.dearest)
+
+
+async def _stop(service: Service, stops: StopRequests, patience: float, log: EventLog) -> None:
+    """Wait for a request to stop, then drain and end the runs."""
+    await stops.asked.wait()
+    log.info("supervisor_stopping", runs=len(list(service.runs)), drain=patience)
+    draining = asyncio.create_task(service.drain(patience))
+    hurrying = asyncio.create_task(stops.urgent.wait())
+    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    draining.cancel()
+    hurrying.cancel()
+    await service.end_all(stops.grace)
