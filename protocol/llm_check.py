@@ -1,0 +1,56 @@
+"""Which providers work (spec 01, LLM check): what is asked of them, and what came of it.
+
+HTTP, the supervisor and the worker that asks all speak of it in these structs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Provider = Literal["openai-compatible", "anthropic", "google", "ollama"]
+"""Wire formats of providers, as configurations name them (spec 05, LLM configuration)."""
+
+MAX_ROWS = 256
+"""Configurations times prompts that one check may have: all of them are asked at once."""
+
+ROW_TIMEOUT = 60.0
+"""Seconds that one provider has for one prompt."""
+
+
+class CheckConfig(Struct, frozen=True):
+    """A provider's model. In `key`, `${ENV[NAME]}` is filled in before a worker gets it."""
+
+    host: str
+    provider: Provider
+    model: str
+    key: str
+
+    def __repr__(self) -> str:
+        """Shows no key: it may land in a log."""
+        return f"<CheckConfig {self.provider} {self.model!r} at {self.host!r}>"
+
+
+class CheckPrompt(Struct, frozen=True):
+    """What each provider is asked. `images` are base64 in JSON."""
+
+    system_message: str | None
+    user_message: str
+    temperature: float
+    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)]
+    images: list[bytes] = []
+    use_max_completion_tokens: bool = False
+
+
+class CheckRow(Struct, frozen=True):
+    """What one configuration made of one prompt; the indexes count from 0.
+
+    `error` says why it is not available, `response` is what the model wrote.
+    """
+
+    config_index: int
+    prompt_index: int
+    available: bool
+    error: str | None
+    response: str | None
