@@ -17,6 +17,8 @@ from msgspec import Struct
 from protocol import ipc
 from protocol.log_lines import Level
 
+Audit = Literal["ok"] | list[str]
+
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 
 
@@ -102,11 +104,14 @@ class ExecutionReply(Struct, frozen=True):
 
 
 class StatusReply(Struct, frozen=True):
+    """`audit` is `ok`, or a sentence for each thing that is not as it must be."""
+
     llm_module: ipc.ModuleState
     web_module: ipc.ModuleState
     permits: StatusPermits
     executions: dict[str, ExecutionReply]
     executions_omitted: int
+    audit: Audit
 
 
 class WrittenStatus(Struct, frozen=True):
@@ -117,6 +122,7 @@ class WrittenStatus(Struct, frozen=True):
     permits: StatusPermits
     executions: dict[str, ExecutionReply | msgspec.Raw]
     executions_omitted: int
+    audit: Audit
 
     @classmethod
     def of(cls, status: ipc.Status) -> WrittenStatus:
@@ -129,6 +135,7 @@ class WrittenStatus(Struct, frozen=True):
                 **_written_executions(status.finished),
             },
             status.executions_omitted,
+            status.audit or "ok",
         )
 
 

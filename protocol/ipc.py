@@ -18,7 +18,7 @@ from . import errors
 from .contract_code import MAX_CODE
 from .log_lines import Level
 
-VERSION = 1
+VERSION = 2
 """Both sides must name the same; it grows with each change that the other side would misread."""
 
 MAX_REPLY = 320 << 20
@@ -315,7 +315,8 @@ class Execution(Struct, frozen=True):
 
 class Status(Struct, tag=True, frozen=True):
     """`under_way` are all that are not finished; `finished`, by `pack_executions`, the newest 100
-    that are, oldest first. The rest is counted.
+    that are, oldest first. The rest is counted. `audit` has a sentence for each thing that is not
+    as it must be.
 
     Packed, the finished ones need not be written and read again while they are the same.
     """
@@ -327,6 +328,7 @@ class Status(Struct, tag=True, frozen=True):
     under_way: list[Execution]
     finished: bytes
     executions_omitted: int
+    audit: list[str]
 
     @property
     def executions(self) -> list[Execution]:

@@ -6,7 +6,7 @@ from protocol.config import PermitCosts
 from protocol.errors import BadRequest, Unavailable
 from protocol.ipc import Permits
 
-from .core.permits import PermitPool, QueueFull
+from .core.permits import Books, PermitPool, QueueFull
 from .run import Run, settle
 
 MAX_QUEUED_BYTES = 512 << 20
@@ -21,6 +21,11 @@ class PermitDesk:
         self._costs = costs
         self._waiting: dict[int, Run] = {}
         self._waiting_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the runs in the queue hold in memory."""
+        return self._waiting_bytes
 
     def cost(self, needs_modules: bool) -> int:
         """What a run costs: dearer with modules (spec 03, life)."""
@@ -66,6 +71,10 @@ class PermitDesk:
             per_sync_run=self._costs.sync,
             per_nondet_run=self._costs.nondet,
         )
+
+    def books(self) -> Books:
+        """The pool's own, for the audit."""
+        return self._pool.books()
 
     def _grant(self) -> None:
         for run_id in self._pool.grant():

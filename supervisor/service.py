@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from protocol.errors import (
     ManagerError,
@@ -25,6 +26,7 @@ from protocol.ipc import (
     Status,
 )
 
+from .auditor import Auditor
 from .core.admission import AdmissionPolicy, admit
 from .core.ladder import REAP_PATIENCE
 from .core.schema_run import CONTRACT, schema_run
@@ -41,6 +43,10 @@ MAX_WAIT = 120.0
 
 MAX_GRACE = 24 * 3600.0
 
+_AUDIT_AFTER = 0.1
+"""Seconds after a run has come or gone, or the budget has changed, until the books are audited:
+many such events share one look."""
+
 _RECORD_PATIENCE = 3.0
 """Seconds for recording an end, on top of those for the end itself."""
 
@@ -54,10 +60,13 @@ class Service:
         self.history = History(*life.store.newest_finished(SHOWN))
         self._store = life.store
         self._desk = life.desk
+        self._auditor = Auditor(life.desk, life.reaper, life.log)
+        self._audit_timer: asyncio.TimerHandle | None = None
         self._log = life.log
         self._policy = policy
         self._last_id = life.store.last_id()
         self._runs: dict[int, Run] = {}
+        self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._is_stopping = False
 
@@ -169,6 +178,9 @@ class Service:
         run = Run(self._last_id, request, executor, cost, storage)
         self._desk.queue(run)
         self._runs[run.id] = run
+        acceptor = asyncio.current_task()
+        assert acceptor is not None
+        self._acceptors[run.id] = acceptor
         return run
 
     async def _accept(self, run: Run) -> int:
@@ -198,6 +210,8 @@ class Service:
     def _begin(self, run: Run) -> None:
         self._log.info("run_queued", run=run.id, host=run.request.host or None)
         self._lives[run.id] = asyncio.create_task(self._live(run), name=f"run {run.id}")
+        del self._acceptors[run.id]
+        self._audit_soon()
 
     async def _live(self, run: Run) -> None:
         finished = None
@@ -214,6 +228,8 @@ class Service:
         """The run is over or never was: let go of it and tell those who wait."""
         del self._runs[run.id]
         self._lives.pop(run.id, None)
+        self._acceptors.pop(run.id, None)
+        self._audit_soon()
         if self._desk.give_back(run) and finished is not None:
             self._log.error("permits_were_kept", run=run.id)
         if finished is not None:
@@ -235,7 +251,20 @@ class Service:
             under_way=[run.execution() for run in self._runs.values()],
             finished=self.history.packed,
             executions_omitted=self.history.omitted,
+            audit=self._auditor.sentences,
         )
+
+    def audit(self) -> None:
+        """Hold the books against each other; `status` tells what was found."""
+        if self._audit_timer is not None:
+            self._audit_timer.cancel()
+            self._audit_timer = None
+        self._auditor.look(self.runs, {**self._acceptors, **self._lives}, self._last_id)
+
+    def _audit_soon(self) -> None:
+        if self._audit_timer is None:
+            loop = asyncio.get_running_loop()
+            self._audit_timer = loop.call_later(_AUDIT_AFTER, self.audit)
 
     def newest_major(self, timestamp: float) -> int:
         """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
@@ -247,6 +276,7 @@ class Service:
     def set_permits(self, total: int) -> Permits:
         """Change the total. Raises `BadRequest` below the cost of the dearest run."""
         self._desk.resize(total)
+        self._audit_soon()
         self._log.info("permits_set", total=total)
         return self._desk.counts()
 

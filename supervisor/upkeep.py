@@ -18,7 +18,8 @@ _PRUNE_STEP = 100
 
 
 class Upkeep:
-    """Samples running executors, enforces their memory limit, sweeps orphans, prunes the store."""
+    """Audits the books, samples running executors, enforces their memory limit, sweeps orphans,
+    prunes the store."""
 
     def __init__(self, service: Service, memory_limit: int, retention: float) -> None:
         """`memory_limit` in bytes for each run, `retention` in seconds for finished ones."""
@@ -41,6 +42,7 @@ class Upkeep:
                 self._log.failure("upkeep_failed", work=work.__name__)
 
     async def _look(self) -> None:
+        self._service.audit()
         self._life.oom_witness.look()
         self._life.reaper.sweep()
         running = [(run, run.child.pid) for run in self._service.runs if run.child]

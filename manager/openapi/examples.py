@@ -92,6 +92,7 @@ STATUS = {
         }
     },
     "executions_omitted": 0,
+    "audit": "ok",
 }
 PERMITS = {"permits": 7, "max": 8, "in_use": 1, "queued": 0}
 WRITES = {

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 
 class QueueFull(Exception):
     """As many wait as may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a pool has on its books at one moment; `leases` and `queue` are permits by holder.
+
+    `ceiling` is what `in_use` may not exceed: the total, or, once that was lowered below what was
+    in use, what has not come back of it.
+    """
+
+    total: int
+    in_use: int
+    ceiling: int
+    leases: Mapping[int, int]
+    queue: Mapping[int, int]
 
 
 class PermitPool:
@@ -20,6 +38,7 @@ class PermitPool:
         self._leases: dict[int, int] = {}
         self._queue: dict[int, int] = {}
         self._in_use = 0
+        self._ceiling = total
 
     @property
     def total(self) -> int:
@@ -37,6 +56,12 @@ class PermitPool:
     @property
     def queued(self) -> int:
         return len(self._queue)
+
+    def books(self) -> Books:
+        """A copy of all that is known, for the audit."""
+        return Books(
+            self._total, self._in_use, self._ceiling, dict(self._leases), dict(self._queue)
+        )
 
     def enqueue(self, holder: int, cost: int) -> None:
         """Put `holder` at the end of the queue. Raises `QueueFull` when it would have to wait."""
@@ -68,8 +93,10 @@ class PermitPool:
         if cost is None:
             return False
         self._in_use -= cost
+        self._ceiling = max(self._total, min(self._ceiling, self._in_use))
         return True
 
     def resize(self, total: int) -> None:
         """Change the total. Those who hold permits keep them; nothing is granted here."""
         self._total = total
+        self._ceiling = max(total, self._in_use)

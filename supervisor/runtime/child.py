@@ -68,6 +68,11 @@ class Child:
         self._add_pump(loop, launched.stderr, self._stderr.append)
         self._channel = ResultChannel(loop, launched.result, order.run_id, log)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it and all it started has ended."""
+        return self._is_over
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, unless it has ended."""
         if not self._is_over:

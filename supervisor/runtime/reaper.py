@@ -36,6 +36,11 @@ class Reaper:
         self._log = log
         self._tokens: dict[int, str] = {}
 
+    @property
+    def pids(self) -> list[int]:
+        """The executors that somebody waits for."""
+        return list(self._tokens)
+
     def adopt(self, pid: int, token: str) -> None:
         """Take charge of a child that was just started; `wait` must follow."""
         self._tokens[pid] = token

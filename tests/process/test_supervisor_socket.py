@@ -56,7 +56,7 @@ def test_another_version_is_told_what_to_do(supervisor: RunningSupervisor) -> No
     with connection_to(supervisor) as connection:
         connection.sendall(frame(ipc.encode(Hello(ipc.VERSION + 1, "newer"))))
         said = refusal(connection)
-    assert "newer speaks 2: restart both" in said
+    assert f"newer speaks {ipc.VERSION + 1}: restart both" in said
 
 
 def test_a_command_needs_a_greeting(supervisor: RunningSupervisor) -> None:

@@ -50,7 +50,12 @@ MAJORS = {
 }
 """For each executor in `tests/children`, the major by which the tests' manifest offers it."""
 
-SHELL_MAJORS = {"quick": (1, ":"), "crashes": (2, "exit 7"), "slow": (3, "exec sleep 600")}
+SHELL_MAJORS = {
+    "quick": (1, ":"),
+    "crashes": (2, "exit 7"),
+    "slow": (3, "exec sleep 600"),
+    "naps": (5, "exec sleep 0.05"),
+}
 """Executors that are a line of shell: for speed."""
 
 
@@ -225,6 +230,7 @@ class RunningSupervisor:
             assert exit_code == 0, self.log
             assert "Traceback" not in self.log, self.log
             assert "permits_were_kept" not in self.log, self.log
+            assert "audit_violation" not in self.log, self.log
             self.assert_nothing_left()
 
     @property
