@@ -10,6 +10,7 @@ import msgspec
 
 from .calldata import Address, DecodeError, decode
 from .errors import BadRequest
+from .secret import Secret
 
 T = TypeVar("T")
 
@@ -77,4 +78,6 @@ def describe(error: msgspec.ValidationError) -> str:
 def _custom_type(kind: type, value: Any) -> Any:
     if kind is Address and isinstance(value, (Address, str, bytes)):
         return Address(value)
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
     raise ValueError(f"expected {kind.__name__.lower()}, got {type(value).__name__}")

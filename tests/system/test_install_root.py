@@ -233,7 +233,7 @@ def test_the_prompt_templates_have_their_placeholders_and_say_what_to_answer() -
     for name, wanted in PLACEHOLDERS.items():
         assert set(templates[name]) == {"system", "user"}
         text = templates[name]["system"] + templates[name]["user"]
-        assert set(re.findall(r"#\{(\w+)\}", text)) == wanted
+        assert set(re.findall(r"#\{(\w+)\}", text)) == wanted | {"boundary"}
     for judge in ("eq_comparative", "eq_non_comparative_validator"):
         assert re.search(r'\{"reason": .*"result": ', templates[judge]["system"])
         assert "Judge only by the" in templates[judge]["system"]

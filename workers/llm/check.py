@@ -1,0 +1,81 @@
+"""Asking providers whether they work (spec 01, LLM check)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from protocol.llm_check import ROW_TIMEOUT, CheckConfig, CheckPrompt, CheckRow
+from protocol.module_frames import UserFault
+from protocol.secret import Secret
+
+from .config import KEYLESS, check_host, check_key
+from .images import read_images
+from .providers import Query
+from .transport import ProviderFault, Transport
+
+MAX_RESPONSE = 64 << 10
+"""Characters of what a model wrote that a row passes on."""
+
+_MOST_AT_ONCE = 64
+
+
+async def check(configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]) -> list[CheckRow]:
+    """One row for each configuration and prompt, in this order.
+
+    All are asked at once, at most 64 at a time, each for `ROW_TIMEOUT` from its own start. What
+    fails is said in its row.
+    """
+    transport = Transport()
+    places = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def row(config_index: int, prompt_index: int) -> CheckRow:
+        async with places:
+            response, error = await _ask(transport, configs[config_index], prompts[prompt_index])
+        return CheckRow(config_index, prompt_index, error is None, error, response)
+
+    rows = (row(c, p) for c in range(len(configs)) for p in range(len(prompts)))
+    try:
+        return await asyncio.gather(*rows)
+    finally:
+        await transport.close()
+
+
+async def _ask(
+    transport: Transport, config: CheckConfig, prompt: CheckPrompt
+) -> tuple[str | None, str | None]:
+    """What the model wrote and what went wrong; one of them is None."""
+    try:
+        query = _query(config, prompt)
+        text = await transport.ask(config.provider, query, ROW_TIMEOUT)
+    except (ValueError, ProviderFault) as error:
+        return None, str(error)
+    if not text.strip():
+        return None, "the model answered nothing"
+    return text[:MAX_RESPONSE], None
+
+
+def _query(config: CheckConfig, prompt: CheckPrompt) -> Query:
+    """Raises `ValueError` naming the field at fault."""
+    key = Secret(config.key.strip())
+    check_host(config.host)
+    check_key(key)
+    if not key and config.provider not in KEYLESS:
+        raise ValueError("key: is empty")
+    if not config.model:
+        raise ValueError("model: is empty")
+    try:
+        images = read_images(prompt.images)
+    except UserFault as fault:
+        raise ValueError(f"images: {fault}") from None
+    return Query(
+        host=config.host.rstrip("/"),
+        key=key,
+        model=config.model,
+        user=prompt.user_message,
+        system=prompt.system_message,
+        images=images,
+        max_tokens=prompt.max_tokens,
+        use_max_completion_tokens=prompt.use_max_completion_tokens,
+        temperature=prompt.temperature,
+    )

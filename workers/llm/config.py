@@ -1,0 +1,297 @@
+"""The configuration of the LLM module (spec 05, LLM configuration)."""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from protocol.durations import parse_duration
+from protocol.errors import BadRequest
+from protocol.secret import Secret
+from protocol.validation import from_value
+
+from .templates import Template, TemplateKind
+
+PROVIDERS = ("openai-compatible", "anthropic", "google", "ollama")
+
+DEFAULT_FILE = "genvm-module-llm.yaml"
+"""In this package: the configuration that holds when none is given."""
+
+MAX_TIMEOUT = 3600.0
+"""Seconds."""
+
+KEYLESS = ("ollama",)
+"""Providers that need no key."""
+
+_OTHERS_KEYS = frozenset(["bind_address", "host", "port", "workers"])
+"""Keys that the pool and its listener read."""
+
+T = TypeVar("T")
+
+
+class Model(Struct, frozen=True):
+    """A model of a backend. A prompt goes to it only if it supports what the prompt needs."""
+
+    enabled: bool = True
+    supports_json: bool = False
+    supports_image: bool = False
+    use_max_completion_tokens: bool = False
+    """Newer OpenAI models call `max_tokens` so."""
+
+    timeout: str = "60s"
+    """For one attempt."""
+
+    max_tokens: Annotated[int, Meta(ge=1, lt=1 << 31)] = 4096
+    """The longest answer, what a model thinks beforehand included."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    """None: the provider's own default."""
+
+    meta: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _check_timeout(self.timeout)
+        priority(self.meta)
+
+    @property
+    def seconds(self) -> float:
+        return parse_duration(self.timeout)
+
+
+class Backend(Struct, frozen=True):
+    """One account at one provider, with its models by name."""
+
+    host: str
+    provider: str
+    models: dict[str, Model]
+    enabled: bool = True
+    key: Secret = Secret("")
+    meta: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        check_host(self.host)
+        check_provider(self.provider)
+        check_key(self.key)
+        priority(self.meta)
+
+
+class Templates(Struct, frozen=True):
+    """The prompt templates, one of each kind."""
+
+    eq_comparative: Template
+    eq_non_comparative_leader: Template
+    eq_non_comparative_validator: Template
+
+    def of(self, kind: TemplateKind) -> Template:
+        """The template of a kind."""
+        template = getattr(self, kind.value)
+        assert isinstance(template, Template)
+        return template
+
+
+class LlmConfig(Struct, frozen=True):
+    """The whole of it. `backends` are those that can be asked, with their enabled models only."""
+
+    backends: dict[str, Backend]
+    templates: Templates
+    timeout: float
+    """Seconds that one prompt may take, all its attempts together."""
+
+
+class Dropped(NamedTuple):
+    """A backend that is left out; `reason` is half a sentence that names no secret."""
+
+    backend: str
+    reason: str
+
+
+class ReadConfig(NamedTuple):
+    """A configuration and what is to be said about it."""
+
+    config: LlmConfig
+    dropped: list[Dropped]
+    unknown_keys: list[str]
+
+
+def read_config(value: Mapping[str, Any]) -> ReadConfig:
+    """The configuration in a YAML map in which `${ENV[…]}` is filled in already.
+
+    Raises `BadRequest` naming the key at fault.
+    """
+    backends = {
+        name: _backend(fields, f"backends.{name}")
+        for name, fields in _entries(value.get("backends"), "backends")
+    }
+    dropped = [Dropped(name, reason) for name, each in backends.items() if (reason := _fault(each))]
+    left_out = {each.backend for each in dropped}
+    config = LlmConfig(
+        backends={
+            name: _with_enabled_models(each)
+            for name, each in backends.items()
+            if name not in left_out
+        },
+        templates=_templates(value.get("prompt_templates")),
+        timeout=_timeout(value.get("timeout")),
+    )
+    return ReadConfig(config, dropped, sorted(_unknown_keys(value)))
+
+
+def default_config() -> dict[str, Any]:
+    """The configuration that comes with the package, as YAML gives it."""
+    text = (importlib.resources.files(__package__) / DEFAULT_FILE).read_text("utf-8")
+    value = yaml.safe_load(text)
+    assert isinstance(value, dict)
+    return value
+
+
+def priority(meta: Mapping[str, Any]) -> float:
+    """`meta.priority`; 0 where there is none. Raises `ValueError` if it is no number."""
+    value = meta.get("priority", 0)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise ValueError(f"meta.priority: expected a number, got {str(value)[:40]!r}")
+    return float(value)
+
+
+def check_host(host: str) -> None:
+    """Raises `ValueError` unless `host` is where a provider can be: `https://api.example.com`."""
+    try:
+        parts = urlsplit(host)
+        is_fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_fine = None
+    if not is_fine or not host.isprintable() or " " in host:
+        raise ValueError("host: expected http://HOST or https://HOST")
+    if "@" in parts.netloc:
+        raise ValueError("host: holds a name or password; the key belongs into key")
+    if parts.query or parts.fragment:
+        raise ValueError("host: ends where the path ends; it has no ? and no #")
+
+
+def check_provider(provider: str) -> None:
+    """Raises `ValueError` for one whose wire format is not known."""
+    if provider not in PROVIDERS:
+        raise ValueError(f"provider: expected {', '.join(PROVIDERS)}; got {provider[:40]!r}")
+
+
+def check_key(key: Secret) -> None:
+    """Raises `ValueError`, which does not tell the key, for one that no header can hold."""
+    text = key.reveal()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("key: holds a space or a character that no HTTP header can")
+
+
+def _backend(fields: dict[str, Any], path: str) -> Backend:
+    models = {
+        name: _struct(each, Model, f"{path}.models.{name}")
+        for name, each in _entries(fields.get("models"), f"{path}.models")
+    }
+    key = fields.get("key")
+    plain = {**fields, "models": {}, "key": key.strip() if isinstance(key, str) else key}
+    if key is None:
+        del plain["key"]
+    backend = _struct(plain, Backend, path)
+    return msgspec.structs.replace(backend, models=models)
+
+
+def _fault(backend: Backend) -> str | None:
+    """Why a backend cannot be asked."""
+    if not backend.enabled:
+        return "it is not enabled"
+    if not any(model.enabled for model in backend.models.values()):
+        return "it has no enabled model"
+    if not backend.key and backend.provider not in KEYLESS:
+        return "its key is empty"
+    return None
+
+
+def _with_enabled_models(backend: Backend) -> Backend:
+    models = {name: model for name, model in backend.models.items() if model.enabled}
+    return msgspec.structs.replace(backend, models=models)
+
+
+def _templates(value: Any) -> Templates:
+    """Those given; for others, our own."""
+    given = dict(_entries(value, "prompt_templates"))
+    ours = default_config()["prompt_templates"]
+    found = {}
+    for kind in TemplateKind:
+        path = f"prompt_templates.{kind.value}"
+        template = _struct(given.get(kind.value, ours[kind.value]), Template, path)
+        if missing := template.missing(kind):
+            raise BadRequest(f"{path}: lacks #{{{missing[0]}}}")
+        found[kind.value] = template
+    return Templates(**found)
+
+
+def _timeout(value: Any) -> float:
+    text = "3m" if value is None else value
+    if not isinstance(text, str):
+        raise BadRequest(f"timeout: expected str, got {type(text).__name__}")
+    try:
+        _check_timeout(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    return parse_duration(text)
+
+
+def _check_timeout(text: str) -> None:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"timeout: {error}") from None
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ValueError(f"timeout: expected more than 0 and at most {MAX_TIMEOUT:.0f}s")
+
+
+def _entries(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entries of a map of maps; what is null is an empty map."""
+    for name, fields in _map(value, path).items():
+        yield name, _map(fields, f"{path}.{name}")
+
+
+def _map(value: Any, path: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadRequest(f"{path}: expected a map, got {type(value).__name__}")
+    for name in value:
+        if not isinstance(name, str):
+            raise BadRequest(f"{path}: expected names that are text, got {str(name)[:40]}")
+    return value
+
+
+def _struct(fields: dict[str, Any], kind: type[T], path: str) -> T:
+    try:
+        return from_value(fields, kind)
+    except BadRequest as error:
+        raise BadRequest(f"{path}.{error.message}") from None
+
+
+def _unknown_keys(value: Mapping[str, Any]) -> Iterator[str]:
+    yield from _strangers(value, {"backends", "prompt_templates", "timeout", *_OTHERS_KEYS}, "")
+    for name, fields in _entries(value.get("backends"), "backends"):
+        path = f"backends.{name}"
+        yield from _strangers(fields, _fields_of(Backend), f"{path}.")
+        for model, model_fields in _entries(fields.get("models"), f"{path}.models"):
+            yield from _strangers(model_fields, _fields_of(Model), f"{path}.models.{model}.")
+    for name, fields in _entries(value.get("prompt_templates"), "prompt_templates"):
+        if name in {kind.value for kind in TemplateKind}:
+            yield from _strangers(fields, _fields_of(Template), f"prompt_templates.{name}.")
+        else:
+            yield f"prompt_templates.{name}"
+
+
+def _strangers(fields: Mapping[str, Any], known: set[str], prefix: str) -> Iterator[str]:
+    return (f"{prefix}{name}" for name in fields if name not in known)
+
+
+def _fields_of(kind: type[Struct]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(kind)}

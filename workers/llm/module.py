@@ -1,0 +1,84 @@
+"""The LLM module: answers the prompts of contracts (spec 05)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from protocol.errors import RequestFailed
+from protocol.module_frames import ModuleHello, ModuleRequest
+
+from ..module import ModuleOptions
+from .asking import Asker
+from .config import ReadConfig, read_config
+from .questions import read_question
+from .selection import Wanted, wanted_backends
+from .transport import Transport
+
+CONSUMED_GEN = 0
+"""What a prompt costs the contract: providers' prices are the operator's own affair."""
+
+
+async def open_module(
+    config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
+) -> LlmModule:
+    """The module of a configuration, ready for sessions.
+
+    Raises `BadRequest` naming the key at fault, and `RequestFailed` when no backend is left, unless
+    `options.allow_empty_backends`.
+    """
+    read = read_config(config)
+    _report(read, log)
+    if not read.config.backends and not options.allow_empty_backends:
+        raise RequestFailed(_nobody_left(read))
+    return LlmModule(Asker(read.config, Transport(), log))
+
+
+class LlmModule:
+    """See `workers.module.Module`."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    async def open_session(self, hello: ModuleHello) -> LlmSession:
+        """See `workers.module.Module`."""
+        return LlmSession(self._asker, hello.genvm_id, wanted_backends(hello.host_data))
+
+    async def close(self) -> None:
+        """See `workers.module.Module`."""
+        await self._asker.transport.close()
+
+
+class LlmSession:
+    """See `workers.module.Session`."""
+
+    def __init__(self, asker: Asker, genvm_id: int, wanted: Wanted) -> None:
+        self._asker = asker
+        self._genvm_id = genvm_id
+        self._wanted = wanted
+
+    async def answer(self, request: ModuleRequest) -> dict[str, Any]:
+        """`{"data": str | map | bool, "consumed_gen": int}`; see `workers.module.Session`."""
+        question = read_question(request, self._asker.config.templates)
+        data = await self._asker.ask(question, self._wanted, self._genvm_id)
+        return {"data": data, "consumed_gen": CONSUMED_GEN}
+
+    async def close(self) -> None:
+        """See `workers.module.Session`."""
+
+
+def _report(read: ReadConfig, log: logging.Logger) -> None:
+    if read.unknown_keys:
+        keys = ", ".join(read.unknown_keys)
+        log.warning("llm_config_keys_without_meaning", extra={"fields": {"keys": keys}})
+    for dropped in read.dropped:
+        log.warning("llm_backend_dropped", extra={"fields": dropped._asdict()})
+
+
+def _nobody_left(read: ReadConfig) -> str:
+    reasons = [f"{dropped.backend}: {dropped.reason}" for dropped in read.dropped]
+    return (
+        f"backends: none is left ({'; '.join(reasons) or 'none is given'}). Set a key, for "
+        "instance with POST /env, or start with allow_empty_backends"
+    )

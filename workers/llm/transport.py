@@ -1,0 +1,141 @@
+"""Sending one query to one provider over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+
+import httpx
+import msgspec
+
+from .providers import WIRE_FORMATS, Query
+
+MAX_BODY = 32 << 20
+"""Bytes of a reply; one that goes on is cut off (spec 05, LLM requests)."""
+
+MAX_ERROR_BODY = 64 << 10
+"""Bytes of a reply with another status than 2xx that are looked at."""
+
+MAX_REASON = 300
+"""Characters of a provider's own words that are passed on."""
+
+CONNECT_SECONDS = 10.0
+_KEPT_CONNECTIONS = 32
+_KEY_REFUSED = (401, 403)
+
+
+class ProviderFault(Exception):
+    """A provider gave no answer.
+
+    `status` is its HTTP status, else `TIMEOUT`, `CONNECTION`, `BODY_TOO_LARGE` or
+    `MALFORMED_REPLY`. `retry_after` is the pause it asks for, in seconds. The message is for
+    operators, not for contracts; it never holds the key.
+    """
+
+    def __init__(self, status: int | str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Transport:
+    """Connections to providers, kept while they are of use. Many queries go on at once."""
+
+    def __init__(self) -> None:
+        # A redirect is not followed: it would carry the key elsewhere. How many ask at once is
+        # bounded by the sessions there are.
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def ask(self, provider: str, query: Query, seconds: float) -> str:
+        """What the model says; `provider` is one of `WIRE_FORMATS`. Raises `ProviderFault`."""
+        try:
+            async with asyncio.timeout(seconds):
+                body = await self._exchange(provider, query)
+        except (TimeoutError, httpx.TimeoutException):
+            raise ProviderFault("TIMEOUT", f"no answer within {seconds:.1f} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            # What an exception of httpx says may quote the request's headers.
+            raise ProviderFault("CONNECTION", _plain_words(error)) from None
+        try:
+            return WIRE_FORMATS[provider].read(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            message = f"the reply is not of the form that {provider} documents"
+            raise ProviderFault("MALFORMED_REPLY", message) from None
+
+    async def _exchange(self, provider: str, query: Query) -> bytes:
+        url, headers, body = WIRE_FORMATS[provider].write(query)
+        headers = {**headers, "content-type": "application/json"}
+        content = msgspec.json.encode(body)
+        async with self._client.stream("POST", url, headers=headers, content=content) as reply:
+            if not reply.is_success:
+                raise await _refusal(reply, query)
+            if reply.headers.get("content-encoding", "identity") != "identity":
+                raise ProviderFault("MALFORMED_REPLY", "the reply is compressed, unasked")
+            received, is_whole = await _read(reply, MAX_BODY)
+        if not is_whole:
+            raise ProviderFault("BODY_TOO_LARGE", f"the reply is longer than {MAX_BODY} bytes")
+        return received
+
+
+async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
+    """At most so many bytes of the body, and whether that is all of it."""
+    received = bytearray()
+    async for chunk in reply.aiter_raw():
+        received += chunk
+        if len(received) > most:
+            return bytes(received[:most]), False
+    return bytes(received), True
+
+
+async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
+    if reply.status_code in _KEY_REFUSED:
+        # Providers like to quote the key here, or parts of it.
+        reason = "the provider refuses the key"
+    else:
+        body, _ = await _read(reply, MAX_ERROR_BODY)
+        reason = query.key.hide_in(_reason(body))
+    return ProviderFault(
+        reply.status_code, f"HTTP {reply.status_code}: {reason[:MAX_REASON]}", _pause(reply)
+    )
+
+
+def _reason(body: bytes) -> str:
+    """The provider's words: `error.message` or `error` in JSON, else how the text begins."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = msgspec.json.decode(body)
+        error = value.get("error") if isinstance(value, dict) else None
+        said = error.get("message") if isinstance(error, dict) else error
+        if isinstance(said, str):
+            return said
+    return " ".join(body.decode("utf-8", "replace").split())
+
+
+def _pause(reply: httpx.Response) -> float | None:
+    """`Retry-After` in seconds; a date is not understood."""
+    text = reply.headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _plain_words(error: Exception) -> str:
+    """A connection's failure in words that hold nothing of the request."""
+    detail = ""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionError) and cause.errno:
+            detail = f": {os.strerror(cause.errno)}"
+        elif isinstance(cause, OSError) and cause.strerror:
+            detail = f": {cause.strerror}"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}{detail}"
