@@ -15,6 +15,7 @@ import wasmtime
 
 from protocol import calldata
 from protocol.executor import ExecutionData
+from protocol.host import MAX_BLOB
 from protocol.run_result import ResultCode
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import BUILT_IN, run_executor
@@ -71,6 +72,17 @@ def test_storage_written_without_end_is_out_of_memory(chain: Chain) -> None:
         "(local.set $i (i32.add (local.get $i) (i32.const 16777216)))"
     )
     assert chain.outcome(contract.wasm(f"(loop {write} (br 0))")) == ("VM_ERROR", "OOM")
+
+
+def test_a_result_that_no_host_takes_is_out_of_memory(chain: Chain) -> None:
+    head = calldata.encode({"Return": bytes(MAX_BLOB)})[:-MAX_BLOB]
+    contract = Contract(pages=(MAX_BLOB >> 16) + 2)
+    at = contract.place(head)
+    size = len(head) + MAX_BLOB
+    wasm = contract.wasm(
+        f"(drop (call $gl_call (i32.const {at}) (i32.const {size}) (i32.const 0)))"
+    )
+    assert chain.outcome(wasm) == ("VM_ERROR", "OOM")
 
 
 def test_prints_without_measure_pass_through(chain: Chain) -> None:

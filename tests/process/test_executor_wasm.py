@@ -162,13 +162,16 @@ POST = {"PostMessage": {"address": OTHER, "calldata": {}, "value": 0, "on": "fin
 VALUE = {"PostMessage": {"address": OTHER, "calldata": {}, "value": 1, "on": "finalized"}}
 
 
-WEB = {"WebRender": {"url": "http://localhost", "mode": "text"}}
 NONDET = {"RunNondet": {"data_leader": b"", "data_validator": b""}}
 
 REFUSED: list[tuple[str, Any, int]] = [
     ("rwscn", VALUE, 7),
     ("rwscn", {"EthCall": {"address": OTHER, "calldata": b"unknown"}}, 5),
-    ("rwscn", WEB, 6),
+    ("rwscn", {"WebRender": {"url": "http://localhost", "mode": "text"}}, 6),
+    ("rwscn", {"WebRequest": {"url": "http://localhost"}}, 6),
+    ("rwscn", {"ExecPrompt": {"prompt": "x"}}, 6),
+    ("rwscn", {"ExecPromptTemplate": {}}, 6),
+    ("rwscn", {"RunNondet": {"data_leader": b""}}, 2),
     ("rwscn", {"EmitEvent": {"topics": [b"short"], "blob": {}}}, 2),
     ("rwscn", {"EmitEvent": {"topics": [b"t" * 32] * 5, "blob": {}}}, 2),
     ("rwscn", {"EmitEvent": {"topics": []}}, 2),
@@ -204,13 +207,6 @@ def test_refused_requests(chain: Chain, permissions: str) -> None:
     wasm = prints_codes(contract, [contract.gl_call(value) for value, _ in cases])
     printed = chain.run({}, wasm, permissions=permissions).stdout
     assert list(zip((value for value, _ in cases), printed, strict=True)) == cases
-
-
-def test_nondet_blocks_say_that_they_are_missing(chain: Chain) -> None:
-    contract = Contract()
-    result = chain.result({}, exits_with(contract.gl_call(NONDET), contract))
-    assert result.code is ResultCode.INTERNAL_ERROR
-    assert "no non-deterministic operations yet" in result.data
 
 
 def test_bytes_that_are_no_calldata_are_inval(chain: Chain) -> None:

@@ -36,10 +36,17 @@ class Chain:
 
     def run(self, call: Any, code: bytes | None = None, **how: Any) -> Ended:
         """Run one call; `code` makes it a deployment. `how`: changes of the message in `message`,
-        the rest as `run_executor` takes it."""
+        fields of the execution data by their names, the rest as `run_executor` takes it."""
         message = MESSAGE | {"is_init": code is not None} | how.pop("message", {})
         entry = call if isinstance(call, bytes) else calldata.encode(call)
-        data = ExecutionData(entry, message, "", code, None, how.pop("extras", {}))
+        data = ExecutionData(
+            calldata=entry,
+            message=message,
+            host_data=how.pop("host_data", ""),
+            code=code,
+            leader_nondet_results=how.pop("leader_nondet_results", None),
+            extras=how.pop("extras", {}),
+        )
         ended = run_executor(self.address, data, **how)
         if ended.result is not None and ended.result.code == 0:
             self.host.apply(message["contract_address"], ended.result.storage_changes)

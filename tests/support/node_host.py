@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.calldata import Address
-from protocol.executor import ExecutionData, RunArguments
+from protocol.executor import ExecutionData, ModuleDescriptors, RunArguments
 from protocol.host import (
     ConsumeFuel,
     ConsumeResult,
@@ -34,6 +34,7 @@ from protocol.host import (
     serve,
 )
 from protocol.run_result import RunResult, decode_result
+from tests.support.module_server import ModuleServer
 
 PAGE = 32
 DEADLINE = 60.0
@@ -53,6 +54,8 @@ class NodeHost:
         self.disagreements: list[int] = []
         self.finished: list[bool] = []
         self.requests: list[str] = []
+        self.fuel = 0
+        self.consumed: list[int] = []
 
     def apply(self, address: Address, changes: Sequence[tuple[bytes, bytes]]) -> None:
         """Make the storage changes of a result part of the state."""
@@ -69,6 +72,7 @@ class NodeHost:
 
     def consume_fuel(self, request: ConsumeFuel) -> None:
         self.requests.append("consume_fuel")
+        self.consumed.append(request.amount)
 
     def eth_call(self, request: EthCall) -> bytes:
         self.requests.append("eth_call")
@@ -81,7 +85,7 @@ class NodeHost:
         return self.balances[request.address]
 
     def remaining_fuel_as_gen(self) -> int:
-        return 0
+        return self.fuel
 
     def notify_nondet_disagreement(self, request: NotifyNondetDisagreement) -> None:
         self.disagreements.append(request.call_number)
@@ -150,11 +154,14 @@ def run_executor(
     extra_args: Sequence[str] = (),
     command: Sequence[str] = BUILT_IN,
     environment: dict[str, str] | None = None,
+    modules: tuple[ModuleServer, ModuleServer] | None = None,
+    is_sync: bool = False,
     timeout: float = DEADLINE,
 ) -> Ended:
     """Start an executor on the host at `host`, feed it, and gather all that it says.
 
     `options` stand before the command line of spec 04, as a manifest's `command` puts them.
+    `modules`: the LLM module and the web module.
     """
     ours, theirs = socket.socketpair()
     log_reader, log_writer = os.pipe()
@@ -162,14 +169,15 @@ def run_executor(
     server = threading.Thread(target=results.serve, args=(ours,), daemon=True)
     server.start()
     log = _Drain(log_reader)
+    asked = [module.connect() for module in modules or ()]
     arguments = RunArguments(
         log_fd=log_writer,
         extra_args=list(extra_args),
-        is_sync=False,
+        is_sync=is_sync,
         host=host,
         result_fd=theirs.fileno(),
         permissions=permissions,
-        modules=None,
+        modules=ModuleDescriptors(*(each.fileno() for each in asked)) if asked else None,
         genvm_id=1,
     )
     process = subprocess.Popen(
@@ -177,11 +185,12 @@ def run_executor(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pass_fds=(log_writer, theirs.fileno()),
+        pass_fds=(log_writer, theirs.fileno(), *(each.fileno() for each in asked)),
         env=environment,
     )
     os.close(log_writer)
-    theirs.close()
+    for passed in (theirs, *asked):
+        passed.close()
     try:
         fed = stdin if isinstance(stdin, bytes) else stdin.encode()
         stdout, stderr = process.communicate(fed, timeout=timeout)

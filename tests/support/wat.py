@@ -16,6 +16,12 @@ SLOT = 64
 
 SCRATCH = 1024
 
+STAGE = 24
+"""Where `staged` keeps the first byte of the entry data."""
+
+ANSWER = 1 << 16
+"""Where `answered` puts what a call gave."""
+
 _PRELUDE = """
 (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
 (import "wasi_snapshot_preview1" "fd_write"
@@ -69,6 +75,62 @@ class Contract:
           (memory (export "memory") {self._pages}) {" ".join(self._data)} {functions}
           (func (export "_start") (local $i i32) {body}))"""
         return bytes(wasmtime.wat2wasm(text))
+
+
+def staged(contract: Contract, start_message: bytes, **parts: str) -> bytes:
+    """A contract that does one of `parts`, named by the one byte of its entry data; `main` is the
+    part for any other byte. `start_message`: that of the main call, whose entry data is one byte
+    as well."""
+    at = start_message.index(b"entry_data\x0b") + len("entry_data\x0b")
+    main = parts.pop("main")
+    body = (
+        f"(i32.store (i32.const 200) (i32.const {SCRATCH})) (i32.store (i32.const 204)"
+        " (i32.const 1000)) (drop (call $fd_read (i32.const 0) (i32.const 200) (i32.const 1)"
+        f" (i32.const 212))) (i32.store8 (i32.const {STAGE})"
+        f" (i32.load8_u (i32.const {SCRATCH + at})))"
+    )
+    choice = main
+    for name, part in parts.items():
+        is_it = f"(i32.eq (i32.load8_u (i32.const {STAGE})) (i32.const {ord(name)}))"
+        choice = f"(if {is_it} (then {part}) (else {choice}))"
+    return contract.wasm(body + choice)
+
+
+def answered(call: str, prefix: bytes = b"") -> str:
+    """WAT that makes a `gl_call` and reads what it gives to `ANSWER`, behind `prefix`; the size of
+    both is then at 212. A call that fails ends the contract with its code as exit status."""
+    at = ANSWER + len(prefix)
+    placed = "".join(
+        f"(i32.store8 (i32.const {ANSWER + index}) (i32.const {byte}))"
+        for index, byte in enumerate(prefix)
+    )
+    return (
+        f"(local.set $i {call}) (if (local.get $i) (then (call $exit (local.get $i)))) {placed}"
+        f"(i32.store (i32.const 200) (i32.const {at})) (i32.store (i32.const 204)"
+        f" (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const {at})))"
+        f"(drop (call $fd_read (i32.load (i32.const {RESULT})) (i32.const 200) (i32.const 1)"
+        " (i32.const 212)))"
+        f"(i32.store (i32.const 212) (i32.add (i32.load (i32.const 212))"
+        f" (i32.const {len(prefix)})))"
+    )
+
+
+def printed(call: str) -> str:
+    """WAT that makes a `gl_call` and prints what it gives."""
+    return (
+        answered(call) + f"(i32.store (i32.const 200) (i32.const {ANSWER}))"
+        "(i32.store (i32.const 204) (i32.load (i32.const 212)))"
+        "(drop (call $fd_write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 208)))"
+    )
+
+
+def returned(call: str) -> str:
+    """WAT that makes a `gl_call` and returns the calldata that it gives."""
+    prefix = calldata.encode({"Return": None})[:-1]
+    return (
+        answered(call, prefix) + f"(drop (call $gl_call (i32.const {ANSWER})"
+        f" (i32.load (i32.const 212)) (i32.const {RESULT})))"
+    )
 
 
 def returns(value: Any) -> bytes:

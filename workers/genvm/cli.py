@@ -15,6 +15,7 @@ DEFAULT_MEMORY = 1 << 30
 MAX_MEMORY = 4 << 30
 DEFAULT_SECONDS = 600.0
 MAX_SECONDS = 24 * 3600.0
+MAX_DESCRIPTOR_DIGITS = 9
 DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")
 
 
@@ -103,8 +104,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="LETTERS",
         help="read, write, send, call, nondet (default: %(default)s)",
     )
-    run.add_argument("--module-llm", metavar="fd://N", help="socket to the LLM module")
-    run.add_argument("--module-web", metavar="fd://N", help="socket to the web module")
+    for module in ("llm", "web"):
+        run.add_argument(
+            f"--module-{module}",
+            type=_descriptor,
+            metavar="fd://N",
+            help=f"connected socket to the {module} module, for nondet blocks",
+        )
     run.add_argument("--genvm-id", type=int, required=True, metavar="ID", help="names the run")
 
 
@@ -121,6 +127,13 @@ def _permissions(letters: str) -> frozenset[str]:
     if unknown:
         raise argparse.ArgumentTypeError(f"{''.join(sorted(unknown))!r}: expected some of rwscnu")
     return frozenset(letters)
+
+
+def _descriptor(address: str) -> int:
+    scheme, _, number = address.partition("fd://")
+    if scheme or not number.isdecimal() or len(number) > MAX_DESCRIPTOR_DIGITS:
+        raise argparse.ArgumentTypeError(f"{address!r}: expected fd:// and a descriptor's number")
+    return int(number)
 
 
 def _at_most(limit: T, kind: Callable[[str], T]) -> Callable[[str], T]:

@@ -130,9 +130,13 @@ class Effects:
 
     def emit(self, emission: dict[str, Any], value: int = 0) -> None:
         """Note a message that leaves with the result, and the `value` it carries away."""
-        self._budget.take(PAGE_COST + len(calldata.encode(emission)))
+        self.charge(len(calldata.encode(emission)))
         self.emissions.append(emission)
         self.spent += value
+
+    def charge(self, size: int) -> None:
+        """Count `size` bytes that the run keeps for its result. Raises `OutOfMemory`."""
+        self._budget.take(PAGE_COST + size)
 
     def fork(self) -> Effects:
         """Effects that start from these and touch them only when absorbed."""
@@ -155,6 +159,7 @@ class CallContext(NamedTuple):
     """One call: its message, what it may do, and its effects. `permissions`: letters of `rwscn`.
 
     `memory_limit`: bytes that its guest may have. `depth`: how many calls it is inside of.
+    `is_det`: that of every call but those of a nondet block.
     """
 
     message: Message
@@ -167,6 +172,7 @@ class CallContext(NamedTuple):
     entry_stage_data: dict[str, Any] | None = None
     depth: int = 0
     locked: frozenset[bytes] = frozenset()
+    is_det: bool = True
 
     def start_message(self) -> bytes:
         """The stdin of the started module (spec 06, the machine)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,11 +32,12 @@ from .descriptors import Output
 from .engine import new_engine
 from .hosts import ANSWER_SECONDS, Hosts
 from .log import Log
+from .modules import ModuleFailed, Modules
+from .nondet_blocks import NondetBlocks, NothingToReplay
 from .own_stack import OwnStack
 from .private_cache import CacheUnusable
 from .programs import Program, program_of
 from .python_guest import PythonGuest
-from .sdk import Unsupported
 from .stopwatch import Stopwatch
 from .storage import CommittedPages, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
@@ -63,9 +65,13 @@ class Limits(NamedTuple):
 class ContractRun:
     """Runs one contract call against `host`; also what the guests of that run share (`sdk.Run`)."""
 
-    def __init__(self, host: Hosts, permissions: frozenset[str], limits: Limits, log: Log):
+    def __init__(
+        self, host: Hosts, modules: Modules, nondet: NondetBlocks, limits: Limits, log: Log
+    ) -> None:
         self.host = host
-        self._permissions = permissions
+        self.modules = modules
+        self.nondet = nondet
+        self._began = time.monotonic()
         self._limits = limits
         self._log = log
         self._engine = new_engine()
@@ -73,18 +79,21 @@ class ContractRun:
         self._python = PythonGuest(self._engine, limits.cache_folder)
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
-    def execute(self, data: ExecutionData) -> RunResult:
+    def execute(self, data: ExecutionData, permissions: frozenset[str]) -> RunResult:
         """Run the call to its end; a fault of ours gives an internal error.
 
         Raises `HostProtocolError` when a host is gone.
         """
         try:
-            context = self._main_context(data)
+            context = self._main_context(data, permissions)
             outcome = self._within_time(lambda: self._enter(context, data.code))
-            return _result(outcome, context.effects, data.extras.get("bucket_totals"))
+            result = _result(outcome, context.effects, data.extras.get("bucket_totals"))
         except _OUR_FAULTS as error:
             self._log.error(f"the run failed: {error}")
-            return internal_error(str(error))
+            result = internal_error(str(error))
+        return result._replace(
+            nondet_results=self.nondet.results, nondet_disagreement=self.nondet.disagreement
+        )
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
         """The pages that the host has for a contract, one cache for the whole run."""
@@ -101,14 +110,18 @@ class ContractRun:
         """Put a contract's own message into the log."""
         self._log.info(message, source="contract")
 
-    def _main_context(self, data: ExecutionData) -> CallContext:
+    def microseconds(self) -> int:
+        """How long the run has taken so far."""
+        return round((time.monotonic() - self._began) * 1e6)
+
+    def _main_context(self, data: ExecutionData, permissions: frozenset[str]) -> CallContext:
         message = decode_message(data.message)
         pages = self.committed(message.contract_address, StorageType.DEFAULT)
         return CallContext(
             message=message,
             entry_kind=EntryKind.MAIN,
             entry_data=data.calldata,
-            permissions=self._permissions,
+            permissions=permissions,
             effects=Effects(pages, Budget(HOST_MEMORY)),
             memory_limit=self._limits.memory,
         )
@@ -120,12 +133,20 @@ class ContractRun:
         """
         running = OwnStack(work)
         done = running.wait(self._limits.seconds)
+        while not done and (left := self._seconds_left()) > 0:
+            done = running.wait(max(left, _TICK))
         for _ in range(_MAX_TICKS):
             if done:
                 return running.result()
             self._engine.increment_epoch()
             done = running.wait(_TICK)
         return vm_error("timeout")
+
+    def _seconds_left(self) -> float:
+        """Of the time that the contract has. Waiting for modules is not counted: how long they
+        take is not its doing, and the manager's deadline ends a run that waits in vain."""
+        used = time.monotonic() - self._began - self.modules.seconds_waited()
+        return self._limits.seconds - used
 
     def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
         """The call itself; with `code` it is a deployment, which leaves the code in storage."""
@@ -146,7 +167,7 @@ class ContractRun:
         try:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
-            program = program_of(parse(code))
+            program = program_of(parse(code), is_det=context.is_det)
             times = Stopwatch()
             module = self._prepared(program)
             times.mark("module_ms")
@@ -180,16 +201,22 @@ class ContractRun:
 
 _OUR_FAULTS = (
     ExecutionDataError,
-    Unsupported,
     GuestMissing,
     CacheUnusable,
     ToolFailed,
+    ModuleFailed,
+    NothingToReplay,
 )
 
 
 def internal_error(message: str) -> RunResult:
     """The result of a run that failed through no fault of the contract."""
     return _result(Outcome(ResultCode.INTERNAL_ERROR, message))
+
+
+def out_of_memory() -> RunResult:
+    """The result of a run whose own is more than a host takes in one message."""
+    return _result(vm_error("OOM"))
 
 
 def _result(outcome: Outcome, effects: Effects | None = None, fees: object = None) -> RunResult:

@@ -11,9 +11,9 @@ from protocol.host import StorageType
 from protocol.run_result import ResultCode
 
 from .context import MAX_DEPTH, CallContext, EntryKind, Outcome, vm_error
-from .sdk import CallEnded, OperationFailed, Run, SdkError, Unsupported, ask, need, own_balance
-
-NOTHING = object()
+from .module_calls import ModuleCalls
+from .request_fields import Fields
+from .sdk import CallEnded, OperationFailed, Run, SdkError, ask, need, own_balance
 
 _MAX_NESTING = calldata.MAX_DEPTH - 4
 """So that what a request holds can still be encoded inside a result."""
@@ -23,49 +23,6 @@ _STATES: dict[Any, StorageType] = {kind.name.lower(): kind for kind in StorageTy
 _STATES |= {int(kind): kind for kind in StorageType}
 
 
-class Fields:
-    """The map of one request; a missing field or one of another type makes it malformed."""
-
-    def __init__(self, request: Any) -> None:
-        if not isinstance(request, dict):
-            raise OperationFailed(SdkError.INVAL)
-        self._fields = request
-
-    def get(self, name: str, kind: type, absent: Any = NOTHING) -> Any:
-        """The field, exactly of type `kind`; `absent` where the request has none."""
-        found = self._fields.get(name, absent)
-        if found is not absent and type(found) is not kind:
-            raise OperationFailed(SdkError.INVAL)
-        if found is NOTHING:
-            raise OperationFailed(SdkError.INVAL)
-        return found
-
-    def any(self, name: str) -> Any:
-        """The field, of any type."""
-        if name not in self._fields:
-            raise OperationFailed(SdkError.INVAL)
-        return self._fields[name]
-
-    def u256(self, name: str) -> int:
-        """A number of at most 256 bits, 0 when absent."""
-        number: int = self.get(name, int, 0)
-        if not 0 <= number < 1 << 256:
-            raise OperationFailed(SdkError.INVAL)
-        return number
-
-    def on(self) -> str:
-        """When a message is sent."""
-        moment: str = self.get("on", str, "finalized")
-        if moment not in ("finalized", "accepted"):
-            raise OperationFailed(SdkError.INVAL)
-        return moment
-
-    def call(self) -> bytes:
-        """The calldata of a call to a contract: bytes, or a value that is encoded here."""
-        value = self.any("calldata")
-        return value if isinstance(value, bytes) else calldata.encode(value)
-
-
 class GlCalls:
     """Performs the requests of one call; `memory_size` tells the bytes its guest has now."""
 
@@ -73,6 +30,7 @@ class GlCalls:
         self._run = run
         self._context = context
         self._memory_size = memory_size
+        modules = ModuleCalls(run, context, memory_size)
         self._handlers: dict[str, Callable[[Any], bytes | None]] = {
             "Return": self._return,
             "UserError": self._user_error,
@@ -85,7 +43,10 @@ class GlCalls:
             "RunNondet": self._run_nondet,
             "Sandbox": self._sandbox,
             "Trace": self._trace,
-            **dict.fromkeys(_NONDET_ONLY, _refuse_outside_nondet),
+            "ExecPrompt": modules.exec_prompt,
+            "ExecPromptTemplate": modules.exec_prompt_template,
+            "WebRequest": modules.web_request,
+            "WebRender": modules.web_render,
         }
 
     def perform(self, request: bytes) -> bytes | None:
@@ -100,6 +61,8 @@ class GlCalls:
         handler = self._handlers.get(name)
         if handler is None:
             raise OperationFailed(SdkError.INVAL)
+        if name in (_NONDET_ONLY if self._context.is_det else _DET_ONLY):
+            raise OperationFailed(SdkError.FORBIDDEN)
         return handler(value)
 
     def _return(self, value: Any) -> NoReturn:
@@ -212,26 +175,47 @@ class GlCalls:
         left = inner.memory_limit - self._memory_size()
         return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
 
-    def _run_nondet(self, request: Any) -> NoReturn:
+    def _run_nondet(self, request: Any) -> bytes:
         fields = Fields(request)
-        fields.get("data_leader", bytes)
-        fields.get("data_validator", bytes)
+        lead, validate = fields.get("data_leader", bytes), fields.get("data_validator", bytes)
         need(self._context, "n")
-        raise Unsupported("RunNondet: this executor has no non-deterministic operations yet")
+        result = self._run.nondet.run(self._run_stage, lead, validate)
+        self._context.effects.charge(len(result))
+        return result
+
+    def _run_stage(self, entry_data: bytes, stage_data: dict[str, Any] | None) -> Outcome:
+        """What a nondet block does on one machine: it sees the contract's storage as the call has
+        left it, and changes nothing."""
+        context = self._context
+        return self._run_inside(
+            context._replace(
+                entry_kind=EntryKind.CONSENSUS_STAGE,
+                entry_data=entry_data,
+                entry_stage_data=stage_data,
+                permissions=context.permissions & set("r"),
+                effects=context.effects.fork(),
+                is_det=False,
+            )
+        )
 
     def _trace(self, request: Any) -> bytes | None:
         if request == "RuntimeMicroSec":
-            return calldata.encode(0)
+            return calldata.encode(0 if self._context.is_det else self._run.microseconds())
         self._run.trace(Fields(request).get("Message", str))
         return None
 
 
-_NONDET_ONLY = ("WebRender", "WebRequest", "ExecPrompt", "ExecPromptTemplate")
-
-
-def _refuse_outside_nondet(_: Any) -> NoReturn:
-    """Modules are asked from a nondet block only, and the calls that run here are none."""
-    raise OperationFailed(SdkError.FORBIDDEN)
+_NONDET_ONLY = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
+_DET_ONLY = (
+    "EthSend",
+    "EthCall",
+    "CallContract",
+    "PostMessage",
+    "DeployContract",
+    "EmitEvent",
+    "RunNondet",
+)
+"""In which mode a request is allowed (spec 06, imports); those in neither list are in both."""
 
 
 def _is_topic(topic: Any) -> bool:

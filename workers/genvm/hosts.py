@@ -40,6 +40,18 @@ class Hosts:
         """See `HostClient`."""
         return self._serving(Method.GET_BALANCE).get_balance(address)
 
+    def remaining_fuel_as_gen(self) -> int:
+        """See `HostClient`."""
+        return self._serving(Method.REMAINING_FUEL_AS_GEN).remaining_fuel_as_gen()
+
+    def consume_fuel(self, amount: int) -> None:
+        """See `HostClient`."""
+        self._serving(Method.CONSUME_FUEL).consume_fuel(amount)
+
+    def notify_nondet_disagreement(self, call_number: int) -> None:
+        """See `HostClient`."""
+        self._serving(Method.NOTIFY_NONDET_DISAGREEMENT).notify_nondet_disagreement(call_number)
+
     def consume_result(self, result: bytes) -> None:
         """See `HostClient`."""
         self._serving(Method.CONSUME_RESULT).consume_result(result)

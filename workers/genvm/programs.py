@@ -28,11 +28,11 @@ class Program(NamedTuple):
     tree: FileTree
 
 
-def program_of(code: ContractCode) -> Program:
-    """The program of a contract. Raises `InvalidContract`."""
+def program_of(code: ContractCode, *, is_det: bool) -> Program:
+    """The program of a contract, in det mode or in a nondet block. Raises `InvalidContract`."""
     if code.kind is ContractKind.WASM:
         return Program(code.files["file"], ["contract.wasm"], {}, FileTree())
-    setup = _Setup(code)
+    setup = _Setup(code, "det" if is_det else "nondet")
     if not setup.perform(code.runner) or setup.program is None:
         raise InvalidContract("the runner description never comes to StartWasm")
     return setup.program
@@ -41,8 +41,9 @@ def program_of(code: ContractCode) -> Program:
 class _Setup:
     """Performs the actions of a runner description until one starts a module."""
 
-    def __init__(self, code: ContractCode) -> None:
+    def __init__(self, code: ContractCode, mode: str) -> None:
         self._code = code
+        self._mode = mode
         self._tree = FileTree()
         self._arguments = ["contract"]
         self._variables: dict[str, str] = {}
@@ -70,7 +71,7 @@ class _Setup:
 
     def when(self, value: Any) -> bool:
         condition, action = _fields(value, "When", "cond", "action")
-        return condition == "det" and self.perform(action)
+        return condition == self._mode and self.perform(action)
 
     def depends(self, runner: Any) -> bool:
         if not isinstance(runner, str) or runner.partition(":")[0] not in PYTHON_RUNNERS:

@@ -10,11 +10,13 @@ from argparse import Namespace
 from contextlib import suppress
 
 from protocol.executor import ExecutionDataError, decode_execution_data
-from protocol.host import HostProtocolError
+from protocol.host import MAX_BLOB, HostProtocolError
 
-from .contract_run import ContractRun, Limits, internal_error
+from .contract_run import ContractRun, Limits, internal_error, out_of_memory
 from .hosts import Hosts, HostUnreachable, connect
 from .log import Log
+from .modules import Modules
+from .nondet_blocks import NondetBlocks
 
 
 def run(options: Namespace) -> int:
@@ -65,6 +67,11 @@ def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:
         return internal_error(str(error)).encode()
     hosts.method_hosts = data.method_hosts
     start = time.perf_counter()
-    result = ContractRun(hosts, options.permissions, limits, log).execute(data)
+    descriptors = (options.module_llm, options.module_web)
+    modules = Modules(descriptors, options.genvm_id, data.host_data, log)
+    nondet = NondetBlocks(hosts, data.leader_nondet_results, is_sync=options.sync)
+    contract_run = ContractRun(hosts, modules, nondet, limits, log)
+    result = contract_run.execute(data, options.permissions)
     log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
-    return result.encode()
+    encoded = result.encode()
+    return encoded if len(encoded) <= MAX_BLOB else out_of_memory().encode()

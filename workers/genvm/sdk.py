@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal, StorageType
@@ -12,6 +12,10 @@ from protocol.host import HostErrorCode, HostRefusal, StorageType
 from .context import CallContext, Outcome
 from .hosts import Hosts
 from .storage import CommittedPages
+
+if TYPE_CHECKING:
+    from .modules import Modules
+    from .nondet_blocks import NondetBlocks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,14 +50,12 @@ class CallEnded(Exception):
         self.outcome = outcome
 
 
-class Unsupported(Exception):
-    """An operation that this executor does not have yet; the run ends with an internal error."""
-
-
 class Run(Protocol):
     """What all calls of one run share."""
 
     host: Hosts
+    modules: Modules
+    nondet: NondetBlocks
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
         """The pages that the host has for a contract."""
@@ -63,6 +65,9 @@ class Run(Protocol):
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
+
+    def microseconds(self) -> int:
+        """How long the run has taken so far."""
 
 
 def ask(question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -23,7 +23,15 @@ from .operations import Operations
 from .programs import Program
 from .sdk import CallEnded, Run
 from .sdk_imports import SdkImports
-from .wasi import Environment, GuestExit, Wasi
+from .wasi import (
+    Environment,
+    GuestExit,
+    Wasi,
+    machine_clock,
+    machine_random,
+    seeded_random,
+    standing_clock,
+)
 from .wasi_files import WasiFiles
 
 _LAST_GROWTH = 1 << 20
@@ -60,12 +68,7 @@ def run_guest(
     operations = Operations(world.run, context, lambda: memory.size)
     exchange = Exchange(operations)
     start_message = context.start_message()
-    environment = Environment(
-        arguments=program.arguments,
-        variables=program.variables,
-        clock=context.message.nanoseconds,
-        random_seed=sha3_256(start_message).digest(),
-    )
+    environment = _environment(program, context, start_message)
     files = WasiFiles(
         memory,
         program.tree,
@@ -80,6 +83,14 @@ def run_guest(
     return guest.start(module)
 
 
+def _environment(program: Program, context: CallContext, start_message: bytes) -> Environment:
+    arguments, variables = program.arguments, program.variables
+    if not context.is_det:
+        return Environment(arguments, variables, machine_clock, machine_random)
+    clock = standing_clock(context.message.nanoseconds)
+    return Environment(arguments, variables, clock, seeded_random(sha3_256(start_message).digest()))
+
+
 def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTree) -> bytes:
     """What `module` writes to stdout: work of our own, in a guest that has no host.
 
@@ -88,7 +99,7 @@ def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTre
     memory = Memory()
     collected = Collected(_MAX_TOOL_OUTPUT)
     files = WasiFiles(memory, tree, [Input(b""), collected, Output(2)], _no_device)
-    environment = Environment(arguments, {}, clock=0, random_seed=b"")
+    environment = Environment(arguments, {}, standing_clock(0), seeded_random(b""))
     catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
     outcome = _Guest(engine, Imports(memory, catalogue), _TOOL_MEMORY).start(module)
     if outcome.code is not ResultCode.RETURN:

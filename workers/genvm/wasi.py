@@ -1,14 +1,16 @@
-"""WASI preview 1, deterministic: arguments, environment, clock, random bytes (spec 06).
+"""WASI preview 1: arguments, environment, clock, random bytes (spec 06, the machine).
 
-Every function takes the unsigned numbers that the guest gave and returns an error number. The
-clock stands still at the transaction's time, random bytes follow from a seed, and waiting takes no
-time. Files are in `wasi_files`.
+Every function takes the unsigned numbers that the guest gave and returns an error number. In det
+mode the clock stands still at the transaction's time and random bytes follow from a seed; a nondet
+block has the machine's own. Waiting takes no time in either. Files are in `wasi_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
+import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
@@ -23,6 +25,7 @@ MAX_RANDOM = 1 << 20
 
 _MAX_SUBSCRIPTIONS = 1024
 _CLOCKS = 4
+_REALTIME = 0
 _SUBSCRIPTION = struct.Struct("<QB39x")
 _EVENT = struct.Struct("<QHB21x")
 
@@ -36,12 +39,41 @@ class GuestExit(Exception):
 
 
 class Environment(NamedTuple):
-    """What a guest is told at its start. `clock`: nanoseconds since 1970."""
+    """What a guest is told at its start.
+
+    `clock` gives the nanoseconds that a clock shows, by its number; `random` so many bytes.
+    """
 
     arguments: list[str]
     variables: dict[str, str]
-    clock: int
-    random_seed: bytes
+    clock: Callable[[int], int]
+    random: Callable[[int], bytes]
+
+
+def standing_clock(nanoseconds: int) -> Callable[[int], int]:
+    """Every clock shows this moment for ever."""
+    return lambda _: nanoseconds
+
+
+def seeded_random(seed: bytes) -> Callable[[int], bytes]:
+    """Random bytes that follow from `seed`, different ones at each call."""
+    calls = 0
+
+    def random(size: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        return hashlib.shake_256(seed + calls.to_bytes(8, "little")).digest(size)
+
+    return random
+
+
+def machine_clock(clock: int) -> int:
+    """The time of this machine, for nondet blocks."""
+    return time.time_ns() if clock == _REALTIME else time.monotonic_ns()
+
+
+machine_random = os.urandom
+"""The random bytes of this machine, for nondet blocks."""
 
 
 def checked(call: Callable[..., None]) -> Callable[..., int]:
@@ -73,8 +105,7 @@ class Wasi:
         variables = sorted(environment.variables.items())
         self._variables = [f"{name}={text}".encode() + b"\0" for name, text in variables]
         self._clock = environment.clock
-        self._random_seed = environment.random_seed
-        self._random_calls = 0
+        self._random = environment.random
 
     def imports(self) -> dict[str, Import]:
         """The functions by name."""
@@ -124,7 +155,7 @@ class Wasi:
 
     def _clock_time_get(self, clock: int, _precision: int, at: int) -> None:
         self._check_clock(clock)
-        self._memory.write_u64(at, self._clock)
+        self._memory.write_u64(at, self._clock(clock))
 
     def _check_clock(self, clock: int) -> None:
         if clock >= _CLOCKS:
@@ -133,9 +164,7 @@ class Wasi:
     def _random_get(self, at: int, size: int) -> None:
         if size > MAX_RANDOM:
             raise WasiError(Errno.INVAL)
-        self._random_calls += 1
-        seed = self._random_seed + self._random_calls.to_bytes(8, "little")
-        self._memory.write(at, hashlib.shake_256(seed).digest(size))
+        self._memory.write(at, self._random(size))
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, count_at: int) -> None:
         """All that is waited for has happened: a clock rings at once, a descriptor is ready."""

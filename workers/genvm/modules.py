@@ -1,0 +1,123 @@
+"""The executor's side of the modules: one question at a time, one answer (spec 05, connections).
+
+The sockets are inherited, connected already. Nothing is sent before the first question, so that a
+run which asks nothing costs a worker nothing. There is no time limit here: a module has its own,
+and the run's deadline ends whoever waits for one that hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from protocol import calldata
+from protocol.framing import FrameError, receive_frame, send_frame
+from protocol.module_frames import (
+    FatalFault,
+    MalformedFrame,
+    ModuleHello,
+    UserFault,
+    decode_answer,
+    encode_hello,
+)
+
+from .log import Log
+
+
+class ModuleFailed(Exception):
+    """A module cannot answer: the run ends as an internal error. The message names the module."""
+
+
+class ModuleClient:
+    """The connection to one module. `descriptor` None: the run has no such module."""
+
+    def __init__(self, name: str, descriptor: int | None, hello: Callable[[], bytes], log: Log):
+        self._name = name
+        self._descriptor = descriptor
+        self._hello = hello
+        self._log = log
+        self._connection: socket.socket | None = None
+        self._waited = 0.0
+        self._waiting_since: float | None = None
+
+    def ask(self, question: bytes) -> Any:
+        """The value that answers an encoded `ModuleRequest`.
+
+        Raises `UserFault`, which is for the contract, and `ModuleFailed`.
+        """
+        self._waiting_since = began = time.monotonic()
+        try:
+            return decode_answer(self._exchange(question))
+        except UserFault:
+            raise
+        except FatalFault as fault:
+            raise ModuleFailed(f"the {self._name} module failed: {fault}") from None
+        except (FrameError, OSError) as error:
+            raise ModuleFailed(f"the {self._name} module is gone: {error}") from None
+        except MalformedFrame as error:
+            raise self.malformed(str(error)) from None
+        finally:
+            waited, self._waiting_since = time.monotonic() - began, None
+            self._waited += waited
+            self._log.debug("module_asked", module=self._name, ms=round(waited * 1e3, 2))
+
+    def malformed(self, what: str) -> ModuleFailed:
+        """What to raise for an answer that is none."""
+        return ModuleFailed(f"the {self._name} module's answer is malformed: {what}")
+
+    def seconds_waited(self) -> float:
+        """How long answers were waited for so far, one that is still awaited included."""
+        since = self._waiting_since
+        return self._waited + (0.0 if since is None else time.monotonic() - since)
+
+    def _exchange(self, question: bytes) -> bytes:
+        if self._connection is None:
+            self._connection = self._connected()
+        send_frame(self._connection, question)
+        return receive_frame(self._connection, timeout=None)
+
+    def _connected(self) -> socket.socket:
+        if self._descriptor is None:
+            raise ModuleFailed(
+                f"the run has no {self._name} module: start both modules, llm and web, and do not "
+                "send no_modules"
+            )
+        hello = self._hello()
+        connection = socket.socket(fileno=self._descriptor)
+        send_frame(connection, hello)
+        return connection
+
+
+class Modules:
+    """The two modules of a run, whose id and `host_data` (JSON) each is told first."""
+
+    def __init__(
+        self, descriptors: tuple[int | None, int | None], genvm_id: int, host_data: str, log: Log
+    ) -> None:
+        """`descriptors`: those of the LLM module and of the web module."""
+
+        def hello() -> bytes:
+            return _hello(genvm_id, host_data)
+
+        llm, web = descriptors
+        self.llm = ModuleClient("llm", llm, hello, log)
+        self.web = ModuleClient("web", web, hello, log)
+
+    def seconds_waited(self) -> float:
+        """How long the run has waited for modules so far."""
+        return self.llm.seconds_waited() + self.web.seconds_waited()
+
+
+def _hello(genvm_id: int, host_data: str) -> bytes:
+    """The hello's body. Numbers that are no integers go as their text: calldata has none."""
+    try:
+        parsed = json.loads(host_data or "{}", parse_float=str, parse_constant=str)
+        if isinstance(parsed, dict):
+            return encode_hello(ModuleHello(genvm_id, parsed))
+        reason = f"expected a map, got {type(parsed).__name__}"
+    except (ValueError, RecursionError, calldata.EncodeError) as error:
+        reason = str(error)
+    raise ModuleFailed(f"host_data: {reason}; modules are told what it says")
