@@ -7,11 +7,14 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol import calldata
-from tests.support.python_contracts import ALICE, BOB, Chain, running_chain
+from protocol.module_frames import ModuleRequest
+from tests.support.module_server import ModuleServer
+from tests.support.python_contracts import ALICE, BOB, Agreement, Chain, running_chain
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,81 @@ def test_contracts_that_use_models_deploy_and_have_a_schema(
     schema = json.loads(oracle.call("#get-schema"))
     assert schema["methods"]["get_dict"]["ret"] == {"$dict": "string"}
     assert schema["ctor"]["params"][3] == ["potential_outcomes", [{"$rep": "string"}]]
+
+
+def answering(*answers: str, verdict: bool = True) -> ModuleServer:
+    """An LLM that gives `answers` in order, and judges those of others by `verdict`."""
+    left = iter(answers)
+
+    def answer(request: ModuleRequest) -> Any:
+        judged = ("EqComparative", "EqNonComparativeValidator")
+        is_judged = request.payload["payload"].get("template") in judged
+        return {"data": verdict if is_judged else next(left), "consumed_gen": 0}
+
+    return ModuleServer(answer)
+
+
+def test_the_wizard_of_coin(chain: Chain, published_contracts: Path) -> None:
+    wizard = chain.deploy(published_contracts / "wizard_of_coin.py", True)
+    asking = Agreement(wizard, "ask_for_coin", "Please?")
+    won = '```json\n{"reasoning": "so polite", "give_coin": true}\n```'
+    led = asking.lead(answering(won))
+    assert led.returned() is None
+    lost = '{"reasoning": "never", "give_coin": false}'
+    assert asking.validate(led, answering(won)) is None
+    assert asking.validate(led, answering(lost, verdict=False)) == 0
+    wizard.keep(led)
+    assert wizard.call("get_have_coin") is False
+
+
+def test_llm_erc20(chain: Chain, published_contracts: Path) -> None:
+    token = chain.deploy(published_contracts / "llm_erc20.py", 100, sender=ALICE)
+    transfer = Agreement(token, "transfer", 30, str(BOB))
+    balances = {str(ALICE): 70, str(BOB): 30}
+    llm = answering(json.dumps({"transaction_success": True, "updated_balances": balances}))
+    led = transfer.lead(llm)
+    assert led.returned() is None
+    assert f'"{ALICE}": 100' in llm.requests[0].payload["payload"]["input"]
+    assert transfer.validate(led, answering()) is None
+    assert transfer.validate(led, answering(verdict=False)) == 0
+    token.keep(led)
+    assert token.call("get_balances") == balances
+
+
+def pages(text: str) -> ModuleServer:
+    """A web on which each page shows `text`."""
+    return ModuleServer(lambda _: {"text": text})
+
+
+def test_the_football_prediction_market(chain: Chain, published_contracts: Path) -> None:
+    market = chain.deploy(
+        published_contracts / "football_prediction_market.py", "2024-06-05", "Brazil", "Jamaica"
+    )
+    resolving = Agreement(market, "resolve")
+    web = pages("Brazil 3 - 1 Jamaica")
+    led = resolving.lead(answering('{"winner": 1, "score": "3:1"}'), web)
+    assert led.returned() == {"winner": 1, "score": "3:1"}
+    assert web.requests[0].payload[0]["url"].endswith("/scores-fixtures/2024-06-05")
+    same, other = '{"score": "3:1", "winner": 1}', '{"score": "3:0", "winner": 1}'
+    assert resolving.validate(led, answering(same), pages("")) is None
+    assert resolving.validate(led, answering(other), pages("")) == 0
+    market.keep(led)
+    resolved = {"winner": 1, "score": "3:1", "has_resolved": True}
+    assert market.call("get_resolution_data") == resolved
+
+
+def test_the_intelligent_oracle(chain: Chain, published_contracts: Path) -> None:
+    due = [*ORACLE[:-1], "2020-01-01T00:00:00"]
+    oracle = chain.deploy(published_contracts / "intelligent_oracle.py", *due)
+    resolving = Agreement(oracle, "resolve", "https://example.org/news")
+    answers = ['Here: {"valid_source": "true", "outcome": "yes",}', '{"outcome": "yes"}']
+    led = resolving.lead(answering(*answers), pages("It happened."))
+    assert led.returned() is None
+    assert len(led.result.nondet_results) == 2
+    assert resolving.validate(led, answering(*answers), pages("It happened.")) is None
+    oracle.keep(led)
+    assert oracle.call("get_status") == "Resolved"
+    assert oracle.call("get_dict")["outcome"] == "yes"
 
 
 def test_the_oracle_factory_deploys_oracles(chain: Chain, published_contracts: Path) -> None:

@@ -13,11 +13,13 @@ from protocol import calldata
 from protocol.calldata import Address
 from protocol.executor import ExecutionData
 from protocol.run_result import ResultCode, RunResult
+from tests.support.module_server import ModuleServer
 from tests.support.node_host import Ended, NodeHost, run_executor
 
 ALICE = Address(b"\xa1" * 20)
 BOB = Address(b"\xb0" * 20)
 CHAIN_ID = 61_999
+HOST_DATA = '{"node_address": "0xabc", "tx_id": "0xdef"}'
 HEADER = '# { "Depends": "py-genlayer:test" }\n'
 
 
@@ -69,16 +71,28 @@ class Contract:
         """Call a method; how it ends."""
         return self.run({"method": method, "args": list(args), "kwargs": kwargs or {}}, **options)
 
-    def run(
+    def run(self, call: Any, **options: Any) -> Outcome:
+        """One run with `call` as its calldata; what it changes is kept."""
+        self.keep(self.attempt(call, **options))
+        return self.last
+
+    def keep(self, outcome: Outcome) -> None:
+        """Apply what a run has changed, if it returned."""
+        self.last = outcome
+        if outcome.result.code is ResultCode.RETURN:
+            self.chain.node.apply(self.address, outcome.result.storage_changes)
+
+    def attempt(
         self,
         call: Any,
         *,
         is_init: bool = False,
         sender: Address = ALICE,
         value: int = 0,
-        permissions: str = "rwscn",
+        leader_results: list[bytes] | None = None,
+        **how: Any,
     ) -> Outcome:
-        """One run with `call` as its calldata; its storage changes are applied."""
+        """One run that changes nothing yet. `how` as `run_executor` takes it."""
         message = {
             "contract_address": self.address,
             "sender_address": sender,
@@ -89,12 +103,9 @@ class Contract:
             "datetime": "2026-01-02T03:04:05Z",
         }
         code = self.code if is_init else None
-        execution = ExecutionData(calldata.encode(call), message, "", code, None, {})
-        ended = run_executor(self.chain.address, execution, permissions=permissions)
-        self.last = Outcome(ended)
-        if self.last.result.code is ResultCode.RETURN:
-            self.chain.node.apply(self.address, self.last.result.storage_changes)
-        return self.last
+        encoded = calldata.encode(call)
+        execution = ExecutionData(encoded, message, HOST_DATA, code, leader_results, {})
+        return Outcome(run_executor(self.chain.address, execution, **how))
 
 
 @dataclass
@@ -127,6 +138,40 @@ class Outcome:
         assert self.result.code is ResultCode.VM_ERROR, self.result
         assert isinstance(self.result.data, str)
         return self.result.data
+
+
+class Agreement:
+    """One call, run by the leader, and by validators with what the leader recorded.
+
+    None of the runs changes the chain's state: `Contract.keep` does.
+    """
+
+    def __init__(self, contract: Contract, method: str, *args: Any) -> None:
+        self._contract = contract
+        self._call = {"method": method, "args": list(args)}
+
+    def lead(self, *modules: ModuleServer) -> Outcome:
+        """The run of the leader. `modules`: the LLM module, and the web module where it is
+        another one; none where there is nothing to ask."""
+        return self._run(None, modules)
+
+    def validate(self, theirs: Outcome, *modules: ModuleServer) -> int | None:
+        """The number of the block that is not accepted; the outcome has to be the leader's."""
+        mine = self._run(theirs.result.nondet_results, modules)
+        assert mine.result.execution_hash == theirs.result.execution_hash, mine.stderr
+        disagreement = mine.result.nondet_disagreement
+        told = [] if disagreement is None else [disagreement]
+        assert self._contract.chain.node.disagreements == told
+        return disagreement
+
+    def _run(self, results: list[bytes] | None, modules: tuple[ModuleServer, ...]) -> Outcome:
+        self._contract.chain.node.disagreements.clear()
+        asked = (modules[0], modules[-1]) if modules else None
+        outcome = self._contract.attempt(self._call, leader_results=results, modules=asked)
+        for module in modules:
+            module.join()
+            assert module.problems == []
+        return outcome
 
 
 @contextlib.contextmanager

@@ -51,8 +51,9 @@ def _run(entry_kind: int) -> Any:
     if entry_kind != _MAIN:
         from .functions import run_shipped
 
-        stage = message_raw["entry_stage_data"] if entry_kind == _CONSENSUS_STAGE else None
-        return run_shipped(message_raw["entry_data"], stage)
+        if entry_kind == _CONSENSUS_STAGE:
+            forbid_writes("a nondet block cannot write: let it return a value, and write that")
+        return run_shipped(message_raw["entry_data"], message_raw["entry_stage_data"])
     cls = _contract_class(module)
     call = decode(message_raw["entry_data"])
     if not isinstance(call, dict):

@@ -94,9 +94,12 @@ def outcome(function: Callable[[], Any]) -> Result:
     try:
         return Return(function())
     except UserError as error:
-        return error
-    except VMError as error:
-        return error
+        return UserError(error.message)
+    except MemoryError:
+        return VMError("OOM")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return VMError(f"exit_code {status}") if status else Return(None)
     except Exception:
         return VMError("exit_code 1")
 

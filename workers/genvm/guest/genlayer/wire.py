@@ -111,7 +111,10 @@ def lazy_call(function: Callable[..., Lazy]) -> Any:
 _REASONS = {
     "forbidden": "views send nothing, and nondet blocks talk to models and to the web only",
     "inbalance": "the value is more than the contract owns",
+    "overflow": "the request is longer than 64 MiB",
 }
+_MODULES_REASON = "models and the web are for nondet blocks only: see gl.eq_principle and gl.vm"
+_FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
 
 
 def ask(request: dict[str, Any]) -> bytes | None:
@@ -120,7 +123,10 @@ def ask(request: dict[str, Any]) -> bytes | None:
         return _host.gl_call(request, to_plain)
     except _host.HostError as error:
         name = next(iter(request))
-        error.add_note(f"{name}: {_REASONS.get(error.name, 'the request cannot be served')}")
+        reason = _REASONS.get(error.name, "the request cannot be served")
+        if error.name == "forbidden" and name in _FOR_MODULES:
+            reason = _MODULES_REASON
+        error.add_note(f"{name}: {reason}")
         raise
 
 
