@@ -55,6 +55,12 @@ _DESCRIPTIONS = {
         "by meaning rather than by letter (gl.eq_principle.prompt_comparative), or make the block "
         "return only what is the same for everybody."
     ),
+    "absent_leader_nondet_output": (
+        "A validator came to a non-deterministic block of which the leader's results say nothing "
+        "that can be read. Pass on the leader's nondet_results unchanged and all of them; if they "
+        "were, the contract decides by something that differs between machines which blocks it "
+        "runs."
+    ),
     "version_too_big": (
         "The code asks for a newer version than there is at this time. Lower the version in its "
         "first line, or wait until that version is released."

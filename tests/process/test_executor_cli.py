@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,24 @@ def genvm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[by
     return subprocess.run(
         [*BUILT_IN, *arguments], input=stdin, capture_output=True, timeout=60, check=False
     )
+
+
+SLOW_TO_IMPORT = {"asyncio", "dataclasses", "inspect", "logging", "msgspec", "yaml"}
+
+
+def test_a_run_imports_nothing_that_is_slow_to_import() -> None:
+    program = "import sys, workers.genvm.run; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert not SLOW_TO_IMPORT & set(ended.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    "address", ["ws://127.0.0.1:3031", "fd://", "fd://x", "5", "fd://9999999999"]
+)
+def test_modules_are_inherited_sockets(address: str) -> None:
+    ended = genvm("run", "--host=fd://0", "--genvm-id=1", f"--module-llm={address}")
+    assert ended.returncode == 2
+    assert f"{address!r}: expected fd:// and a descriptor's number" in ended.stderr.decode()
 
 
 @pytest.mark.parametrize(

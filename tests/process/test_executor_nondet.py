@@ -340,4 +340,4 @@ def test_a_run_without_modules_says_what_to_start(chain: Chain) -> None:
     contract = Contract()
     ended = lead(chain, blocks(contract, lead=asking(contract)), host_data=HOST_DATA)
     assert result(ended).code is ResultCode.INTERNAL_ERROR
-    assert "the run has no llm module: start both modules" in result(ended).data
+    assert "without the llm module: start both modules, llm and web" in result(ended).data

@@ -82,8 +82,8 @@ class ModuleClient:
     def _connected(self) -> socket.socket:
         if self._descriptor is None:
             raise ModuleFailed(
-                f"the run has no {self._name} module: start both modules, llm and web, and do not "
-                "send no_modules"
+                f"the run was started without the {self._name} module: start both modules, llm "
+                "and web, of a running service (POST /module/start), and run it again"
             )
         hello = self._hello()
         connection = socket.socket(fileno=self._descriptor)
