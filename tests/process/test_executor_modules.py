@@ -206,15 +206,21 @@ def test_a_huge_answer(chain: Chain) -> None:
 
 def test_the_time_a_module_takes_is_not_the_contracts(chain: Chain) -> None:
     contract = Contract()
-    prompt = returns_answer(contract.gl_call(PROMPT))
-    slow = ModuleServer(slowly)
-    wasm = blocks(contract, lead=prompt)
-    assert result(lead(chain, wasm, slow, options=options(seconds=1))).code is ResultCode.RETURN
-    endless = blocks(contract, lead=prompt, ending="(loop (br 0))")
+    count_up = (  # Only in a loop a guest notices that it is out of time.
+        "(local.set $i (i32.const 0)) (loop (local.set $i (i32.add (local.get $i) (i32.const 1)))"
+        " (br_if 0 (i32.lt_u (local.get $i) (i32.const 1000))))"
+    )
+    stage = printed(contract.gl_call(PROMPT)) + count_up
+    patient = blocks(contract, lead=stage, count=2)
+    ended = lead(chain, patient, ModuleServer(slowly), options=options(seconds=1))
+    assert result(ended).nondet_results == [returned(None)] * 2
+    assert result(ended).code is ResultCode.RETURN
+    endless = blocks(contract, lead=stage, ending="(loop (br 0))")
     ended = lead(chain, endless, ModuleServer(slowly), options=options(seconds=1))
     assert (result(ended).code, result(ended).data) == (ResultCode.VM_ERROR, "timeout")
 
 
 def slowly(_: Any) -> Any:
-    time.sleep(2)
+    """An answer that takes longer than a contract has."""
+    time.sleep(1.6)
     return {"data": "at last", "consumed_gen": 0}
