@@ -1,0 +1,71 @@
+"""Reading a PNG's pixels: enough of the format for Chromium's screenshots."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+_CHANNELS = {2: 3, 6: 4}
+
+
+@dataclass(frozen=True)
+class Image:
+    width: int
+    height: int
+    rows: list[bytes]
+    channels: int
+
+    def pixel(self, x: int, y: int) -> tuple[int, int, int]:
+        """Red, green and blue."""
+        start = x * self.channels
+        red, green, blue = self.rows[y][start : start + 3]
+        return red, green, blue
+
+    def count(self, color: tuple[int, int, int]) -> int:
+        """How many pixels have exactly this colour."""
+        return sum(
+            tuple(row[start : start + 3]) == color
+            for row in self.rows
+            for start in range(0, len(row), self.channels)
+        )
+
+
+def read_png(data: bytes) -> Image:
+    """The image in an 8-bit, true-colour PNG that is not interlaced."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    packed, position, header = b"", 8, b""
+    while position < len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
+        header = body if kind == b"IHDR" else header
+        packed += body if kind == b"IDAT" else b""
+        position += 12 + length
+    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    assert (depth, interlaced) == (8, 0)
+    channels = _CHANNELS[color]
+    return Image(width, height, _unfiltered(zlib.decompress(packed), width, channels), channels)
+
+
+def _unfiltered(raw: bytes, width: int, channels: int) -> list[bytes]:
+    rows: list[bytes] = []
+    size = width * channels
+    above = bytes(size)
+    for start in range(0, len(raw), size + 1):
+        above = _row(raw[start], bytearray(raw[start + 1 : start + 1 + size]), above, channels)
+        rows.append(above)
+    return rows
+
+
+def _row(kind: int, row: bytearray, above: bytes, step: int) -> bytes:
+    for x in range(len(row)):
+        left = row[x - step] if x >= step else 0
+        corner = above[x - step] if x >= step else 0
+        added = (0, left, above[x], (left + above[x]) // 2, _paeth(left, above[x], corner))[kind]
+        row[x] = (row[x] + added) & 0xFF
+    return bytes(row)
+
+
+def _paeth(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda one: abs(guess - one))

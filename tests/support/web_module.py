@@ -1,0 +1,72 @@
+"""The web module as a worker has it, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from protocol.module_frames import ModuleHello, ModuleRequest
+from workers.module import Module, Session
+from workers.web.faults import WebFault
+from workers.web.module import open_module
+
+T = TypeVar("T")
+
+NO_BROWSER = {"browser_path": "/nowhere/chromium"}
+HELLO = ModuleHello(7, {"node_address": "0x" + "0" * 40, "tx_id": "0x1"})
+
+
+@dataclass(frozen=True)
+class Options:
+    allow_empty_backends: bool = False
+
+
+@dataclass
+class Client:
+    """A session, and how an executor would use it."""
+
+    module: Module
+    session: Session
+
+    async def request(self, url: str, method: str = "GET", **more: Any) -> dict[str, Any]:
+        limit = more.pop("limit", None)
+        payload = {"method": method, "url": url, "headers": {}, "body": None, "sign": False, **more}
+        answer = await self.session.answer(ModuleRequest("Request", [payload, limit]))
+        response: dict[str, Any] = answer["response"]
+        return response
+
+    async def render(self, url: str, mode: str = "text", **more: Any) -> Any:
+        limit = more.pop("limit", None)
+        payload = {"mode": mode, "url": url, "wait_after_loaded": "0ms", **more}
+        answer = await self.session.answer(ModuleRequest("Render", [payload, limit]))
+        return answer["image" if mode == "screenshot" else "text"]
+
+    async def refused(self, asking: Coroutine[Any, Any, Any]) -> WebFault:
+        """The fault that something ends with."""
+        try:
+            answer = await asking
+        except WebFault as fault:
+            return fault
+        raise AssertionError(f"it was not refused: {answer!r:.200}")
+
+
+def with_module(
+    config: dict[str, Any], work: Callable[[Client], Coroutine[Any, Any, T]], patience: float = 90
+) -> T:
+    """Run `work` with a client of a module that has this configuration."""
+
+    async def run() -> T:
+        module = await open_module(config, Options(), logging.getLogger("web"))
+        try:
+            session = await module.open_session(HELLO)
+            try:
+                return await asyncio.wait_for(work(Client(module, session)), patience)
+            finally:
+                await session.close()
+        finally:
+            await module.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,145 @@
+"""The world that the web module meets in tests: sites and a name server on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import dns.flags
+import dns.message
+import dns.rrset
+
+
+@dataclass
+class Asked:
+    """One request that a site received; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    client_port: int
+
+
+Answer = tuple[int, Mapping[str, str], bytes]
+Route = Callable[[Asked], Answer] | Answer | bytes
+
+
+@dataclass
+class Site:
+    """An HTTP server: `routes` by path, without the query; what it was asked in `asked`."""
+
+    port: int
+    routes: dict[str, Route] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str = "/") -> str:
+        return f"http://{self.host}{path}"
+
+    def paths(self) -> list[str]:
+        return [asked.path for asked in self.asked]
+
+
+@contextmanager
+def site(routes: Mapping[str, Route], address: str = "127.0.0.1", port: int = 0) -> Iterator[Site]:
+    """Serve routes for as long as the context is entered."""
+    served = Site(0, dict(routes))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(length)
+            asked = Asked(self.command, self.path, headers, body, self.client_address[1])
+            served.asked.append(asked)
+            route = served.routes.get(self.path.partition("?")[0], (404, {}, b"not here"))
+            found = route(asked) if callable(route) else route
+            status, sent, body = (200, {}, found) if isinstance(found, bytes) else found
+            self.send_response(status)
+            for name, value in {"content-type": "text/html; charset=utf-8", **sent}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that goes away in the middle is part of the tests."""
+
+    server = Server((address, port), Handler)
+    served.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class NameServer:
+    """A DNS server. `zone` gives for each name the answers, one list for each time it is asked; the
+    last one stays. `asked` counts the questions for IPv4 addresses by name."""
+
+    address: str
+    zone: dict[str, list[list[str]]]
+    asked: dict[str, int] = field(default_factory=dict)
+
+    def answer(self, query: dns.message.Message) -> dns.message.Message:
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.RA
+        question = query.question[0]
+        name, kind = str(question.name).rstrip(".").lower(), question.rdtype.name
+        number = self.asked.get(name, 0)
+        answers = self.zone.get(name, [[]])
+        current = answers[min(number, len(answers) - 1)]
+        if kind == "A":
+            self.asked[name] = number + 1
+        fitting = [one for one in current if (":" in one) == (kind == "AAAA")]
+        if kind in ("A", "AAAA") and fitting:
+            reply.answer.append(dns.rrset.from_text(question.name, 0, "IN", kind, *fitting))
+        return reply
+
+
+@contextmanager
+def name_server(zone: dict[str, list[list[str]]]) -> Iterator[NameServer]:
+    """Answer questions over UDP for as long as the context is entered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        served = NameServer(f"127.0.0.1:{listening.getsockname()[1]}", zone)
+
+        def serve() -> None:
+            while True:
+                packet, client = listening.recvfrom(4096)
+                if not packet:
+                    return
+                reply = served.answer(dns.message.from_wire(packet))
+                listening.sendto(reply.to_wire(), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield served
+        finally:
+            listening.sendto(b"", listening.getsockname())
+            thread.join()

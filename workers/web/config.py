@@ -1,0 +1,69 @@
+"""The web module's settings (spec 05; the official YAML's keys and ours)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from protocol.durations import parse_duration
+from protocol.errors import BadRequest
+from protocol.validation import from_value
+
+Count = Annotated[int, Meta(ge=1)]
+
+_DURATIONS = ("timeout", "render_timeout", "max_wait_after_loaded")
+_FOR_OTHERS = frozenset({"workers", "bind_address", "host", "port"})
+"""Keys that the pool reads."""
+
+
+class WebConfig(Struct, frozen=True):
+    """All settings with their defaults. Durations are text such as `30s`, sizes are in bytes."""
+
+    timeout: str = "30s"
+    """For a whole request, redirects included."""
+
+    render_timeout: str = "60s"
+    """For loading a page and reading it; `wait_after_loaded` comes on top."""
+
+    max_wait_after_loaded: str = "60s"
+    max_redirects: Annotated[int, Meta(ge=0)] = 10
+    max_body: Count = 32 << 20
+    extra_tld: tuple[str, ...] = ()
+    always_allow_hosts: tuple[str, ...] = ()
+    """Names or addresses, with or without `:port`, that skip the checks of port, name and address.
+    They are looked up as every program here does; other names are asked of DNS alone."""
+
+    dns_servers: tuple[str, ...] = ()
+    """`address` or `address:port`; none: those of /etc/resolv.conf."""
+
+    browser_path: str | None = None
+    max_pages: Count = 4
+    max_page_memory: Count = 1 << 30
+    """Of all processes of a page together."""
+
+    webdriver_host: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _DURATIONS:
+            try:
+                parse_duration(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        if self.webdriver_host and not self.webdriver_host.startswith(("http://", "https://")):
+            raise ValueError("webdriver_host: expected http://… or https://…")
+
+
+def parse_config(value: Mapping[str, Any]) -> tuple[WebConfig, list[str]]:
+    """The settings in a map, and its keys that mean nothing to anybody here.
+
+    Raises `BadRequest` naming the key at fault.
+    """
+    try:
+        config = from_value(dict(value), WebConfig)
+    except BadRequest as error:
+        raise BadRequest(f"config: {error.message}") from None
+    known = {field.name for field in msgspec.structs.fields(WebConfig)} | _FOR_OTHERS
+    return config, sorted(str(key) for key in value if key not in known)

@@ -1,0 +1,169 @@
+"""The web module: what a worker of it serves (spec 05, web requests)."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from protocol.durations import parse_duration
+from protocol.errors import BadRequest
+from protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
+from protocol.validation import from_value
+from workers.module import Module, ModuleOptions, Session
+
+from .browser_keeper import BrowserKeeper
+from .config import WebConfig, parse_config
+from .fetch import Fetcher, Request, usual_trust
+from .network import Network
+from .profile import remove_orphaned_profiles
+from .render import Mode, RenderOrder, render
+from .urls import UrlRules
+from .webdriver import Webdriver
+
+SizeLimit = Annotated[int, Meta(ge=0)]
+
+
+class RequestPayload(Struct, frozen=True):
+    """What `Request` brings; `sign` is taken and means nothing: there is nobody to sign."""
+
+    method: Literal["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    url: str
+    headers: dict[str, bytes] = {}
+    body: bytes | None = None
+    sign: bool = False
+
+
+class RenderPayload(Struct, frozen=True):
+    """What `Render` brings."""
+
+    mode: Literal["text", "html", "screenshot"]
+    url: str
+    wait_after_loaded: str = "0ms"
+
+
+class WebModule:
+    """What all sessions of a worker share."""
+
+    def __init__(self, config: WebConfig, log: logging.Logger) -> None:
+        self.config = config
+        self.rules = UrlRules(config.extra_tld, config.always_allow_hosts)
+        self.network = Network(self.rules, config.dns_servers)
+        self.trust: ssl.SSLContext = usual_trust()
+        self.webdriver = Webdriver(config.webdriver_host) if config.webdriver_host else None
+        self.browsers = None if self.webdriver else BrowserKeeper(
+            config.browser_path, config.max_pages, config.max_page_memory, log
+        )  # fmt: skip
+
+    async def open_session(self, hello: ModuleHello) -> Session:  # noqa: ARG002 - nothing depends on it
+        return WebSession(self)
+
+    async def close(self) -> None:
+        if self.webdriver is not None:
+            await self.webdriver.close()
+        if self.browsers is not None:
+            await self.browsers.close()
+
+    async def render(self, order: RenderOrder) -> str | bytes:
+        """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
+        self.rules.check(order.url)
+        if self.webdriver is not None:
+            return await self.webdriver.render(order)
+        assert self.browsers is not None
+        async with self.browsers.lend(order.url) as browser:
+            return await render(browser, self.network, order)
+
+
+class WebSession:
+    """One executor's connection, with HTTP connections of its own."""
+
+    def __init__(self, module: WebModule) -> None:
+        self._module = module
+        self._fetcher = Fetcher(
+            module.rules, module.network, module.trust, module.config.max_redirects
+        )
+
+    async def answer(self, request: ModuleRequest) -> Any:
+        if request.name == "Request":
+            payload, limit = _payload(request, RequestPayload)
+            return await self._request(payload, limit)
+        if request.name == "Render":
+            wanted, limit = _payload(request, RenderPayload)
+            return await self._render(wanted, limit)
+        raise FatalFault(f"the web module knows no request {request.name[:40]!r}")
+
+    async def close(self) -> None:
+        await self._fetcher.close()
+
+    async def _request(self, payload: RequestPayload, limit: int | None) -> Any:
+        config = self._module.config
+        headers = {name.lower().encode(): value for name, value in payload.headers.items()}
+        response = await self._fetcher.fetch(
+            Request(payload.method, payload.url, headers, payload.body),
+            _bounded(limit, config),
+            parse_duration(config.timeout),
+        )
+        answered = {name.decode("latin-1"): value for name, value in response.headers.items()}
+        return {"response": {"status": response.status, "headers": answered, "body": response.body}}
+
+    async def _render(self, payload: RenderPayload, limit: int | None) -> Any:
+        config = self._module.config
+        content = await self._module.render(
+            RenderOrder(
+                mode=Mode(payload.mode),
+                url=payload.url,
+                wait=_wait(payload.wait_after_loaded, config),
+                size_limit=_bounded(limit, config),
+                patience=parse_duration(config.render_timeout),
+            )
+        )
+        return {"image": content} if isinstance(content, bytes) else {"text": content}
+
+
+async def open_module(
+    config: Mapping[str, Any],
+    options: ModuleOptions,  # noqa: ARG001 - none of them is about the web
+    log: logging.Logger,
+) -> Module:
+    """The module of a configuration. Raises `BadRequest` naming the key at fault.
+
+    It is ready with or without a browser: only rendering needs one.
+    """
+    settings, unknown = parse_config(config)
+    if unknown:
+        log.warning("config_keys_unknown", extra={"fields": {"keys": ", ".join(unknown)}})
+    remove_orphaned_profiles()
+    try:
+        module = WebModule(settings, log)
+    except ValueError as error:
+        raise BadRequest(f"config: dns_servers: {error}") from None
+    if module.browsers is not None:
+        await module.browsers.settled()
+    return module
+
+
+def _payload(request: ModuleRequest, kind: type[Any]) -> tuple[Any, int | None]:
+    """What a request brings, and its size limit: a list of the two. Raises `FatalFault`."""
+    if not isinstance(request.payload, list) or len(request.payload) != 2:
+        raise FatalFault(f"{request.name}: expected a list of payload and size limit")
+    payload, limit = request.payload
+    try:
+        return from_value(payload, kind), from_value(limit, SizeLimit | None)  # type: ignore[arg-type]
+    except BadRequest as error:
+        raise FatalFault(f"{request.name}: {error.message}") from None
+
+
+def _bounded(limit: int | None, config: WebConfig) -> int:
+    return config.max_body if limit is None else min(limit, config.max_body)
+
+
+def _wait(text: str, config: WebConfig) -> float:
+    """Seconds to wait after a page has loaded; more than the cap is the cap."""
+    try:
+        wait = parse_duration(text)
+    except ValueError as error:
+        raise FatalFault(f"Render: wait_after_loaded: {error}") from None
+    return min(wait, parse_duration(config.max_wait_after_loaded))

@@ -1,0 +1,141 @@
+"""The only way out: a name is looked up once, and what was checked is what is connected to.
+
+Spec 05, safety.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import dns.asyncresolver
+import dns.exception
+import dns.nameserver
+import dns.resolver
+import httpcore
+
+from .addresses import is_public
+from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFault
+from .urls import UrlRules
+
+LOOKUP_PATIENCE = 10.0
+"""Seconds for the answer of DNS."""
+
+CONNECT_PATIENCE = 10.0
+"""Seconds for one address."""
+
+_MOST_ADDRESSES = 4
+_DNS_PORT = 53
+
+T = TypeVar("T")
+
+Dial = Callable[[str, int], Awaitable[T]]
+"""Connects to an address and a port. Raises `OSError`."""
+
+
+class Network:
+    """Reaches hosts that the rules let through, at addresses that are public."""
+
+    def __init__(self, rules: UrlRules, dns_servers: Sequence[str] = ()) -> None:
+        """`dns_servers` as in `WebConfig`. Raises `ValueError` for one that is no address."""
+        self._rules = rules
+        self._resolver = _resolver(dns_servers)
+
+    async def reach(self, host: str, port: int, dial: Dial[T]) -> T:
+        """What `dial` gives for the first address that answers. Raises `WebFault`."""
+        refusal = ""
+        for address in await self._addresses(host, port):
+            try:
+                return await asyncio.wait_for(dial(address, port), CONNECT_PATIENCE)
+            except TimeoutError:
+                refusal = f"{host} did not answer within {CONNECT_PATIENCE:g} s"
+            except OSError as error:
+                refusal = f"{host} cannot be reached: {error.strerror or error}"
+        raise WebFault(CONNECTION_FAILED, _place(host, port), refusal)
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        """What may be connected to, in the order to try; never empty."""
+        plain = self._rules.check_place(host, port)
+        if self._rules.is_trusted(plain, port):
+            found = await _known_here(plain, port)
+        else:
+            found = await self._known_to_dns(plain)
+        if not found:
+            raise WebFault(HOST_NOT_FOUND, _place(host, port), f"{plain}: no such name")
+        if not self._rules.is_trusted(plain, port):
+            found = [address for address in found if is_public(address)]
+        if not found:
+            reason = f"{plain} is not on the public internet"
+            raise WebFault(ADDRESS_FORBIDDEN, _place(host, port), reason)
+        return found[:_MOST_ADDRESSES]
+
+    async def _known_to_dns(self, host: str) -> list[str]:
+        try:
+            answers = await self._resolver.resolve_name(f"{host}.", lifetime=LOOKUP_PATIENCE)
+        except dns.exception.DNSException:
+            return []
+        return sorted(answers.addresses(), key=lambda address: ":" in address)
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Has httpcore connect through a `Network`."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._streams = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        async def dial(address: str, port: int) -> httpcore.AsyncNetworkStream:
+            try:
+                return await self._streams.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except httpcore.TimeoutException:
+                raise TimeoutError from None
+            except httpcore.NetworkError as error:
+                raise OSError(str(error)) from None
+
+        return await self._network.reach(host, port, dial)
+
+
+async def _known_here(host: str, port: int) -> list[str]:
+    """What this machine itself knows a name by: for hosts that the operator has named."""
+    loop = asyncio.get_running_loop()
+    with suppress(OSError):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return []
+
+
+def _resolver(servers: Sequence[str]) -> dns.asyncresolver.Resolver:
+    if not servers:
+        with suppress(dns.resolver.NoResolverConfiguration):
+            return dns.asyncresolver.Resolver()
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [_name_server(server) for server in servers or ["127.0.0.1"]]
+    return resolver
+
+
+def _name_server(text: str) -> dns.nameserver.Do53Nameserver:
+    if text.startswith("["):
+        address, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") > 1:
+        address, port = text, ""
+    else:
+        address, _, port = text.partition(":")
+    return dns.nameserver.Do53Nameserver(address, int(port or _DNS_PORT))
+
+
+def _place(host: str, port: int) -> str:
+    return f"//{host}:{port}"
