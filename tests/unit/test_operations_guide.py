@@ -7,12 +7,14 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 from manager.gunicorn_settings import SILENT_CONNECTIONS
 from manager.shares import SPARE_THREADS, Shares
 from protocol.config import Config, PermitCosts
 from tests.conftest import PROJECT
+from workers.web.config import WebConfig
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| `([a-z_.]+)` \| `([^`]*)` \| ([^|]*) \| ", re.MULTILINE)
@@ -27,9 +29,31 @@ def settings() -> dict[str, Any]:
     return keys | {f"permits.{name}": value for name, value in parts.items()}
 
 
+def rows(chapter: str) -> dict[str, Any]:
+    """Keys and defaults in the tables of a chapter."""
+    text = GUIDE.partition(f"\n## {chapter}\n")[2].partition("\n## ")[0]
+    return {key: yaml.safe_load(default) for key, default, _ in _ROW.findall(text)}
+
+
 def test_every_setting_stands_there_with_its_default() -> None:
-    rows = {key: yaml.safe_load(default) for key, default, _ in _ROW.findall(GUIDE)}
-    assert rows == settings()
+    assert rows("Settings") == settings()
+
+
+def test_so_does_every_setting_of_the_web_module() -> None:
+    keys = json.loads(msgspec.json.encode(WebConfig()))
+    assert rows("The web module") == keys | {"workers": 2, "bind_address": None}
+
+
+@pytest.mark.parametrize("module", ["llm", "web"])
+def test_a_new_root_has_the_settings_that_hold_without_one(module: str) -> None:
+    name = f"genvm-module-{module}.yaml"
+    own = PROJECT / "workers" / module / name
+    assert own.read_text() == (PROJECT / "manager/root_template/config" / name).read_text()
+
+
+def test_the_web_modules_file_holds_every_setting_with_its_default() -> None:
+    settings = yaml.safe_load((PROJECT / "workers/web/genvm-module-web.yaml").read_text())
+    assert settings == rows("The web module")
 
 
 def test_the_shares_are_those_of_the_code() -> None:
