@@ -11,10 +11,12 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
@@ -241,13 +243,15 @@ class Service:
         raise ServiceFailed(f"{process.name} did not start: it {_words(end)}")
 
     def _is_answered_by(self, supervisor: ServiceProcess) -> bool:
-        """Whether this very process greets us: the socket may be another supervisor's."""
+        """Whether the one behind this guard greets us: the socket may be another supervisor's."""
         try:
             connection = Connection(supervisor_socket(self._settings.state_folder), "serve")
         except ManagerError:
             return False
         connection.close()
-        return connection.supervisor_pid == supervisor.pid
+        with suppress(psutil.Error):
+            return psutil.Process(connection.supervisor_pid).ppid() == supervisor.pid
+        return False
 
     # -------------------------------------------------------------------------------- stay, stop
 

@@ -2,7 +2,14 @@
 
 import sys
 
-if __name__ == "__main__":
-    from supervisor.daemon import main
 
-    sys.exit(main())
+def _supervise(guard: int) -> int:
+    from supervisor.daemon import main  # noqa: PLC0415 - behind the fork: the guard stays small
+
+    return main(guard)
+
+
+if __name__ == "__main__":
+    from supervisor.guard import guarded
+
+    sys.exit(guarded(_supervise))

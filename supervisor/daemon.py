@@ -63,13 +63,14 @@ class Setting:
     config: Config
     manifests: ManifestSource
     environment: Environment
+    guard: int
     lifeline: int | None
 
 
-def main() -> int:
-    """Run until told to stop; the exit status."""
+def main(guard: int) -> int:
+    """Run until told to stop; the exit status. `guard` is the pipe from `supervisor.guard`."""
     try:
-        setting = _setting(_arguments())
+        setting = _setting(_arguments(), guard)
     except ManagerError as error:
         print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -111,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _setting(arguments: argparse.Namespace) -> Setting:
+def _setting(arguments: argparse.Namespace, guard: int) -> Setting:
     config = Config()
     if arguments.config is not None:
         config, unknown = parse_config(_text(arguments.config, "config"))
@@ -123,6 +124,7 @@ def _setting(arguments: argparse.Namespace) -> Setting:
         config=config,
         manifests=_manifests(config, arguments.root, arguments.manifest_path, environment),
         environment=environment,
+        guard=guard,
         lifeline=arguments.lifeline_fd,
     )
 
@@ -147,9 +149,6 @@ def _text(path: Path, name: str) -> str:
 def _settle_in(folder: Path) -> None:
     """Make this process what it is to be: known by name, rich in descriptors, heir of orphans."""
     setproctitle.setproctitle(f"genvm-manager supervisor {folder}")
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o077)
@@ -172,7 +171,7 @@ async def _serve(setting: Setting) -> None:
         await finish_lost_runs(store, log)
         service, upkeep = _assemble(setting, store, log)
         server = Server(service, log, config.max_body + _FRAME_ROOM)
-        stops = stop_requests(setting.lifeline)
+        stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
         background = asyncio.create_task(upkeep.run())

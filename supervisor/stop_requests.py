@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from collections import Counter
+from typing import Literal
 
 from .core.ladder import SHUTDOWN_GRACE
+
+_CHUNK = 4096
 
 
 class StopRequests:
@@ -18,10 +23,15 @@ class StopRequests:
         self.asked = asyncio.Event()
         self.urgent = asyncio.Event()
         self.grace = SHUTDOWN_GRACE
+        self._counts: Counter[str] = Counter()
 
-    def ask(self) -> None:
-        """A signal: the second one is urgent."""
-        if self.asked.is_set():
+    def ask(self, way: Literal["signal", "guard"], times: int = 1) -> None:
+        """A signal, to us or to the guard: the second one by the same way is urgent.
+
+        What is sent to a whole group, as Ctrl-C is, comes by both ways and is one request.
+        """
+        self._counts[way] += times
+        if self._counts[way] > 1:
             self.urgent.set()
         self.asked.set()
 
@@ -32,18 +42,22 @@ class StopRequests:
         self.asked.set()
 
 
-def stop_requests(lifeline: int | None) -> StopRequests:
-    """Listen for signals and, where there is one, for the end of the lifeline."""
+def stop_requests(guard: int, lifeline: int | None) -> StopRequests:
+    """Listen for signals, to the guard and, where there is one, for the end of the lifeline."""
     loop = asyncio.get_running_loop()
     stops = StopRequests()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stops.ask)
-    if lifeline is not None:
-        loop.add_reader(lifeline, _lifeline_ended, loop, lifeline, stops)
+        loop.add_signal_handler(number, stops.ask, "signal")
+    for descriptor in (guard, lifeline):
+        if descriptor is not None:
+            loop.add_reader(descriptor, _heard, loop, descriptor, stops)
     return stops
 
 
-def _lifeline_ended(loop: asyncio.AbstractEventLoop, lifeline: int, stops: StopRequests) -> None:
-    """Nothing is ever written on a lifeline: it can be read when it has ended."""
-    loop.remove_reader(lifeline)
-    stops.insist()
+def _heard(loop: asyncio.AbstractEventLoop, descriptor: int, stops: StopRequests) -> None:
+    """The guard writes a byte for each signal that it gets; nobody writes on a lifeline."""
+    if received := os.read(descriptor, _CHUNK):
+        stops.ask("guard", len(received))
+    else:
+        loop.remove_reader(descriptor)
+        stops.insist()

@@ -34,6 +34,7 @@ class Reaper:
     def __init__(self, loop: asyncio.AbstractEventLoop, log: EventLog) -> None:
         self._loop = loop
         self._log = log
+        self._session = os.getsid(0)
         self._tokens: dict[int, str] = {}
 
     @property
@@ -69,11 +70,15 @@ class Reaper:
         """Reap adopted zombies and kill adopted processes that belong to no run under way.
 
         True when some of them still live. A descendant that left its group and lost its parent is
-        adopted by us; as long as its run lasts, it is left alone.
+        adopted by us; as long as its run lasts, it is left alone. So is, always, what is of our
+        own session: that has owners here who wait for it, and no run's process can be in it, each
+        executor being started in a session of its own.
         """
         is_left = False
         for pid in own_children():
-            if pid in self._tokens or reap(os.P_PID, pid) or self._belongs_to_a_run(pid):
+            if pid in self._tokens or self._is_of_our_session(pid):
+                continue
+            if reap(os.P_PID, pid) or self._belongs_to_a_run(pid):
                 continue
             is_left = signal_process(pid, signal.SIGKILL) or is_left
         return is_left
@@ -102,6 +107,12 @@ class Reaper:
             pass
         has_members = signal_group(group, signal.SIGKILL)
         return self.sweep() or has_members
+
+    def _is_of_our_session(self, pid: int) -> bool:
+        try:
+            return os.getsid(pid) == self._session
+        except ProcessLookupError:
+            return False
 
     def _belongs_to_a_run(self, pid: int) -> bool:
         try:

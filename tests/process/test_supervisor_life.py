@@ -36,8 +36,9 @@ def test_the_folder_is_private_and_the_process_says_what_it_is() -> None:
     with RunningSupervisor() as supervisor:
         assert stat.S_IMODE(supervisor.state.stat().st_mode) == 0o700
         assert stat.S_IMODE(supervisor.socket.stat().st_mode) == 0o600
-        title = " ".join(psutil.Process(supervisor.process.pid).cmdline())
-        assert title.strip() == f"genvm-manager supervisor {supervisor.state}"
+        for role, pid in (("supervisor", supervisor.pid), ("guard", supervisor.process.pid)):
+            title = " ".join(psutil.Process(pid).cmdline())
+            assert title.strip() == f"genvm-manager {role} {supervisor.state}"
 
 
 def test_a_second_one_on_the_same_folder_says_who_holds_it() -> None:
@@ -45,7 +46,7 @@ def test_a_second_one_on_the_same_folder_says_who_holds_it() -> None:
         second = supervisor.launch()
         assert second.wait(PATIENCE) == 73
         last = supervisor.log.splitlines()[-1]
-        assert f"is held by the supervisor with pid {supervisor.process.pid}, started 20" in last
+        assert f"is held by the supervisor with pid {supervisor.pid}, started 20" in last
         assert supervisor.client.run("quick").exit.code == 0
 
 
@@ -114,7 +115,7 @@ def test_finished_runs_and_ids_outlive_a_restart() -> None:
         assert next(each for each in executions if each.id == first.id).strict_deadline
 
 
-def test_a_killed_supervisor_leaves_its_runs_to_the_next_as_lost() -> None:
+def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -> None:
     with RunningSupervisor() as supervisor:
         client = supervisor.client
         kept = client.run("echoes")
@@ -124,7 +125,7 @@ def test_a_killed_supervisor_leaves_its_runs_to_the_next_as_lost() -> None:
         deaf = client.start("ignores_term")
         before = {each.id: each.pid for each in client.status().executions}
         wait_until(lambda: client.catches(signal.SIGTERM, deaf))
-        supervisor.kill()
+        supervisor.kill_with_guard()
         assert psutil.pid_exists(before[slow] or 0)
         supervisor.start()
         for run_id in (slow, deaf):
@@ -135,17 +136,17 @@ def test_a_killed_supervisor_leaves_its_runs_to_the_next_as_lost() -> None:
             assert not psutil.pid_exists(before[run_id] or 0) or _is_zombie(before[run_id])
         assert supervisor.client.get(kept.id) == kept
         assert supervisor.client.start("quick") > deaf
-        assert [p.pid for p in supervisor.processes()] == [supervisor.process.pid]
+        supervisor.assert_no_runs()
 
 
-def test_a_killed_supervisor_leaves_no_daemons_of_its_runs_either() -> None:
+def test_so_are_the_daemons_of_runs() -> None:
     with RunningSupervisor() as supervisor:
         supervisor.client.start("keeps_a_daemon")
-        wait_until(lambda: len(supervisor.processes()) == 3)
-        supervisor.kill()
+        wait_until(lambda: len(supervisor.processes()) == 4)
+        supervisor.kill_with_guard()
         assert len(supervisor.processes()) == 2
         supervisor.start()
-        assert [p.pid for p in supervisor.processes()] == [supervisor.process.pid]
+        supervisor.assert_no_runs()
 
 
 def _is_zombie(pid: int | None) -> bool:

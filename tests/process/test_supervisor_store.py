@@ -17,7 +17,7 @@ from tests.support.supervisor import RunningSupervisor, wait_until
 def forbid_writes(supervisor: RunningSupervisor, forbidden: bool) -> None:
     """Let no file of the supervisor's grow beyond a page, or let all grow again."""
     limit = 4096 if forbidden else resource.RLIM_INFINITY
-    process = psutil.Process(supervisor.process.pid)
+    process = psutil.Process(supervisor.pid)
     process.rlimit(psutil.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 

@@ -189,11 +189,12 @@ class RunningService:
         return (self.folder / "log").read_text()
 
     def half(self, name: str) -> psutil.Process:
-        """The process that serve has started whose command line has `name` in it."""
+        """The supervisor, its guard, or gunicorn's master: `supervisor`, `guard` or `http`."""
+        title = f"genvm-manager {'http master' if name == 'http' else name} "
 
         def found() -> psutil.Process | None:
-            children = self.process.children()
-            return next((c for c in children if name in " ".join(_cmdline(c))), None)
+            descendants = self.process.children(recursive=True)
+            return next((d for d in descendants if " ".join(_cmdline(d)).startswith(title)), None)
 
         process = wait_until(found)
         assert isinstance(process, psutil.Process)

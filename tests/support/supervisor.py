@@ -69,6 +69,13 @@ def wait_until(fact: Callable[[], T], within: float = 10.0) -> T:
         time.sleep(0.01)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or a zombie that nobody has reaped yet."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
 def manifest_text() -> str:
     """A manifest that offers every child as an executor of its own major."""
     lines = ["executor_versions:"]
@@ -238,6 +245,13 @@ class RunningSupervisor:
         return self.log_path.read_text()
 
     @property
+    def pid(self) -> int:
+        """The supervisor's own pid; `process` is its guard."""
+        welcome = self.client.welcome
+        assert isinstance(welcome, ipc.Welcome)
+        return welcome.pid
+
+    @property
     def socket(self) -> Path:
         return supervisor_socket(self.state)
 
@@ -284,14 +298,25 @@ class RunningSupervisor:
         self._clients.clear()
 
     def kill(self) -> None:
-        """End the supervisor as a crash would."""
+        """End the supervisor as a crash would, and see its guard out."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        self.hang_up()
+
+    def kill_with_guard(self) -> None:
+        """End both at once: nobody is left who could end the runs."""
+        supervisor = psutil.Process(self.pid)
+        # Held, so that it cannot act on the guard's end.
+        supervisor.suspend()
         self.process.kill()
-        self.process.wait()
+        self.process.wait(PATIENCE)
+        supervisor.kill()
+        wait_until(lambda: has_ended(supervisor))
         self.hang_up()
 
     def open_files(self) -> list[str]:
         """What the supervisor's descriptors point to."""
-        folder = Path(f"/proc/{self.process.pid}/fd")
+        folder = Path(f"/proc/{self.pid}/fd")
         found = []
         for entry in folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
@@ -314,6 +339,11 @@ class RunningSupervisor:
         assert not self.socket.exists()
         assert not list(run_scratch(self.state).iterdir())
 
+    def assert_no_runs(self) -> None:
+        """The guard and the supervisor live, and nothing else of ours."""
+        assert {process.pid for process in self.processes()} == {self.process.pid, self.pid}
+        assert not psutil.Process(self.pid).children(recursive=True)
+
     @contextlib.contextmanager
     def leaves_nothing(self) -> Iterator[Client]:
         """Gives a client; at the end all permits must be back, and nothing of the runs left."""
@@ -322,8 +352,7 @@ class RunningSupervisor:
         yield self.client
         permits = self.client.status().permits
         assert (permits.in_use, permits.queued, permits.free) == (0, 0, permits.total)
-        assert [p.pid for p in self.processes()] == [self.process.pid]
-        assert not psutil.Process(self.process.pid).children(recursive=True)
+        self.assert_no_runs()
         assert not list(run_scratch(self.state).glob("*/*"))
         assert sorted(self.open_files()) == files_before
         assert self.client.run("quick").exit.code == 0
