@@ -201,6 +201,10 @@ class SupervisorClient:
     def set_permits(self, total: int) -> ipc.Permits:
         return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_MARGIN)
 
+    def metrics(self) -> ipc.MetricsText:
+        """What the supervisor counts and measures."""
+        return self._ask(ipc.ReadMetrics(), ipc.MetricsText, ANSWER_MARGIN)
+
     def newest_major(self, timestamp: float) -> ipc.NewestMajor:
         """The newest major that the manifest offers at a time."""
         return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_MARGIN)

@@ -6,6 +6,7 @@ at fault and, where there is one, the next step.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -61,14 +62,29 @@ class ShutdownTimeout(RequestFailed):
     code = "shutdown_timeout"
 
 
+class Refusal(StrEnum):
+    """Why a run is not taken, as the supervisor counts it."""
+
+    QUEUE_FULL = "queue_full"
+    QUEUE_BYTES = "queue_bytes"
+    SHUTTING_DOWN = "shutting_down"
+    STORE = "store"
+    MODULES = "modules"
+    OTHER = "other"
+
+
 class Unavailable(ManagerError):
-    """Not now: no supervisor, a full queue, a shutdown. `retry_after` is in seconds."""
+    """Not now: no supervisor, a full queue, a shutdown. `retry_after` is in seconds.
+
+    `reason` stays where the error was made.
+    """
 
     code = "unavailable"
 
-    def __init__(self, message: str, retry_after: int = 1) -> None:
+    def __init__(self, message: str, retry_after: int = 1, reason: Refusal = Refusal.OTHER) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
 
 def _tree(root: type[ManagerError]) -> dict[str, type[ManagerError]]:

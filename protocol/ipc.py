@@ -173,6 +173,10 @@ class GetNewestMajor(Struct, tag=True, frozen=True):
     timestamp: float
 
 
+class ReadMetrics(Struct, tag=True, frozen=True):
+    """Answered by `MetricsText`."""
+
+
 class WatchLogLevel(Struct, tag=True, frozen=True):
     """Answered by `LogLevel`, once the level is not the `known` one or after `wait` seconds."""
 
@@ -207,6 +211,7 @@ Command = (
     | GetPermits
     | SetPermits
     | GetNewestMajor
+    | ReadMetrics
     | WatchLogLevel
     | SetLogLevel
     | ReloadManifest
@@ -342,6 +347,12 @@ class NewestMajor(Struct, tag=True, frozen=True):
     major: int
 
 
+class MetricsText(Struct, tag=True, frozen=True):
+    """In Prometheus' text format."""
+
+    text: bytes
+
+
 class LogLevel(Struct, tag=True, frozen=True):
     """The level in force in every process of ours."""
 
@@ -362,6 +373,7 @@ Reply = (
     | Permits
     | Status
     | NewestMajor
+    | MetricsText
     | LogLevel
     | Done
 )

@@ -25,6 +25,7 @@ from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
 from .log_level import LogLevel
 from .manifest_source import ManifestSource
+from .metrics import Metrics
 from .permit_desk import PermitDesk
 from .run_life import RunLife
 from .runtime.launcher import Launcher
@@ -168,8 +169,9 @@ async def _serve(setting: Setting) -> None:
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
     with contextlib.closing(RunStore(run_store(setting.folder), loop)) as store:
-        await finish_lost_runs(store, log)
-        service, upkeep = _assemble(setting, store, log)
+        metrics = Metrics()
+        await finish_lost_runs(store, metrics, log)
+        service, upkeep = _assemble(setting, store, metrics, log)
         server = Server(service, log, config.max_body + _FRAME_ROOM)
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
@@ -183,7 +185,9 @@ async def _serve(setting: Setting) -> None:
     log.info("supervisor_stopped")
 
 
-def _assemble(setting: Setting, store: RunStore, log: EventLog) -> tuple[Service, Upkeep]:
+def _assemble(
+    setting: Setting, store: RunStore, metrics: Metrics, log: EventLog
+) -> tuple[Service, Upkeep]:
     config = setting.config
     pool = PermitPool(_total_permits(config.permits), config.max_queued)
     life = RunLife(
@@ -193,6 +197,7 @@ def _assemble(setting: Setting, store: RunStore, log: EventLog) -> tuple[Service
         desk=PermitDesk(pool, config.permits),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),
+        metrics=metrics,
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from protocol.config import PermitCosts
-from protocol.errors import BadRequest, Unavailable
+from protocol.errors import BadRequest, Refusal, Unavailable
 from protocol.ipc import Permits
 
 from .core.permits import Books, PermitPool, QueueFull
@@ -34,12 +36,16 @@ class PermitDesk:
     def queue(self, run: Run) -> None:
         """Put a run at the end of the queue. Raises `Unavailable` when the queue is full."""
         if self._waiting and self._waiting_bytes + run.size > MAX_QUEUED_BYTES:
-            raise Unavailable("the runs that wait for permits hold too much data", retry_after=5)
+            raise Unavailable(
+                "the runs that wait for permits hold too much data", 5, Refusal.QUEUE_BYTES
+            )
         try:
             self._pool.enqueue(run.id, run.cost)
         except QueueFull:
             raise Unavailable(
-                f"{self._pool.queued} runs wait for permits already, no more may", retry_after=2
+                f"{self._pool.queued} runs wait for permits already, no more may",
+                retry_after=2,
+                reason=Refusal.QUEUE_FULL,
             ) from None
         self._waiting[run.id] = run
         self._waiting_bytes += run.size
@@ -80,6 +86,7 @@ class PermitDesk:
         for run_id in self._pool.grant():
             run = self._leave(run_id)
             if run is not None:
+                run.granted_at = time.monotonic()
                 settle(run.granted)
 
     def _leave(self, run_id: int) -> Run | None:

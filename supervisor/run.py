@@ -42,6 +42,10 @@ class Run:
         self.host: CodeHost | None = None
         self.accepted_at = time.time()
         self.started_at: float | None = None
+        self.arrival = time.monotonic()
+        self.granted_at = self.arrival
+        """When it got its permits, by the monotonic clock as `arrival` is."""
+
         self.state = RunState.QUEUED
         self.cause: Cause | None = None
         self.child: Child | None = None

@@ -8,12 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from signal import Signals
 
-from protocol.errors import ExecutorStartFailed, ManagerError, RequestFailed, Unavailable
+from protocol.errors import (
+    ExecutorStartFailed,
+    ManagerError,
+    Refusal,
+    RequestFailed,
+    Unavailable,
+)
 from protocol.ipc import Cause, Exit, FinishedRun, RunState
 
 from .core.capture import LIMITS
 from .core.ladder import ladder
 from .event_log import EventLog
+from .metrics import Metrics
 from .permit_desk import PermitDesk
 from .run import Run, settle
 from .runtime import store as records
@@ -44,6 +51,7 @@ class RunLife:
     desk: PermitDesk
     scratch: Scratch
     oom_witness: OomWitness
+    metrics: Metrics
     log: EventLog
 
     async def live(self, run: Run) -> FinishedRun | None:
@@ -53,17 +61,22 @@ class RunLife:
         """
         await run.granted
         if run.cause is Cause.SHUTDOWN:
-            await self._withdraw(run, Unavailable("the supervisor is shutting down"))
+            stopping = "the supervisor is shutting down"
+            await self._withdraw(run, Unavailable(stopping, reason=Refusal.SHUTTING_DOWN))
             return None
         if run.cause is not None:
             return await self._end_unstarted(run)
         try:
             child = self._launch(run)
         except ManagerError as error:
+            self.metrics.start_failed()
             await self._withdraw(run, error)
             return None
+        running_since = time.monotonic()
+        self.metrics.started(run.granted_at - run.arrival, running_since - run.granted_at)
         settle(run.started)
         ending, output = await child.ended()
+        self.metrics.ended(time.monotonic() - running_since)
         run.drop_timers()
         await self._clean_up(run)
         return await self._record(run, self._finished(run, ending, output))
@@ -188,6 +201,7 @@ class RunLife:
                 self.log.error("run_end_not_recorded", run=run.id, error=str(error))
                 await asyncio.sleep(_RETRY_RECORD)
         run.advance(RunState.FINISHED)
+        self.metrics.finished(finished)
         self.log.info(
             "run_finished", run=run.id, cause=finished.cause.value, code=finished.exit.code,
             signal=finished.exit.signal, result=finished.result is not None,

@@ -9,6 +9,7 @@ from typing import Any
 from protocol.errors import (
     ManagerError,
     ModulesNotRunning,
+    Refusal,
     RunNotFound,
     ShutdownTimeout,
     Unavailable,
@@ -37,6 +38,7 @@ from .runtime.code_host import CodeStorage
 from .runtime.group_commit import StoreFailed
 from .runtime.store import Accepted
 from .settings import Settings
+from .state_metrics import StateMetrics
 
 MAX_WAIT = 120.0
 """Seconds that one `GetRun` may wait (spec 01, runs)."""
@@ -57,6 +59,8 @@ class Service:
     def __init__(self, life: RunLife, policy: AdmissionPolicy, settings: Settings) -> None:
         self.life = life
         self.settings = settings
+        self.metrics = life.metrics
+        self.metrics.add(StateMetrics(self.status))
         self.history = History(*life.store.newest_finished(SHOWN))
         self._store = life.store
         self._desk = life.desk
@@ -159,9 +163,9 @@ class Service:
 
     def _require_open(self) -> None:
         if self._is_stopping:
-            raise Unavailable("the supervisor is shutting down", retry_after=5)
+            raise Unavailable("the supervisor is shutting down", 5, Refusal.SHUTTING_DOWN)
         if self._store.failure and any(run.is_unrecorded for run in self._runs.values()):
-            raise Unavailable(self._store.failure, retry_after=5)
+            raise Unavailable(self._store.failure, 5, Refusal.STORE)
 
     def _require_modules(self, request: StartRun) -> None:
         if request.needs_modules:
@@ -198,7 +202,7 @@ class Service:
         except StoreFailed as error:
             self._forget(run, None)
             self._log.error("run_not_accepted", run=run.id, error=str(error))
-            raise Unavailable(str(error), retry_after=5) from None
+            raise Unavailable(str(error), 5, Refusal.STORE) from None
 
     async def _join(self, run_id: int) -> int:
         """Wait until the run that has our token already is started, or share its failure."""

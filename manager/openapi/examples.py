@@ -94,6 +94,11 @@ STATUS = {
     "executions_omitted": 0,
     "audit": "ok",
 }
+METRICS = """\
+# HELP genvm_permits_in_use Permits that runs hold.
+# TYPE genvm_permits_in_use gauge
+genvm_permits_in_use 1.0
+"""
 PERMITS = {"permits": 7, "max": 8, "in_use": 1, "queued": 0}
 WRITES = {
     "writes": [

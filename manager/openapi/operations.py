@@ -69,6 +69,15 @@ _STATUS = (
         _json(replies.Health, {"status": "ready"}),
         UNAVAILABLE,
     ),
+    Operation(
+        "GET",
+        "/metrics",
+        "Status",
+        "Figures for Prometheus",
+        Body("text/plain", None, examples.METRICS, "Prometheus' text format."),
+        UNAVAILABLE,
+        "What each means: the table in docs/OPERATIONS.md.",
+    ),
 )
 
 _RUNS = (

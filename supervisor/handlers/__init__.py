@@ -13,6 +13,7 @@ from protocol.ipc import (
     GetRun,
     GetStatus,
     ReadArtifact,
+    ReadMetrics,
     ReadSchema,
     ReloadManifest,
     Reply,
@@ -30,6 +31,7 @@ from .get_permits import get_permits
 from .get_run import get_run
 from .get_status import get_status
 from .read_artifact import read_artifact
+from .read_metrics import read_metrics
 from .read_schema import read_schema
 from .reload_manifest import reload_manifest
 from .set_env import set_env
@@ -61,6 +63,7 @@ HANDLERS: dict[type, Handler] = {
     GetPermits: Handler(get_permits, only_waits=True),
     SetPermits: Handler(set_permits),
     GetNewestMajor: Handler(get_newest_major, only_waits=True),
+    ReadMetrics: Handler(read_metrics, only_waits=True),
     WatchLogLevel: Handler(watch_log_level, only_waits=True),
     SetLogLevel: Handler(set_log_level),
     ReloadManifest: Handler(reload_manifest),

@@ -9,4 +9,5 @@ from ..service import Service
 
 async def read_schema(service: Service, command: ReadSchema) -> RunStatus:
     """Answers when the run has finished."""
-    return RunStatus(*await service.read_schema(command))
+    with service.metrics.counting_refusals():
+        return RunStatus(*await service.read_schema(command))

@@ -9,4 +9,5 @@ from ..service import Service
 
 async def start_run(service: Service, command: StartRun) -> RunStarted:
     """Answers once the child runs."""
-    return RunStarted(await service.start_run(command))
+    with service.metrics.counting_refusals():
+        return RunStarted(await service.start_run(command))

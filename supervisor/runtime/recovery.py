@@ -7,8 +7,11 @@ from signal import Signals
 
 import psutil
 
+from protocol.ipc import Cause
+
 from ..core.ladder import REAP_PATIENCE
 from ..event_log import EventLog
+from ..metrics import Metrics
 from .launcher import RUN_TOKEN
 from .processes import environment_value, signal_group, signal_process, start_ticks
 from .store import RunStore, Unfinished
@@ -16,7 +19,7 @@ from .store import RunStore, Unfinished
 _PAUSE = 0.01
 
 
-async def finish_lost_runs(store: RunStore, log: EventLog) -> None:
+async def finish_lost_runs(store: RunStore, metrics: Metrics, log: EventLog) -> None:
     """End what still lives of unfinished runs, then record them as lost."""
     unfinished = store.unfinished()
     if store.is_same_boot:
@@ -26,6 +29,7 @@ async def finish_lost_runs(store: RunStore, log: EventLog) -> None:
     reason = "the supervisor ended without seeing the end of this run"
     await store.finish_lost([run.id for run in unfinished], time.time(), reason)
     for run in unfinished:
+        metrics.unseen_end(Cause.LOST)
         log.warning("run_finished", run=run.id, cause="lost")
 
 

@@ -169,6 +169,7 @@ def test_without_the_token_only_healthz_answers(
     for method, path in (
         ("GET", "/status"),
         ("GET", "/readyz"),
+        ("GET", "/metrics"),
         ("GET", "/nothing"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
