@@ -361,5 +361,5 @@ class RunningSupervisor:
         assert self.process.poll() is None, self.log
         try:
             return self.connect()
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
             return None
