@@ -340,9 +340,9 @@ def test_modules_are_for_blocks(calling: Callable[..., Agreement]) -> None:
     ("what", "reason"),
     [
         ("write", "a nondet block cannot write"),
-        ("emit", "PostMessage: views send nothing, and nondet blocks talk"),
-        ("nest", "RunNondet: views send nothing, and nondet blocks talk"),
-        ("call", "CallContract: views send nothing, and nondet blocks"),
+        ("emit", "PostMessage: views send nothing and have no nondet blocks"),
+        ("nest", "RunNondet: views send nothing and have no nondet blocks"),
+        ("call", "CallContract: views send nothing and have no nondet blocks"),
     ],
 )
 def test_what_a_block_may_not_do(calling: Callable[..., Agreement], what: str, reason: str) -> None:

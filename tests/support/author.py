@@ -77,6 +77,14 @@ class Probe(gl.Contract):
     def pay(self, to: str, amount: int) -> None:
         gl.get_contract_at(Address(to)).emit_transfer(value=u256(amount))
 
+    @gl.public.write
+    def wonder(self, prompt: str) -> str:
+        def ask():
+            return gl.nondet.exec_prompt(prompt) if prompt else ""
+
+        self.word = gl.eq_principle.strict_eq(ask)
+        return self.word
+
     @gl.public.view
     def ask(self, other: str) -> str:
         return gl.get_contract_at(Address(other)).view().read()

@@ -123,6 +123,17 @@ def test_what_is_no_contract_is_a_vm_error(author: Author) -> None:
     assert ended.json["error"].startswith("invalid_contract")
 
 
+def test_a_prompt_without_modules_is_3_and_says_what_to_start(author: Author) -> None:
+    address = author.deploys()
+    ended = author.calls(address, "wonder", "how")
+    assert (ended.code, ended.json["result"]) == (3, "internal_error")
+    assert "without the llm module: start both modules, llm and web" in ended.json["error"]
+    assert "POST /module/start" in ended.json["error"]
+    assert author.reads(address) == "hello"
+    # A block that asks nobody needs no modules.
+    assert author.calls(address, "wonder", "").json["returned"] == ""
+
+
 def test_a_service_that_is_not_there_is_3(tmp_path: Path) -> None:
     author = Author(tmp_path, "http://127.0.0.1:1")
     ended = author.types("run", str(author.probe), "--args", '["a"]')

@@ -109,7 +109,9 @@ def lazy_call(function: Callable[..., Lazy]) -> Any:
 
 
 _REASONS = {
-    "forbidden": "views send nothing, and nondet blocks talk to models and to the web only",
+    "forbidden": (
+        "views send nothing and have no nondet blocks, which talk to models and to the web only"
+    ),
     "inbalance": "the value is more than the contract owns",
     "overflow": "the request is longer than 64 MiB",
 }
