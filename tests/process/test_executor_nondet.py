@@ -236,6 +236,7 @@ MALFORMED = [
     {"WebRequest": {"method": "GET", "url": "x", "sign": 1}},
     {"WebRender": {"url": "x", "mode": "pdf"}},
     {"WebRender": {"url": "x", "wait_after_loaded": 5}},
+    {"WebRender": {"url": "x", "wait_after_loaded": "soon"}},
 ]
 
 

@@ -110,7 +110,7 @@ class ModuleCalls:
         asked = {
             "mode": fields.one_of("mode", _PAGES, "text"),
             "url": fields.get("url", str),
-            "wait_after_loaded": fields.get("wait_after_loaded", str, "0ms"),
+            "wait_after_loaded": fields.duration("wait_after_loaded", "0ms"),
         }
         web = self._run.modules.web
         key, kind = _PAGES[asked["mode"]]

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from protocol import calldata
+from protocol.durations import parse_duration
 
 from .sdk import OperationFailed, SdkError
 
@@ -41,6 +42,15 @@ class Fields:
         if word not in words:
             raise OperationFailed(SdkError.INVAL)
         return word
+
+    def duration(self, name: str, absent: str) -> str:
+        """A duration such as `500ms`, as it was written."""
+        text: str = self.get(name, str, absent)
+        try:
+            parse_duration(text)
+        except ValueError:
+            raise OperationFailed(SdkError.INVAL) from None
+        return text
 
     def u256(self, name: str) -> int:
         """A number of at most 256 bits, 0 when absent."""
