@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -77,6 +78,15 @@ def browser_processes(client: Client) -> list[psutil.Process]:
         for process in psutil.Process().children(recursive=True)
         if "chrom" in process.name()
     ]
+
+
+def memory(client: Client) -> tuple[int, int]:
+    """Bytes of this process and of the browser's, shared pages counted once."""
+    browser = 0
+    for process in browser_processes(client):
+        with suppress(psutil.Error):
+            browser += process.memory_full_info().pss
+    return psutil.Process().memory_info().rss, browser
 
 
 def test_what_comes_out(world: Site) -> None:
@@ -162,6 +172,28 @@ def test_twenty_pages_at_once(world: Site) -> None:
         assert set(await asyncio.gather(*map(one, range(20)))) == {"made by a script"}
 
     with_browser(world, work, max_pages=4)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_200_pages(world: Site) -> None:
+    async def work(client: Client) -> None:
+        async def many(count: int) -> None:
+            limit = asyncio.Semaphore(4)
+
+            async def one() -> None:
+                async with limit:
+                    await client.render(world.url("/article"))
+
+            await asyncio.gather(*(one() for _ in range(count)))
+
+        await many(40)
+        before = memory(client)
+        await many(160)
+        after = memory(client)
+        assert after[0] - before[0] < 20 << 20, "the module's own"
+        assert after[1] - before[1] < 100 << 20, "the browser's"
+
+    with_browser(world, work)
 
 
 def test_a_browser_that_is_killed_comes_back(world: Site) -> None:

@@ -134,7 +134,7 @@ async def open_module(
     """
     settings, unknown = parse_config(config)
     if unknown:
-        log.warning("config_keys_unknown", extra={"fields": {"keys": ", ".join(unknown)}})
+        log.warning("web_config_keys_without_meaning", extra={"fields": {"keys": ", ".join(unknown)}})
     remove_orphaned_profiles()
     try:
         module = WebModule(settings, log)
