@@ -134,7 +134,8 @@ async def open_module(
     """
     settings, unknown = parse_config(config)
     if unknown:
-        log.warning("web_config_keys_without_meaning", extra={"fields": {"keys": ", ".join(unknown)}})
+        fields = {"keys": ", ".join(unknown)}
+        log.warning("web_config_keys_without_meaning", extra={"fields": fields})
     remove_orphaned_profiles()
     try:
         module = WebModule(settings, log)
