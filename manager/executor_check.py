@@ -42,8 +42,7 @@ class ExecutorCheck:
             [sys.executable, "-P", "-m", _BUILTIN, "check", "--precompile"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # Ctrl-C is for us; but in our session: what falls to us from others is in none of ours.
-            process_group=0,
+            start_new_session=True,
         )
 
     def __enter__(self) -> ExecutorCheck:

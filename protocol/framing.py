@@ -15,6 +15,8 @@ MAX_FRAME = 64 << 20
 """The default limit of a frame's body, in bytes."""
 
 _LENGTH = struct.Struct(">I")
+HEAD_SIZE = _LENGTH.size
+"""Bytes of the length that stands before each body."""
 
 
 class FrameError(Exception):
@@ -32,7 +34,8 @@ def frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def _body_size(head: bytes, max_size: int) -> int:
+def body_size(head: bytes, max_size: int = MAX_FRAME) -> int:
+    """What a frame's head announces, in bytes. Raises `FrameError` beyond `max_size`."""
     size: int = _LENGTH.unpack(head)[0]
     if size > max_size:
         raise FrameError(f"a frame of {size} bytes is announced, the limit is {max_size}")
@@ -57,8 +60,8 @@ def receive_frame(
     `FrameError`, `TimeoutError` or `OSError`.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    head = _receive_exactly(connection, _LENGTH.size, deadline, at_boundary=True)
-    return _receive_exactly(connection, _body_size(head, max_size), deadline, at_boundary=False)
+    head = _receive_exactly(connection, HEAD_SIZE, deadline, at_boundary=True)
+    return _receive_exactly(connection, body_size(head, max_size), deadline, at_boundary=False)
 
 
 def _receive_exactly(
@@ -95,11 +98,11 @@ class FrameParser:
         The announced length is checked as soon as it is known, before the body is taken in.
         """
         self._buffer += received
-        while len(self._buffer) >= _LENGTH.size:
-            end = _LENGTH.size + _body_size(bytes(self._buffer[: _LENGTH.size]), self._max_size)
+        while len(self._buffer) >= HEAD_SIZE:
+            end = HEAD_SIZE + body_size(bytes(self._buffer[:HEAD_SIZE]), self._max_size)
             if len(self._buffer) < end:
                 return
-            body = bytes(self._buffer[_LENGTH.size : end])
+            body = bytes(self._buffer[HEAD_SIZE:end])
             del self._buffer[:end]
             yield body
 

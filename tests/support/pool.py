@@ -1,0 +1,210 @@
+"""A real pool for tests, of the module in `tests/children/echo_module.py`, and its executors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import psutil
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from protocol.backoff import Backoff
+from protocol.framing import HEAD_SIZE, body_size, frame
+from protocol.module_frames import (
+    ModuleHello,
+    ModuleRequest,
+    decode_answer,
+    encode_hello,
+    encode_request,
+)
+from workers.pool import Identity, Listener, Logging, Pool, PoolOrder
+
+ECHO = "tests.children.echo_module"
+PATIENCE = 30.0
+QUICK = Backoff(first_delay=0.01, max_delay=0.02, max_crashes=3)
+R = TypeVar("R")
+
+
+def run(test: Callable[[], Awaitable[R]]) -> R:
+    """An asynchronous test, on an event loop of its own and within a time."""
+
+    async def limited() -> R:
+        async with asyncio.timeout(100):
+            return await test()
+
+    return asyncio.run(limited())
+
+
+async def wait_until(fact: Callable[[], Any], within: float = PATIENCE) -> Any:
+    """The fact's first truthy value; fails when there is none within so many seconds."""
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        if value := fact():
+            return value
+        assert asyncio.get_running_loop().time() < deadline, f"not so within {within} s: {fact}"
+        await asyncio.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """True also for a zombie: whoever adopts orphans on this machine may be slow to reap them."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class EventList:
+    """What a pool logged: events by name, with their fields."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.events.append((event, fields))
+
+    warning = error = info
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.events if name == event]
+
+
+class PoolUnderTest(Pool):
+    """`log` and `failures` are what it told its owner."""
+
+    def __init__(  # the same defaults for all tests
+        self,
+        config: dict[str, Any] | None = None,
+        *,
+        workers: int = 1,
+        module: str = ECHO,
+        listener: Listener | None = None,
+        backoff: Backoff = QUICK,
+        user_error: bool = False,
+        allow_empty_backends: bool = False,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.log = EventList()
+        self.failures: list[str] = []
+        order = PoolOrder(
+            identity=Identity("echo", f"/test/{os.getpid()}"),
+            module=module,
+            config=msgspec.json.encode(config or {}),
+            workers=workers,
+            allow_empty_backends=allow_empty_backends,
+            user_error=user_error,
+            logging=Logging("info", "console", secrets),
+            listening=tuple(listener.sockets) if listener else (),
+        )
+        super().__init__(order, self.log, self.failures.append, backoff)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self.workers if worker.pid is not None]
+
+    async def executor(self) -> StreamExecutor:
+        """A new connection."""
+        return await StreamExecutor.of(self.connect())
+
+    async def greeted(self, genvm_id: int = 7) -> StreamExecutor:
+        """A new connection that has said hello."""
+        executor = await self.executor()
+        await executor.hello(genvm_id)
+        return executor
+
+
+@contextlib.asynccontextmanager
+async def running_pool(*arguments: Any, **options: Any) -> AsyncIterator[PoolUnderTest]:
+    """A pool that was started; at the end it is stopped, and nothing may be left of it."""
+    pool = PoolUnderTest(*arguments, **options)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        pids = pool.pids
+        await pool.stop(5)
+    assert all(is_gone(pid) for pid in pids)
+
+
+class Executor:
+    """An executor's side of a connection."""
+
+    async def send(self, body: bytes) -> None:
+        raise NotImplementedError
+
+    async def receive(self) -> bytes | None:
+        """The next frame's body; None at the end of the stream."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+    async def hello(self, genvm_id: int = 7, **host_data: Any) -> None:
+        await self.send(encode_hello(ModuleHello(genvm_id, host_data)))
+
+    async def request(self, name: str, payload: Any = None) -> None:
+        await self.send(encode_request(ModuleRequest(name, payload)))
+
+    async def answer(self) -> Any:
+        """The next answer's value; raises the fault that it is."""
+        body = await self.receive()
+        assert body is not None, "the stream ended"
+        return decode_answer(body)
+
+    async def ask(self, name: str, payload: Any = None) -> Any:
+        await self.request(name, payload)
+        return await self.answer()
+
+
+class StreamExecutor(Executor):
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def of(cls, connection: socket.socket) -> StreamExecutor:
+        return cls(*await asyncio.open_unix_connection(sock=connection))
+
+    async def send(self, body: bytes) -> None:
+        self.writer.write(frame(body))
+        await self.writer.drain()
+
+    async def receive(self) -> bytes | None:
+        try:
+            head = await self.reader.readexactly(HEAD_SIZE)
+            return await self.reader.readexactly(body_size(head))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+class WebSocketExecutor(Executor):
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def at(cls, port: int, **options: Any) -> WebSocketExecutor:
+        return cls(await connect(f"ws://127.0.0.1:{port}", max_size=None, **options))
+
+    async def send(self, body: bytes) -> None:
+        await self.connection.send(body)
+
+    async def receive(self) -> bytes | None:
+        try:
+            received = await self.connection.recv()
+        except ConnectionClosed:
+            return None
+        assert isinstance(received, bytes)
+        return received
+
+    async def close(self) -> None:
+        await self.connection.close()

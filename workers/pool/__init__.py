@@ -1,0 +1,11 @@
+"""A supervised pool of worker processes: all of `workers` that the supervisor knows.
+
+What runs in the workers is in the packages beside this one; the supervisor never imports it.
+"""
+
+from ..control import Logging
+from ..entry import Identity
+from .listener import Address, Listener
+from .pool import Pool, PoolOrder, WorkerView
+
+__all__ = ["Address", "Identity", "Listener", "Logging", "Pool", "PoolOrder", "WorkerView"]

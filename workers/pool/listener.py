@@ -1,0 +1,80 @@
+"""Where a module listens besides the connections that are handed to it: bound once, shared by all
+its workers, and kept when another pool takes over at the same address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.errors import RequestFailed
+
+_BACKLOG = 1_024
+_MOST_ADDRESSES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`host` is a name or an address; an empty one means all of this machine's."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Listener:
+    """The listening sockets of an address: one for each family that its name stands for."""
+
+    def __init__(self, address: Address, sockets: list[socket.socket]) -> None:
+        self.address = address
+        self.sockets = sockets
+
+    @classmethod
+    async def bind(cls, address: Address) -> Listener:
+        """Listen there. Raises `RequestFailed` that says why it cannot."""
+        sockets: list[socket.socket] = []
+        try:
+            for family, place in await _places(address):
+                sockets.append(_listening(family, place))
+        except OSError as error:
+            for each in sockets:
+                each.close()
+            reason = error.strerror or str(error)
+            raise RequestFailed(f"cannot listen at {address}: {reason}") from None
+        return cls(address, sockets)
+
+    def close(self) -> None:
+        """Listen no more, as far as this process is concerned."""
+        for each in self.sockets:
+            each.close()
+
+
+async def _places(address: Address) -> Sequence[tuple[socket.AddressFamily, Any]]:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host or None,
+        address.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )
+    places = {(family, place): None for family, _, _, _, place in found}
+    return [*places][:_MOST_ADDRESSES]
+
+
+def _listening(family: socket.AddressFamily, place: Any) -> socket.socket:
+    with contextlib.ExitStack() as undo:
+        listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        undo.callback(listening.close)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A dead executor on another machine is noticed by this; accepted sockets inherit it.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(place)
+        listening.listen(_BACKLOG)
+        undo.pop_all()
+    return listening
