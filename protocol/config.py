@@ -60,6 +60,9 @@ class Config(Struct, frozen=True):
     permits: PermitCosts = PermitCosts()
     max_queued: Count = 1_000
     execution_retention: str = "5m"
+    retained_bytes: Count = 1 << 30
+    """What finished runs may count together; beyond it the oldest are forgotten early."""
+
     schema_deadline: str = "30s"
     """How long the run behind `POST /genvm/run/readonly` may take from its start."""
 

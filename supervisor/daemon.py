@@ -40,11 +40,13 @@ from .runtime.state_lock import (
     prepare_folder,
     take_lock,
 )
-from .runtime.store import RunStore, StoreUnusable
+from .runtime.store import RunStore
+from .runtime.store_failure import StoreFailed, StoreUnusable
 from .server import Server
 from .service import Service
 from .settings import Settings
 from .stop_requests import StopRequests, stop_requests
+from .store_upkeep import StoreUpkeep
 from .upkeep import Upkeep
 
 EXIT_UNUSABLE = 1
@@ -87,7 +89,7 @@ def main(guard: int) -> int:
     try:
         _settle_in(setting.folder)
         asyncio.run(_serve(setting))
-    except (StoreUnusable, StateFolderUnusable) as error:
+    except (StoreUnusable, StoreFailed, StateFolderUnusable) as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     finally:
@@ -168,26 +170,26 @@ async def _serve(setting: Setting) -> None:
         path = supervisor_socket(setting.folder)
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
-    with contextlib.closing(RunStore(run_store(setting.folder), loop)) as store:
-        metrics = Metrics()
+    metrics = Metrics()
+    store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log)
+    with contextlib.closing(store):
         await finish_lost_runs(store, metrics, log)
-        service, upkeep = _assemble(setting, store, metrics, log)
+        service = _assemble(setting, store, metrics, log)
         server = Server(service, log, config.max_body + _FRAME_ROOM)
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
-        background = asyncio.create_task(upkeep.run())
+        background = [asyncio.create_task(work.run()) for work in _upkeep(service, config)]
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
-        background.cancel()
+        for work in background:
+            work.cancel()
         service.settings.log_level.close()
         await server.close()
         service.life.scratch.close()
     log.info("supervisor_stopped")
 
 
-def _assemble(
-    setting: Setting, store: RunStore, metrics: Metrics, log: EventLog
-) -> tuple[Service, Upkeep]:
+def _assemble(setting: Setting, store: RunStore, metrics: Metrics, log: EventLog) -> Service:
     config = setting.config
     pool = PermitPool(_total_permits(config.permits), config.max_queued)
     life = RunLife(
@@ -207,9 +209,16 @@ def _assemble(
         log_level=LogLevel(config.log_level, log),
         schema_deadline=parse_duration(config.schema_deadline),
     )
-    service = Service(life, policy, settings)
+    return Service(life, policy, settings)
+
+
+def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
     retention = parse_duration(config.execution_retention)
-    return service, Upkeep(service, config.run_memory_limit, retention)
+    life = service.life
+    return (
+        Upkeep(service, config.run_memory_limit),
+        StoreUpkeep(life.store, service.history, retention, life.log),
+    )
 
 
 def _total_permits(costs: PermitCosts) -> int:

@@ -1,4 +1,4 @@
-"""The finished runs that `Status` shows: the newest ones, and how many more are retained."""
+"""The finished runs that `Status` shows: the newest ones."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ SHOWN = 100
 
 
 class History:
-    """Counts the retained finished runs and keeps the summaries of the newest."""
+    """Keeps the summaries of the newest runs that are retained."""
 
-    def __init__(self, newest: list[Execution], count: int) -> None:
-        """`newest`, oldest first, are among the `count` retained ones."""
+    def __init__(self, newest: list[Execution]) -> None:
+        """`newest`: oldest first."""
         self._newest = deque(newest, maxlen=SHOWN)
-        self._count = count
         self._packed: bytes | None = None
 
     def add(self, execution: Execution) -> None:
         """A run has finished."""
         self._newest.append(execution)
-        self._count += 1
         self._packed = None
 
-    def forget(self, count: int, before: float) -> None:
-        """`count` runs were pruned, all of which finished before a time."""
-        self._count -= count
-        kept = [each for each in self._newest if (each.finished_at or 0.0) >= before]
-        if count and len(kept) < len(self._newest):
+    def forget(self, run_ids: list[int]) -> None:
+        """These runs were pruned."""
+        forgotten = frozenset(run_ids)
+        kept = [each for each in self._newest if each.id not in forgotten]
+        if len(kept) < len(self._newest):
             self._newest = deque(kept, maxlen=SHOWN)
             self._packed = None
 
@@ -43,7 +41,6 @@ class History:
             self._packed = pack_executions(self.newest)
         return self._packed
 
-    @property
-    def omitted(self) -> int:
-        """How many retained runs are not among the newest."""
-        return max(0, self._count - len(self._newest))
+    def omitted(self, retained: int) -> int:
+        """How many of all that are retained are not among the newest."""
+        return max(0, retained - len(self._newest))

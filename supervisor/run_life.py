@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from signal import Signals
 
 from protocol.errors import (
@@ -23,15 +24,16 @@ from .event_log import EventLog
 from .metrics import Metrics
 from .permit_desk import PermitDesk
 from .run import Run, settle
-from .runtime import store as records
 from .runtime.child import Child, Output
 from .runtime.code_host import CodeHost
-from .runtime.group_commit import StoreFailed
 from .runtime.launcher import Launcher, LaunchOrder
 from .runtime.processes import start_ticks
 from .runtime.reaper import Ending, Reaper
 from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch
+from .runtime.store import RunStore
+from .runtime.store_failure import StoreFailed
+from .runtime.store_writes import Arrived, Launched
 
 _RETRY_RECORD = 1.0
 """Seconds between two attempts to record an end that the store does not take."""
@@ -45,7 +47,7 @@ in that time, its token in the environment would find it."""
 class RunLife:
     """Takes runs through their lives; holds what they need on the way, but no run."""
 
-    store: records.RunStore
+    store: RunStore
     launcher: Launcher
     reaper: Reaper
     desk: PermitDesk
@@ -104,7 +106,6 @@ class RunLife:
     def _launch(self, run: Run) -> Child:
         run.advance(RunState.STARTING)
         request = run.request
-        limits = LIMITS[request.capture]
         run.scratch = self._lend_scratch()
         order = LaunchOrder(
             run_id=run.id,
@@ -112,13 +113,14 @@ class RunLife:
             token=f"{self.store.instance}.{run.id}",
             scratch=run.scratch,
             execution_data=request.execution_data,
-            keeps_streams=limits is not None,
+            limits=LIMITS[request.capture],
             extra_args=request.extra_args,
             is_sync=request.is_sync,
             host=request.host if run.storage is None else self._serve_host(run),
             permissions=request.permissions,
         )
-        run.child = Child(self.launcher.launch(order), order, limits, self.reaper, self.log)
+        keep = partial(self._keep_result, run)
+        run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
         run.forget_execution_data()
         run.started_at = time.time()
         run.advance(RunState.RUNNING)
@@ -148,21 +150,23 @@ class RunLife:
         return run.host.address
 
     async def _clean_up(self, run: Run) -> None:
-        """Give back what the run had, but its record."""
+        """Give back what the run had, but its permits and its record."""
         if run.host is not None:
             await run.host.close()
         if run.scratch is not None:
             await self.scratch.take_back(run.scratch)
-        self.desk.give_back(run)
 
     def _out_of_time(self, run: Run) -> None:
         self.stop(run, Cause.DEADLINE, 0, f"ran longer than {run.request.deadline:g} s")
+
+    def _keep_result(self, run: Run, result: bytes) -> asyncio.Future[None]:
+        return self.store.keep_result(Arrived(run.id, run.started_at, result))
 
     def _note_launch(self, run: Run) -> None:
         assert run.child is not None and run.started_at is not None
         pid = run.child.pid
         noted = asyncio.ensure_future(
-            self.store.launch(records.Launched(run.id, pid, start_ticks(pid), run.started_at))
+            self.store.launch(Launched(run.id, pid, start_ticks(pid), run.started_at))
         )
         noted.add_done_callback(lambda done: self._launch_noted(run, done))
 
@@ -173,6 +177,7 @@ class RunLife:
     async def _withdraw(self, run: Run, error: ManagerError) -> None:
         """Undo a start that failed, then tell who asked for it."""
         await self._clean_up(run)
+        self.desk.give_back(run)
         try:
             await self.store.withdraw(run.id)
         except StoreFailed as failure:
@@ -183,7 +188,6 @@ class RunLife:
             run.started.set_exception(error)
 
     async def _end_unstarted(self, run: Run) -> FinishedRun:
-        self.desk.give_back(run)
         finished = await self._record(run, self._finished(run, None, Output()))
         if not run.started.done():
             reason = f"run {run.id} was cancelled before it started"
@@ -191,15 +195,20 @@ class RunLife:
         return finished
 
     async def _record(self, run: Run, finished: FinishedRun) -> FinishedRun:
-        """Record the end, however often it takes: nobody is told before."""
+        """Record the end, however often it takes: nobody is told before.
+
+        Until then the run keeps its permits: its output is in memory.
+        """
         while True:
             try:
                 await self.store.finish(finished)
                 break
             except StoreFailed as error:
+                if not run.is_unrecorded:
+                    self.log.error("run_end_not_recorded", run=run.id, error=str(error))
                 run.is_unrecorded = True
-                self.log.error("run_end_not_recorded", run=run.id, error=str(error))
                 await asyncio.sleep(_RETRY_RECORD)
+        self.desk.give_back(run)
         run.advance(RunState.FINISHED)
         self.metrics.finished(finished)
         self.log.info(

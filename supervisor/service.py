@@ -35,8 +35,8 @@ from .history import SHOWN, History
 from .run import Run
 from .run_life import RunLife
 from .runtime.code_host import CodeStorage
-from .runtime.group_commit import StoreFailed
-from .runtime.store import Accepted
+from .runtime.store_failure import StoreFailed
+from .runtime.store_writes import Accepted
 from .settings import Settings
 from .state_metrics import StateMetrics
 
@@ -61,14 +61,14 @@ class Service:
         self.settings = settings
         self.metrics = life.metrics
         self.metrics.add(StateMetrics(self.status))
-        self.history = History(*life.store.newest_finished(SHOWN))
+        self.history = History(life.store.reads.newest_finished(SHOWN))
         self._store = life.store
         self._desk = life.desk
         self._auditor = Auditor(life.desk, life.reaper, life.log)
         self._audit_timer: asyncio.TimerHandle | None = None
         self._log = life.log
         self._policy = policy
-        self._last_id = life.store.last_id()
+        self._last_id = life.store.reads.last_id()
         self._runs: dict[int, Run] = {}
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -116,7 +116,7 @@ class Service:
         """A finished run; None when it is unknown or does not finish within `wait` seconds."""
         run = self._runs.get(run_id)
         if run is None:
-            return await self._store.finished(run_id)
+            return await self._store.reads.finished(run_id)
         if not wait > 0:
             return None
         done, _ = await asyncio.wait({run.finished}, timeout=min(wait, MAX_WAIT))
@@ -129,7 +129,7 @@ class Service:
                 f"GenVM with id {wanted.id} has not finished; its output can be read then"
             )
         length = min(wanted.max_len, MAX_ARTIFACT_PART)
-        part = await self._store.artifact(wanted.id, wanted.field, wanted.offset, length)
+        part = await self._store.reads.artifact(wanted.id, wanted.field, wanted.offset, length)
         if part is None:
             raise RunNotFound(f"GenVM with id {wanted.id} not found")
         return part
@@ -138,7 +138,7 @@ class Service:
         """End a run and wait for its end. Raises `RunNotFound` or `ShutdownTimeout`."""
         run = self._runs.get(run_id)
         if run is None:
-            if not await self._store.is_retained(run_id):
+            if not await self._store.reads.is_retained(run_id):
                 raise RunNotFound(f"GenVM with id {run_id} not found")
             return
         grace = min(grace, MAX_GRACE) if grace > 0 else 0.0
@@ -164,8 +164,9 @@ class Service:
     def _require_open(self) -> None:
         if self._is_stopping:
             raise Unavailable("the supervisor is shutting down", 5, Refusal.SHUTTING_DOWN)
-        if self._store.failure and any(run.is_unrecorded for run in self._runs.values()):
-            raise Unavailable(self._store.failure, 5, Refusal.STORE)
+        failure = self._store.failure
+        if failure and (self._store.is_damaged or any(run.is_unrecorded for run in self.runs)):
+            raise Unavailable(failure, 5, Refusal.STORE)
 
     def _require_modules(self, request: StartRun) -> None:
         if request.needs_modules:
@@ -254,7 +255,7 @@ class Service:
             permits=self._desk.counts(),
             under_way=[run.execution() for run in self._runs.values()],
             finished=self.history.packed,
-            executions_omitted=self.history.omitted,
+            executions_omitted=self.history.omitted(self._store.retained_runs),
             audit=self._auditor.sentences,
         )
 

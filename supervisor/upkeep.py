@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from protocol.ipc import Cause
 
 from .run import Run
-from .runtime.group_commit import StoreFailed
 from .runtime.sampler import PERIOD, Sample, sample
 from .service import Service
 
-_PRUNE_STEP = 100
-"""Runs per transaction: between two steps others get to write."""
-
 
 class Upkeep:
-    """Audits the books, samples running executors, enforces their memory limit, sweeps orphans,
-    prunes the store."""
+    """Audits the books, samples running executors, enforces their memory limit, sweeps orphans."""
 
-    def __init__(self, service: Service, memory_limit: int, retention: float) -> None:
-        """`memory_limit` in bytes for each run, `retention` in seconds for finished ones."""
+    def __init__(self, service: Service, memory_limit: int) -> None:
+        """`memory_limit` in bytes for each run."""
         self._service = service
         self._life = service.life
         self._log = service.life.log
         self._memory_limit = memory_limit
-        self._retention = retention
 
     async def run(self) -> None:
         """Until cancelled."""
-        await asyncio.gather(self._repeat(self._look), self._repeat(self._prune))
+        await self._repeat(self._look)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -58,14 +51,3 @@ class Upkeep:
         if seen.rss > self._memory_limit and run.cause is not Cause.MEMORY:
             reason = f"used {seen.rss} bytes of memory, the limit is {self._memory_limit}"
             self._life.stop(run, Cause.MEMORY, 0, reason)
-
-    async def _prune(self) -> None:
-        before = time.time() - self._retention
-        pruned = _PRUNE_STEP
-        try:
-            while pruned == _PRUNE_STEP:
-                pruned = await self._life.store.prune(before, _PRUNE_STEP)
-                self._service.history.forget(pruned, before)
-            await self._life.store.shrink()
-        except StoreFailed as error:
-            self._log.error("prune_failed", error=str(error))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from protocol.log_lines import LEVELS
 
-from ..core.capture import CaptureLimits
 from ..core.log_records import LineSplitter, RecordTail, parse_record
 from ..core.tail import Tail
 from ..event_log import EventLog
@@ -18,7 +17,7 @@ from .launcher import Launched, LaunchOrder
 from .processes import signal_group
 from .pumps import Pump
 from .reaper import Ending, Reaper
-from .result_channel import ResultChannel
+from .result_channel import Keep, ResultChannel
 
 DRAIN_PATIENCE = 0.2
 """Seconds to wait for the end of a stream that someone outside the run holds open."""
@@ -49,8 +48,8 @@ class Child:
         self,
         launched: Launched,
         order: LaunchOrder,
-        limits: CaptureLimits | None,
         reaper: Reaper,
+        keep_result: Keep,
         log: EventLog,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -59,6 +58,7 @@ class Child:
         self._reaper = reaper
         reaper.adopt(launched.pid, order.token)
         self._is_over = False
+        limits = order.limits
         self._stdout = Tail(limits.stream_bytes if limits else 0)
         self._stderr = Tail(limits.stream_bytes if limits else 0)
         self._records = RecordTail(limits.log_records, limits.log_bytes) if limits else None
@@ -66,7 +66,7 @@ class Child:
         self._pumps = [Pump(loop, launched.log, sink)]
         self._add_pump(loop, launched.stdout, self._stdout.append)
         self._add_pump(loop, launched.stderr, self._stderr.append)
-        self._channel = ResultChannel(loop, launched.result, order.run_id, log)
+        self._channel = ResultChannel(loop, launched.result, order.run_id, keep_result, log)
 
     @property
     def is_over(self) -> bool:

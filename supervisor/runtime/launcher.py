@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from protocol.errors import ExecutorStartFailed
 from protocol.executor import RunArguments
 
+from ..core.capture import CaptureLimits
+
 RUN_TOKEN = "GENVM_RUN_TOKEN"  # noqa: S105 - the name of a variable
 """In a child's environment: by its value a later supervisor knows whose it is."""
 
@@ -33,7 +35,9 @@ class LaunchOrder:
     token: str
     scratch: str
     execution_data: bytes
-    keeps_streams: bool
+    limits: CaptureLimits | None
+    """What is kept of its output; None: its streams go nowhere, its log goes to ours."""
+
     extra_args: list[str]
     is_sync: bool
     host: str
@@ -73,8 +77,8 @@ class Launcher:
 
     def _spawn(self, order: LaunchOrder, ours: ExitStack, theirs: ExitStack) -> Launched:
         stdin = _sealed_file(order.execution_data, theirs)
-        out = _Stream(order.keeps_streams, ours, theirs)
-        err = _Stream(order.keeps_streams, ours, theirs)
+        out = _Stream(order.limits is not None, ours, theirs)
+        err = _Stream(order.limits is not None, ours, theirs)
         log = _Stream(True, ours, theirs)
         result, their_result = socket.socketpair()
         ours.callback(result.close)

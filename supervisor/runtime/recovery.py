@@ -14,23 +14,35 @@ from ..event_log import EventLog
 from ..metrics import Metrics
 from .launcher import RUN_TOKEN
 from .processes import environment_value, signal_group, signal_process, start_ticks
-from .store import RunStore, Unfinished
+from .store import RunStore
+from .store_reads import Unfinished
+from .store_writes import UnseenEnd
 
 _PAUSE = 0.01
 
 
 async def finish_lost_runs(store: RunStore, metrics: Metrics, log: EventLog) -> None:
-    """End what still lives of unfinished runs, then record them as lost."""
-    unfinished = store.unfinished()
+    """End what still lives of unfinished runs, then record their ends.
+
+    A run whose result had arrived has run; the others are lost. Raises `StoreFailed`.
+    """
+    unfinished = store.reads.unfinished()
     if store.is_same_boot:
         _end_survivors(store.instance, unfinished, log)
     if not unfinished:
         return
-    reason = "the supervisor ended without seeing the end of this run"
-    await store.finish_lost([run.id for run in unfinished], time.time(), reason)
-    for run in unfinished:
-        metrics.unseen_end(Cause.LOST)
-        log.warning("run_finished", run=run.id, cause="lost")
+    ends = [_unseen_end(run) for run in unfinished]
+    await store.finish_unseen(ends, time.time())
+    for end, run in zip(ends, unfinished, strict=True):
+        metrics.unseen_end(end.cause)
+        log.warning("run_finished", run=end.id, cause=end.cause.value, result=run.has_result)
+
+
+def _unseen_end(run: Unfinished) -> UnseenEnd:
+    if run.has_result:
+        reason = "its result had arrived; the supervisor ended before it saw the end of this run"
+        return UnseenEnd(run.id, Cause.EXITED, reason)
+    return UnseenEnd(run.id, Cause.LOST, "the supervisor ended without seeing the end of this run")
 
 
 def _end_survivors(instance: str, unfinished: list[Unfinished], log: EventLog) -> None:

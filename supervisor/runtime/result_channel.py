@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from protocol.host import ConsumeResult, HostProtocolError, Request, RequestParser
 
@@ -11,18 +12,27 @@ from ..event_log import EventLog
 
 _CHUNK = 1 << 18
 
+Keep = Callable[[bytes], "asyncio.Future[None]"]
+"""Records a result; done when it is on the disk, or with `StoreFailed`."""
+
 
 class ResultChannel:
-    """Takes one `consume_result`; anything else is logged and ends the conversation (spec 04)."""
+    """Takes one `consume_result`; anything else is logged and ends the conversation (spec 04).
+
+    An executor that was answered can rely on its result: it is on record. One whose result the
+    store does not take is answered too, since its run's end takes the result along.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         connection: socket.socket,
         run_id: int,
+        keep: Keep,
         log: EventLog,
     ) -> None:
         self.result: bytes | None = None
+        self._keep = keep
         self._loop = loop
         self._connection = connection
         self._run_id = run_id
@@ -57,9 +67,7 @@ class ResultChannel:
         except HostProtocolError as error:
             self._refuse(str(error))
         except OSError as error:
-            # The other side closed without reading our answer: what it sent was read before.
-            self._log.debug("result_channel_broke", run=self._run_id, error=str(error))
-            self.close()
+            self._break(error)
         return True
 
     def _take(self, request: Request) -> None:
@@ -68,7 +76,23 @@ class ResultChannel:
         if self.result is not None:
             raise HostProtocolError("a second result")
         self.result = request.result
-        self._connection.send(b"\0")
+        self._keep(self.result).add_done_callback(self._answer)
+
+    def _answer(self, kept: asyncio.Future[None]) -> None:
+        if kept.cancelled() or not self._is_open:
+            return
+        error = kept.exception()
+        if error is not None:
+            self._log.warning("result_not_recorded_yet", run=self._run_id, error=str(error))
+        try:
+            self._connection.send(b"\0")
+        except OSError as gone:
+            self._break(gone)
+
+    def _break(self, error: OSError) -> None:
+        """The other side closed without reading our answer: what it sent was read before."""
+        self._log.debug("result_channel_broke", run=self._run_id, error=str(error))
+        self.close()
 
     def _end(self) -> None:
         if not self._parser.idle:

@@ -42,7 +42,20 @@ CREATE TABLE outputs (
 INSERT INTO schema_version VALUES (1);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY REFERENCES runs (id),
+    started_at REAL,
+    result BLOB NOT NULL
+);
+INSERT INTO results
+    SELECT id, started_at, result FROM outputs JOIN runs USING (id) WHERE result IS NOT NULL;
+ALTER TABLE outputs DROP COLUMN result;
+INSERT INTO schema_version VALUES (2);
+"""
+"""A result is on record from its arrival on, the other outputs from the end of the run on."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """The n-th turns version n into version n + 1, and says so."""
 
 CURRENT = len(MIGRATIONS)

@@ -85,7 +85,7 @@ def test_a_store_that_is_none_is_named() -> None:
         supervisor.state.mkdir()
         (supervisor.state / "runs.db").write_bytes(b"this is no database" * 1_000)
         assert supervisor.launch().wait(PATIENCE) == 1
-        assert "runs.db cannot be used: file is not a database; check" in supervisor.log
+        assert "runs.db cannot be used: file is not a database; move it" in supervisor.log
 
 
 def test_a_store_of_a_newer_program_is_left_alone() -> None:

@@ -70,6 +70,28 @@ def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
         assert lost is not None and lost.cause is Cause.LOST
 
 
+def test_the_oldest_are_forgotten_when_there_is_too_much() -> None:
+    with RunningSupervisor("retained_bytes: 10000000\n") as supervisor:
+        client = supervisor.client
+        ids = [client.run("prints", execution_data=b"1000000").id for _ in range(12)]
+        wait_until(lambda: client.get(ids[0]) is None)
+        kept = [run_id for run_id in ids if client.get(run_id) is not None]
+        assert kept == ids[-len(kept) :]
+        assert 8 <= len(kept) <= 9
+        wait_until(lambda: [each.id for each in client.status().executions] == kept)
+        wait_until(lambda: "warn runs_crowded_out count=" in supervisor.log)
+        # One that is too much by itself is the last to go.
+        large = client.run("prints", execution_data=b"4000000", capture=Capture.TAIL)
+        larger = client.run("prints", execution_data=b"12000000", capture=Capture.EVERYTHING)
+        wait_until(lambda: client.get(large.id) is None)
+        assert client.get(larger.id) == larger
+        supervisor.kill()
+        supervisor.start()
+        assert supervisor.client.get(larger.id) == larger
+        assert supervisor.client.run("quick").exit.code == 0
+        wait_until(lambda: supervisor.client.get(larger.id) is None)
+
+
 def test_the_disk_gets_back_what_is_forgotten() -> None:
     with RunningSupervisor("execution_retention: 1s\n") as supervisor:
         supervisor.client.run("floods_stdout", capture=Capture.EVERYTHING)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 
 from protocol.ipc import Cause, Exit, FinishedRun
 from protocol.state_folder import run_store
-from supervisor.runtime.store import Accepted, RunStore
+from supervisor.event_log import EventLog
+from supervisor.runtime.store import RunStore
+from supervisor.runtime.store_writes import Accepted
 
 
 def retain_runs(state_folder: Path, count: int) -> None:
@@ -18,7 +21,8 @@ def retain_runs(state_folder: Path, count: int) -> None:
 
 
 async def _write(state_folder: Path, ids: range) -> None:
-    store = RunStore(run_store(state_folder), asyncio.get_running_loop())
+    log = EventLog(logging.getLogger("supervisor"))
+    store = RunStore(run_store(state_folder), 1 << 30, asyncio.get_running_loop(), log)
     now = time.time()
     await asyncio.gather(*(store.accept(Accepted(n, None, now, "v0.2.0", 60.0)) for n in ids))
     await asyncio.gather(*(store.finish(_finished(n, now)) for n in ids))

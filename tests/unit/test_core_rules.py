@@ -116,11 +116,11 @@ def _finished(run_id: int) -> Execution:
 
 
 def test_history_shows_the_newest_and_counts_the_rest() -> None:
-    history = History([_finished(1)], count=5)
+    history = History([_finished(1)])
     for run_id in range(6, 6 + 150):
         history.add(_finished(run_id))
     assert [each.id for each in history.newest] == list(range(56, 156))
-    assert history.omitted == 155 - SHOWN
-    history.forget(100, before=100.0)
+    assert history.omitted(retained=155) == 155 - SHOWN
+    history.forget(list(range(1, 100)))
     assert history.newest[0].id == 100
-    assert history.omitted == 0
+    assert history.omitted(retained=56) == 0

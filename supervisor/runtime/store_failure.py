@@ -1,0 +1,40 @@
+"""What can be wrong with the run store, in words that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from protocol.errors import RequestFailed
+
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_READONLY: "its file or folder has become read-only: make it writable",
+    sqlite3.SQLITE_CORRUPT: "runs.db is damaged: stop the service, move runs.db and runs.db-wal "
+    "away, and start it with an empty store",
+}
+_CHECK_DISK = "check its disk"
+
+
+class StoreUnusable(Exception):
+    """The store cannot be opened; the message says why and what to do."""
+
+
+class StoreFailed(RequestFailed):
+    """The store did not take a write or did not give what was asked for."""
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether an error says that the file's content is not what it should be."""
+    return _primary_code(error) in _CORRUPT
+
+
+def described(done: str, error: Exception) -> str:
+    """The message for a store that cannot be `done`: read, written."""
+    advice = _ADVICE.get(_primary_code(error), _CHECK_DISK)
+    return f"the state store cannot be {done}: {error}; {advice}"
+
+
+def _primary_code(error: Exception) -> int:
+    """SQLite's code for a kind of error: its extended codes have more in their upper bytes."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

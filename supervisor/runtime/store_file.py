@@ -1,0 +1,68 @@
+"""Opening the run store's file: its form, its soundness, how it is written."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from .processes import boot_id
+from .store_failure import StoreUnusable, is_damaged
+from .store_schema import UnknownSchema, identify, migrate
+
+_WHOLE_CHECK = 256 << 20
+"""Bytes of the largest file that is checked wholly: a quarter of a second, some seconds when the
+disk has to be read. In a larger one the outputs are left out: only the table of runs has to be
+sound for us to begin."""
+
+_WAL_LIMIT = 64 << 20
+
+_SETTINGS = (
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    f"journal_size_limit = {_WAL_LIMIT}",
+    # Zeroes in place of all that is forgotten would be written at the speed of the disk. The
+    # folder is nobody's but ours.
+    "secure_delete = OFF",
+)
+
+
+def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
+    """A connection to write to the store, the store's name, whether it was last used in this boot.
+
+    Raises `StoreUnusable`.
+    """
+    try:
+        return _opened(path)
+    except UnknownSchema as error:
+        raise StoreUnusable(f"{path}: {error}") from None
+    except sqlite3.DatabaseError as error:
+        raise StoreUnusable(f"the run store {path} cannot be used: {_advised(error)}") from None
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for setting in _SETTINGS:
+        connection.execute(f"PRAGMA {setting}")
+    _check(connection, path)
+    migrate(connection)
+    return connection, *identify(connection, boot_id())
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `sqlite3.DatabaseError` for what would otherwise be found in the middle of the work."""
+    what = "1" if path.stat().st_size <= _WHOLE_CHECK else "runs"
+    found = connection.execute(f"PRAGMA quick_check({what})").fetchone()[0]
+    if found != "ok":
+        error = sqlite3.DatabaseError(f"it is damaged ({found})")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def _advised(error: sqlite3.DatabaseError) -> str:
+    if is_damaged(error):
+        return (
+            f"{error}; move it and the file of that name with -wal away to begin with an empty "
+            "store, or bring back a copy"
+        )
+    return f"{error}; check the disk and the folder's permissions"

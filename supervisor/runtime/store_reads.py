@@ -1,0 +1,174 @@
+"""What is read from the run store, while others write to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from protocol.ipc import Artifact, ArtifactPart, Cause, Execution, Exit, FinishedRun, RunState
+
+from .store_failure import StoreFailed, described
+from .store_writes import SIZE
+
+T = TypeVar("T")
+
+MAX_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run without an end; `pid` and `start_ticks` are None when its launch was not recorded."""
+
+    id: int
+    pid: int | None
+    start_ticks: int | None
+    has_result: bool
+
+
+class StoreReader:
+    """A connection of its own, used in a thread of its own. Raises `StoreFailed`.
+
+    What is no coroutine is for the time before the first of these.
+    """
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._thread = ThreadPoolExecutor(1, "store-reader")
+
+    def close(self) -> None:
+        """Finish what was asked for, then close."""
+        self._thread.shutdown(wait=True)
+        self._connection.close()
+
+    async def is_retained(self, run_id: int) -> bool:
+        """Whether a run with this id is known."""
+        return await self._in_thread(lambda: _exists(self._connection, run_id))
+
+    async def finished(self, run_id: int) -> FinishedRun | None:
+        """All that is kept of a finished run; None for any other id."""
+        return await self._in_thread(lambda: _select(self._connection, run_id))
+
+    async def artifact(
+        self, run_id: int, field: Artifact, offset: int, length: int
+    ) -> ArtifactPart | None:
+        """Up to `length` bytes of a finished run's output; None for any other id.
+
+        No more of the output than that is brought into memory.
+        """
+        return await self._in_thread(
+            lambda: _read_part(self._connection, run_id, field, offset, length)
+        )
+
+    def last_id(self) -> int:
+        """The greatest id ever given."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'runs'")
+        return int(row[0]) if row else 0
+
+    def unfinished(self) -> list[Unfinished]:
+        """The runs without an end."""
+        rows = self._rows(
+            "SELECT id, pid, start_ticks, EXISTS (SELECT 1 FROM results WHERE id = runs.id)"
+            " FROM runs WHERE finished_at IS NULL ORDER BY id"
+        )
+        return [Unfinished(run_id, pid, ticks, bool(has)) for run_id, pid, ticks, has in rows]
+
+    def newest_finished(self, limit: int) -> list[Execution]:
+        """The last `limit` runs to finish, oldest first."""
+        rows = self._rows(
+            "SELECT id, version, started_at, started_at + deadline, finished_at, cpu_seconds"
+            " FROM runs"
+            " WHERE finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT ?",
+            limit,
+        )
+        return [_execution(row) for row in reversed(rows)]
+
+    def retained(self) -> tuple[int, int]:
+        """How many runs are finished, and the bytes that they count; reads none of the outputs."""
+        row = self._row(
+            f"SELECT count(*), total({SIZE}) FROM runs"  # noqa: S608 - SIZE is ours
+            " LEFT JOIN outputs USING (id) LEFT JOIN results USING (id)"
+            " WHERE finished_at IS NOT NULL"
+        )
+        assert row is not None
+        return row[0], int(row[1])
+
+    def _row(self, query: str) -> tuple[Any, ...] | None:
+        rows = self._rows(query)
+        return rows[0] if rows else None
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return _reading(lambda: self._connection.execute(query, values).fetchall())
+
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._thread, _reading, read)
+
+
+def _reading(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except sqlite3.Error as error:
+        raise StoreFailed(described("read", error)) from None
+
+
+def _exists(connection: sqlite3.Connection, run_id: int) -> bool:
+    if not 0 < run_id <= MAX_ID:
+        return False
+    found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
+    return found.fetchone() is not None
+
+
+def _read_part(
+    connection: sqlite3.Connection, run_id: int, field: Artifact, offset: int, length: int
+) -> ArtifactPart | None:
+    if not 0 < run_id <= MAX_ID:
+        return None
+    # One transaction, so that the row is not pruned between the two looks at it.
+    connection.execute("BEGIN")
+    try:
+        row = connection.execute("SELECT 1 FROM outputs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            return None
+        with connection.blobopen("outputs", field, run_id, readonly=True) as output:
+            output.seek(min(offset, len(output)))
+            return ArtifactPart(len(output), output.read(length))
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _select(connection: sqlite3.Connection, run_id: int) -> FinishedRun | None:
+    if not 0 < run_id <= MAX_ID:
+        return None
+    row = connection.execute(
+        "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"
+        " finished_at, stdout, stderr, genvm_log, result, stdout_dropped, stderr_dropped,"
+        " log_dropped, peak_rss, cpu_seconds"
+        " FROM runs JOIN outputs USING (id) LEFT JOIN results USING (id)"
+        " WHERE id = ? AND finished_at IS NOT NULL",
+        (run_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    version, cause, code, number, *rest = row
+    return FinishedRun(run_id, version, Cause(cause), Exit(code, number), *rest)
+
+
+def _execution(row: tuple[int, str | None, float | None, float | None, float, float]) -> Execution:
+    run_id, version, started_at, strict_deadline, finished_at, cpu_seconds = row
+    return Execution(
+        id=run_id,
+        state=RunState.FINISHED,
+        version=version,
+        started_at=started_at,
+        strict_deadline=strict_deadline,
+        finished_at=finished_at,
+        pid=None,
+        rss=None,
+        cpu_seconds=cpu_seconds,
+    )
