@@ -1,4 +1,4 @@
-"""`GET /status` beside Flask alone and beside Flask forwarding to an echo server."""
+"""`GET /status` beside Flask alone and Flask forwarding to an echo server, `/metrics` beside it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def get(port: int, path: str, clients: int = CLIENTS) -> Load:
 def figures(rounds: int) -> Iterator[Figure]:
     yield from _beside_flask(rounds)
     yield from _with_retained_runs(rounds)
+    yield _metrics(rounds)
 
 
 def _with_retained_runs(rounds: int) -> Iterator[Figure]:
@@ -48,6 +49,17 @@ def _with_retained_runs(rounds: int) -> Iterator[Figure]:
                 figure.rounds.append(ours)
                 figure.beside.append(theirs)
     yield from (rate, p50, p99)
+
+
+def _metrics(rounds: int) -> Figure:
+    """One reader after another, as Prometheus is."""
+    figure = Figure("/metrics p50, 1 client", "ms", beside_name="/status")
+    with service() as ours:
+        get(ours.port, "/metrics", 1)
+        for _ in range(rounds):
+            figure.beside.append(get(ours.port, "/status", 1).percentile(50) * 1e3)
+            figure.rounds.append(get(ours.port, "/metrics", 1).percentile(50) * 1e3)
+    return figure
 
 
 def _beside_flask(rounds: int) -> Iterator[Figure]:

@@ -42,7 +42,8 @@ class ExecutorCheck:
             [sys.executable, "-P", "-m", _BUILTIN, "check", "--precompile"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,
+            # Ctrl-C is for us; but in our session: what falls to us from others is in none of ours.
+            process_group=0,
         )
 
     def __enter__(self) -> ExecutorCheck:

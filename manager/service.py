@@ -27,6 +27,7 @@ from protocol.state_folder import supervisor_socket
 from .executor_check import ExecutorCheck, uses_builtin_executor
 from .http_client import HttpClient
 from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
+from .orphans import Orphans
 from .service_note import find_service, remove_note, write_note
 from .service_process import ServiceProcess
 from .stop_signals import AT_ONCE, StopSignals
@@ -43,6 +44,9 @@ HTTP_STOP_PATIENCE = 8.0
 
 SUPERVISOR_STOP_MARGIN = 10.0
 """Seconds beyond the drain time of runs."""
+
+SUPERVISOR_PARTING = 5.0
+"""Seconds in which a supervisor that lost its guard ends its runs and records that."""
 
 HURRIED_STOP_PATIENCE = 5.0
 """Seconds for all that remains once a stop is asked for a second time."""
@@ -98,13 +102,15 @@ class Service:
         report: Callable[[str], None],
         stops: StopSignals | None = None,
         stderr: IO[bytes] | None = None,
+        orphans: Orphans | None = None,
     ) -> None:
         """`report` is called with each event worth a line; `stderr`, if given, takes the
-        processes' own."""
+        processes' own; `orphans`, if given, ends what falls to us from a half that died."""
         self._settings = settings
         self._report = report
         self._stops = stops
         self._stderr = stderr
+        self._orphans = orphans
         self.config, unknown = read_config(settings.config_path)
         for key in unknown:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
@@ -139,11 +145,7 @@ class Service:
             due = [p.restart_at for p in self._processes if p.restart_at is not None]
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
             self._wait(self._processes, timeout)
-            for process in self._processes:
-                if process.restart_at is None and process.ended():
-                    self._restart_later(process)
-                elif process.restart_at is not None and process.restart_at <= time.monotonic():
-                    process.start()
+            self._look_after(self._restart_later)
 
     # ------------------------------------------------------------------------------------ start
 
@@ -214,7 +216,7 @@ class Service:
             return
         with ExecutorCheck() as check:
             while not check.ended(within=0.2):
-                self._raise_if_stopped()
+                self._stay_up()
             if check.exit_code:
                 raise ServiceFailed(
                     "the built-in executor is not whole; install again, "
@@ -224,23 +226,38 @@ class Service:
     def _launch(
         self, name: str, arguments: Sequence[str], descriptors: Sequence[int] = ()
     ) -> ServiceProcess:
-        process = ServiceProcess(name, arguments, descriptors=descriptors, stderr=self._stderr)
+        process = ServiceProcess(
+            name,
+            arguments,
+            descriptors=descriptors,
+            stderr=self._stderr,
+            parting=SUPERVISOR_PARTING if name == "supervisor" else 0.0,
+        )
         process.start()
         self._processes.append(process)
         return process
 
     def _await(self, process: ServiceProcess, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_PATIENCE
-        while not process.ended(within=0.02):
-            if is_ready():
-                return
-            self._raise_if_stopped()
-            if time.monotonic() > deadline:
+        while process.pid is None or not is_ready():
+            self._stay_up()
+            if process.pid is not None and time.monotonic() > process.started_at + START_PATIENCE:
                 raise ServiceFailed(f"{process.name} did not answer within {START_PATIENCE:.0f} s")
-        end = process.reap()
-        if end.code == STATE_FOLDER_HELD:
+            self._wait(self._processes, 0.02)
+
+    def _stay_up(self) -> None:
+        """To be called again and again during the start. Raises `StopRequested`."""
+        self._raise_if_stopped()
+        self._look_after(self._start_failed)
+
+    def _start_failed(self, process: ServiceProcess) -> None:
+        """One that was killed is started again; what one decided itself, it would decide again."""
+        end = self._reap(process)
+        if end.signal is not None:
+            self._restart_later(process, end)
+        elif end.code == STATE_FOLDER_HELD:
             raise ServiceFailed
-        raise ServiceFailed(f"{process.name} did not start: it {_words(end)}")
+        else:
+            raise ServiceFailed(f"{process.name} did not start: it {_words(end)}")
 
     def _is_answered_by(self, supervisor: ServiceProcess) -> bool:
         """Whether the one behind this guard greets us: the socket may be another supervisor's."""
@@ -255,8 +272,25 @@ class Service:
 
     # -------------------------------------------------------------------------------- stay, stop
 
-    def _restart_later(self, process: ServiceProcess) -> None:
-        how = _words(process.reap())
+    def _look_after(self, bury: Callable[[ServiceProcess], None]) -> None:
+        """Start again what is due, and have `bury` see to what has ended."""
+        for process in self._processes:
+            if process.restart_at is None and process.ended():
+                bury(process)
+            elif process.restart_at is not None and process.restart_at <= time.monotonic():
+                process.start()
+
+    def _reap(self, process: ServiceProcess) -> Exit:
+        """How it ended; with it goes all that it leaves behind."""
+        end = process.reap()
+        if self._orphans is not None:
+            sessions = [other.pid for other in self._processes if other.pid is not None]
+            if left := self._orphans.end(sessions):
+                self._report(f"left by {process.name}, these survive SIGKILL: {left}")
+        return end
+
+    def _restart_later(self, process: ServiceProcess, end: Exit | None = None) -> None:
+        how = _words(end or self._reap(process))
         delay = process.schedule_restart()
         if delay is None:
             raise ServiceFailed(f"{process.name} {how}; it has died too often, giving up")
@@ -293,7 +327,7 @@ class Service:
                 process.ended(within=HURRIED_STOP_PATIENCE)
                 break
         if process.pid is not None:
-            process.reap()
+            self._reap(process)
 
     def _ask_to_stop(self, process: ServiceProcess, asked: int) -> None:
         """At once, the supervisor still ends its runs; HTTP has nothing that would be lost."""

@@ -18,6 +18,8 @@ import psutil
 from protocol.backoff import Backoff
 from protocol.ipc import Exit
 
+_PAUSE = 0.02
+
 
 class ServiceProcess:
     """A process in a session of its own that stops when its lifeline, a pipe from here, closes.
@@ -32,10 +34,13 @@ class ServiceProcess:
         *,
         descriptors: Sequence[int] = (),
         stderr: IO[bytes] | None = None,
+        parting: float = 0.0,
     ) -> None:
         """`arguments` follow `python -m`; the process inherits `descriptors`, and our stderr or
-        the given file."""
+        the given file. When it has ended, others of its session have `parting` seconds to do so."""
         self.name = name
+        self.started_at = 0.0
+        self._parting = parting
         self.restart_at: float | None = None
         self._arguments = list(arguments)
         self._descriptors = tuple(descriptors)
@@ -74,6 +79,7 @@ class ServiceProcess:
             raise
         finally:
             os.close(reader)
+        self.started_at = time.monotonic()
         self._lifeline = writer
         self._pidfd = os.pidfd_open(self._process.pid)
 
@@ -112,8 +118,14 @@ class ServiceProcess:
             self._lifeline = -1
 
     def reap(self) -> Exit:
-        """How it ended. Call it once `ended`; what is left of its group goes with it."""
+        """How it ended. Call it once `ended`; what is left of its group goes with it.
+
+        Blocks for the parting of those who still have something to do.
+        """
         assert self._process is not None
+        until = time.monotonic() + self._parting
+        while time.monotonic() < until and self._has_company():
+            time.sleep(_PAUSE)
         # The group's number is its own for as long as its leader is not reaped.
         self.signal(signal.SIGKILL)
         code = self._process.wait()
@@ -121,6 +133,15 @@ class ServiceProcess:
         self.cut_lifeline()
         self._process = None
         return Exit(signal=-code) if code < 0 else Exit(code=code)
+
+    def _has_company(self) -> bool:
+        """Whether another process of its session lives."""
+        assert self._process is not None
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError, psutil.Error):
+                if pid != self._process.pid == os.getsid(pid):
+                    return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return False
 
     def schedule_restart(self) -> float | None:
         """Seconds until `restart_at`, by the backoff policy; None: it died too often."""

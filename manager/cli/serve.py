@@ -16,6 +16,7 @@ from protocol.state_folder import default_state_folder, supervisor_socket
 
 from ..log_level import following_log_level
 from ..logs import configure_logging
+from ..orphans import Orphans
 from ..parent import Parent
 from ..root_tree import settings_of
 from ..service import Service, ServiceFailed, ServiceSettings, StopRequested, read_config
@@ -118,7 +119,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         configure_logging(config.log_level, config.log_format, "serve")
         with (
             StopSignals(parent) as stops,
-            Service(settings, report=log.warning, stops=stops) as service,
+            Service(settings, report=log.warning, stops=stops, orphans=Orphans()) as service,
             following_log_level(
                 supervisor_socket(settings.state_folder), "serve", config.log_level
             ),

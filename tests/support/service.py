@@ -85,7 +85,7 @@ class RunningService:
 
     Leaving it checks that it stopped as asked, in time, and that no process, socket, note or
     temporary file is left. `executor` is a Python program that stands in for GenVM; None: the
-    built-in executor.
+    built-in executor. `customize` is Python that every process of it begins with.
     """
 
     def __init__(
@@ -93,11 +93,15 @@ class RunningService:
         *options: str,
         config: str = "",
         executor: Path | None = OBEDIENT,
+        customize: str = "",
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-test-"))
         self.state = self.folder / "state"
         self._scratch = self.folder / "scratch"
         self._scratch.mkdir()
+        self._python_path = self.folder / "python"
+        self._python_path.mkdir()
+        (self._python_path / "sitecustomize.py").write_text(customize)
         self._options = [*options, "--config", str(self._file("config.yaml", config))]
         if executor is not None:
             manifest = self._file("manifest.yaml", _MANIFEST.format(program=executor))
@@ -239,7 +243,7 @@ class RunningService:
             "PATH": "/usr/bin:/bin",
             "HOME": str(self._scratch),
             "TMPDIR": str(self._scratch),
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": f"{self._python_path}:{PROJECT}",
         }
 
     def _file(self, name: str, text: str) -> Path:
