@@ -103,11 +103,38 @@ class ExecutionReply(Struct, frozen=True):
         )
 
 
+class WorkerReply(Struct, frozen=True):
+    """A place in a module's pool; all but `sessions` are null while no process is in it."""
+
+    pid: int | None
+    sessions: int
+    rss_bytes: int | None
+    cpu_seconds: float | None
+
+
+class ModuleReply(Struct, frozen=True):
+    """`reason` says why it failed; `retiring` are sessions of the one before a restart that still
+    go on."""
+
+    state: ipc.ModuleState
+    since: datetime
+    reason: str | None
+    workers: list[WorkerReply]
+    retiring: int
+
+    @classmethod
+    def of(cls, module: ipc.ModuleStatus) -> ModuleReply:
+        workers = [WorkerReply(w.pid, w.sessions, w.rss, w.cpu_seconds) for w in module.workers]
+        since = datetime.fromtimestamp(module.since, UTC)
+        return cls(module.state, since, module.reason, workers, module.retiring)
+
+
 class StatusReply(Struct, frozen=True):
     """`audit` is `ok`, or a sentence for each thing that is not as it must be."""
 
     llm_module: ipc.ModuleState
     web_module: ipc.ModuleState
+    modules: dict[ipc.ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply]
     executions_omitted: int
@@ -119,6 +146,7 @@ class WrittenStatus(Struct, frozen=True):
 
     llm_module: ipc.ModuleState
     web_module: ipc.ModuleState
+    modules: dict[ipc.ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply | msgspec.Raw]
     executions_omitted: int
@@ -127,8 +155,9 @@ class WrittenStatus(Struct, frozen=True):
     @classmethod
     def of(cls, status: ipc.Status) -> WrittenStatus:
         return cls(
-            status.llm_module,
-            status.web_module,
+            status.modules[ipc.ModuleKind.LLM].state,
+            status.modules[ipc.ModuleKind.WEB].state,
+            {kind: ModuleReply.of(module) for kind, module in status.modules.items()},
             StatusPermits.of(status.permits),
             {
                 **{str(entry.id): ExecutionReply.of(entry) for entry in status.under_way},
@@ -245,6 +274,18 @@ class ContractSchema(Struct, frozen=True):
     """`schema` is a JSON document (spec 06, schema)."""
 
     schema: str
+
+
+class ModuleStarted(Struct, frozen=True):
+    result: Literal["module_started"] = "module_started"
+
+
+class ModuleRestarted(Struct, frozen=True):
+    result: Literal["module_restarted"] = "module_restarted"
+
+
+class ModuleStopped(Struct, frozen=True):
+    result: Literal["module_stopped", "module_not_running"]
 
 
 class LogLevelSet(Struct, frozen=True):

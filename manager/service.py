@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import tempfile
@@ -154,7 +155,12 @@ class Service:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             token = read_token(self._token_file) if self._token_file else None
-            supervisor = self._launch("supervisor", self._arguments("supervisor"))
+            keepsake = self._make_keepsake()
+            supervisor = self._launch(
+                "supervisor",
+                [*self._arguments("supervisor"), "--keepsake-fd", str(keepsake)],
+                [keepsake],
+            )
             binds, descriptors = self._listen(supervisor)
             http = self._launch(
                 "HTTP",
@@ -171,6 +177,12 @@ class Service:
         except (ValueError, AddressError, TokenFileError) as error:
             raise ServiceFailed(str(error)) from None
         self._cleanup.callback(remove_note, folder)
+
+    def _make_keepsake(self) -> int:
+        """A file in memory in which a supervisor leaves its successor what clients have changed."""
+        descriptor = os.memfd_create("genvm-keepsake")
+        self._cleanup.callback(os.close, descriptor)
+        return descriptor
 
     def _arguments(self, module: str) -> list[str]:
         arguments = [module, "--state-dir", str(self._settings.state_folder)]

@@ -14,6 +14,7 @@ from typing import TypeVar
 from protocol import ipc
 from protocol.errors import ManagerError, Unavailable
 from protocol.framing import FrameError, FrameParser, frame
+from protocol.llm_check import CheckConfig, CheckPrompt
 from protocol.log_lines import Level
 
 from .shares import Share, Shares
@@ -25,6 +26,10 @@ ANSWER_MARGIN = 10.0
 
 QUEUE_PATIENCE = 3600.0
 """Seconds that a run may wait for its permits before its client is told to come again."""
+
+MODULE_PATIENCE = 3600.0
+"""Seconds for a module to start or stop, or for providers to be checked, which the supervisor
+bounds."""
 
 STOP_MARGIN = 20.0
 """Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
@@ -191,6 +196,20 @@ class SupervisorClient:
         patience = grace + STOP_MARGIN
         share = self._shares.enders
         return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience, share)
+
+    def start_module(self, command: ipc.StartModule) -> ipc.Done:
+        """Start a module, or restart it; waits until it serves."""
+        return self._ask(command, ipc.Done, MODULE_PATIENCE, self._shares.enders, repeatable=False)
+
+    def stop_module(self, kind: ipc.ModuleKind) -> ipc.ModuleStopped:
+        """Stop a module; waits for the runs that use it, for a while."""
+        command = ipc.StopModule(kind)
+        return self._ask(command, ipc.ModuleStopped, MODULE_PATIENCE, self._shares.enders)
+
+    def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> ipc.LlmChecked:
+        """Ask LLM providers whether they work."""
+        command = ipc.CheckLlm(configs, prompts)
+        return self._ask(command, ipc.LlmChecked, MODULE_PATIENCE, self._shares.enders)
 
     def status(self) -> ipc.Status:
         return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)

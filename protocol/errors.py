@@ -56,6 +56,21 @@ class ModulesNotRunning(RequestFailed):
     code = "modules_not_running"
 
 
+class ModuleAlreadyRunning(RequestFailed):
+    """A module is to start that runs, or is about to; clients look for these very words."""
+
+    code = "module_already_running"
+
+    def __init__(self, message: str = "module_already_running") -> None:
+        super().__init__(message)
+
+
+class ModuleBusy(RequestFailed):
+    """A module is between two states; the message says when to try again."""
+
+    code = "module_busy"
+
+
 class ShutdownTimeout(RequestFailed):
     """A run could not be ended in time."""
 

@@ -16,9 +16,10 @@ from msgspec import Meta, Struct
 
 from . import errors
 from .contract_code import MAX_CODE
+from .llm_check import CheckConfig, CheckPrompt, CheckRow
 from .log_lines import Level
 
-VERSION = 2
+VERSION = 3
 """Both sides must name the same; it grows with each change that the other side would misread."""
 
 MAX_REPLY = 320 << 20
@@ -62,6 +63,13 @@ class Artifact(StrEnum):
 
 MAX_ARTIFACT_PART = 256 << 10
 """Bytes of an output that one `ReadArtifact` gives at most (spec 01, runs)."""
+
+
+class ModuleKind(StrEnum):
+    """The modules there are (spec 05)."""
+
+    LLM = "llm"
+    WEB = "web"
 
 
 class ModuleState(StrEnum):
@@ -153,6 +161,39 @@ class CancelRun(Struct, tag=True, frozen=True):
     grace: float
 
 
+class StartModule(Struct, tag=True, frozen=True):
+    """Answered by `Done` once the module answers requests.
+
+    `config` is a JSON object; None: the module's file. It may hold keys, so it shows itself to
+    nobody.
+    """
+
+    kind: ModuleKind
+    config: bytes | None = None
+    allow_empty_backends: bool = False
+    user_error: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.kind}>"
+
+
+class RestartModule(StartModule, tag=True, frozen=True):
+    """Answered by `Done` once a new one answers; when it does not start, the old one goes on."""
+
+
+class StopModule(Struct, tag=True, frozen=True):
+    """Answered by `ModuleStopped` when nothing is left of it."""
+
+    kind: ModuleKind
+
+
+class CheckLlm(Struct, tag=True, frozen=True):
+    """Answered by `LlmChecked`: each configuration is asked each prompt."""
+
+    configs: list[CheckConfig]
+    prompts: list[CheckPrompt]
+
+
 class GetStatus(Struct, tag=True, frozen=True):
     """Answered by `Status`."""
 
@@ -207,6 +248,10 @@ Command = (
     | GetRun
     | ReadArtifact
     | CancelRun
+    | StartModule
+    | RestartModule
+    | StopModule
+    | CheckLlm
     | GetStatus
     | GetPermits
     | SetPermits
@@ -318,6 +363,28 @@ class Execution(Struct, frozen=True):
     cpu_seconds: float | None
 
 
+class ModuleWorker(Struct, frozen=True):
+    """A place in a module's pool; `pid` and the samples are None while nobody is in it.
+
+    `sessions` are the runs, and others who are connected, that it serves.
+    """
+
+    pid: int | None
+    sessions: int
+    rss: int | None
+    cpu_seconds: float | None
+
+
+class ModuleStatus(Struct, frozen=True):
+    """`reason` says why it failed. `retiring`: sessions of the one before it that still go on."""
+
+    state: ModuleState
+    reason: str | None
+    since: float
+    workers: list[ModuleWorker]
+    retiring: int
+
+
 class Status(Struct, tag=True, frozen=True):
     """`under_way` are all that are not finished; `finished`, by `pack_executions`, the newest 100
     that are, oldest first. The rest is counted. `audit` has a sentence for each thing that is not
@@ -327,8 +394,7 @@ class Status(Struct, tag=True, frozen=True):
     """
 
     accepting: bool
-    llm_module: ModuleState
-    web_module: ModuleState
+    modules: dict[ModuleKind, ModuleStatus]
     permits: Permits
     under_way: list[Execution]
     finished: bytes
@@ -339,6 +405,18 @@ class Status(Struct, tag=True, frozen=True):
     def executions(self) -> list[Execution]:
         """All that is shown."""
         return self.under_way + unpack_executions(self.finished)
+
+
+class ModuleStopped(Struct, tag=True, frozen=True):
+    """`was_running`: there was something to stop."""
+
+    was_running: bool
+
+
+class LlmChecked(Struct, tag=True, frozen=True):
+    """One row for each configuration and prompt, in this order."""
+
+    rows: list[CheckRow]
 
 
 class NewestMajor(Struct, tag=True, frozen=True):
@@ -370,6 +448,8 @@ Reply = (
     | RunStatus
     | ArtifactPart
     | RunCancelled
+    | ModuleStopped
+    | LlmChecked
     | Permits
     | Status
     | NewestMajor

@@ -13,7 +13,10 @@ Provider = Literal["openai-compatible", "anthropic", "google", "ollama"]
 """Wire formats of providers, as configurations name them (spec 05, LLM configuration)."""
 
 MAX_ROWS = 256
-"""Configurations times prompts that one check may have: all of them are asked at once."""
+"""Configurations times prompts that one check may have."""
+
+ROWS_AT_ONCE = 64
+"""Of these, how many are asked at the same time."""
 
 ROW_TIMEOUT = 60.0
 """Seconds that one provider has for one prompt."""

@@ -19,13 +19,21 @@ from protocol.durations import parse_duration
 from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
 
+from .controls import Controls
 from .core.admission import AdmissionPolicy
 from .core.environment import Environment
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
+from .keepsake import Keepsake
 from .log_level import LogLevel
 from .manifest_source import ManifestSource
 from .metrics import Metrics
+from .modules.configuration import ConfigurationFiles
+from .modules.instance import InstanceMaker
+from .modules.llm_checks import LlmChecks
+from .modules.module import Module
+from .modules.modules import Modules
+from .modules.surroundings import Surroundings
 from .permit_desk import PermitDesk
 from .run_life import RunLife
 from .runtime.launcher import Launcher
@@ -64,10 +72,12 @@ class Setting:
 
     folder: Path
     config: Config
+    root: Path | None
     manifests: ManifestSource
     environment: Environment
     guard: int
     lifeline: int | None
+    keepsake: int | None
 
 
 def main(guard: int) -> int:
@@ -106,12 +116,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
     )
+    parser.add_argument(
+        "--keepsake-fd", type=int, help="a file inherited from the parent: for our successor"
+    )
     arguments = parser.parse_args()
-    if arguments.lifeline_fd is not None:
-        try:
-            os.set_inheritable(arguments.lifeline_fd, False)
-        except OSError as error:
-            parser.error(f"--lifeline-fd {arguments.lifeline_fd}: {error.strerror}")
+    for name in ("lifeline", "keepsake"):
+        descriptor = getattr(arguments, f"{name}_fd")
+        if descriptor is not None:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError as error:
+                parser.error(f"--{name}-fd {descriptor}: {error.strerror}")
     return arguments
 
 
@@ -122,24 +137,24 @@ def _setting(arguments: argparse.Namespace, guard: int) -> Setting:
         for key in unknown:
             print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
     environment = Environment(os.environ)
+    root = _first_path(arguments.root, config.root)
+    manifest = _first_path(arguments.manifest_path, config.manifest_path)
     return Setting(
         folder=arguments.state_dir.absolute(),
         config=config,
-        manifests=_manifests(config, arguments.root, arguments.manifest_path, environment),
+        root=root,
+        manifests=ManifestSource(manifest, root, environment),
         environment=environment,
         guard=guard,
         lifeline=arguments.lifeline_fd,
+        keepsake=arguments.keepsake_fd,
     )
 
 
-def _manifests(
-    config: Config, root: Path | None, path: Path | None, environment: Environment
-) -> ManifestSource:
-    if root is None and config.root:
-        root = Path(config.root)
-    if path is None and config.manifest_path:
-        path = Path(config.manifest_path)
-    return ManifestSource(path, root, environment)
+def _first_path(argument: Path | None, configured: str | None) -> Path | None:
+    if argument is not None or configured is None:
+        return argument
+    return Path(configured)
 
 
 def _text(path: Path, name: str) -> str:
@@ -183,7 +198,7 @@ async def _serve(setting: Setting) -> None:
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         for work in background:
             work.cancel()
-        service.settings.log_level.close()
+        service.controls.settings.log_level.close()
         await server.close()
         service.life.scratch.close()
     log.info("supervisor_stopped")
@@ -191,6 +206,15 @@ async def _serve(setting: Setting) -> None:
 
 def _assemble(setting: Setting, store: RunStore, metrics: Metrics, log: EventLog) -> Service:
     config = setting.config
+    settings = Settings(
+        manifests=setting.manifests,
+        environment=setting.environment,
+        log_level=LogLevel(config.log_level, log),
+        schema_deadline=parse_duration(config.schema_deadline),
+    )
+    surroundings = Surroundings(
+        setting.folder, setting.environment, settings.log_level, config.log_format
+    )
     pool = PermitPool(_total_permits(config.permits), config.max_queued)
     life = RunLife(
         store=store,
@@ -199,17 +223,21 @@ def _assemble(setting: Setting, store: RunStore, metrics: Metrics, log: EventLog
         desk=PermitDesk(pool, config.permits),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),
+        modules=_modules(setting, surroundings, log),
         metrics=metrics,
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    settings = Settings(
-        manifests=setting.manifests,
-        environment=setting.environment,
-        log_level=LogLevel(config.log_level, log),
-        schema_deadline=parse_duration(config.schema_deadline),
-    )
-    return Service(life, policy, settings)
+    keepsake = Keepsake(setting.keepsake, log)
+    controls = Controls(settings, life.modules, LlmChecks(surroundings), keepsake, log)
+    controls.resume(life.desk)
+    return Service(life, policy, controls)
+
+
+def _modules(setting: Setting, surroundings: Surroundings, log: EventLog) -> Modules:
+    maker = InstanceMaker(surroundings, ConfigurationFiles(setting.root), log)
+    drain_timeout = parse_duration(setting.config.drain_timeout)
+    return Modules(lambda kind: Module(kind, maker, drain_timeout, log))
 
 
 def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:

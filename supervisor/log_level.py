@@ -23,6 +23,10 @@ class LogLevel:
         self._changed = asyncio.Event()
         self._is_closed = False
 
+    @property
+    def current(self) -> Level:
+        return self._level
+
     def set(self, level: Level) -> None:
         """Put a level in force here, and tell those who wait."""
         self._log.set_level(level)

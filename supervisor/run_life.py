@@ -22,11 +22,12 @@ from .core.capture import LIMITS
 from .core.ladder import ladder
 from .event_log import EventLog
 from .metrics import Metrics
+from .modules.modules import Modules
 from .permit_desk import PermitDesk
 from .run import Run, settle
 from .runtime.child import Child, Output
 from .runtime.code_host import CodeHost
-from .runtime.launcher import Launcher, LaunchOrder
+from .runtime.launcher import Launcher, LaunchOrder, ModuleSockets
 from .runtime.processes import start_ticks
 from .runtime.reaper import Ending, Reaper
 from .runtime.sampler import OomWitness
@@ -53,6 +54,7 @@ class RunLife:
     desk: PermitDesk
     scratch: Scratch
     oom_witness: OomWitness
+    modules: Modules
     metrics: Metrics
     log: EventLog
 
@@ -118,6 +120,7 @@ class RunLife:
             is_sync=request.is_sync,
             host=request.host if run.storage is None else self._serve_host(run),
             permissions=request.permissions,
+            modules=self._connect_modules() if request.needs_modules else None,
         )
         keep = partial(self._keep_result, run)
         run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
@@ -138,6 +141,14 @@ class RunLife:
         except OSError as error:
             raise ExecutorStartFailed(
                 f"no folder for temporary files could be made: {error.strerror}"
+            ) from None
+
+    def _connect_modules(self) -> ModuleSockets:
+        try:
+            return self.modules.connect()
+        except OSError as error:
+            raise ExecutorStartFailed(
+                f"it could not be connected to the modules: {error.strerror}"
             ) from None
 
     def _serve_host(self, run: Run) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from protocol.errors import (
     ManagerError,
-    ModulesNotRunning,
     Refusal,
     RunNotFound,
     ShutdownTimeout,
@@ -19,7 +18,6 @@ from protocol.ipc import (
     ArtifactPart,
     Cause,
     FinishedRun,
-    ModuleState,
     Permits,
     ReadArtifact,
     ReadSchema,
@@ -28,6 +26,7 @@ from protocol.ipc import (
 )
 
 from .auditor import Auditor
+from .controls import Controls
 from .core.admission import AdmissionPolicy, admit
 from .core.ladder import REAP_PATIENCE
 from .core.schema_run import CONTRACT, schema_run
@@ -37,7 +36,6 @@ from .run_life import RunLife
 from .runtime.code_host import CodeStorage
 from .runtime.store_failure import StoreFailed
 from .runtime.store_writes import Accepted
-from .settings import Settings
 from .state_metrics import StateMetrics
 
 MAX_WAIT = 120.0
@@ -56,10 +54,16 @@ _RECORD_PATIENCE = 3.0
 class Service:
     """What the handlers of commands call. All of it runs on one event loop."""
 
-    def __init__(self, life: RunLife, policy: AdmissionPolicy, settings: Settings) -> None:
+    def __init__(
+        self,
+        life: RunLife,
+        policy: AdmissionPolicy,
+        controls: Controls,
+    ) -> None:
         self.life = life
-        self.settings = settings
+        self.controls = controls
         self.metrics = life.metrics
+        self.modules = life.modules
         self.metrics.add(StateMetrics(self.status))
         self.history = History(life.store.reads.newest_finished(SHOWN))
         self._store = life.store
@@ -72,7 +76,6 @@ class Service:
         self._runs: dict[int, Run] = {}
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
-        self._is_stopping = False
 
     @property
     def runs(self) -> Iterable[Run]:
@@ -150,7 +153,7 @@ class Service:
 
     async def _begin_schema_run(self, command: ReadSchema) -> Run:
         self._require_open()
-        request = schema_run(command, self.settings.schema_deadline)
+        request = schema_run(command, self.controls.settings.schema_deadline)
         run = self._queue(request, CodeStorage(CONTRACT, command.code))
         await self._accept(run)
         self._begin(run)
@@ -162,22 +165,18 @@ class Service:
             self.life.stop(beginning.result(), Cause.CANCELLED, 0, "its client went away")
 
     def _require_open(self) -> None:
-        if self._is_stopping:
-            raise Unavailable("the supervisor is shutting down", 5, Refusal.SHUTTING_DOWN)
+        self.controls.require_staying()
         failure = self._store.failure
         if failure and (self._store.is_damaged or any(run.is_unrecorded for run in self.runs)):
             raise Unavailable(failure, 5, Refusal.STORE)
 
-    def _require_modules(self, request: StartRun) -> None:
-        if request.needs_modules:
-            raise ModulesNotRunning(
-                "modules are required but not running (is_sync=false with 'n' permission)"
-            )
-
     def _queue(self, request: StartRun, storage: CodeStorage | None = None) -> Run:
         """A new run with the next id, at the end of the queue. With `storage` we are its host."""
-        executor = self.settings.manifests.current.choose(request.selector, request.timestamp)
-        self._require_modules(request)
+        executor = self.controls.settings.manifests.current.choose(
+            request.selector, request.timestamp
+        )
+        if request.needs_modules:
+            self.modules.require()
         cost = self._desk.cost(request.needs_modules)
         self._last_id += 1
         run = Run(self._last_id, request, executor, cost, storage)
@@ -249,9 +248,8 @@ class Service:
     def status(self) -> Status:
         """What is going on; needs no look into the store."""
         return Status(
-            accepting=not self._is_stopping and self._store.failure is None,
-            llm_module=ModuleState.STOPPED,
-            web_module=ModuleState.STOPPED,
+            accepting=not self.controls.is_closed and self._store.failure is None,
+            modules=self.modules.status(),
             permits=self._desk.counts(),
             under_way=[run.execution() for run in self._runs.values()],
             finished=self.history.packed,
@@ -271,10 +269,6 @@ class Service:
             loop = asyncio.get_running_loop()
             self._audit_timer = loop.call_later(_AUDIT_AFTER, self.audit)
 
-    def newest_major(self, timestamp: float) -> int:
-        """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
-        return self.settings.manifests.current.newest_major(timestamp)
-
     def permits(self) -> Permits:
         return self._desk.counts()
 
@@ -282,29 +276,23 @@ class Service:
         """Change the total. Raises `BadRequest` below the cost of the dearest run."""
         self._desk.resize(total)
         self._audit_soon()
+        self.controls.remember_permits(total)
         self._log.info("permits_set", total=total)
         return self._desk.counts()
 
-    async def reload_manifest(self) -> None:
-        """Put the manifest on the disk in force, for runs to come. Raises `RequestFailed`."""
-        await self.settings.manifests.reload()
-        self._log.info("manifest_reloaded")
-
-    def set_env(self, name: str, value: str) -> None:
-        """Set what `${ENV[name]}` means. Raises `BadRequest`. The value is never logged."""
-        self.settings.environment.set(name, value)
-        self._log.info("env_var_set", key=name)
-
     async def drain(self, patience: float) -> None:
         """Take no more runs, send the queue home, give the others `patience` seconds to finish."""
-        self._is_stopping = True
+        self.controls.close()
         for run in list(self._runs.values()):
             if run.child is None:
                 self.life.stop(run, Cause.SHUTDOWN, 0)
         await self._wait_for_all(patience)
 
     async def end_all(self, grace: float) -> None:
-        """End what still runs, by the ladder with `grace` in seconds, and record it."""
+        """End what still runs, by the ladder with `grace` in seconds, and record it.
+
+        The modules that served it end last.
+        """
         for run in list(self._runs.values()):
             self.life.stop(run, Cause.SHUTDOWN, grace)
         await self._wait_for_all(grace + _RECORD_PATIENCE)
@@ -312,6 +300,7 @@ class Service:
         await self._wait_for_all(REAP_PATIENCE)
         self._give_up(self._runs.values())
         await self._wait_for_all(1.0)
+        await self.modules.stop()
 
     def _give_up(self, runs: Iterable[Run]) -> None:
         for run in list(runs):

@@ -20,7 +20,8 @@ class StateMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         status = self._status()
         yield _runs(status)
-        yield _modules(status)
+        yield _module_states(status)
+        yield from _module_figures(status)
         memory = sum(execution.rss or 0 for execution in status.under_way)
         for name, words, value in (
             ("genvm_permits_limit", "The budget: permits in all.", status.permits.total),
@@ -49,14 +50,31 @@ def _runs(status: Status) -> Metric:
     return runs
 
 
-def _modules(status: Status) -> Metric:
-    states = {"llm": status.llm_module, "web": status.web_module}
+def _module_states(status: Status) -> Metric:
     modules = GaugeMetricFamily(
         "genvm_module_state",
         "1 for the state that the module is in, else 0.",
         labels=["module", "state"],
     )
-    for name, present in states.items():
+    for kind, module in status.modules.items():
         for state in ModuleState:
-            modules.add_metric([name, state.value], int(state is present))
+            modules.add_metric([kind.value, state.value], int(state is module.state))
     return modules
+
+
+def _module_figures(status: Status) -> Iterator[Metric]:
+    workers = _by_module("genvm_module_workers", "Worker processes that live.")
+    sessions = _by_module("genvm_module_sessions", "Connections that its workers serve.")
+    memory = _by_module(
+        "genvm_module_resident_memory_bytes",
+        "Resident memory of its workers and all that they have started, sampled each second.",
+    )
+    for kind, module in status.modules.items():
+        workers.add_metric([kind.value], sum(each.pid is not None for each in module.workers))
+        sessions.add_metric([kind.value], sum(each.sessions for each in module.workers))
+        memory.add_metric([kind.value], sum(each.rss or 0 for each in module.workers))
+    yield from (workers, sessions, memory)
+
+
+def _by_module(name: str, words: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, words, labels=["module"])

@@ -13,7 +13,8 @@ from .service import Service
 
 
 class Upkeep:
-    """Audits the books, samples running executors, enforces their memory limit, sweeps orphans."""
+    """Audits the books, samples executors and module workers, enforces the executors' memory limit,
+    sweeps orphans."""
 
     def __init__(self, service: Service, memory_limit: int) -> None:
         """`memory_limit` in bytes for each run."""
@@ -39,12 +40,15 @@ class Upkeep:
         self._life.oom_witness.look()
         self._life.reaper.sweep()
         running = [(run, run.child.pid) for run in self._service.runs if run.child]
-        if not running:
+        pids = [*(pid for _, pid in running), *self._service.modules.pids]
+        if not pids:
             return
-        samples = await asyncio.to_thread(lambda: [(run, sample(pid)) for run, pid in running])
-        for run, seen in samples:
-            if seen is not None:
-                self._judge(run, seen)
+        seen = await asyncio.to_thread(lambda: {pid: sample(pid) for pid in pids})
+        samples = {pid: each for pid, each in seen.items() if each is not None}
+        self._service.modules.observe(samples)
+        for run, pid in running:
+            if pid in samples:
+                self._judge(run, samples[pid])
 
     def _judge(self, run: Run, seen: Sample) -> None:
         run.observe(seen)

@@ -24,6 +24,7 @@ wrong method on a known one, is 404."""
 _TAGS = {
     "Status": "How the service is.",
     "Runs": "Start a run, read it, end it.",
+    "Modules": "What gives contracts prompts and pages.",
     "Contracts": "What a node has to know before it deploys.",
     "Configuration": "What can be changed while the service runs.",
     "Documentation": "The API about itself.",
@@ -117,7 +118,8 @@ def _content(body: Body) -> dict[str, Any]:
 
 def _schema(body: Body) -> dict[str, Any]:
     if body.struct is not None:
-        return _reference(body.struct)
+        reference = _reference(body.struct)
+        return {"type": "array", "items": reference} if body.is_list else reference
     if body.media_type == JSON:
         return {"type": "object"}
     return {"type": "string"} | ({"description": body.description} if body.description else {})

@@ -70,7 +70,25 @@ ARTIFACT = {"genvm_id": 12_345, "field": "stdout", "total_len": 5, "data_base64"
 ENDED = {"genvm_id": 12_345, "result": "shutdown_completed"}
 STATUS = {
     "llm_module": "stopped",
-    "web_module": "stopped",
+    "web_module": "running",
+    "modules": {
+        "llm": {
+            "state": "stopped",
+            "since": TIME,
+            "reason": None,
+            "workers": [],
+            "retiring": 0,
+        },
+        "web": {
+            "state": "running",
+            "since": TIME,
+            "reason": None,
+            "workers": [
+                {"pid": 4712, "sessions": 1, "rss_bytes": 548_234_496, "cpu_seconds": 3.02}
+            ],
+            "retiring": 0,
+        },
+    },
     "permits": {
         "current": 7,
         "max": 8,
@@ -94,6 +112,49 @@ STATUS = {
     "executions_omitted": 0,
     "audit": "ok",
 }
+MODULE_START = {
+    "module_type": "llm",
+    "config": {
+        "backends": {
+            "mine": {
+                "provider": "ollama",
+                "host": "http://127.0.0.1:11434",
+                "models": {"llama3.1": {"supports_json": True}},
+            }
+        }
+    },
+    "allow_empty_backends": False,
+    "user_error": False,
+}
+LLM_CHECK = {
+    "configs": [
+        {
+            "host": "https://api.openai.com",
+            "provider": "openai-compatible",
+            "model": "gpt-4o",
+            "key": "${ENV[OPENAIKEY]}",
+        }
+    ],
+    "test_prompts": [
+        {
+            "system_message": None,
+            "user_message": "Say hello.",
+            "temperature": 0.5,
+            "images": [],
+            "max_tokens": 50,
+            "use_max_completion_tokens": False,
+        }
+    ],
+}
+LLM_CHECKED = [
+    {
+        "config_index": 0,
+        "prompt_index": 0,
+        "available": True,
+        "error": None,
+        "response": "Hello!",
+    }
+]
 METRICS = """\
 # HELP genvm_permits_in_use Permits that runs hold.
 # TYPE genvm_permits_in_use gauge

@@ -48,6 +48,31 @@ FIELD_NOTES: dict[str, dict[str, str]] = {
         "major": "Public-ABI major.",
         "version": "A version of the manifest, such as `v0.2.7`.",
     },
+    "ModuleBody": {"module_type": "`llm` or `web`, in any letter case."},
+    "ModuleStartBody": {
+        "module_type": "`llm` or `web`, in any letter case.",
+        "config": "As its configuration file has it; null: that file.",
+        "allow_empty_backends": "Start an LLM module that can ask nobody.",
+        "user_error": "Answer every request with a user error.",
+    },
+    "LlmCheckBody": {
+        "configs": "Whom to ask.",
+        "test_prompts": "What to ask each of them.",
+    },
+    "CheckConfig": {
+        "host": "`https://api.openai.com`, without the path of the interface itself.",
+        "provider": "The form of its HTTP interface.",
+        "model": "As the provider calls it.",
+        "key": "Never logged or returned; `${ENV[NAME]}` is filled in.",
+    },
+    "CheckPrompt": {
+        "system_message": "Null: none.",
+        "user_message": "The question.",
+        "temperature": "As providers take it.",
+        "max_tokens": "Of the answer.",
+        "images": "PNG or JPEG, as base64.",
+        "use_max_completion_tokens": "Newer OpenAI models call `max_tokens` so.",
+    },
     "LogLevelBody": {"level": "From what weight on something is logged."},
     "EnvBody": {
         "key": "Letters, digits and _; not one that changes how processes load code.",

@@ -37,12 +37,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body in one media type: a struct as JSON, or bytes. `example` is JSON's value of it."""
+    """A body in one media type: a struct as JSON, or bytes. `example` is JSON's value of it.
+
+    `is_list`: it is a list of such structs.
+    """
 
     media_type: str
     struct: type | None
     example: Any
     description: str = ""
+    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)

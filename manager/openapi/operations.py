@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from protocol.llm_check import CheckRow
 from protocol.run_request import RunRequest
 
 from .. import replies
 from ..routes.configuration import EnvBody, LogLevelBody
 from ..routes.genvm import DEFAULT_GRACE_MS, MAX_GRACE_MS, MAX_WAIT
+from ..routes.llm import LlmCheckBody
+from ..routes.modules import ModuleBody, ModuleStartBody
 from ..routes.permits import PermitsBody
 from . import examples
 from .operation import (
@@ -236,6 +239,52 @@ _CONTRACTS = (
     ),
 )
 
+_MODULES = (
+    Operation(
+        "POST",
+        "/module/start",
+        "Modules",
+        "Start a module",
+        _json(replies.ModuleStarted, {"result": "module_started"}),
+        BAD_BODY | UNAVAILABLE | {500: "`module_already_running`, or why it does not start."},
+        "Answers once the module serves. Without `config` its configuration file holds; "
+        "`${ENV[NAME]}` in any text of it is filled in. `user_error` has it answer every request "
+        "with a user error.",
+        bodies=(_json(ModuleStartBody, examples.MODULE_START),),
+    ),
+    Operation(
+        "POST",
+        "/module/stop",
+        "Modules",
+        "Stop a module",
+        _json(replies.ModuleStopped, {"result": "module_stopped"}),
+        BAD_BODY | UNAVAILABLE,
+        "Waits up to `drain_timeout` for the runs that use it; a second request waits no longer. "
+        "One that does not run is `module_not_running`.",
+        bodies=(_json(ModuleBody, {"module_type": "web"}),),
+    ),
+    Operation(
+        "POST",
+        "/module/restart",
+        "Modules",
+        "Put another configuration of a module in force",
+        _json(replies.ModuleRestarted, {"result": "module_restarted"}),
+        BAD_BODY | UNAVAILABLE | {500: "The new one does not start; the old one goes on."},
+        "The old one serves until the new one does, and the runs that it serves to their end.",
+        bodies=(_json(ModuleStartBody, examples.MODULE_START),),
+    ),
+    Operation(
+        "POST",
+        "/llm/check",
+        "Modules",
+        "Whether LLM providers work",
+        Body(JSON, CheckRow, examples.LLM_CHECKED, is_list=True),
+        BAD_BODY | UNAVAILABLE | {500: "The providers could not be asked."},
+        "One row for each configuration and prompt, in this order. Needs no module.",
+        bodies=(_json(LlmCheckBody, examples.LLM_CHECK),),
+    ),
+)
+
 _SETTINGS = (
     Operation(
         "GET",
@@ -306,4 +355,4 @@ _DOCUMENTS = (
     ),
 )
 
-OPERATIONS = (*_STATUS, *_RUNS, *_CONTRACTS, *_SETTINGS, *_CONFIGURATION, *_DOCUMENTS)
+OPERATIONS = (*_STATUS, *_RUNS, *_MODULES, *_CONTRACTS, *_SETTINGS, *_CONFIGURATION, *_DOCUMENTS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from protocol.ipc import (
     CancelRun,
+    CheckLlm,
     GetNewestMajor,
     GetPermits,
     GetRun,
@@ -17,15 +18,19 @@ from protocol.ipc import (
     ReadSchema,
     ReloadManifest,
     Reply,
+    RestartModule,
     SetEnv,
     SetLogLevel,
     SetPermits,
+    StartModule,
     StartRun,
+    StopModule,
     WatchLogLevel,
 )
 
 from ..service import Service
 from .cancel_run import cancel_run
+from .check_llm import check_llm
 from .get_newest_major import get_newest_major
 from .get_permits import get_permits
 from .get_run import get_run
@@ -34,10 +39,13 @@ from .read_artifact import read_artifact
 from .read_metrics import read_metrics
 from .read_schema import read_schema
 from .reload_manifest import reload_manifest
+from .restart_module import restart_module
 from .set_env import set_env
 from .set_log_level import set_log_level
 from .set_permits import set_permits
+from .start_module import start_module
 from .start_run import start_run
+from .stop_module import stop_module
 from .watch_log_level import watch_log_level
 
 
@@ -59,6 +67,10 @@ HANDLERS: dict[type, Handler] = {
     GetRun: Handler(get_run, only_waits=True),
     ReadArtifact: Handler(read_artifact, only_waits=True),
     CancelRun: Handler(cancel_run),
+    StartModule: Handler(start_module),
+    RestartModule: Handler(restart_module),
+    StopModule: Handler(stop_module),
+    CheckLlm: Handler(check_llm, only_waits=True),
     GetStatus: Handler(get_status, only_waits=True),
     GetPermits: Handler(get_permits, only_waits=True),
     SetPermits: Handler(set_permits),

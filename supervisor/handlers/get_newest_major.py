@@ -9,4 +9,4 @@ from ..service import Service
 
 async def get_newest_major(service: Service, command: GetNewestMajor) -> NewestMajor:
     """Answers at once."""
-    return NewestMajor(service.newest_major(command.timestamp))
+    return NewestMajor(service.controls.newest_major(command.timestamp))

@@ -9,5 +9,5 @@ from ..service import Service
 
 async def reload_manifest(service: Service, _: ReloadManifest) -> Done:
     """Answers when the manifest on the disk is in force."""
-    await service.reload_manifest()
+    await service.controls.reload_manifest()
     return Done()

@@ -9,5 +9,5 @@ from ..service import Service
 
 async def set_env(service: Service, command: SetEnv) -> Done:
     """Answers at once."""
-    service.set_env(command.key, command.value)
+    service.controls.set_env(command.key, command.value)
     return Done()

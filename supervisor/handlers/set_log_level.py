@@ -9,5 +9,5 @@ from ..service import Service
 
 async def set_log_level(service: Service, command: SetLogLevel) -> LogLevel:
     """Answers at once; others follow as soon as they are told."""
-    service.settings.log_level.set(command.level)
+    service.controls.set_log_level(command.level)
     return LogLevel(command.level)

@@ -9,4 +9,4 @@ from ..service import Service
 
 async def watch_log_level(service: Service, command: WatchLogLevel) -> LogLevel:
     """Answers when the level changes, or after the time given."""
-    return LogLevel(await service.settings.log_level.watch(command.known, command.wait))
+    return LogLevel(await service.controls.settings.log_level.watch(command.known, command.wait))

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from protocol.errors import ExecutorStartFailed
-from protocol.executor import RunArguments
+from protocol.executor import ModuleDescriptors, RunArguments
 
 from ..core.capture import CaptureLimits
 
@@ -24,6 +24,14 @@ _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_
 _ALL_SIGNALS = [
     number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSockets:
+    """A run's connections to the modules: the ends that its executor gets."""
+
+    llm: socket.socket
+    web: socket.socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class LaunchOrder:
     is_sync: bool
     host: str
     permissions: str
+    modules: ModuleSockets | None
+    """They are the launcher's to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ class Launcher:
         return launched
 
     def _spawn(self, order: LaunchOrder, ours: ExitStack, theirs: ExitStack) -> Launched:
+        modules = _descriptors(order.modules, theirs)
         stdin = _sealed_file(order.execution_data, theirs)
         out = _Stream(order.limits is not None, ours, theirs)
         err = _Stream(order.limits is not None, ours, theirs)
@@ -90,12 +101,13 @@ class Launcher:
             host=order.host,
             result_fd=their_result.fileno(),
             permissions=order.permissions,
-            modules=None,
+            modules=modules,
             genvm_id=order.run_id,
         )
         # In the child, dup2 of a descriptor onto itself makes it survive the exec.
         kept = {stdin: 0, out.theirs: 1, err.theirs: 2}
-        kept |= {number: number for number in (log.theirs, their_result.fileno())}
+        inherited = (log.theirs, their_result.fileno(), *(modules or ()))
+        kept |= {number: number for number in inherited}
         pid = os.posix_spawnp(
             order.command[0],
             [*order.command, *arguments.argv()],
@@ -106,6 +118,13 @@ class Launcher:
             setsigdef=_ALL_SIGNALS,
         )
         return Launched(pid, _watched(pid), out.ours, err.ours, log.our_end(), result)
+
+
+def _descriptors(modules: ModuleSockets | None, owner: ExitStack) -> ModuleDescriptors | None:
+    if modules is None:
+        return None
+    llm, web = (owner.enter_context(each) for each in (modules.llm, modules.web))
+    return ModuleDescriptors(llm.fileno(), web.fileno())
 
 
 class _Stream:

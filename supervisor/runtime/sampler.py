@@ -42,7 +42,7 @@ def sample(pid: int) -> Sample | None:
         cpu_seconds += times.user + times.system
         found = True
         waiting += children_of(current)
-    return Sample(rss, cpu_seconds) if found else None
+    return Sample(rss, round(cpu_seconds, 2)) if found else None
 
 
 class OomWitness:

@@ -86,8 +86,11 @@ def test_a_huge_body_is_413(service: RunningService, path: str) -> None:
     assert "body" in refusal(service.http.post(path, content=b" " * (MAX_BODY + 1)), 413)
 
 
-def test_no_supervisor_is_503_and_the_next_one_begins_anew(service: RunningService) -> None:
-    service.client.set_log_level("warn")
+def test_no_supervisor_is_503_and_the_next_one_knows_the_changes(
+    service: RunningService,
+) -> None:
+    service.client.set_log_level("debug")
+    service.client.set_permits(7)
     # Its parent is held, so that nobody starts another one before we have looked.
     service.process.suspend()
     try:
@@ -100,11 +103,13 @@ def test_no_supervisor_is_503_and_the_next_one_begins_anew(service: RunningServi
     finally:
         service.process.resume()
     wait_until(lambda: service.http.get("/readyz").is_success)
-    for name, pid in processes(service).items():
-        if name != "supervisor":
-            wait_for_line(service, f"log_level_set to=info process={pid}")
+    wait_for_line(service, "log_level_set to=debug process=supervisor")
+    assert service.client.permits().max == 7
+    wait_for_level(service, "debug", 0)
+    since = len(logged(service))
     for path, body in ENDPOINTS.items():
         assert service.http.post(path, content=body).is_success
+    wait_for_level(service, "info", since)
 
 
 # ---------------------------------------------------------------------------------------- levels

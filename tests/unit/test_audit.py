@@ -13,7 +13,9 @@ from manager.replies import StatusReply, WrittenStatus
 from protocol.config import PermitCosts
 from protocol.ipc import (
     Cause,
+    ModuleKind,
     ModuleState,
+    ModuleStatus,
     Permits,
     RunState,
     Status,
@@ -214,8 +216,9 @@ def test_a_life_that_has_ended_is_none() -> None:
 
 @pytest.mark.parametrize(("found", "shown"), [([], "ok"), (["a thing"], ["a thing"])])
 def test_clients_are_told(found: list[str], shown: object) -> None:
-    stopped = ModuleState.STOPPED
+    stopped = ModuleStatus(ModuleState.STOPPED, None, 0.0, [], 0)
+    modules = dict.fromkeys(ModuleKind, stopped)
     permits = Permits(2, 2, 0, 0, 1, 2)
-    status = Status(True, stopped, stopped, permits, [], pack_executions([]), 0, found)
+    status = Status(True, modules, permits, [], pack_executions([]), 0, found)
     reply = msgspec.json.encode(WrittenStatus.of(status))
     assert msgspec.json.decode(reply, type=StatusReply).audit == shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from protocol.llm_check import ROW_TIMEOUT, CheckConfig, CheckPrompt, CheckRow
+from protocol.llm_check import ROW_TIMEOUT, ROWS_AT_ONCE, CheckConfig, CheckPrompt, CheckRow
 from protocol.module_frames import UserFault
 from protocol.secret import Secret
 
@@ -17,8 +17,6 @@ from .transport import ProviderFault, Transport
 MAX_RESPONSE = 64 << 10
 """Characters of what a model wrote that a row passes on."""
 
-_MOST_AT_ONCE = 64
-
 
 async def check(configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]) -> list[CheckRow]:
     """One row for each configuration and prompt, in this order.
@@ -27,7 +25,7 @@ async def check(configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]) 
     fails is said in its row.
     """
     transport = Transport()
-    places = asyncio.Semaphore(_MOST_AT_ONCE)
+    places = asyncio.Semaphore(ROWS_AT_ONCE)
 
     async def row(config_index: int, prompt_index: int) -> CheckRow:
         async with places:

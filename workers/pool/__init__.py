@@ -3,9 +3,20 @@
 What runs in the workers is in the packages beside this one; the supervisor never imports it.
 """
 
-from ..control import Logging
+from ..control import Check, Logging
 from ..entry import Identity
+from .check import check
 from .listener import Address, Listener
 from .pool import Pool, PoolOrder, WorkerView
 
-__all__ = ["Address", "Identity", "Listener", "Logging", "Pool", "PoolOrder", "WorkerView"]
+__all__ = [
+    "Address",
+    "Check",
+    "Identity",
+    "Listener",
+    "Logging",
+    "Pool",
+    "PoolOrder",
+    "WorkerView",
+    "check",
+]

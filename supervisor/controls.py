@@ -1,0 +1,129 @@
+"""What clients change while we run, besides runs: modules, variables, the log, the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+
+from protocol.errors import BadRequest, ManagerError, Refusal, Unavailable
+from protocol.ipc import CheckLlm, ModuleKind, RestartModule, StartModule
+from protocol.llm_check import CheckRow
+from protocol.log_lines import Level
+
+from .event_log import EventLog
+from .keepsake import Keepsake
+from .modules.llm_checks import LlmChecks
+from .modules.modules import Modules
+from .permit_desk import PermitDesk
+from .settings import Settings
+
+
+class Controls:
+    """What handlers of such commands call. What is changed outlives a supervisor that is killed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        modules: Modules,
+        llm_checks: LlmChecks,
+        keepsake: Keepsake,
+        log: EventLog,
+    ) -> None:
+        self.settings = settings
+        self.modules = modules
+        self.is_closed = False
+        self._llm_checks = llm_checks
+        self._keepsake = keepsake
+        self._log = log
+        self._resuming: list[asyncio.Task[None]] = []
+
+    def resume(self, desk: PermitDesk) -> None:
+        """Put in force what was changed under a supervisor before us; modules start meanwhile."""
+        changes = self._keepsake.changes
+        for name, value in changes.variables.items():
+            self.settings.environment.set(name, value)
+        if changes.log_level is not None:
+            self.settings.log_level.set(changes.log_level)
+        if changes.permits is not None:
+            try:
+                desk.resize(changes.permits)
+            except BadRequest as error:
+                self._log.warning("permits_not_resumed", reason=error.message)
+        for order in list(changes.modules.values()):
+            self._resuming.append(asyncio.create_task(self._resume(order)))
+
+    def close(self) -> None:
+        """From now on, nothing new is started: we are stopping."""
+        self.is_closed = True
+
+    def require_staying(self) -> None:
+        """Raises `Unavailable` while we stop."""
+        if self.is_closed:
+            raise Unavailable("the supervisor is shutting down", 5, Refusal.SHUTTING_DOWN)
+
+    # ----------------------------------------------------------------------------------- modules
+
+    async def start_module(self, order: StartModule) -> None:
+        """Returns when the module answers requests. Raises what `Module.start` does."""
+        self.require_staying()
+        await self.modules[order.kind].start(order)
+        self._remember_module(order)
+
+    async def restart_module(self, order: RestartModule) -> None:
+        """Returns when a new one serves. Raises what `Module.restart` does."""
+        self.require_staying()
+        await self.modules[order.kind].restart(order)
+        self._remember_module(order)
+
+    async def stop_module(self, kind: ModuleKind) -> bool:
+        """Returns when nothing is left of it; False when nothing ran."""
+        if self._keepsake.changes.modules.pop(kind, None) is not None:
+            self._keepsake.save()
+        return await self.modules[kind].stop()
+
+    async def check_llm(self, command: CheckLlm) -> list[CheckRow]:
+        """Ask providers whether they work. Raises what `LlmChecks.ask` does."""
+        self.require_staying()
+        return await self._llm_checks.ask(command.configs, command.prompts)
+
+    # ---------------------------------------------------------------------------------- settings
+
+    def newest_major(self, timestamp: float) -> int:
+        """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
+        return self.settings.manifests.current.newest_major(timestamp)
+
+    def set_log_level(self, level: Level) -> None:
+        """Put a level in force in every process of ours; those who watch it follow."""
+        self.settings.log_level.set(level)
+        self.modules.set_level(level)
+        self._keepsake.changes.log_level = level
+        self._keepsake.save()
+
+    async def reload_manifest(self) -> None:
+        """Put the manifest on the disk in force, for runs to come. Raises `RequestFailed`."""
+        await self.settings.manifests.reload()
+        self._log.info("manifest_reloaded")
+
+    def set_env(self, name: str, value: str) -> None:
+        """Set what `${ENV[name]}` means. Raises `BadRequest`. The value is never logged."""
+        self.settings.environment.set(name, value)
+        self._keepsake.changes.variables[name] = value
+        self._keepsake.save()
+        self._log.info("env_var_set", key=name)
+
+    def remember_permits(self, total: int) -> None:
+        """The budget was changed to this."""
+        self._keepsake.changes.permits = total
+        self._keepsake.save()
+
+    def _remember_module(self, order: StartModule) -> None:
+        started = StartModule(
+            order.kind, order.config, order.allow_empty_backends, order.user_error
+        )
+        self._keepsake.changes.modules[order.kind] = started
+        self._keepsake.save()
+
+    async def _resume(self, order: StartModule) -> None:
+        try:
+            await self.modules[order.kind].start(order)
+        except ManagerError as error:
+            self._log.error("module_not_resumed", module=order.kind, reason=error.message)

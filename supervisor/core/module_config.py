@@ -1,0 +1,117 @@
+"""What the supervisor needs of a module's configuration; the rest is the module's own (spec 05)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from protocol.errors import BadRequest
+
+DEFAULT_WORKERS = 2
+MAX_WORKERS = 64
+MAX_SIZE = 4 << 20
+"""Bytes of the longest configuration, as JSON."""
+
+_MAX_DEPTH = 32
+_VARIABLE = re.compile(r"\$\{ENV\[([^\]}]*)\]\}")
+_HIDDEN = "key"
+"""What stands at this name, at whatever depth, is shown to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfig:
+    """`settings` is the whole of it as JSON, variables filled in; `secrets` are texts in it that no
+    line of a log may show. `address`: host and port where the module listens besides."""
+
+    settings: bytes
+    workers: int
+    address: tuple[str, int] | None
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Shows no settings: there are keys in them."""
+        return f"<ModuleConfig of {self.workers} workers at {self.address}>"
+
+
+def module_config(value: Any, environment: Mapping[str, str]) -> ModuleConfig:
+    """A module's configuration, as YAML or JSON gave it. Raises `BadRequest` naming the key.
+
+    `${ENV[NAME]}` in any text of it is replaced by the variable, or by nothing if there is none.
+    """
+    if not isinstance(value, dict):
+        raise BadRequest(f"config: expected a map, got {type(value).__name__}")
+    secrets: set[str] = set()
+    filled = _filled(value, environment, secrets, 0)
+    settings = msgspec.json.encode(filled)
+    if len(settings) > MAX_SIZE:
+        raise BadRequest(f"config: longer than {MAX_SIZE} bytes")
+    return ModuleConfig(settings, _workers(filled), _address(filled), tuple(sorted(secrets)))
+
+
+def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """A text with its variables filled in, and the name of the first that is not set."""
+    missing = [name for name in _VARIABLE.findall(text) if name not in environment]
+    filled = _VARIABLE.sub(lambda found: environment.get(found[1], ""), text)
+    return filled, missing[0] if missing else None
+
+
+def _filled(value: Any, environment: Mapping[str, str], secrets: set[str], depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise BadRequest(f"config: nests deeper than {_MAX_DEPTH}")
+    if isinstance(value, str):
+        secrets.update(environment.get(name, "") for name in _VARIABLE.findall(value))
+        secrets.discard("")
+        return resolved(value, environment)[0]
+    if isinstance(value, list):
+        return [_filled(each, environment, secrets, depth + 1) for each in value]
+    if isinstance(value, dict):
+        filled = {
+            str(name): _filled(each, environment, secrets, depth + 1)
+            for name, each in value.items()
+        }
+        if isinstance(key := filled.get(_HIDDEN), str) and key:
+            secrets.add(key)
+        return filled
+    return value
+
+
+def _workers(config: Mapping[str, Any]) -> int:
+    given = config.get("workers")
+    if given is None:
+        return DEFAULT_WORKERS
+    if type(given) is not int or not 1 <= given <= MAX_WORKERS:
+        raise BadRequest(f"config: workers: expected 1 to {MAX_WORKERS}, got {_shown(given)}")
+    return given
+
+
+def _address(config: Mapping[str, Any]) -> tuple[str, int] | None:
+    """`bind_address`, or `host` and `port` where it is absent (spec 05, connections)."""
+    bind, host, port = (config.get(name) for name in ("bind_address", "host", "port"))
+    if bind is not None:
+        return _bind_address(bind)
+    if host is None and port is None:
+        return None
+    if not isinstance(host, str):
+        raise BadRequest(f"config: host: expected str beside port, got {_shown(host)}")
+    return host, _port("port", port)
+
+
+def _bind_address(given: Any) -> tuple[str, int]:
+    host, colon, port = given.rpartition(":") if isinstance(given, str) else ("", "", "")
+    if not colon or not (port.isascii() and port.isdigit()):
+        raise BadRequest(f"config: bind_address: expected HOST:PORT, got {_shown(given)}")
+    return host.removeprefix("[").removesuffix("]"), _port("bind_address", int(port))
+
+
+def _port(name: str, given: Any) -> int:
+    if type(given) is not int or not 0 < given < 1 << 16:
+        raise BadRequest(f"config: {name}: expected a port from 1 to 65535, got {_shown(given)}")
+    return given
+
+
+def _shown(given: Any) -> str:
+    return "nothing" if given is None else repr(given)[:40]

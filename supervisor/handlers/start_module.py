@@ -1,0 +1,13 @@
+"""`StartModule`."""
+
+from __future__ import annotations
+
+from protocol.ipc import Done, StartModule
+
+from ..service import Service
+
+
+async def start_module(service: Service, command: StartModule) -> Done:
+    """Answers once the module serves. Goes on when the client leaves."""
+    await service.controls.start_module(command)
+    return Done()

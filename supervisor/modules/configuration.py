@@ -1,0 +1,50 @@
+"""Where a module's configuration comes from when nobody gives one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from protocol.errors import RequestFailed
+from protocol.ipc import ModuleKind
+
+from ..core.module_config import MAX_SIZE
+
+
+class ConfigurationFiles:
+    """`config/genvm-module-<kind>.yaml` of the root, where it is there, else the package's own."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    async def read(self, kind: ModuleKind) -> Any:
+        """What the file says now. Raises `RequestFailed` naming the file."""
+        return await asyncio.to_thread(self._read, kind)
+
+    def name(self, kind: ModuleKind) -> str:
+        """The file, for messages."""
+        return str(self._place(kind))
+
+    def _place(self, kind: ModuleKind) -> Traversable | Path:
+        name = f"genvm-module-{kind}.yaml"
+        if self._root is not None and (theirs := self._root / "config" / name).exists():
+            return theirs
+        return importlib.resources.files("workers") / kind / name
+
+    def _read(self, kind: ModuleKind) -> Any:
+        place = self._place(kind)
+        try:
+            with place.open("rb") as file:
+                text = file.read(MAX_SIZE + 1)
+            if len(text) > MAX_SIZE:
+                raise RequestFailed(f"{place}: longer than {MAX_SIZE} bytes")
+            return yaml.safe_load(text) or {}
+        except OSError as error:
+            raise RequestFailed(f"{place}: {error.strerror}") from None
+        except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
+            raise RequestFailed(f"{place}: not YAML: {error}") from None

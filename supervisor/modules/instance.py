@@ -1,0 +1,118 @@
+"""One pool of a module with the address where it listens, and how such a pair is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from protocol.errors import BadRequest, RequestFailed
+from protocol.ipc import ModuleKind, StartModule
+from workers.pool import Address, Listener, Pool, PoolOrder
+
+from ..core.module_config import ModuleConfig, module_config
+from ..event_log import EventLog
+from .configuration import ConfigurationFiles
+from .surroundings import Surroundings
+
+STOP_PATIENCE = 3.0
+"""Seconds for each rung of the ladder, once nobody is served any more."""
+
+
+class Instance:
+    """A pool, and its listening sockets, which it may share with the one before or after it."""
+
+    def __init__(
+        self,
+        order: PoolOrder,
+        listener: Listener | None,
+        log: EventLog,
+        failed: Callable[[Instance, str], None],
+    ) -> None:
+        self.listener = listener
+        self.pool = Pool(order, log, partial(failed, self))
+
+    async def part(self, patience: float, heir: Instance | None = None) -> None:
+        """Let its connections end for `patience` seconds, then end it. An heir at the same address
+        keeps the listening sockets."""
+        if self.listener is not None and (heir is None or heir.listener is not self.listener):
+            self.listener.close()
+        await self.pool.drain(patience)
+        await self.pool.stop(STOP_PATIENCE)
+
+
+class InstanceMaker:
+    """Makes instances of configurations, and has them answer."""
+
+    def __init__(
+        self, surroundings: Surroundings, files: ConfigurationFiles, log: EventLog
+    ) -> None:
+        self._surroundings = surroundings
+        self._files = files
+        self._log = log
+
+    async def open(
+        self, order: StartModule, failed: Callable[[Instance, str], None], before: Instance | None
+    ) -> Instance:
+        """An instance that answers requests; `failed` is told why when it is given up later.
+
+        It takes over the listening sockets of the one `before` it when they are at its address.
+        Raises `BadRequest` naming the key of a configuration that was given, and `RequestFailed`
+        for all else; nothing is left then.
+        """
+        config = await self._config(order)
+        inherited = before.listener if before is not None else None
+        listener = await _listener(config, inherited)
+        instance = Instance(self._order(order, config, listener), listener, self._log, failed)
+        try:
+            await instance.pool.start()
+        except BaseException as error:
+            if listener is not None and listener is not inherited:
+                listener.close()
+            if isinstance(error, BadRequest) and order.config is None:
+                raise self._at_fault(order.kind, error) from None
+            raise
+        return instance
+
+    async def _config(self, order: StartModule) -> ModuleConfig:
+        if order.config is not None:
+            return module_config(_decoded(order.config), self._surroundings.environment)
+        try:
+            return module_config(await self._files.read(order.kind), self._surroundings.environment)
+        except BadRequest as error:
+            raise self._at_fault(order.kind, error) from None
+
+    def _at_fault(self, kind: ModuleKind, error: BadRequest) -> RequestFailed:
+        """What is wrong with the module's file is nothing that the client has sent."""
+        return RequestFailed(f"{self._files.name(kind)}: {error.message}")
+
+    def _order(
+        self, order: StartModule, config: ModuleConfig, listener: Listener | None
+    ) -> PoolOrder:
+        return PoolOrder(
+            identity=self._surroundings.identity(order.kind),
+            module=f"workers.{order.kind}.module",
+            config=config.settings,
+            workers=config.workers,
+            allow_empty_backends=order.allow_empty_backends,
+            user_error=order.user_error,
+            logging=self._surroundings.logging(config.secrets),
+            listening=tuple(listener.sockets) if listener is not None else (),
+        )
+
+
+async def _listener(config: ModuleConfig, inherited: Listener | None) -> Listener | None:
+    if config.address is None:
+        return None
+    address = Address(*config.address)
+    if inherited is not None and inherited.address == address:
+        return inherited
+    return await Listener.bind(address)
+
+
+def _decoded(config: bytes) -> object:
+    try:
+        return msgspec.json.decode(config)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"config: not JSON: {error}") from None

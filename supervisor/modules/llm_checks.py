@@ -1,0 +1,73 @@
+"""Asking LLM providers whether they work, with no module running (spec 01, LLM check)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from protocol.errors import BadRequest, RequestFailed, Unavailable
+from protocol.ipc import ModuleKind
+from protocol.llm_check import MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
+from workers.pool import Check, check
+
+from ..core.module_config import resolved
+from .surroundings import Surroundings
+
+MAX_CHECKS = 4
+"""Checks that go on at once, each in a process of its own."""
+
+
+class LlmChecks:
+    """Starts the processes that ask."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._under_way = 0
+
+    async def ask(
+        self, configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]
+    ) -> list[CheckRow]:
+        """A row for each configuration and prompt, in this order. Cancelled, it ends at once.
+
+        Raises `BadRequest` for more rows than may be, and `Unavailable` while too many ask.
+        """
+        if len(configs) * len(prompts) > MAX_ROWS:
+            raise BadRequest(f"configs: times test_prompts, more than {MAX_ROWS} rows")
+        if self._under_way >= MAX_CHECKS:
+            raise Unavailable(f"{MAX_CHECKS} checks are under way already; come again", 5)
+        self._under_way += 1
+        try:
+            return await self._ask(configs, prompts)
+        except OSError as error:
+            raise RequestFailed(f"no process to ask the providers: {error.strerror}") from None
+        finally:
+            self._under_way -= 1
+
+    async def _ask(
+        self, configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]
+    ) -> list[CheckRow]:
+        environment = self._surroundings.environment
+        keys = [resolved(config.key, environment) for config in configs]
+        whole = [number for number, (_, missing) in enumerate(keys) if missing is None]
+        asked = [msgspec.structs.replace(configs[number], key=keys[number][0]) for number in whole]
+        identity = self._surroundings.identity(ModuleKind.LLM)
+        found: dict[tuple[int, int], CheckRow] = {}
+        if asked and prompts:
+            for row in await check(identity, self._order(asked, prompts)):
+                number = whole[row.config_index]
+                found[number, row.prompt_index] = msgspec.structs.replace(row, config_index=number)
+        return [
+            found.get((number, prompt)) or _without_key(number, prompt, missing)
+            for number, (_, missing) in enumerate(keys)
+            for prompt in range(len(prompts))
+        ]
+
+    def _order(self, configs: list[CheckConfig], prompts: Sequence[CheckPrompt]) -> Check:
+        secrets = tuple(sorted({config.key for config in configs if config.key}))
+        logging = self._surroundings.logging(secrets)
+        return Check("workers.llm.check", configs, list(prompts), logging)
+
+
+def _without_key(config: int, prompt: int, variable: str | None) -> CheckRow:
+    return CheckRow(config, prompt, False, f"key: the variable {variable} is not set", None)

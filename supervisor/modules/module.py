@@ -1,0 +1,235 @@
+"""One module's life (spec 01, modules): at most one instance serves; beside it, one may be on its
+way in, and others on their way out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping
+
+from protocol.errors import (
+    BadRequest,
+    ManagerError,
+    ModuleAlreadyRunning,
+    ModuleBusy,
+    ModulesNotRunning,
+    RequestFailed,
+)
+from protocol.ipc import ModuleKind, ModuleState, ModuleStatus, ModuleWorker, StartModule
+from protocol.log_lines import Level
+
+from ..core.module_states import advanced
+from ..event_log import EventLog
+from ..runtime.sampler import Sample
+from .instance import Instance, InstanceMaker
+
+NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
+"""Clients look for the first seven words (spec 03, the request)."""
+
+
+class Module:
+    """Starts, replaces and stops the module; lends its connections to runs."""
+
+    def __init__(
+        self, kind: ModuleKind, maker: InstanceMaker, drain_timeout: float, log: EventLog
+    ) -> None:
+        """`drain_timeout`: seconds for which an end waits for the runs that are connected."""
+        self.kind = kind
+        self.state = ModuleState.STOPPED
+        self._maker = maker
+        self._drain_timeout = drain_timeout
+        self._log = log
+        self._reason: str | None = None
+        self._since = time.time()
+        self._serving: Instance | None = None
+        self._coming: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._is_hurried = False
+        self._leaving: dict[Instance, asyncio.Task[None]] = {}
+        self._samples: Mapping[int, Sample] = {}
+
+    # ---------------------------------------------------------------------- what clients ask for
+
+    async def start(self, order: StartModule) -> None:
+        """Returns when the module answers requests.
+
+        Raises `ModuleAlreadyRunning`, `ModuleBusy`, or why it does not start: then nothing runs.
+        """
+        if self.state in (ModuleState.STARTING, ModuleState.RUNNING):
+            raise ModuleAlreadyRunning
+        self._require_settled()
+        self._advance(ModuleState.STARTING)
+        await self._bring(order)
+        self._log.info("module_started", module=self.kind, workers=len(self._workers()))
+
+    async def restart(self, order: StartModule) -> None:
+        """Returns when a new instance serves; the old one serves until then, and goes on serving
+        when the new one does not start. Raises as `start` does."""
+        if self.state in (ModuleState.STOPPED, ModuleState.FAILED):
+            await self.start(order)
+            return
+        self._require_settled()
+        await self._bring(order)
+        self._log.info("module_restarted", module=self.kind, workers=len(self._workers()))
+
+    async def stop(self, *, hurried: bool = False) -> bool:
+        """Returns when nothing is left of the module; False when nothing ran.
+
+        Runs that are connected have the drain time to end, unless hurried. A second stop hurries
+        the first.
+        """
+        if self.state is ModuleState.STOPPED and not self._leaving:
+            return False
+        if hurried or self._stopping is not None:
+            self._is_hurried = True
+            self._hurry()
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name=f"stop of {self.kind}")
+        await asyncio.shield(self._stopping)
+        return True
+
+    # ------------------------------------------------------------------------ what the house asks
+
+    def connect(self) -> socket.socket:
+        """A run's connection, which the caller has to close. Raises `ModulesNotRunning`."""
+        if self.state is not ModuleState.RUNNING or self._serving is None:
+            raise ModulesNotRunning(NOT_RUNNING)
+        return self._serving.pool.connect()
+
+    def set_level(self, level: Level) -> None:
+        """Have all workers log at another level."""
+        for instance in self._instances():
+            instance.pool.set_level(level)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of all workers, those on their way out as well."""
+        pools = (instance.pool for instance in self._instances())
+        return [view.pid for pool in pools for view in pool.workers if view.pid is not None]
+
+    def observe(self, samples: Mapping[int, Sample]) -> None:
+        """Take in a look at the workers, by pid."""
+        self._samples = samples
+
+    def status(self) -> ModuleStatus:
+        return ModuleStatus(
+            state=self.state,
+            reason=self._reason,
+            since=self._since,
+            workers=self._workers(),
+            retiring=sum(instance.pool.sessions for instance in self._leaving),
+        )
+
+    # ------------------------------------------------------------------------------------ inside
+
+    async def _bring(self, order: StartModule) -> None:
+        """Have a new instance serve, unless a stop calls it off."""
+        self._coming = asyncio.create_task(self._replace(order), name=f"start of {self.kind}")
+        await asyncio.wait({self._coming})
+        coming, self._coming = self._coming, None
+        if self.state is ModuleState.FAILED:
+            self._drop()
+        if coming.cancelled():
+            raise RequestFailed(f"the {self.kind} module was stopped while it started")
+        coming.result()
+
+    async def _replace(self, order: StartModule) -> None:
+        before = self._serving
+        try:
+            self._serving = await self._maker.open(order, self._gave_up, before)
+        except BaseException as error:
+            if self.state is ModuleState.STARTING:
+                self._did_not_start(error)
+            raise
+        if self.state is not ModuleState.RUNNING:
+            self._advance(ModuleState.RUNNING)
+        if before is not None:
+            # Those before it have had their time.
+            self._hurry()
+            self._part_with(before, self._drain_timeout)
+
+    def _did_not_start(self, error: BaseException) -> None:
+        """What a bad configuration or a stop prevents has not failed."""
+        if isinstance(error, ManagerError) and not isinstance(error, BadRequest):
+            self._fail(error.message)
+        else:
+            self._advance(ModuleState.STOPPED)
+
+    def _gave_up(self, instance: Instance, reason: str) -> None:
+        """The last worker of an instance has been given up."""
+        if instance is not self._serving or self.state is not ModuleState.RUNNING:
+            return
+        self._fail(reason)
+        if self._coming is None:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let go of an instance that serves nobody any more."""
+        if self._serving is not None:
+            dropped, self._serving = self._serving, None
+            self._part_with(dropped, 0)
+
+    async def _stop(self) -> None:
+        try:
+            if self._coming is not None:
+                self._coming.cancel()
+                await asyncio.wait({self._coming})
+            if self.state is ModuleState.RUNNING:
+                self._advance(ModuleState.STOPPING)
+            if self._serving is not None:
+                serving, self._serving = self._serving, None
+                self._part_with(serving, 0 if self._is_hurried else self._drain_timeout)
+            while self._leaving:
+                await asyncio.wait(self._leaving.values())
+            if self.state is not ModuleState.STOPPED:
+                self._advance(ModuleState.STOPPED)
+            self._log.info("module_stopped", module=self.kind)
+        finally:
+            self._stopping = None
+            self._is_hurried = False
+
+    def _part_with(self, instance: Instance, patience: float) -> None:
+        parting = asyncio.create_task(
+            instance.part(patience, self._serving), name=f"end of {self.kind}"
+        )
+        self._leaving[instance] = parting
+        parting.add_done_callback(lambda done: self._parted(instance, done))
+
+    def _parted(self, instance: Instance, parting: asyncio.Task[None]) -> None:
+        del self._leaving[instance]
+        if not parting.cancelled() and (error := parting.exception()) is not None:
+            self._log.error("module_end_failed", module=self.kind, error=repr(error))
+
+    def _hurry(self) -> None:
+        for instance in self._leaving:
+            instance.pool.hurry()
+
+    def _require_settled(self) -> None:
+        if self._stopping is not None:
+            raise ModuleBusy(f"the {self.kind} module is stopping; try again when it is stopped")
+        if self._coming is not None:
+            raise ModuleBusy(f"the {self.kind} module is starting; try again when it runs")
+
+    def _instances(self) -> list[Instance]:
+        return [*self._leaving, *([self._serving] if self._serving is not None else [])]
+
+    def _workers(self) -> list[ModuleWorker]:
+        if self._serving is None:
+            return []
+        found = []
+        for view in self._serving.pool.workers:
+            sample = self._samples.get(view.pid) if view.pid is not None else None
+            rss, cpu_seconds = (sample.rss, sample.cpu_seconds) if sample else (None, None)
+            found.append(ModuleWorker(view.pid, view.sessions, rss, cpu_seconds))
+        return found
+
+    def _fail(self, reason: str) -> None:
+        self._advance(ModuleState.FAILED)
+        self._reason = reason
+        self._log.error("module_failed", module=self.kind, reason=reason)
+
+    def _advance(self, to: ModuleState) -> None:
+        self.state = advanced(self.kind, self.state, to)
+        self._reason = None
+        self._since = time.time()
