@@ -32,3 +32,9 @@ def consume_result(result: bytes) -> None:
 def stdin() -> bytes:
     """The execution data."""
     return sys.stdin.buffer.read()
+
+
+def module_fd(kind: str) -> int:
+    """The descriptor of the connection to a module."""
+    option = f"--module-{kind}=fd://"
+    return next(int(each.removeprefix(option)) for each in sys.argv if each.startswith(option))

@@ -1,0 +1,86 @@
+"""Modules of a real supervisor, without browser or provider, and runs that use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from protocol.framing import frame
+from protocol.ipc import (
+    Done,
+    ModuleKind,
+    ModuleStatus,
+    ModuleStopped,
+    RestartModule,
+    StartModule,
+    StopModule,
+)
+from protocol.module_frames import ModuleHello, ModuleRequest, encode_hello, encode_request
+from protocol.state_folder import run_scratch
+from tests.support.supervisor import Client, RunningSupervisor, wait_until
+
+LLM, WEB = ModuleKind.LLM, ModuleKind.WEB
+LIGHT: dict[ModuleKind, dict[str, Any]] = {
+    LLM: {"workers": 1},
+    WEB: {"workers": 1, "webdriver_host": "http://127.0.0.1:9"},
+}
+"""Configurations that start quickly: nobody to ask, nothing to render with."""
+
+_ASKED = {"prompt": "hello", "response_format": "text", "images": []}
+QUESTION = frame(encode_hello(ModuleHello(7, {}))) + frame(
+    encode_request(ModuleRequest("Prompt", {"payload": _ASKED, "remaining_fuel_as_gen": 1}))
+)
+"""What an executor says to the LLM module: a greeting and a prompt."""
+
+ASKING: dict[str, Any] = {
+    "is_sync": False,
+    "needs_modules": True,
+    "execution_data": QUESTION,
+}
+
+
+def start(client: Client, kind: ModuleKind, **config: Any) -> None:
+    """Start a module that answers every request with a user error."""
+    assert client.ask(_order(StartModule, kind, config)) == Done()
+
+
+def restart(client: Client, kind: ModuleKind, **config: Any) -> None:
+    assert client.ask(_order(RestartModule, kind, config)) == Done()
+
+
+def start_both(client: Client) -> None:
+    for kind in ModuleKind:
+        start(client, kind)
+
+
+def stop(client: Client, kind: ModuleKind) -> bool:
+    """Whether there was something to stop."""
+    reply = client.ask(StopModule(kind))
+    assert isinstance(reply, ModuleStopped)
+    return reply.was_running
+
+
+def module(client: Client, kind: ModuleKind) -> ModuleStatus:
+    return client.status().modules[kind]
+
+
+def pids(client: Client, kind: ModuleKind) -> list[int]:
+    return [each.pid for each in module(client, kind).workers if each.pid is not None]
+
+
+def start_asking_run(supervisor: RunningSupervisor) -> int:
+    """A run that has its answer from the LLM module and keeps its connections."""
+    before = _answered(supervisor)
+    run_id = supervisor.client.start("asks_the_llm", **ASKING)
+    wait_until(lambda: _answered(supervisor) > before)
+    return run_id
+
+
+def _answered(supervisor: RunningSupervisor) -> int:
+    return len(list(run_scratch(supervisor.state).glob("*/answered")))
+
+
+def _order(kind: type[StartModule], module: ModuleKind, config: dict[str, Any]) -> StartModule:
+    encoded = msgspec.json.encode({**LIGHT[module], **config})
+    return kind(module, encoded, allow_empty_backends=True, user_error=True)

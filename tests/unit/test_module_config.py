@@ -1,0 +1,91 @@
+"""What the supervisor reads of a module's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from protocol.errors import BadRequest
+from supervisor.core.module_config import MAX_SIZE, ModuleConfig, module_config, resolved
+
+ENVIRONMENT = {"A": "alpha", "KEY": "sk-1234567890"}
+
+
+def read(value: Any) -> ModuleConfig:
+    return module_config(value, ENVIRONMENT)
+
+
+def settings(value: Any) -> Any:
+    return msgspec.json.decode(read(value).settings)
+
+
+def test_variables_are_filled_in_wherever_text_is() -> None:
+    value = {"a": "x${ENV[A]}y${ENV[A]}", "b": [{"c": "${ENV[NONE]}"}], "d": 1, "e": None}
+    assert settings(value) == {"a": "xalphayalpha", "b": [{"c": ""}], "d": 1, "e": None}
+
+
+def test_what_a_variable_holds_is_not_looked_into() -> None:
+    environment = {"A": "${ENV[B]}", "B": "b"}
+    found = module_config({"a": "${ENV[A]}"}, environment)
+    assert msgspec.json.decode(found.settings) == {"a": "${ENV[B]}"}
+
+
+def test_variables_and_keys_are_secrets() -> None:
+    found = read({"backends": {"x": {"key": "literal", "host": "${ENV[KEY]}", "other": "open"}}})
+    assert found.secrets == ("literal", "sk-1234567890")
+    assert "sk-" not in repr(found) and "literal" not in repr(found)
+
+
+def test_the_rest_is_none_of_our_business() -> None:
+    found = read({})
+    assert (found.settings, found.workers, found.address, found.secrets) == (b"{}", 2, None, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ({"bind_address": "127.0.0.1:3031"}, ("127.0.0.1", 3031)),
+        ({"bind_address": "[::1]:80"}, ("::1", 80)),
+        ({"bind_address": ":80"}, ("", 80)),
+        ({"host": "localhost", "port": 8080}, ("localhost", 8080)),
+        ({"bind_address": "a:1", "host": "b", "port": 2}, ("a", 1)),
+    ],
+)
+def test_where_it_listens(value: Any, address: tuple[str, int]) -> None:
+    assert read(value).address == address
+
+
+def nested(depth: int) -> Any:
+    value: Any = "deep"
+    for _ in range(depth):
+        value = [value]
+    return {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([], "config: expected a map, got list"),
+        ({"workers": 0}, "config: workers: expected 1 to 64, got 0"),
+        ({"workers": True}, "config: workers: expected 1 to 64, got True"),
+        ({"workers": "2"}, "config: workers: expected 1 to 64, got '2'"),
+        ({"bind_address": 3031}, "config: bind_address: expected HOST:PORT, got 3031"),
+        ({"bind_address": "a:b"}, "config: bind_address: expected HOST:PORT, got 'a:b'"),
+        ({"bind_address": "a:0"}, "config: bind_address: expected a port from 1 to 65535, got 0"),
+        ({"host": "a"}, "config: port: expected a port from 1 to 65535, got nothing"),
+        ({"port": 1}, "config: host: expected str beside port, got nothing"),
+        (nested(40), "config: nests deeper than 32"),
+        ({"a": "x" * MAX_SIZE}, "config: longer than"),
+    ],
+)
+def test_what_is_wrong_is_named(value: Any, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read(value)
+    assert caught.value.message.startswith(words)
+
+
+def test_a_text_with_a_variable_that_is_not_set() -> None:
+    assert resolved("${ENV[A]}", ENVIRONMENT) == ("alpha", None)
+    assert resolved("${ENV[NONE]}${ENV[A]}", ENVIRONMENT) == ("alpha", "NONE")
