@@ -12,13 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import calldata_codec, cold_call, runs, status_endpoint
+from benchmarks import calldata_codec, cold_call, runs, status_endpoint, sustained
 from benchmarks.figures import Figure, table
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "calldata": calldata_codec.figures,
     "status": status_endpoint.figures,
     "runs": runs.figures,
+    "sustained": sustained.figures,
     "cold-call": cold_call.figures,
 }
 

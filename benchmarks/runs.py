@@ -8,16 +8,13 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-import psutil
-
 from benchmarks.figures import Figure
-from benchmarks.http_load import Connection, request_bytes, storm
+from benchmarks.http_load import Connection, request_bytes
 from benchmarks.servers import Service, service
 from protocol import calldata
 from protocol.calldata import Address
 
 PROGRAM = "/bin/true"
-SECONDS = 3.0
 SINGLE_RUNS = 100
 
 _ADDRESS = "0x" + "11" * 20
@@ -66,8 +63,6 @@ def spawn_once() -> None:
 def figures(rounds: int) -> Iterator[Figure]:
     with service() as ours:
         yield from _one_at_a_time(ours, rounds)
-        for clients in (1, 8):
-            yield _sustained(ours, clients, rounds)
         yield _large(ours, rounds)
         yield from _memory(ours)
 
@@ -90,18 +85,6 @@ def _one_at_a_time(ours: Service, rounds: int) -> Iterator[Figure]:
     yield added
 
 
-def _sustained(ours: Service, clients: int, rounds: int) -> Figure:
-    figure = Figure(f"runs, {clients} clients", "1/s", beside_name="spawn+wait loop")
-    for _ in range(rounds):
-        began, spawned = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS / 3:
-            spawn_once()
-            spawned += 1
-        figure.beside.append(spawned / (time.perf_counter() - began))
-        figure.rounds.append(storm(ours.port, run_once, clients=clients, seconds=SECONDS).rate)
-    return figure
-
-
 def _large(ours: Service, rounds: int) -> Figure:
     """A call that carries 1 MiB, beside one that carries nothing."""
     figure = Figure("POST to finished, 1 MiB of calldata", "ms", beside_name="empty call")
@@ -121,13 +104,8 @@ def _large(ours: Service, rounds: int) -> Figure:
 def _memory(ours: Service) -> Iterator[Figure]:
     """Resident memory of the service's own processes, after all those runs."""
     for role in ("supervisor", "http worker"):
-        title = f"genvm-manager {role} {ours.state_folder}"
-        sizes = [
-            process.memory_info().rss / 1e6
-            for process in psutil.process_iter(["cmdline"])
-            if " ".join(process.info["cmdline"] or []).startswith(title)
-        ]
-        yield Figure(f"memory, {role}", "MB", sizes or [0.0], note="aim: under 60 MB")
+        sizes = [process.memory_info().rss / 1e6 for process in ours.processes(role)]
+        yield Figure(f"memory, {role}", "MB", sizes, note="aim: under 60 MB")
 
 
 def _milliseconds(work: object) -> float:

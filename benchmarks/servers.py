@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from protocol.state_folder import service_note
 from tests.support.retained_runs import retain_runs
 
@@ -23,7 +25,7 @@ executor_versions:
     command: ["/bin/true"]
 """
 COMMAND = Path(sys.executable).with_name("genvm-manager")
-CONFIG = "permits: {total: 64}\nlog_level: error\nexecution_retention: 1h\n"
+CONFIG = "permits: {{total: {permits}}}\nlog_level: error\nexecution_retention: 1h\n"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,21 @@ class Service:
     port: int
     state_folder: Path
 
+    def process(self, role: str) -> psutil.Process:
+        """The first of its processes in a role: `supervisor`, `http worker`."""
+        return self.processes(role)[0]
+
+    def processes(self, role: str) -> list[psutil.Process]:
+        title = f"genvm-manager {role} {self.state_folder}"
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if " ".join(process.info["cmdline"] or []).startswith(title)
+        ]
+
 
 @contextmanager
-def service(retained: int = 0) -> Iterator[Service]:
+def service(retained: int = 0, permits: int = 64) -> Iterator[Service]:
     """The real service in a folder of its own; its executor is /bin/true.
 
     It starts with so many finished runs in its store.
@@ -43,7 +57,7 @@ def service(retained: int = 0) -> Iterator[Service]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
         (folder / "manifest.yaml").write_text(MANIFEST)
-        (folder / "config.yaml").write_text(CONFIG)
+        (folder / "config.yaml").write_text(CONFIG.format(permits=permits))
         retain_runs(folder / "state", retained)
         port = free_port()
         options = [f"--port={port}", f"--state-dir={folder / 'state'}", "--no-precompile"]

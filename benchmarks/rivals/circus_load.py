@@ -1,0 +1,119 @@
+"""circus over ZeroMQ: watchers of up to eight processes, started and polled until stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from circus.client import CircusClient  # type: ignore[import-not-found]
+from circus.exc import CallError  # type: ignore[import-not-found]
+
+BATCH = 8
+MOST_WATCHERS = 8
+_CONFIG = """\
+[circus]
+check_delay = 0.01
+endpoint = ipc://{folder}/endpoint
+pubsub_endpoint = ipc://{folder}/pubsub
+statsd = false
+"""
+_WATCHER = """\
+[watcher:{name}]
+cmd = /bin/true
+numprocesses = {processes}
+autostart = false
+respawn = false
+max_retry = -1
+warmup_delay = 0
+"""
+
+
+def watchers(clients: int) -> list[str]:
+    """One watcher with a process for each client, or several of a batch each."""
+    if clients <= BATCH:
+        return [f"of{clients}"]
+    return [f"batch{number}" for number in range(clients // BATCH)]
+
+
+def rate(folder: Path, clients: int, seconds: float) -> float:
+    names = watchers(clients)
+    counts = [0] * len(names)
+    ends = time.perf_counter() + seconds
+
+    def client(number: int) -> None:
+        asked = connected(folder)
+        while time.perf_counter() < ends:
+            # One command at a time goes on in all of circus; a further one is refused.
+            while ask(asked, "start", names[number], waiting=True)["status"] != "ok":
+                pass
+            while ask(asked, "status", names[number])["status"] != "stopped":
+                pass
+            counts[number] += min(clients, BATCH)
+        asked.stop()
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(len(names))]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - began)
+
+
+def connected(folder: Path) -> Any:
+    return CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=30)
+
+
+def ask(client: Any, command: str, name: str, **more: Any) -> Any:
+    return client.send_message(command, name=name, **more)
+
+
+def is_up(folder: Path) -> bool:
+    client = CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=1)
+    try:
+        return bool(client.send_message("numwatchers")["status"] == "ok")
+    except CallError:
+        return False
+    finally:
+        client.stop()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="genvm-bench-") as name:
+        folder = Path(name)
+        sections = [_WATCHER.format(name=f"of{size}", processes=size) for size in (1, BATCH)]
+        sections += [
+            _WATCHER.format(name=f"batch{number}", processes=BATCH)
+            for number in range(MOST_WATCHERS)
+        ]
+        config = folder / "circus.ini"
+        config.write_text(_CONFIG.format(folder=folder) + "".join(sections))
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "circus.circusd",
+            "--log-level",
+            "critical",
+            str(config),
+        ]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, **quiet) as server:  # type: ignore[call-overload]
+            try:
+                while not is_up(folder):
+                    time.sleep(0.05)
+                print("ready", flush=True)
+                for line in sys.stdin:
+                    clients, seconds = line.split()
+                    print(rate(folder, int(clients), float(seconds)), flush=True)
+            finally:
+                server.terminate()
+
+
+if __name__ == "__main__":
+    main()
