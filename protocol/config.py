@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,9 @@ from .validation import from_value
 Count = Annotated[int, Meta(ge=1)]
 
 DEFAULT_PORT = 3999
+
+AUTO = "auto"
+"""Of `cgroup`: the one that was delegated to us, if one was."""
 
 MAX_SCHEMA_DEADLINE = 3600.0
 """Seconds."""
@@ -68,6 +72,10 @@ class Config(Struct, frozen=True):
 
     drain_timeout: str = "30s"
     run_memory_limit: Count = 4 << 30
+    cgroup: str | None = AUTO
+    """The cgroup below which each run gets its own: `auto`, or one by its path as
+    `/proc/PID/cgroup` has it; None: runs get none."""
+
     executor_env: dict[str, str] = {}
     allowed_extra_args: tuple[str, ...] = ("--debug-mode",)
     allow_unsafe_debug: bool = False
@@ -80,10 +88,20 @@ class Config(Struct, frozen=True):
                 parse_duration(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        if self.cgroup not in (None, AUTO) and not _is_cgroup(self.cgroup):
+            raise ValueError(
+                f"cgroup: expected {AUTO}, null or a path such as /genvm, as /proc/PID/cgroup has "
+                f"it; got {self.cgroup!r}"
+            )
         if not 0 < parse_duration(self.schema_deadline) <= MAX_SCHEMA_DEADLINE:
             raise ValueError(
                 f"schema_deadline: expected more than 0 and at most {MAX_SCHEMA_DEADLINE:.0f}s"
             )
+
+
+def _is_cgroup(path: str) -> bool:
+    """Whether it is absolute and in the one form in which the kernel writes it."""
+    return path.startswith("/") and posixpath.normpath(path) == path and "\0" not in path
 
 
 def parse_config(text: str) -> tuple[Config, list[str]]:

@@ -22,6 +22,7 @@ from protocol.state_folder import run_scratch, run_store, supervisor_socket
 from .controls import Controls
 from .core.admission import AdmissionPolicy
 from .core.environment import Environment
+from .core.ladder import REAP_PATIENCE
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
 from .keepsake import Keepsake
@@ -36,10 +37,15 @@ from .modules.modules import Modules
 from .modules.surroundings import Surroundings
 from .permit_desk import PermitDesk
 from .run_life import RunLife
+from .runtime.cgroup_base import CgroupUnusable
+from .runtime.cgroup_homes import discard_homes, make_homes
+from .runtime.cgroup_leftovers import Leftovers
+from .runtime.enclosures import Enclosures
 from .runtime.launcher import Launcher
 from .runtime.processes import become_subreaper
 from .runtime.reaper import Reaper
 from .runtime.recovery import finish_lost_runs
+from .runtime.run_cgroup import Home
 from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch
 from .runtime.state_lock import (
@@ -99,6 +105,9 @@ def main(guard: int) -> int:
     try:
         _settle_in(setting.folder)
         asyncio.run(_serve(setting))
+    except CgroupUnusable as error:
+        print(f"genvm-manager supervisor: {error}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
     except (StoreUnusable, StoreFailed, StateFolderUnusable) as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
@@ -185,11 +194,13 @@ async def _serve(setting: Setting) -> None:
         path = supervisor_socket(setting.folder)
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
+    homes = _cgroup_homes(setting, log)
     metrics = Metrics()
     store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log)
     with contextlib.closing(store):
         await finish_lost_runs(store, metrics, log)
-        service = _assemble(setting, store, metrics, log)
+        reaper = Reaper(loop, Enclosures(homes, config.run_memory_limit, log), log)
+        service = _assemble(setting, store, reaper, metrics, log)
         server = Server(service, log, config.max_body + _FRAME_ROOM)
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
@@ -201,10 +212,22 @@ async def _serve(setting: Setting) -> None:
         service.controls.settings.log_level.close()
         await server.close()
         service.life.scratch.close()
+        reaper.close()
+        discard_homes(homes, str(setting.folder))
     log.info("supervisor_stopped")
 
 
-def _assemble(setting: Setting, store: RunStore, metrics: Metrics, log: EventLog) -> Service:
+def _cgroup_homes(setting: Setting, log: EventLog) -> tuple[Home, ...]:
+    """Rid of what a killed supervisor left in its own, make those of ours."""
+    folder = str(setting.folder)
+    if killed := Leftovers(folder).end(REAP_PATIENCE):
+        log.warning("left_runs_killed", pids=killed)
+    return make_homes(setting.config.cgroup, folder, log)
+
+
+def _assemble(
+    setting: Setting, store: RunStore, reaper: Reaper, metrics: Metrics, log: EventLog
+) -> Service:
     config = setting.config
     settings = Settings(
         manifests=setting.manifests,
@@ -219,7 +242,7 @@ def _assemble(setting: Setting, store: RunStore, metrics: Metrics, log: EventLog
     life = RunLife(
         store=store,
         launcher=Launcher(os.environ, config.executor_env),
-        reaper=Reaper(asyncio.get_running_loop(), log),
+        reaper=reaper,
         desk=PermitDesk(pool, config.permits),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 import setproctitle
 
+from .runtime.cgroup_leftovers import Leftovers
 from .runtime.processes import become_subreaper, own_children, signal_group, signal_process
 
 PATIENCE = 10.0
@@ -41,6 +42,7 @@ def guarded(run: Callable[[int], int]) -> int:
     with the guard. A supervisor that a signal ends has the guard end by the same one.
     """
     outsiders = frozenset(own_children())
+    folder = _state_folder(sys.argv[1:])
     _fill_standard_descriptors()
     become_subreaper()
     reader, writer = os.pipe()
@@ -51,18 +53,21 @@ def guarded(run: Callable[[int], int]) -> int:
         os.close(writer)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return run(reader)
-    _settle_in(writer)
-    status = _Guard(pid, writer, outsiders).watch()
+    _settle_in(writer, folder)
+    status = _Guard(pid, writer, outsiders, folder).watch()
     return _end_like(os.waitstatus_to_exitcode(status), mask)
 
 
 class _Guard:
     """Watches one supervisor. `outsiders`: children that were here before it, not ours to end."""
 
-    def __init__(self, supervisor: int, line: int, outsiders: frozenset[int]) -> None:
+    def __init__(
+        self, supervisor: int, line: int, outsiders: frozenset[int], folder: str | None
+    ) -> None:
         self._supervisor = supervisor
         self._line = line
         self._outsiders = outsiders
+        self._folder = folder
         self._status: int | None = None
 
     def watch(self) -> int:
@@ -91,7 +96,8 @@ class _Guard:
     def _end_the_rest(self) -> None:
         """Kill and reap, since each that dies may leave us its own children, until none is left."""
         begun = time.monotonic()
-        killed: set[int] = set()
+        leftovers = Leftovers(self._folder)
+        killed = set(leftovers.kill())
         while left := self._left():
             took = time.monotonic() - begun
             if took > PATIENCE:
@@ -102,6 +108,7 @@ class _Guard:
                 _kill(pid)
             killed |= doomed
             signal.sigtimedwait({signal.SIGCHLD}, _PAUSE)
+        killed.update(leftovers.end(PATIENCE))
         if killed:
             _say(f"the supervisor left processes behind; killed {_listed(killed)}")
 
@@ -117,10 +124,10 @@ def _fill_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _settle_in(line: int) -> None:
+def _settle_in(line: int, folder: str | None) -> None:
     """Make this process what it is to be: known by name, holder of one pipe and nothing else."""
-    if folder := _state_folder(sys.argv[1:]):
-        setproctitle.setproctitle(f"genvm-manager guard {os.path.abspath(folder)}")
+    if folder:
+        setproctitle.setproctitle(f"genvm-manager guard {folder}")
     # The lifeline among them: whoever holds its other end waits for the supervisor only.
     os.closerange(3, line)
     os.closerange(line + 1, os.sysconf("SC_OPEN_MAX"))
@@ -131,9 +138,9 @@ def _state_folder(arguments: Sequence[str]) -> str | None:
     """What the command line, which the supervisor is to parse, names as the state folder."""
     for number, word in enumerate(arguments):
         if word == "--state-dir" and number + 1 < len(arguments):
-            return arguments[number + 1]
+            return os.path.abspath(arguments[number + 1])
         if word.startswith("--state-dir="):
-            return word.removeprefix("--state-dir=")
+            return os.path.abspath(word.removeprefix("--state-dir="))
     return None
 
 

@@ -25,6 +25,7 @@ from .metrics import Metrics
 from .modules.modules import Modules
 from .permit_desk import PermitDesk
 from .run import Run, settle
+from .runtime.cgroup_memory import MemoryUse
 from .runtime.child import Child, Output
 from .runtime.code_host import CodeHost
 from .runtime.launcher import Launcher, LaunchOrder, ModuleSockets
@@ -39,9 +40,9 @@ from .runtime.store_writes import Arrived, Launched
 _RETRY_RECORD = 1.0
 """Seconds between two attempts to record an end that the store does not take."""
 
-_NOTE_LAUNCH_AFTER = 0.05
-"""Seconds until a run's process is recorded. One that ends sooner needs no record: were we killed
-in that time, its token in the environment would find it."""
+_SETTLE_AFTER = 0.05
+"""Seconds until a run's process is recorded, and put into a cgroup. One that ends sooner needs
+neither: were we killed in that time, its token in the environment would find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class RunLife:
         run.started_at = time.time()
         run.advance(RunState.RUNNING)
         self._later(run, request.deadline, self._out_of_time, run)
-        self._later(run, _NOTE_LAUNCH_AFTER, self._note_launch, run)
+        self._later(run, _SETTLE_AFTER, self._settle_in, run)
         self.log.info(
             "run_running", run=run.id, pid=run.child.pid, version=run.executor.version,
             waited=run.started_at - run.accepted_at,
@@ -173,9 +174,11 @@ class RunLife:
     def _keep_result(self, run: Run, result: bytes) -> asyncio.Future[None]:
         return self.store.keep_result(Arrived(run.id, run.started_at, result))
 
-    def _note_launch(self, run: Run) -> None:
+    def _settle_in(self, run: Run) -> None:
+        """What an executor gets that lasts for more than a moment."""
         assert run.child is not None and run.started_at is not None
         pid = run.child.pid
+        self.reaper.enclose(pid, run.id)
         noted = asyncio.ensure_future(
             self.store.launch(Launched(run.id, pid, start_ticks(pid), run.started_at))
         )
@@ -231,7 +234,7 @@ class RunLife:
 
     def _finished(self, run: Run, ending: Ending | None, output: Output) -> FinishedRun:
         cause, reason = self._cause(run, ending)
-        peak = max(run.peak_rss, (ending.max_rss or 0) if ending else 0)
+        peak = max(run.peak_rss, _peak(ending) if ending else 0)
         return FinishedRun(
             id=run.id,
             version=run.executor.version,
@@ -255,7 +258,20 @@ class RunLife:
     def _cause(self, run: Run, ending: Ending | None) -> tuple[Cause, str | None]:
         if run.cause is not None:
             return run.cause, run.reason
-        is_killed = ending is not None and ending.exit.signal == Signals.SIGKILL
-        if is_killed and self.oom_witness.has_struck():
-            return Cause.MEMORY, "the kernel killed it for want of memory"
+        if ending is not None and ending.exit.signal == Signals.SIGKILL:
+            return self._cause_of_kill(ending.memory)
         return Cause.EXITED, None
+
+    def _cause_of_kill(self, memory: MemoryUse | None) -> tuple[Cause, str | None]:
+        """Of a SIGKILL that was not ours: the run's cgroup knows, else it may be guessed."""
+        if memory is None:
+            if self.oom_witness.has_struck():
+                return Cause.MEMORY, "the kernel killed it for want of memory"
+        elif memory.oom_kills:
+            reason = f"the kernel killed it for want of memory, the limit is {memory.limit}"
+            return Cause.MEMORY, reason
+        return Cause.EXITED, None
+
+
+def _peak(ending: Ending) -> int:
+    return max(ending.max_rss or 0, (ending.memory.peak or 0) if ending.memory else 0)

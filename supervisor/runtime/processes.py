@@ -24,7 +24,7 @@ def own_children() -> list[int]:
     All are children of our first thread: it starts ours, and the kernel gives it the orphans.
     """
     pid = os.getpid()
-    return [int(child) for child in _read(f"/proc/self/task/{pid}/children", 1 << 20).split()]
+    return [int(child) for child in contents(f"/proc/self/task/{pid}/children", 1 << 20).split()]
 
 
 def children_of(pid: int) -> list[int]:
@@ -36,7 +36,7 @@ def children_of(pid: int) -> list[int]:
     return [
         int(child)
         for thread in threads
-        for child in _read(f"/proc/{pid}/task/{thread}/children", 1 << 16).split()
+        for child in contents(f"/proc/{pid}/task/{thread}/children", 1 << 16).split()
     ]
 
 
@@ -45,18 +45,24 @@ def start_ticks(pid: int) -> int | None:
 
     psutil's `create_time` moves with the wall clock, this does not.
     """
-    fields = _read(f"/proc/{pid}/stat", 4096).rpartition(b")")[2].split()
+    fields = contents(f"/proc/{pid}/stat", 4096).rpartition(b")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
+
+
+def lives(pid: int, ticks: int) -> bool:
+    """Whether the process that `start_ticks` was said of has not ended yet."""
+    fields = contents(f"/proc/{pid}/stat", 4096).rpartition(b")")[2].split()
+    return len(fields) > 19 and int(fields[19]) == ticks and fields[0] not in (b"Z", b"X")
 
 
 def boot_id() -> str:
     """What changes with each boot of the machine."""
-    return _read("/proc/sys/kernel/random/boot_id", 64).decode().strip()
+    return contents("/proc/sys/kernel/random/boot_id", 64).decode().strip()
 
 
 def environment_value(pid: int, name: str) -> str | None:
     """The value of `name` in the environment that `pid` was started with."""
-    for entry in _read(f"/proc/{pid}/environ", _ENVIRONMENT_LIMIT).split(b"\0"):
+    for entry in contents(f"/proc/{pid}/environ", _ENVIRONMENT_LIMIT).split(b"\0"):
         key, _, value = entry.partition(b"=")
         if key == name.encode():
             return os.fsdecode(value)
@@ -65,7 +71,7 @@ def environment_value(pid: int, name: str) -> str | None:
 
 def kernel_oom_kills() -> int:
     """How many processes the kernel has killed for want of memory since boot."""
-    for line in _read("/proc/vmstat", 64 << 10).splitlines():
+    for line in contents("/proc/vmstat", 64 << 10).splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return 0
@@ -99,7 +105,8 @@ def reap(kind: int, number: int) -> bool:
         return False
 
 
-def _read(path: str, size: int) -> bytes:
+def contents(path: str, size: int) -> bytes:
+    """What a file of the kernel's holds, up to so many bytes; nothing when it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -12,8 +12,11 @@ from protocol.ipc import Exit
 
 from ..core.ladder import REAP_PATIENCE
 from ..event_log import EventLog
+from .cgroup_memory import MemoryUse
+from .enclosures import Enclosures
 from .launcher import RUN_TOKEN
 from .processes import environment_value, own_children, reap, signal_group, signal_process
+from .run_cgroup import RunCgroup
 
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.05
@@ -21,18 +24,23 @@ _LONGEST_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an executor ended. `max_rss` in bytes is None where it says nothing about it."""
+    """How an executor ended. `max_rss` in bytes is None where it says nothing about it; `memory`
+    is None unless it was in a cgroup that bounds memory."""
 
     exit: Exit
     max_rss: int | None
     cpu_seconds: float
+    memory: MemoryUse | None
 
 
 class Reaper:
     """Knows the executors that live by pid and token, and ends what they leave behind."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: EventLog) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, enclosures: Enclosures, log: EventLog
+    ) -> None:
         self._loop = loop
+        self._enclosures = enclosures
         self._log = log
         self._session = os.getsid(0)
         self._tokens: dict[int, str] = {}
@@ -46,8 +54,13 @@ class Reaper:
         """Take charge of a child that was just started; `wait` must follow."""
         self._tokens[pid] = token
 
+    def enclose(self, pid: int, run_id: int) -> None:
+        """Put an executor into a cgroup of its own, if it has not ended yet."""
+        if pid in self._tokens:
+            self._enclosures.begin(pid, run_id)
+
     async def wait(self, pid: int, pidfd: int) -> Ending:
-        """Wait until the executor ends, then end and reap its group and its strays.
+        """Wait until the executor ends, then end and reap its group, its cgroup and its strays.
 
         Takes over `pidfd` and closes it.
         """
@@ -55,16 +68,22 @@ class Reaper:
             await self._readable(pidfd)
         finally:
             os.close(pidfd)
-        # The zombie still holds its group's id: nobody else can be hit.
+        # The zombie still holds its group's id, and its own: nobody else can be hit or moved.
         signal_group(pid, signal.SIGKILL)
+        cgroup = await self._enclosures.of(pid)
         _, status, usage = os.wait4(pid, 0)
         del self._tokens[pid]
-        await self._clear(pid)
+        await self._clear(pid, cgroup)
         return Ending(
             exit=_exit(status),
             max_rss=_own_max_rss(usage),
             cpu_seconds=usage.ru_utime + usage.ru_stime,
+            memory=None if cgroup is None else self._close(cgroup),
         )
+
+    def close(self) -> None:
+        """There are no executors any more, and will be none."""
+        self._enclosures.close()
 
     def sweep(self) -> bool:
         """Reap adopted zombies and kill adopted processes that belong to no run under way.
@@ -91,11 +110,16 @@ class Reaper:
         finally:
             self._loop.remove_reader(pidfd)
 
-    async def _clear(self, group: int) -> None:
-        """Kill and reap until the group is empty and no stray of an ended run lives."""
+    def _close(self, cgroup: RunCgroup) -> MemoryUse | None:
+        use = cgroup.memory_use()
+        self._enclosures.discard(cgroup)
+        return use
+
+    async def _clear(self, group: int, cgroup: RunCgroup | None) -> None:
+        """Kill and reap until group and cgroup are empty and no stray of an ended run lives."""
         deadline = self._loop.time() + REAP_PATIENCE
         pause = _FIRST_PAUSE
-        while self._is_something_left(group):
+        while not await self._enclosures.is_clear(cgroup) or self._is_something_left(group):
             if self._loop.time() > deadline:
                 self._log.error("processes_survive_sigkill", group=group)
                 return

@@ -144,8 +144,10 @@ def test_children_of_the_supervisors_own_session_are_for_their_owners() -> None:
     program = (
         "import asyncio, logging, os, subprocess, time\n"
         "from supervisor.event_log import EventLog\n"
+        "from supervisor.runtime.enclosures import Enclosures\n"
         "from supervisor.runtime.reaper import Reaper\n"
-        "reaper = Reaper(asyncio.new_event_loop(), EventLog(logging.getLogger()))\n"
+        "log = EventLog(logging.getLogger())\n"
+        "reaper = Reaper(asyncio.new_event_loop(), Enclosures((), 0, log), log)\n"
         "sleeper = subprocess.Popen(['sleep', '600'])\n"
         "ended = subprocess.Popen(['true'])\n"
         "os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)\n"

@@ -1,0 +1,82 @@
+"""A cgroup for tests, made below the root of the hierarchies that this machine has."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from supervisor.core.cgroups import Hierarchies, parse_hierarchies
+from supervisor.runtime.cgroup_folder import kill, members, remove
+from tests.support.supervisor import wait_until
+
+UNIFIED, MEMORY = "unified", "memory"
+"""Hierarchies: that of cgroups v2, and that of v1's memory controller."""
+
+
+class GivenCgroup:
+    """`path` is as `/proc/PID/cgroup` has it, `folders` say where that lies by hierarchy."""
+
+    def __init__(self, path: str, folders: dict[str, Path]) -> None:
+        self.path = path
+        self.folders = folders
+
+    @property
+    def bounds_memory(self) -> bool:
+        return MEMORY in self.folders or _has_memory(self.folders[UNIFIED])
+
+    @property
+    def homes(self) -> list[Path]:
+        """What supervisors have made in it for their runs."""
+        return [home for folder in self.folders.values() for home in folder.glob("runs.*")]
+
+    def members(self, below: str = "") -> set[int]:
+        """The processes in it and below it, in every hierarchy, or in a part of it."""
+        return set.intersection(
+            *(set(members(str(folder / below))) for folder in self.folders.values())
+        )
+
+
+def hierarchies() -> Hierarchies:
+    membership = Path("/proc/self/cgroup").read_text()
+    return parse_hierarchies(Path("/proc/self/mountinfo").read_text(), membership)
+
+
+@contextmanager
+def given_cgroup(*wanted: str) -> Iterator[GivenCgroup]:
+    """A fresh cgroup in each of the wanted hierarchies, all that can be had when none is named.
+
+    Skips the test when there can be none. At the end nothing is left in it.
+    """
+    path = f"/genvm-test-{secrets.token_hex(4)}"
+    folders = dict(_possible(path, wanted or (UNIFIED, MEMORY)))
+    if not folders or (wanted and len(folders) < len(wanted)):
+        pytest.skip(f"no cgroup can be made in the hierarchies {wanted or 'of this machine'}")
+    try:
+        yield GivenCgroup(path, folders)
+    finally:
+        for folder in map(str, folders.values()):
+            kill(folder)
+            wait_until(lambda each=folder: remove([each]))  # type: ignore[misc]
+
+
+def _possible(path: str, wanted: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    found = hierarchies()
+    for name in wanted:
+        hierarchy = getattr(found, name)
+        folder = None if hierarchy is None else hierarchy.folder(path)
+        if folder is None:
+            continue
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        yield name, Path(folder)
+
+
+def _has_memory(folder: Path) -> bool:
+    return "memory" in (folder / "cgroup.controllers").read_text().split()
