@@ -1,29 +1,86 @@
-"""gunicorn's master as this service needs it: follows the log level without a thread."""
+"""gunicorn's master as this service needs it: no thread, and reloads that no client notices."""
 
 from __future__ import annotations
 
+import logging
+import signal
 from typing import Any
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
+from .gunicorn_worker import RETIRE, TOLD
+from .http_settings import SettingsUnusable
 from .log_level import SharedLevel, put_in_force
+
+MOST_RETIRED = 4
+"""Reloads whose workers may still be busy with what they had begun; then the oldest are stopped,
+and who waits there is told to come again."""
+
+log = logging.getLogger(__name__)
 
 
 class Master(Arbiter):  # type: ignore[misc]
     """Forks workers, so it has no thread: a child would find its locks as they happened to be held.
 
-    It is told the level by its workers, who follow the supervisor, through `shared`.
+    It is told the level by its workers, who follow the supervisor, through `shared`. Its
+    application has `reload()`, which reads the settings anew or raises `SettingsUnusable`.
     """
 
     def __init__(self, app: Any, shared: SharedLevel) -> None:
         super().__init__(app)
         self._shared = shared
         self._level = shared.level
+        self._is_reload_due = False
+        self._reloads = 0
+
+    def handle_hup(self) -> None:
+        """SIGHUP. Many at once are one."""
+        self._is_reload_due = True
 
     def murder_workers(self) -> None:
-        """At each turn of the main loop, about once a second."""
+        """At each turn of the main loop, about once a second, and after each signal."""
         super().murder_workers()
         level = self._shared.level
         if level != self._level:
             self._level = level
             put_in_force(level)
+        if self._is_reload_due:
+            self._is_reload_due = False
+            self.reload()
+
+    def reload(self) -> None:
+        """Have all workers retire; those that come in their place have the settings of now."""
+        try:
+            self.app.reload()
+        except SettingsUnusable as error:
+            log.error("reload_refused", extra={"fields": {"reason": str(error)}})
+            return
+        self._reloads += 1
+        self.setup(self.app)
+        for worker in self._serving():
+            worker.retired_by = self._reloads
+        log.info("reloaded", extra={"fields": {"workers": self.num_workers}})
+
+    def manage_workers(self) -> None:
+        """At the start and at each turn: as many as are wanted serve, all others retire."""
+        for _ in range(self.num_workers - len(self._serving())):
+            self.spawn_worker()
+        serving = self._serving()
+        for worker in serving[: max(0, len(serving) - self.num_workers)]:
+            worker.retired_by = self._reloads
+        for worker in list(self.WORKERS.values()):
+            if worker.retired_by is not None:
+                is_over = worker.retired_by <= self._reloads - MOST_RETIRED
+                self.kill_worker(worker.pid, signal.SIGTERM if is_over else RETIRE)
+
+    def spawn_worker(self) -> Any:
+        """Fork a worker. What is sent to it before it listens to signals waits until it does."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _serving(self) -> list[Any]:
+        """The workers that take new connections, oldest first."""
+        return [worker for worker in self.WORKERS.values() if worker.retired_by is None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import selectors
+import signal
 import socket
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from setproctitle import getproctitle, setproctitle
 
 from .gunicorn_errors import answer_error
 from .patience import DRAIN_PATIENCE, HEAD_PATIENCE, TRANSFER_PATIENCE, PatientUnreader
@@ -34,15 +36,23 @@ LINGER = 2.0
 
 MAX_LINGERING = 256
 
+RETIRE = signal.SIGUSR2
+"""Tells a worker to take no new connection and to end once the last one that it has is done."""
 
-def begin_request(_worker: object, req: Any) -> None:
+TOLD = (signal.SIGTERM, signal.SIGQUIT, RETIRE)
+"""What the master sends; it forks workers with these blocked, and they unblock them."""
+
+
+def begin_request(worker: Any, req: Any) -> None:
     """Before each request: its body has its time from now on.
 
     Say in the reply that the connection closes, where it may have to: gunicorn closes it without a
     word when the application leaves much of a body unread, as an error does; a client that sends
-    its next request then gets no answer.
+    its next request then gets no answer. A worker that retires wants to be rid of it.
     """
     req.unreader.allow(TRANSFER_PATIENCE)
+    if worker.is_retired:
+        req.force_close()
     for name, value in req.headers:
         if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= MAX_UNREAD):
             req.force_close()
@@ -55,6 +65,9 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self._lingering: deque[Any] = deque()
         self._has_room = True
+        self.is_retired = False
+        self.retired_by: int | None = None
+        """The reload that ended its time; only the master knows, who has this object too."""
 
     # ------------------------------------------------------------------------------- connections
 
@@ -133,6 +146,29 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     # ----------------------------------------------------------------------------------- endings
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        # A hang-up may go to the whole group, and is for the master.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(RETIRE, self._handle_retire)
+        signal.siginterrupt(RETIRE, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)
+
+    def _handle_retire(self, _sig: int, _frame: Any) -> None:
+        if not self.is_retired:
+            self.is_retired = True
+            self.method_queue.defer(self._retire)
+
+    def _retire(self) -> None:
+        # It comes again, and would else end a process whose interpreter is being taken down.
+        signal.signal(RETIRE, signal.SIG_IGN)
+        self.set_accept_enabled(False)
+        setproctitle(f"{getproctitle()} (retiring)")
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Called at each turn of the main loop in which there is room for connections."""
+        super().set_accept_enabled(enabled and not self.is_retired)
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish what is short, end what waits. The rest happens in the main loop."""
         super().handle_exit(sig, frame)
@@ -155,6 +191,8 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         if not self._has_room:
             self._has_room = True
             self._drop_a_silent_one()
+        if self.is_retired and self.nr_conns == 0 and not self._lingering:
+            self.alive = False
 
     def _drop_a_silent_one(self) -> None:
         for silent, drop in (

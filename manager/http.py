@@ -3,67 +3,95 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from protocol.config import Config, parse_config
-from protocol.errors import BadRequest
+from protocol import ipc
+from protocol.errors import ManagerError
 from protocol.log_lines import Level
 from protocol.state_folder import supervisor_socket
 
 from .app import create_app
 from .gunicorn_master import Master
 from .gunicorn_settings import gunicorn_settings
+from .http_settings import SettingsFiles, SettingsUnusable
 from .lifeline import stop_when_closed
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .shares import Shares
-from .supervisor_client import SupervisorClient
-from .token_file import TokenFileError, read_token
+from .supervisor_client import ANSWER_MARGIN, Connection, SupervisorClient
 from .transfers import current_caller
+
+log = logging.getLogger(__name__)
 
 
 class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
-    def __init__(
-        self, config: Config, binds: Sequence[str], state_folder: Path, token: str | None
-    ) -> None:
-        self._config = config
-        self._token = token
-        self._settings = gunicorn_settings(config, binds, state_folder)
+    def __init__(self, files: SettingsFiles, binds: Sequence[str], state_folder: Path) -> None:
+        """`binds` empty: the configuration's. Raises `SettingsUnusable`."""
+        self._files = files
+        self._settings = files.read()
+        config = self._settings.config
+        self._binds = binds or [config.bind_address]
+        self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
         self._shared_level = SharedLevel(config.log_level)
+        configure_logging(config.log_level, config.log_format, "http")
         super().__init__()
 
     def run(self) -> None:
         Master(self, self._shared_level).run()
 
     def load_config(self) -> None:
-        for name, value in self._settings.items():
+        settings = gunicorn_settings(self._settings.config, self._binds, self._state_folder)
+        for name, value in settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
         self._follow_log_level()
-        shares = Shares(self._config.http_threads)
+        config, token = self._settings.config, self._settings.token
+        shares = Shares(config.http_threads)
         self._client = SupervisorClient(
             self._socket,
             client=f"http worker {os.getpid()}",
             shares=shares,
             caller=current_caller,
         )
-        return create_app(self._client, self._config, shares, self._token)
+        return create_app(self._client, config, shares, token)
+
+    def reload(self) -> None:
+        """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""
+        level = self._settings.config.log_level
+        self._settings, waiting = self._settings.renewed(self._files.read())
+        for name in waiting:
+            log.warning("setting_waits_for_a_new_start", extra={"fields": {"setting": name}})
+        super().reload()
+        if self._settings.config.log_level != level:
+            self._offer_log_level()
+
+    def _offer_log_level(self) -> None:
+        """Have the supervisor take over the level, and with it every process of ours."""
+        command = ipc.SetLogLevel(self._settings.config.log_level)
+        try:
+            with closing(Connection(self._socket, "http master")) as connection:
+                connection.ask(command, ANSWER_MARGIN)
+        except ManagerError as error:
+            # The next supervisor begins with it.
+            log.warning("log_level_not_offered", extra={"fields": {"reason": error.message}})
 
     def _follow_log_level(self) -> None:
         """In a worker: from the configured level on, whatever the master had before the fork."""
-        level = self._config.log_level
+        level = self._settings.config.log_level
         set_level(level)
 
         def tell(new: Level) -> None:
@@ -103,14 +131,12 @@ def main(argv: Sequence[str]) -> int:
     if arguments.lifeline_fd is not None:
         stop_when_closed(arguments.lifeline_fd)
     try:
-        text = arguments.config.read_text() if arguments.config else ""
-        config, _ = parse_config(text)
-        binds = arguments.bind or [config.bind_address]
-        configure_logging(config.log_level, config.log_format, "http")
-        token_file = arguments.token_file or (config.token_file and Path(config.token_file))
-        token = read_token(token_file) if token_file else None
-        service = HttpService(config, binds, arguments.state_dir.absolute(), token)
-    except (OSError, ValueError, BadRequest, TokenFileError) as error:
+        service = HttpService(
+            SettingsFiles(arguments.config, arguments.token_file),
+            arguments.bind or [],
+            arguments.state_dir.absolute(),
+        )
+    except (ValueError, SettingsUnusable) as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return 1
     _allow_many_descriptors()

@@ -27,6 +27,7 @@ from protocol.state_folder import supervisor_socket
 
 from .executor_check import ExecutorCheck, uses_builtin_executor
 from .http_client import HttpClient
+from .http_settings import SettingsFiles, SettingsUnusable
 from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
 from .orphans import Orphans
 from .service_note import find_service, remove_note, write_note
@@ -119,10 +120,8 @@ class Service:
         self._cleanup = ExitStack()
         self.url: str | None = None
         self.socket = settings.socket
-        configured = self.config.token_file
-        self._token_file = settings.token_file or (
-            Path(configured).absolute() if configured else None
-        )
+        self._files = SettingsFiles(settings.config_path, settings.token_file)
+        self._token_file = self._files.token_file(self.config)
 
     @property
     def address(self) -> str:
@@ -143,6 +142,8 @@ class Service:
     def run(self) -> None:
         """Start again what dies, until a stop is asked for. `ServiceFailed` when it is in vain."""
         while not self._stop_requests():
+            if self._stops and self._stops.take_reload():
+                self._reload()
             due = [p.restart_at for p in self._processes if p.restart_at is not None]
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
             self._wait(self._processes, timeout)
@@ -169,8 +170,8 @@ class Service:
             )
             self._await(supervisor, lambda: self._is_answered_by(supervisor))
             self._check_executor()
-            client = self._cleanup.enter_context(HttpClient(self.address, token))
-            self._await(http, client.is_ready)
+            with HttpClient(self.address, token) as client:
+                self._await(http, client.is_ready)
             write_note(folder, self.url, self.socket, self._token_file)
         except OSError as error:
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
@@ -192,8 +193,8 @@ class Service:
             arguments += ["--root", str(self._settings.root)]
         if self._settings.manifest_path and module == "supervisor":
             arguments += ["--manifest-path", str(self._settings.manifest_path)]
-        if self._token_file and module == "manager.http":
-            arguments += ["--token-file", str(self._token_file)]
+        if self._settings.token_file and module == "manager.http":
+            arguments += ["--token-file", str(self._settings.token_file)]
         return arguments
 
     def _listen(self, supervisor: ServiceProcess) -> tuple[list[str], list[int]]:
@@ -282,7 +283,24 @@ class Service:
             return psutil.Process(connection.supervisor_pid).ppid() == supervisor.pid
         return False
 
-    # -------------------------------------------------------------------------------- stay, stop
+    # ------------------------------------------------------------------------ stay, reload, stop
+
+    def _reload(self) -> None:
+        """Have HTTP go by what the files say now; the supervisor and its runs know nothing of it.
+
+        What cannot be used is said, and nothing changes.
+        """
+        try:
+            token_file = self._files.token_file(self._files.read().config)
+            if token_file != self._token_file:
+                write_note(self._settings.state_folder, self.url, self.socket, token_file)
+        except (SettingsUnusable, OSError) as error:
+            self._report(f"not reloaded: {error}")
+            return
+        self._token_file = token_file
+        for process in self._processes:
+            if process.name == "HTTP":
+                process.signal(signal.SIGHUP)
 
     def _look_after(self, bury: Callable[[ServiceProcess], None]) -> None:
         """Start again what is due, and have `bury` see to what has ended."""

@@ -1,4 +1,4 @@
-"""What asks the service to stop, and how urgently: signals, or the end of its parent."""
+"""What asks the service to stop, and how urgently, or to reload: signals, the end of its parent."""
 
 from __future__ import annotations
 
@@ -17,17 +17,26 @@ AT_ONCE = 3
 
 
 class StopSignals:
-    """While it is entered, the three signals do nothing but count; enter it in the main thread."""
+    """While it is entered, the three signals do nothing but count; enter it in the main thread.
+
+    SIGHUP counts only when it says that the terminal is gone from which this process was started.
+    Any other is a request to reload, as daemons take it; so are all for a process whose starter had
+    SIGHUP ignored, which is what `nohup` does.
+    """
 
     def __init__(self, parent: Parent | None = None) -> None:
         """The end of `parent`, if given, counts as `AT_ONCE` signals."""
         self._parent = parent
         self._signals = 0
+        self._is_reload_asked = False
+        self._stops_with_terminal = False
         self._previous: dict[signal.Signals, Any] = {}
         self._reader = self._writer = -1
 
     def __enter__(self) -> StopSignals:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._stops_with_terminal = _has_terminal() and not is_ignored
         self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
@@ -44,19 +53,38 @@ class StopSignals:
             return max(AT_ONCE, self._signals)
         return self._signals
 
+    def take_reload(self) -> bool:
+        """Whether a reload was asked for since this was last called."""
+        is_asked, self._is_reload_asked = self._is_reload_asked, False
+        return is_asked
+
     @property
     def descriptors(self) -> list[int]:
-        """One of them is readable when `count` has grown since the last `acknowledge`."""
+        """One of them is readable when something was asked for since the last `acknowledge`."""
         if self._parent is None or self._parent.is_gone:
             return [self._reader]
         return [self._reader, self._parent.descriptor]
 
     def acknowledge(self) -> None:
-        """Make `descriptors` unreadable until `count` grows again."""
+        """Make `descriptors` unreadable until something is asked for again."""
         with suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        is_hang_up = self._stops_with_terminal and not _has_terminal()
+        if number == signal.SIGHUP and not is_hang_up:
+            self._is_reload_asked = True
+        else:
+            self._signals += 1
         with suppress(BlockingIOError):
             os.write(self._writer, b"\0")
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal. At a hang-up the kernel takes it away before
+    anybody is told."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

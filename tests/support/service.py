@@ -133,9 +133,9 @@ class RunningService:
             process.kill()
         shutil.rmtree(self.folder)
 
-    def start(self) -> None:
-        """Start and wait until it serves."""
-        self._process = self.launch(self.folder / "log")
+    def start(self, **how: Any) -> None:
+        """Start and wait until it serves; `how` goes to `subprocess.Popen`."""
+        self._process = self.launch(self.folder / "log", **how)
         wait_until(self._is_up, START_DEADLINE)
         url = find_service(self.state)
         assert url is not None
@@ -143,7 +143,7 @@ class RunningService:
         self.http = httpx.Client(base_url=url if url.startswith("http") else "http://localhost")
         self.url = url
 
-    def launch(self, log: Path, *options: str) -> subprocess.Popen[str]:
+    def launch(self, log: Path, *options: str, **how: Any) -> subprocess.Popen[str]:
         """`genvm-manager serve` on this state folder, its output going to the file `log`."""
         with log.open("a") as output:
             return subprocess.Popen(
@@ -154,6 +154,7 @@ class RunningService:
                 text=True,
                 env=self._environment(),
                 cwd=self.folder,
+                **how,
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

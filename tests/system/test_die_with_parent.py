@@ -103,7 +103,9 @@ def test_a_third_signal_waits_for_nothing(studio: Studio) -> None:
     wait_until(studio.is_up, within=60)
     studio.start_run(studio_request(major=DEAF))
     begin = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # Those of one kind may merge.
+    manager.send_signal(signal.SIGTERM)
+    wait_until(lambda: "supervisor_stopping" in studio.log)
+    for number in (signal.SIGTERM, signal.SIGINT):  # Those of one kind may merge.
         manager.send_signal(number)
     assert manager.wait(30) == 0
     assert time.monotonic() - begin < SHUTDOWN_GRACE

@@ -51,7 +51,7 @@ def test_http_workers_are_small(service: RunningService) -> None:
         assert worker.memory_info().rss < MAX_WORKER_RSS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_within_seconds(service: RunningService, number: signal.Signals) -> None:
     service.start_run({"exit": 1})
     with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2]))):
