@@ -63,6 +63,9 @@ class Config(Struct, frozen=True):
     manifest_path: str | None = None
     permits: PermitCosts = PermitCosts()
     max_queued: Count = 1_000
+    max_runs_per_second: Count = 1_000
+    """On average, and at once; more are refused."""
+
     execution_retention: str = "5m"
     retained_bytes: Count = 1 << 30
     """What finished runs may count together; beyond it the oldest are forgotten early."""

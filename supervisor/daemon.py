@@ -8,6 +8,7 @@ import contextlib
 import os
 import resource
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .controls import Controls
 from .core.admission import AdmissionPolicy
 from .core.environment import Environment
 from .core.ladder import REAP_PATIENCE
+from .core.pace import Pace
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
 from .keepsake import Keepsake
@@ -243,7 +245,7 @@ def _assemble(
         store=store,
         launcher=Launcher(os.environ, config.executor_env),
         reaper=reaper,
-        desk=PermitDesk(pool, config.permits),
+        desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),
         modules=_modules(setting, surroundings, log),

@@ -8,6 +8,7 @@ from protocol.config import PermitCosts
 from protocol.errors import BadRequest, Refusal, Unavailable
 from protocol.ipc import Permits
 
+from .core.pace import Pace
 from .core.permits import Books, PermitPool, QueueFull
 from .run import Run, settle
 
@@ -18,9 +19,11 @@ MAX_QUEUED_BYTES = 512 << 20
 class PermitDesk:
     """Binds the pool's rules to runs: who gets permits has its `granted` settled."""
 
-    def __init__(self, pool: PermitPool, costs: PermitCosts) -> None:
+    def __init__(self, pool: PermitPool, costs: PermitCosts, pace: Pace) -> None:
+        """`pace` bounds how quickly runs may come."""
         self._pool = pool
         self._costs = costs
+        self._pace = pace
         self._waiting: dict[int, Run] = {}
         self._waiting_bytes = 0
 
@@ -34,7 +37,14 @@ class PermitDesk:
         return self._costs.nondet if needs_modules else self._costs.sync
 
     def queue(self, run: Run) -> None:
-        """Put a run at the end of the queue. Raises `Unavailable` when the queue is full."""
+        """Put a run at the end of the queue. Raises `Unavailable` when that is full, or when runs
+        come too quickly."""
+        if not self._pace.allows(time.monotonic()):
+            raise Unavailable(
+                f"runs come faster than {self._pace.per_second} a second; come again",
+                retry_after=1,
+                reason=Refusal.PACE,
+            )
         if self._waiting and self._waiting_bytes + run.size > MAX_QUEUED_BYTES:
             raise Unavailable(
                 "the runs that wait for permits hold too much data", 5, Refusal.QUEUE_BYTES

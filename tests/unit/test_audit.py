@@ -24,6 +24,7 @@ from protocol.ipc import (
 from supervisor.auditor import Auditor
 from supervisor.core.audit import MOST_TOLD, AuditedRun, Standing, audit
 from supervisor.core.manifest import Executor
+from supervisor.core.pace import Pace
 from supervisor.core.permits import Books, PermitPool
 from supervisor.event_log import EventLog
 from supervisor.permit_desk import PermitDesk
@@ -134,7 +135,7 @@ class House:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.pool = PermitPool(2, 10)
-        self.desk = PermitDesk(self.pool, PermitCosts(total=2))
+        self.desk = PermitDesk(self.pool, PermitCosts(total=2), Pace(10, 0.0))
         logger = logging.Logger("audit")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)

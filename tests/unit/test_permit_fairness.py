@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocol.config import PermitCosts
-from protocol.errors import BadRequest, Unavailable
+from protocol.errors import BadRequest, Refusal, Unavailable
 from protocol.ipc import RunState
 from supervisor.core.audit import AuditedRun, Standing, audit
 from supervisor.core.manifest import Executor
+from supervisor.core.pace import Pace
 from supervisor.core.permits import PermitPool, QueueFull
-from supervisor.permit_desk import PermitDesk
+from supervisor.permit_desk import MAX_QUEUED_BYTES, PermitDesk
 from supervisor.run import Run, settle
 from tests.support.supervisor import start_command
 
@@ -146,8 +148,8 @@ COSTS = PermitCosts(total=8, sync=1, nondet=3)
 RUNS = 400
 
 
-def a_run(run_id: int, desk: PermitDesk, needs_modules: bool) -> Run:
-    request = start_command("quick", needs_modules=needs_modules)
+def a_run(run_id: int, desk: PermitDesk, needs_modules: bool, data: bytes = b"") -> Run:
+    request = start_command("quick", needs_modules=needs_modules, execution_data=data)
     executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
     return Run(run_id, request, executor, desk.cost(needs_modules))
 
@@ -158,7 +160,7 @@ class DeskStorm:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.pool = PermitPool(8, RUNS)
-        self.desk = PermitDesk(self.pool, COSTS)
+        self.desk = PermitDesk(self.pool, COSTS, Pace(RUNS, 0.0))
         self.runs: dict[int, Run] = {}
         self.granted: list[int] = []
         self.gave_up: set[int] = set()
@@ -232,7 +234,7 @@ def test_a_storm_at_the_desk_serves_all_in_turn(seed: int) -> None:
 
 def test_the_desk_refuses_what_would_make_someone_wait_for_ever() -> None:
     async def ask() -> None:
-        desk = PermitDesk(PermitPool(8, max_queued=1), COSTS)
+        desk = PermitDesk(PermitPool(8, max_queued=1), COSTS, Pace(10, 0.0))
         with pytest.raises(BadRequest, match="permits: expected 3 "):
             desk.resize(2)
         desk.resize(3)
@@ -241,5 +243,33 @@ def test_the_desk_refuses_what_would_make_someone_wait_for_ever() -> None:
         with pytest.raises(Unavailable, match="1 runs wait for permits already"):
             desk.queue(a_run(3, desk, needs_modules=False))
         assert (desk.counts().in_use, desk.counts().queued) == (3, 1)
+
+    asyncio.run(ask())
+
+
+def test_the_desk_refuses_what_would_fill_the_memory() -> None:
+    async def ask() -> None:
+        desk = PermitDesk(PermitPool(3, max_queued=10), COSTS, Pace(10, 0.0))
+        # All of it is one piece of zeroes that nobody touches.
+        large = bytes(MAX_QUEUED_BYTES // 2 + 1)
+        for run_id in range(1, 5):
+            desk.queue(a_run(run_id, desk, needs_modules=False, data=large))
+        with pytest.raises(Unavailable, match="hold too much data") as refused:
+            desk.queue(a_run(5, desk, needs_modules=False, data=large))
+        assert refused.value.reason is Refusal.QUEUE_BYTES
+        desk.queue(a_run(6, desk, needs_modules=False))
+        assert (desk.counts().in_use, desk.counts().queued) == (3, 2)
+
+    asyncio.run(ask())
+
+
+def test_the_desk_refuses_who_comes_too_quickly() -> None:
+    async def ask() -> None:
+        desk = PermitDesk(PermitPool(8, max_queued=10), COSTS, Pace(1, time.monotonic() + 60))
+        desk.queue(a_run(1, desk, needs_modules=False))
+        with pytest.raises(Unavailable, match="runs come faster than 1 a second") as refused:
+            desk.queue(a_run(2, desk, needs_modules=False))
+        assert (refused.value.reason, refused.value.retry_after) == (Refusal.PACE, 1)
+        assert desk.counts().in_use == 1
 
     asyncio.run(ask())
