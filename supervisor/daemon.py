@@ -44,6 +44,7 @@ from .runtime.cgroup_homes import discard_homes, make_homes
 from .runtime.cgroup_leftovers import Leftovers
 from .runtime.enclosures import Enclosures
 from .runtime.launcher import Launcher
+from .runtime.memory import give_memory_back
 from .runtime.processes import become_subreaper
 from .runtime.reaper import Reaper
 from .runtime.recovery import finish_lost_runs
@@ -184,6 +185,7 @@ def _settle_in(folder: Path) -> None:
     # `python -m` looks for modules where it is started: nobody else may put some there.
     os.chdir(folder)
     become_subreaper()
+    give_memory_back()
     # The store's thread must not wait long for its turn.
     sys.setswitchinterval(0.0005)
 

@@ -238,6 +238,7 @@ class Service:
             self._log.error("permits_were_kept", run=run.id)
         if finished is not None:
             self.history.add(run.summary(finished))
+        run.child = None
         if not run.started.done():
             run.started.set_exception(ManagerError(f"run {run.id} was lost; the log says why"))
         run.started.exception()

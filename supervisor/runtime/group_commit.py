@@ -79,6 +79,8 @@ class GroupCommit:
                 outcomes = [self._alone(entry) for entry in batch]
             has_written = self._connection.total_changes > changes
             self._loop.call_soon_threadsafe(self._resolve, outcomes, has_written)
+            # What was written may be large, and nothing more may come for long.
+            del batch, outcomes
 
     def _take(self) -> tuple[list[_Entry], bool]:
         """What goes into one transaction, in order; and whether more may come."""

@@ -55,6 +55,7 @@ SHELL_MAJORS = {
     "crashes": (2, "exit 7"),
     "slow": (3, "exec sleep 600"),
     "naps": (5, "exec sleep 0.05"),
+    "megabyte": (6, "exec head -c 1000000 /dev/zero"),
 }
 """Executors that are a line of shell: for speed."""
 
