@@ -27,7 +27,7 @@ async def finish_lost_runs(store: RunStore, metrics: Metrics, log: EventLog) -> 
     A run whose result had arrived has run; the others are lost. Raises `StoreFailed`.
     """
     unfinished = store.reads.unfinished()
-    if store.is_same_boot:
+    if store.is_same_place:
         _end_survivors(store.instance, unfinished, log)
     if not unfinished:
         return

@@ -24,7 +24,7 @@ _ROOM_SHARE = 32
 
 
 class RunStore:
-    """Owns the database. `instance` names it; `is_same_boot`: pids in it can still be true.
+    """Owns the database. `instance` names it; `is_same_place`: pids in it can still be true.
 
     `retained_bytes`: what the finished runs in it count, their outputs and a little for each.
     """
@@ -33,7 +33,7 @@ class RunStore:
         self, path: Path, max_bytes: int, loop: asyncio.AbstractEventLoop, log: EventLog
     ) -> None:
         """Finished runs are to count no more than `max_bytes`. Raises `StoreUnusable`."""
-        connection, self.instance, self.is_same_boot = open_store(path)
+        connection, self.instance, self.is_same_place = open_store(path)
         self._log = log
         self._max_bytes = max_bytes
         self._writer = GroupCommit(loop, connection, self._failure_changed)

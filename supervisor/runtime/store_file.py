@@ -28,7 +28,8 @@ _SETTINGS = (
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
-    """A connection to write to the store, the store's name, whether it was last used in this boot.
+    """A connection to write to the store, the store's name, whether it was last used in this boot
+    and is the same file as then.
 
     Raises `StoreUnusable`.
     """
@@ -46,7 +47,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
         connection.execute(f"PRAGMA {setting}")
     _check(connection, path)
     migrate(connection)
-    return connection, *identify(connection, boot_id())
+    file = path.stat()
+    return connection, *identify(connection, f"{boot_id()} {file.st_dev}:{file.st_ino}")
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -80,12 +80,16 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.executescript("".join(["BEGIN IMMEDIATE;", *MIGRATIONS[version:], "COMMIT;"]))
 
 
-def identify(connection: sqlite3.Connection, boot_id: str) -> tuple[str, bool]:
-    """The store's own name, made on first use, and whether it was last opened in this boot."""
+def identify(connection: sqlite3.Connection, place: str) -> tuple[str, bool]:
+    """The store's own name, and whether it was last opened in this place: a boot and a file.
+
+    In another place it gets another name: a copy must not take the original's processes for its
+    own.
+    """
     row = connection.execute("SELECT instance, boot_id FROM identity").fetchone()
-    if row is None:
-        instance = secrets.token_hex(8)
-        connection.execute("INSERT INTO identity VALUES (?, ?)", (instance, boot_id))
-        return instance, False
-    connection.execute("UPDATE identity SET boot_id = ?", (boot_id,))
-    return str(row[0]), row[1] == boot_id
+    if row is not None and row[1] == place:
+        return str(row[0]), True
+    instance = secrets.token_hex(8)
+    connection.execute("DELETE FROM identity")
+    connection.execute("INSERT INTO identity VALUES (?, ?)", (instance, place))
+    return instance, False
