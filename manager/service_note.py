@@ -14,12 +14,14 @@ from protocol.state_folder import service_note
 class ServiceNote(msgspec.Struct, frozen=True):
     """`url` is None when only the Unix socket at `socket` is listened on. `created` is when the
     process `pid` was created, by which it is told from a later one of the same number. The token
-    in the file `token_file`, if any, is what requests need."""
+    in the file `token_file`, if any, is what requests need. `state_folder` is where the note was
+    left: in a copy of that folder it means nothing."""
 
     url: str | None
     socket: str | None
     pid: int
     created: float
+    state_folder: str
     token_file: str | None = None
 
     @property
@@ -38,6 +40,7 @@ def write_note(
         str(socket) if socket else None,
         own.pid,
         own.create_time(),
+        str(state_folder.absolute()),
         str(token_file) if token_file else None,
     )
     path = service_note(state_folder)
@@ -62,7 +65,7 @@ def find_service(state_folder: Path) -> str | None:
 def find_note(state_folder: Path) -> ServiceNote | None:
     """The note of the service that runs on this state folder; None when none does."""
     note = _read(state_folder)
-    if note is None:
+    if note is None or not _is_same(note.state_folder, state_folder):
         return None
     try:
         process = psutil.Process(note.pid)
@@ -70,6 +73,13 @@ def find_note(state_folder: Path) -> ServiceNote | None:
         return note if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
+
+
+def _is_same(noted: str, folder: Path) -> bool:
+    try:
+        return os.path.samefile(noted, folder)
+    except OSError:
+        return False
 
 
 def _read(state_folder: Path) -> ServiceNote | None:

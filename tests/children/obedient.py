@@ -1,7 +1,9 @@
 """An executor that does what its calldata says, and nothing else: it asks the host nothing.
 
-The calldata is a map, each key optional: `print` str, `log` list of objects, `sleep_ms` int,
-`result` bytes, `signal` int to end itself by, `exit` int.
+The calldata is a map, each key optional: `print` str, `log` list of objects, `hide` bool to keep a
+daemon that nobody can tell by its environment, `sleep_ms` int, `result` bytes, `linger_ms` int to
+live on for after the result was answered, which a file `answered` in its TMPDIR then says, `signal`
+int to end itself by, `exit` int.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 from protocol import calldata
 from protocol.executor import decode_execution_data
@@ -24,12 +28,17 @@ def main(argv: list[str]) -> int:
     print(orders.get("print", ""), end="", flush=True)
     for record in orders.get("log", []):
         os.write(log_fd, json.dumps(record).encode() + b"\n")
+    if orders.get("hide"):
+        subprocess.Popen([sys.executable, Path(__file__).with_name("hides_a_daemon.py")])
     time.sleep(orders.get("sleep_ms", 0) / 1000)
     if (result := orders.get("result")) is not None:
         with socket.socket(fileno=result_fd) as host:
             head = bytes([Method.CONSUME_RESULT]) + len(result).to_bytes(4, "little")
             host.sendall(head + result)
             host.recv(1)
+        if linger_ms := orders.get("linger_ms"):
+            Path(os.environ["TMPDIR"], "answered").touch()
+            time.sleep(linger_ms / 1000)
     if signal := orders.get("signal"):
         os.kill(os.getpid(), signal)
     return int(orders.get("exit", 0))

@@ -228,7 +228,7 @@ class RunningService:
         left += [self.state / "service.json"] if (self.state / "service.json").exists() else []
         tmp = self.state / "tmp"
         left += list(tmp.iterdir()) if tmp.is_dir() else []
-        assert not left
+        assert not left, left
 
     def _is_up(self) -> bool:
         assert self._process is not None

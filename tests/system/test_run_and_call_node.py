@@ -93,7 +93,7 @@ def test_the_service_of_the_state_folder_is_found(tmp_path: Path, service: Servi
     author = Author(tmp_path, None)
     author.state_dir.mkdir()
     own = psutil.Process()
-    note = ServiceNote(service.url, None, own.pid, own.create_time())
+    note = ServiceNote(service.url, None, own.pid, own.create_time(), str(author.state_dir))
     service_note(author.state_dir).write_bytes(msgspec.json.encode(note))
     ended = author.types("run", str(author.probe), "--args", '["a"]', "--json")
     assert "no service" not in ended.stderr

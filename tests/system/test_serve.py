@@ -76,34 +76,6 @@ def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None
     assert run.cause == "shutdown"
 
 
-@pytest.mark.parametrize("half", ["supervisor", "http"])
-def test_a_half_that_is_killed_comes_back(service: RunningService, half: str) -> None:
-    before = service.half(half)
-    before.send_signal(signal.SIGKILL)
-    wait_until(lambda: "was ended by SIGKILL; starting it again in 0.2 s" in service.log)
-    after = service.half(half)
-    assert after.pid != before.pid
-    wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
-    assert find_service(service.state) == service.url
-
-
-def test_an_http_worker_that_is_killed_comes_back(service: RunningService) -> None:
-    master = service.half("http")
-    worker = master.children()[0]
-    worker.kill()
-    wait_until(lambda: {child.pid for child in master.children()} - {worker.pid})
-    wait_until(lambda: service.http.get("/healthz", timeout=20).is_success)
-
-
-def test_nothing_outlives_serve_itself(service: RunningService) -> None:
-    service.start_run({"sleep_ms": 120_000})
-    service.process.kill()
-    wait_until(lambda: not processes_of(service.folder), within=15)
-    assert find_service(service.state) is None
-    service.start()
-    assert service.http.get("/readyz").is_success
-
-
 def test_a_second_start_fails_at_once_and_names_the_holder(service: RunningService) -> None:
     took, words = failure(service)
     assert took < 5

@@ -1,16 +1,15 @@
-"""What `genvm-manager serve` does when its processes are killed, together or while it starts."""
+"""What `genvm-manager serve` does when its processes are killed while it starts.
+
+For later deaths see `test_crash_matrix.py`.
+"""
 
 from __future__ import annotations
 
 import signal
 
-import psutil
 import pytest
 
-from tests.support.service import OBEDIENT, RunningService, processes_of, wait_until
-from tests.support.supervisor import has_ended
-
-HIDES_A_DAEMON = OBEDIENT.with_name("hides_a_daemon.py")
+from tests.support.service import RunningService, processes_of, wait_until
 
 DIES = """
 import os, pathlib, signal, sys
@@ -20,70 +19,6 @@ if "{module}" in sys.orig_argv and (not mark.exists() or {always}):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 """A half's Python is killed as it starts: the first time, or always."""
-
-
-def executors(service: RunningService) -> list[psutil.Process]:
-    """The one executor, the process it keeps, and that one's daemon without an environment."""
-
-    def complete() -> list[psutil.Process]:
-        found = service.half("supervisor").children(recursive=True)
-        return found if len(found) == 3 and not found[-1].environ() else []
-
-    found = wait_until(complete)
-    assert isinstance(found, list)
-    return found
-
-
-def cause_of(service: RunningService, genvm_id: int) -> str:
-    wait_until(lambda: service.http.get("/readyz").is_success)
-    run = service.client.get_run(genvm_id, wait=10).status
-    assert run is not None
-    return str(run.cause)
-
-
-def test_guard_and_supervisor_killed_at_once_leave_nothing_of_a_run() -> None:
-    with RunningService(config="{http_workers: 1}", executor=HIDES_A_DAEMON) as service:
-        genvm_id = service.start_run()
-        left = executors(service)
-        http = service.half("http")
-        supervisor, guard = service.half("supervisor"), service.half("guard")
-        service.process.suspend()
-        supervisor.suspend()
-        guard.kill()
-        supervisor.kill()
-        wait_until(lambda: has_ended(supervisor))
-        assert all(process.is_running() for process in left)
-        service.process.resume()
-        # Nobody knows the daemon by name: it is ended because it fell to serve.
-        wait_until(lambda: all(has_ended(process) for process in left))
-        assert cause_of(service, genvm_id) == "lost"
-        assert service.half("http") == http
-        assert service.half("guard") != guard
-
-
-def test_a_supervisor_that_lost_its_guard_records_its_runs_before_the_next_comes() -> None:
-    with RunningService(config="{http_workers: 1}", executor=HIDES_A_DAEMON) as service:
-        genvm_id = service.start_run()
-        left = [*executors(service), service.half("supervisor")]
-        service.half("guard").kill()
-        wait_until(lambda: all(has_ended(process) for process in left))
-        wait_until(lambda: "supervisor was ended by SIGKILL; starting it again" in service.log)
-        assert cause_of(service, genvm_id) == "shutdown"
-
-
-def test_the_death_of_http_touches_no_run() -> None:
-    with RunningService(config="{http_workers: 2}", executor=HIDES_A_DAEMON) as service:
-        genvm_id = service.start_run()
-        kept = [*executors(service), service.half("supervisor"), service.half("guard")]
-        http = service.half("http")
-        gone = [http, *http.children()]
-        http.kill()
-        wait_until(lambda: service.half("http") != http)
-        wait_until(lambda: not any(process.is_running() for process in gone))
-        wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
-        assert not any(has_ended(process) for process in kept)
-        assert str(genvm_id) in service.client.status().executions
-        service.client.cancel(genvm_id, grace_ms=0)
 
 
 @pytest.mark.parametrize("module", ["supervisor", "manager.http"])
