@@ -7,13 +7,10 @@ import logging
 from collections.abc import Iterable
 
 from protocol.log_lines import LEVELS, Level, formatter
+from protocol.secret import SHORTEST, without_secrets
 
 from .control import Logging
 
-SHORTEST_SECRET = 6
-"""Characters; a shorter text stands in too many lines by chance."""
-
-_INSTEAD = "***"
 _OURS = logging.getLogger("workers")
 
 
@@ -23,17 +20,14 @@ class Redaction(logging.Formatter):
     def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
         super().__init__()
         self._inner = inner
-        spellings = {each for secret in secrets for each in _spellings(secret.strip())}
-        self._secrets = sorted(spellings, key=len, reverse=True)
+        self._secrets = {each for secret in secrets for each in _spellings(secret.strip())}
 
     def format(self, record: logging.LogRecord) -> str:
         return self.text(self._inner.format(record))
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, _INSTEAD)
-        return text
+        return without_secrets(text, self._secrets)
 
 
 def configure_logging(wanted: Logging, process: str) -> Redaction:
@@ -57,6 +51,6 @@ def set_level(level: Level) -> None:
 
 def _spellings(secret: str) -> set[str]:
     """A secret as it stands in a text, in JSON and in Python's own notation."""
-    if len(secret) < SHORTEST_SECRET:
+    if len(secret) < SHORTEST:
         return set()
     return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], repr(secret.encode())[2:-1]}

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from protocol.errors import BadRequest
+from protocol.secret import without_secrets
 
 DEFAULT_WORKERS = 2
 MAX_WORKERS = 64
@@ -18,6 +19,7 @@ MAX_SIZE = 4 << 20
 
 _MAX_DEPTH = 32
 _VARIABLE = re.compile(r"\$\{ENV\[([^\]}]*)\]\}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _HIDDEN = "key"
 """What stands at this name, at whatever depth, is shown to nobody."""
 
@@ -34,13 +36,18 @@ class ModuleConfig:
 
     def __repr__(self) -> str:
         """Shows no settings: there are keys in them."""
-        return f"<ModuleConfig of {self.workers} workers at {self.address}>"
+        return f"<ModuleConfig of {self.workers} workers>"
+
+    def hide(self, text: str) -> str:
+        """A text that tells of this configuration, with none of its secrets."""
+        return without_secrets(text, self.secrets)
 
 
 def module_config(value: Any, environment: Mapping[str, str]) -> ModuleConfig:
     """A module's configuration, as YAML or JSON gave it. Raises `BadRequest` naming the key.
 
     `${ENV[NAME]}` in any text of it is replaced by the variable, or by nothing if there is none.
+    What an error shows is as it was given: it tells no variable.
     """
     if not isinstance(value, dict):
         raise BadRequest(f"config: expected a map, got {type(value).__name__}")
@@ -49,7 +56,8 @@ def module_config(value: Any, environment: Mapping[str, str]) -> ModuleConfig:
     settings = msgspec.json.encode(filled)
     if len(settings) > MAX_SIZE:
         raise BadRequest(f"config: longer than {MAX_SIZE} bytes")
-    return ModuleConfig(settings, _workers(filled), _address(filled), tuple(sorted(secrets)))
+    pool_keys = _PoolKeys(filled, value)
+    return ModuleConfig(settings, pool_keys.workers(), pool_keys.address(), tuple(sorted(secrets)))
 
 
 def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
@@ -79,39 +87,44 @@ def _filled(value: Any, environment: Mapping[str, str], secrets: set[str], depth
     return value
 
 
-def _workers(config: Mapping[str, Any]) -> int:
-    given = config.get("workers")
-    if given is None:
-        return DEFAULT_WORKERS
-    if type(given) is not int or not 1 <= given <= MAX_WORKERS:
-        raise BadRequest(f"config: workers: expected 1 to {MAX_WORKERS}, got {_shown(given)}")
-    return given
+class _PoolKeys:
+    """The keys that the pool needs, variables filled in; errors show them as `written`."""
 
+    def __init__(self, filled: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+        self._filled = filled
+        self._written = written
 
-def _address(config: Mapping[str, Any]) -> tuple[str, int] | None:
-    """`bind_address`, or `host` and `port` where it is absent (spec 05, connections)."""
-    bind, host, port = (config.get(name) for name in ("bind_address", "host", "port"))
-    if bind is not None:
-        return _bind_address(bind)
-    if host is None and port is None:
-        return None
-    if not isinstance(host, str):
-        raise BadRequest(f"config: host: expected str beside port, got {_shown(host)}")
-    return host, _port("port", port)
+    def workers(self) -> int:
+        given = self._filled.get("workers")
+        if given is None:
+            return DEFAULT_WORKERS
+        if type(given) is not int or not 1 <= given <= MAX_WORKERS:
+            raise self._wrong("workers", f"expected 1 to {MAX_WORKERS}")
+        return given
 
+    def address(self) -> tuple[str, int] | None:
+        """`bind_address`, or `host` and `port` where it is absent (spec 05, connections)."""
+        bind, host, port = (self._filled.get(name) for name in ("bind_address", "host", "port"))
+        if bind is not None:
+            return self._bind_address(bind)
+        if host is None and port is None:
+            return None
+        if not isinstance(host, str):
+            raise self._wrong("host", "expected str beside port")
+        return host, self._port("port", port)
 
-def _bind_address(given: Any) -> tuple[str, int]:
-    host, colon, port = given.rpartition(":") if isinstance(given, str) else ("", "", "")
-    if not colon or not (port.isascii() and port.isdigit()):
-        raise BadRequest(f"config: bind_address: expected HOST:PORT, got {_shown(given)}")
-    return host.removeprefix("[").removesuffix("]"), _port("bind_address", int(port))
+    def _bind_address(self, given: Any) -> tuple[str, int]:
+        host, colon, port = given.rpartition(":") if isinstance(given, str) else ("", "", "")
+        if not colon or not _PORT.fullmatch(port):
+            raise self._wrong("bind_address", "expected HOST:PORT")
+        return host.removeprefix("[").removesuffix("]"), self._port("bind_address", int(port))
 
+    def _port(self, name: str, given: Any) -> int:
+        if type(given) is not int or not 0 < given < 1 << 16:
+            raise self._wrong(name, "expected a port from 1 to 65535")
+        return given
 
-def _port(name: str, given: Any) -> int:
-    if type(given) is not int or not 0 < given < 1 << 16:
-        raise BadRequest(f"config: {name}: expected a port from 1 to 65535, got {_shown(given)}")
-    return given
-
-
-def _shown(given: Any) -> str:
-    return "nothing" if given is None else repr(given)[:40]
+    def _wrong(self, name: str, expected: str) -> BadRequest:
+        given = self._written.get(name)
+        shown = "nothing" if given is None else repr(given)[:40]
+        return BadRequest(f"config: {name}: {expected}, got {shown}")

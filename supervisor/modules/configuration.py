@@ -47,4 +47,10 @@ class ConfigurationFiles:
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
         except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-            raise RequestFailed(f"{place}: not YAML: {error}") from None
+            raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
+
+
+def _where(error: Exception) -> str:
+    """Where YAML ends to be YAML. What stands there may be a key, and is not shown."""
+    mark = getattr(error, "problem_mark", None)
+    return f", at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

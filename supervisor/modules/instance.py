@@ -108,7 +108,10 @@ async def _listener(config: ModuleConfig, inherited: Listener | None) -> Listene
     address = Address(*config.address)
     if inherited is not None and inherited.address == address:
         return inherited
-    return await Listener.bind(address)
+    try:
+        return await Listener.bind(address)
+    except RequestFailed as error:
+        raise RequestFailed(config.hide(error.message)) from None
 
 
 def _decoded(config: bytes) -> object:

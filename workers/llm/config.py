@@ -156,7 +156,7 @@ def priority(meta: Mapping[str, Any]) -> float:
     value = meta.get("priority", 0)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
-        raise ValueError(f"meta.priority: expected a number, got {str(value)[:40]!r}")
+        raise ValueError("meta.priority: expected a number")
     return float(value)
 
 
@@ -178,7 +178,7 @@ def check_host(host: str) -> None:
 def check_provider(provider: str) -> None:
     """Raises `ValueError` for one whose wire format is not known."""
     if provider not in PROVIDERS:
-        raise ValueError(f"provider: expected {', '.join(PROVIDERS)}; got {provider[:40]!r}")
+        raise ValueError(f"provider: expected {', '.join(PROVIDERS)}")
 
 
 def check_key(key: Secret) -> None:

@@ -41,10 +41,10 @@ class Listener:
         try:
             for family, place in await _places(address):
                 sockets.append(_listening(family, place))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             for each in sockets:
                 each.close()
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or "the host is no name that can be looked up"
             raise RequestFailed(f"cannot listen at {address}: {reason}") from None
         return cls(address, sockets)
 
