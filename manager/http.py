@@ -128,6 +128,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM. Exit code 1: the configuration is wrong, or the address is taken."""
     arguments = _arguments(argv)
+    # A core would have keys in it that clients send, and the token.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if arguments.lifeline_fd is not None:
         stop_when_closed(arguments.lifeline_fd)
     try:

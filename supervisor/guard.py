@@ -43,6 +43,8 @@ def guarded(run: Callable[[int], int]) -> int:
     """
     outsiders = frozenset(own_children())
     folder = _state_folder(sys.argv[1:])
+    # A core would have keys of providers in it; runs would leave theirs in the state folder.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _fill_standard_descriptors()
     become_subreaper()
     reader, writer = os.pipe()
@@ -164,8 +166,6 @@ def _end_like(code: int, mask: set[signal.Signals | int]) -> int:
     """The supervisor's exit status; if it was ended by a signal, do not return but end by it."""
     if code >= 0:
         return code
-    # One core file is enough.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if -code != signal.SIGKILL:
         signal.signal(-code, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shlex
 import sys
 from contextlib import suppress
@@ -114,6 +115,8 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
     Exits with 1 when it cannot start or is given up.
     """
     setproctitle(f"genvm-manager serve {settings.state_folder}")
+    # Keys of providers may be in our environment: no core shows them, nor those of our processes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         config, _ = read_config(settings.config_path)
         configure_logging(config.log_level, config.log_format, "serve")
