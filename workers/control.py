@@ -32,7 +32,7 @@ class Open(Struct, tag=True, frozen=True):
     """Open a module; answered by `Ready` or `Failed`. The first message.
 
     `module` is the dotted name of a module with an `open_module`, `config` a JSON object. As many
-    listening sockets come along as `descriptors` says.
+    listening sockets come along as `descriptors` says. `tells_of_config`: see `ModuleOptions`.
     """
 
     module: str
@@ -40,6 +40,7 @@ class Open(Struct, tag=True, frozen=True):
     allow_empty_backends: bool
     user_error: bool
     logging: Logging
+    tells_of_config: bool = False
     descriptors: int = 0
 
     def __repr__(self) -> str:

@@ -45,7 +45,11 @@ Returns once it answers requests. Raises `protocol.errors.BadRequest` naming the
 
 
 class ModuleOptions(Protocol):
-    """What `POST /module/start` says besides the configuration."""
+    """What a module is opened with besides the configuration."""
 
     @property
     def allow_empty_backends(self) -> bool: ...
+
+    @property
+    def tells_of_config(self) -> bool:
+        """Whether to log what is to be said of the configuration: one worker does, for all."""

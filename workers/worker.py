@@ -94,6 +94,7 @@ async def _live(control: socket.socket, identity: Identity) -> None:
 
 class _Options(NamedTuple):
     allow_empty_backends: bool
+    tells_of_config: bool
 
 
 class WorkerLife:
@@ -161,7 +162,8 @@ class WorkerLife:
     async def _open(self, order: Open, listening: list[socket.socket]) -> None:
         open_module = _attribute(order.module, "open_module", self._name)
         # Whoever only wants errors needs no backends.
-        options = _Options(order.allow_empty_backends or order.user_error)
+        allow_empty = order.allow_empty_backends or order.user_error
+        options = _Options(allow_empty, order.tells_of_config)
         self._module = await open_module(msgspec.json.decode(order.config), options, self._log)
         if order.user_error:
             self._module = UserErrorModule(self._module)

@@ -22,6 +22,7 @@ class Options:
     """See `workers.module.ModuleOptions`."""
 
     allow_empty_backends: bool = False
+    tells_of_config: bool = True
 
 
 class Lines(logging.Handler):

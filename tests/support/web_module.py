@@ -22,6 +22,7 @@ HELLO = ModuleHello(7, {"node_address": "0x" + "0" * 40, "tx_id": "0x1"})
 @dataclass(frozen=True)
 class Options:
     allow_empty_backends: bool = False
+    tells_of_config: bool = True
 
 
 @dataclass

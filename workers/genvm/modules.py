@@ -56,7 +56,8 @@ class ModuleClient:
         except FatalFault as fault:
             raise ModuleFailed(f"the {self._name} module failed: {fault}") from None
         except (FrameError, OSError) as error:
-            raise ModuleFailed(f"the {self._name} module is gone: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise ModuleFailed(f"the {self._name} module is gone: {reason}") from None
         except MalformedFrame as error:
             raise self.malformed(str(error)) from None
         finally:

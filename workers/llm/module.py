@@ -29,7 +29,8 @@ async def open_module(
     `options.allow_empty_backends`.
     """
     read = read_config(config)
-    _report(read, log)
+    if options.tells_of_config:
+        _report(read, log)
     if not read.config.backends and not options.allow_empty_backends:
         raise RequestFailed(_nobody_left(read))
     return LlmModule(Asker(read.config, Transport(), log))

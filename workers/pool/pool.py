@@ -79,6 +79,7 @@ class Pool:
             allow_empty_backends=order.allow_empty_backends,
             user_error=order.user_error,
             logging=order.logging,
+            tells_of_config=True,
             descriptors=len(order.listening),
         )
         self._slots = [
@@ -184,8 +185,9 @@ class Pool:
             self._log.error("processes_survive_sigkill", pids=left)
 
     def _make(self) -> Worker:
-        order = self._order
-        return Worker(order.identity, self._first, list(order.listening), self._worker_changed)
+        order, opening = self._order, self._first
+        self._first = msgspec.structs.replace(opening, tells_of_config=False)
+        return Worker(order.identity, opening, list(order.listening), self._worker_changed)
 
     def _living(self) -> list[Worker]:
         found = [slot.worker for slot in self._slots if slot.worker is not None]

@@ -125,7 +125,7 @@ class WebSession:
 
 async def open_module(
     config: Mapping[str, Any],
-    options: ModuleOptions,  # noqa: ARG001 - none of them is about the web
+    options: ModuleOptions,
     log: logging.Logger,
 ) -> Module:
     """The module of a configuration. Raises `BadRequest` naming the key at fault.
@@ -133,7 +133,7 @@ async def open_module(
     It is ready with or without a browser: only rendering needs one.
     """
     settings, unknown = parse_config(config)
-    if unknown:
+    if unknown and options.tells_of_config:
         fields = {"keys": ", ".join(unknown)}
         log.warning("web_config_keys_without_meaning", extra={"fields": fields})
     remove_orphaned_profiles()
