@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +85,8 @@ class RunningService:
 
     Leaving it checks that it stopped as asked, in time, and that no process, socket, note or
     temporary file is left. `executor` is a Python program that stands in for GenVM; None: the
-    built-in executor. `customize` is Python that every process of it begins with.
+    built-in executor. `customize` is Python that every process of it begins with. `environment` are
+    variables that it is started with besides its own.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class RunningService:
         config: str = "",
         executor: Path | None = OBEDIENT,
         customize: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-test-"))
         self.state = self.folder / "state"
@@ -102,6 +104,7 @@ class RunningService:
         self._python_path = self.folder / "python"
         self._python_path.mkdir()
         (self._python_path / "sitecustomize.py").write_text(customize)
+        self._variables = environment or {}
         self._options = [*options, "--config", str(self._file("config.yaml", config))]
         if executor is not None:
             manifest = self._file("manifest.yaml", _MANIFEST.format(program=executor))
@@ -245,6 +248,7 @@ class RunningService:
             "HOME": str(self._scratch),
             "TMPDIR": str(self._scratch),
             "PYTHONPATH": f"{self._python_path}:{PROJECT}",
+            **self._variables,
         }
 
     def _file(self, name: str, text: str) -> Path:
