@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,16 @@ MANIFEST = """\
 executor_versions:
   v0.2.0:
     available_after: "2020-01-01T00:00:00Z"
-    command: ["/bin/true"]
+    command: {command}
 """
 COMMAND = Path(sys.executable).with_name("genvm-manager")
-CONFIG = "permits: {{total: {permits}}}\nlog_level: error\nexecution_retention: 1h\n"
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIG = """\
+permits: {{total: {permits}}}
+log_level: error
+execution_retention: 1h
+executor_env: {{PYTHONPATH: "{project}"}}
+"""
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,17 @@ class Service:
 
 
 @contextmanager
-def service(retained: int = 0, permits: int = 64) -> Iterator[Service]:
-    """The real service in a folder of its own; its executor is /bin/true.
+def service(
+    retained: int = 0, permits: int = 64, executor: Sequence[str] = ("/bin/true",)
+) -> Iterator[Service]:
+    """The real service in a folder of its own, with the command of an executor.
 
     It starts with so many finished runs in its store.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
-        (folder / "manifest.yaml").write_text(MANIFEST)
-        (folder / "config.yaml").write_text(CONFIG.format(permits=permits))
+        (folder / "manifest.yaml").write_text(MANIFEST.format(command=json.dumps(executor)))
+        (folder / "config.yaml").write_text(CONFIG.format(permits=permits, project=PROJECT))
         retain_runs(folder / "state", retained)
         port = free_port()
         options = [f"--port={port}", f"--state-dir={folder / 'state'}", "--no-precompile"]

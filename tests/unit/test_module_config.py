@@ -73,7 +73,10 @@ def nested(depth: int) -> Any:
         ({"workers": "2"}, "config: workers: expected 1 to 64, got '2'"),
         ({"bind_address": 3031}, "config: bind_address: expected HOST:PORT, got 3031"),
         ({"bind_address": "a:b"}, "config: bind_address: expected HOST:PORT, got 'a:b'"),
-        ({"bind_address": "a:0"}, "config: bind_address: expected a port from 1 to 65535, got 'a:0'"),
+        (
+            {"bind_address": "a:0"},
+            "config: bind_address: expected a port from 1 to 65535, got 'a:0'",
+        ),
         ({"host": "a"}, "config: port: expected a port from 1 to 65535, got nothing"),
         ({"port": 1}, "config: host: expected str beside port, got nothing"),
         (nested(40), "config: nests deeper than 32"),

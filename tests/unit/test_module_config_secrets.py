@@ -18,7 +18,9 @@ VARIABLES = {"KEY": KEY, "HOST": "localhost", "NUMBER": "5"}
 
 
 def test_secrets_are_taken_out_of_what_is_said_of_it() -> None:
-    config = module_config({"a": "${ENV[HOST]}", "b": {"key": "of mine"}, "c": "${ENV[KEY]}${ENV[NUMBER]}"}, VARIABLES)
+    config = module_config(
+        {"a": "${ENV[HOST]}", "b": {"key": "of mine"}, "c": "${ENV[KEY]}${ENV[NUMBER]}"}, VARIABLES
+    )
     assert config.hide(f"{KEY} at 5, localhost, of mine") == "*** at 5, ***, ***"
 
 
