@@ -236,10 +236,16 @@ class ReloadManifest(Struct, tag=True, frozen=True):
 
 
 class SetEnv(Struct, tag=True, frozen=True):
-    """Answered by `Done`: `${ENV[key]}` means `value` from now on, until the supervisor ends."""
+    """Answered by `Done`: `${ENV[key]}` means `value` from now on, until the supervisor ends.
+
+    It shows the value to nobody.
+    """
 
     key: str
     value: str
+
+    def __repr__(self) -> str:
+        return f"<SetEnv {self.key!r}>"
 
 
 Command = (

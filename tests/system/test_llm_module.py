@@ -212,6 +212,14 @@ def test_a_variable_that_is_set_later_becomes_the_key(
         assert node.service.log.count("llm_config_keys_without_meaning") == warnings + 1
 
 
+def test_the_own_configuration_serves_once_a_key_is_set(node: ServedNode) -> None:
+    node.stop(LLM)
+    refused = node.post("/module/start", module_type="Llm").json()["error"]
+    assert "google: its key is empty" in refused
+    node.post("/env", key="GEMINIKEY", value="sk-never-used")
+    assert node.post("/module/start", module_type="Llm").json() == {"result": "module_started"}
+
+
 def test_a_module_may_start_with_nobody_to_ask(node: ServedNode, asker: ServedContract) -> None:
     node.stop(LLM)
     node.start(LLM, {"backends": {}}, allow_empty_backends=True)

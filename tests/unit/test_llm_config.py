@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from protocol.errors import BadRequest
 from protocol.secret import Secret
 from tests.conftest import PROJECT
-from workers.llm.config import DEFAULT_FILE, Dropped, default_config, read_config
+from workers.llm.config import (
+    DEFAULT_FILE,
+    Backend,
+    Dropped,
+    Model,
+    default_config,
+    read_config,
+)
 from workers.llm.templates import TemplateKind
 
 KEY = "sk-secret-0123456789"
@@ -189,3 +197,22 @@ def test_the_key_at_fault_is_named(value: dict[str, Any], message: str) -> None:
         read_config(value)
     assert caught.value.message.startswith(message)
     assert KEY not in caught.value.message
+
+
+def names(kind: type[msgspec.Struct]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind)]
+
+
+@pytest.mark.parametrize("around", ["{}", "x {}", "{}\n"])
+def test_wherever_a_key_is_put_no_error_tells_it(around: str) -> None:
+    key = around.format("sk-live-" + "0123456789abcdef" * 4)
+    values: list[Any] = [{name: key} for name in ("timeout", "backends", "prompt_templates")]
+    values += [{"backends": {"a": key}}, config(models={"m": key}), config(meta={"priority": key})]
+    values += [config(**{name: key}) for name in names(Backend)]
+    values += [model(**{name: key}) for name in names(Model)]
+    values += [model(meta={"priority": key}), templates(user=key), templates(user=key, system=key)]
+    for value in values:
+        try:
+            read_config(value)
+        except BadRequest as error:
+            assert "0123" not in error.message, value
