@@ -88,11 +88,13 @@ def figures(rounds: int) -> Iterator[Figure]:
     crowd = Figure(f"prompts, {CROWD} clients", "1/s", beside_name="direct")
     p50 = Figure("prompt p50, 1 client", "ms", beside_name="direct")
     added = Figure("  of which the module adds", "ms")
+    busy = Figure("processor time of workers per prompt", "ms")
     with ExitStack() as stack:
         port = free_port()
         stack.enter_context(peer("provider", str(port)))
         wait_until(lambda: is_listening(port))
-        asking = Asking(stack.enter_context(service(executor=EXECUTOR)), port)
+        ours = stack.enter_context(service(executor=EXECUTOR))
+        asking = Asking(ours, port)
         asking.start_modules()
         for _ in range(rounds):
             direct, through = asking.directly(1), asking.through_module(1)
@@ -102,5 +104,13 @@ def figures(rounds: int) -> Iterator[Figure]:
             p50.rounds.append(through.percentile(50) * 1e3)
             added.rounds.append((through.percentile(50) - direct.percentile(50)) * 1e3)
             crowd.beside.append(asking.directly(CROWD).rate)
-            crowd.rounds.append(asking.through_module(CROWD).rate)
-    yield from (alone, crowd, p50, added)
+            before = _busy_seconds(ours)
+            load = asking.through_module(CROWD)
+            crowd.rounds.append(load.rate)
+            busy.rounds.append((_busy_seconds(ours) - before) * 1e3 / len(load.latencies))
+    yield from (alone, crowd, p50, added, busy)
+
+
+def _busy_seconds(ours: Service) -> float:
+    """Processor time of all LLM workers so far."""
+    return sum(sum(each.cpu_times()[:2]) for each in ours.processes("llm worker"))
