@@ -97,7 +97,7 @@ class HttpClient:
     def read_artifact(
         self, run_id: int, field: Artifact, offset: int = 0, max_len: int = MAX_ARTIFACT_PART
     ) -> ArtifactReply:
-        """Part of a finished run's output: up to `max_len` bytes, at most 256 KiB."""
+        """Part of a run's output, so far as it goes: up to `max_len` bytes, at most 256 KiB."""
         query = {"field": str(field), "offset": str(offset), "max_len": str(max_len)}
         return self._ask(ArtifactReply, "GET", f"/genvm/{run_id}/artifact", params=query)
 

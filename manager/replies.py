@@ -79,8 +79,12 @@ class ExecutionEnd(Struct, frozen=True):
 
 
 class ExecutionReply(Struct, frozen=True):
+    """`cause` is null until the run is to end."""
+
     version: str | None
     state: ipc.RunState
+    cause: ipc.Cause | None
+    accepted_at: datetime
     started_at: datetime | None
     strict_deadline: datetime | None
     result: ExecutionEnd | None
@@ -94,6 +98,8 @@ class ExecutionReply(Struct, frozen=True):
         return cls(
             version=execution.version,
             state=execution.state,
+            cause=execution.cause,
+            accepted_at=datetime.fromtimestamp(execution.accepted_at, UTC),
             started_at=_moment(execution.started_at),
             strict_deadline=_moment(execution.strict_deadline),
             result=None if finished_at is None else ExecutionEnd(finished_at),
@@ -243,15 +249,23 @@ class RunReply(Struct, frozen=True):
 
 
 class ArtifactReply(Struct, frozen=True):
-    """Part of a finished run's output, which has `total_len` bytes in all; empty from its end on.
+    """Part of a run's output; empty from its end on. `offset` and `total_len` count what is kept of
+    it, before which `dropped_bytes` are not.
 
-    `data_base64` travels as base64.
+    `data_base64` travels as base64. While the run is under way, both figures grow, and a log is a
+    JSON array without its closing bracket: each record is a line, after a bracket or a comma.
     """
 
     genvm_id: int
     field: ipc.Artifact
+    state: ipc.RunState
+    dropped_bytes: int
     total_len: int
     data_base64: bytes
+
+    @classmethod
+    def of(cls, genvm_id: int, field: ipc.Artifact, part: ipc.ArtifactPart) -> ArtifactReply:
+        return cls(genvm_id, field, part.state, part.dropped_bytes, part.total_len, part.content)
 
 
 class VmErrorDescription(Struct, frozen=True):

@@ -187,7 +187,7 @@ class SupervisorClient:
     def read_artifact(
         self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
     ) -> ipc.ArtifactPart:
-        """A part of a finished run's output."""
+        """A part of a run's output."""
         command = ipc.ReadArtifact(run_id, field, offset, max_len)
         return self._ask(command, ipc.ArtifactPart, ANSWER_MARGIN)
 

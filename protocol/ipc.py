@@ -322,6 +322,7 @@ class FinishedRun(Struct, frozen=True):
     stdout_dropped: int
     stderr_dropped: int
     log_dropped: int
+    log_dropped_bytes: int
     peak_rss: int | None
     cpu_seconds: float | None
 
@@ -334,8 +335,15 @@ class RunStatus(Struct, tag=True, frozen=True):
 
 
 class ArtifactPart(Struct, tag=True, frozen=True):
-    """`content` is empty from the output's end on; `total_len` is the whole output's length."""
+    """`content` is empty from the output's end on. `total_len` is how much of the output is kept,
+    and `dropped_bytes` how much was written before that and is not.
 
+    Both grow until the run has finished; so long `genvm_log` lacks the bracket that closes the
+    array. Each of its records is a line, after a bracket or a comma.
+    """
+
+    state: RunState
+    dropped_bytes: int
     total_len: int
     content: bytes
 
@@ -356,11 +364,16 @@ class Permits(Struct, tag=True, frozen=True):
 
 
 class Execution(Struct, frozen=True):
-    """One run in `Status`; `pid` and the samples are None unless it runs."""
+    """One run in `Status`; `pid` and the samples are None unless it runs.
+
+    `cause` is there from the moment on from which it is to end.
+    """
 
     id: int
     state: RunState
+    cause: Cause | None
     version: str | None
+    accepted_at: float
     started_at: float | None
     strict_deadline: float | None
     finished_at: float | None

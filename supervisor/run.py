@@ -7,10 +7,19 @@ import time
 
 import msgspec
 
-from protocol.ipc import Cause, Execution, FinishedRun, RunState, StartRun
+from protocol.ipc import (
+    Artifact,
+    ArtifactPart,
+    Cause,
+    Execution,
+    FinishedRun,
+    RunState,
+    StartRun,
+)
 
 from .core.manifest import Executor
 from .core.states import advanced
+from .core.tail import Tail
 from .runtime.child import Child
 from .runtime.code_host import CodeHost, CodeStorage
 from .runtime.sampler import Sample
@@ -93,7 +102,9 @@ class Run:
         return Execution(
             id=self.id,
             state=self.state,
+            cause=self.cause,
             version=self.executor.version,
+            accepted_at=self.accepted_at,
             started_at=self.started_at,
             strict_deadline=self.strict_deadline,
             finished_at=None,
@@ -102,11 +113,18 @@ class Run:
             cpu_seconds=self.sample.cpu_seconds if self.sample else None,
         )
 
+    def part(self, output: Artifact, offset: int, length: int) -> ArtifactPart:
+        """Up to `length` bytes of what is kept of an output by now."""
+        kept = self.child.kept(output) if self.child else Tail(0)
+        content = kept.part(offset, length)
+        return ArtifactPart(self.state, kept.dropped_bytes, len(kept), content)
+
     def summary(self, finished: FinishedRun) -> Execution:
         """The run as `Status` shows it after its end."""
         return msgspec.structs.replace(
             self.execution(),
             state=RunState.FINISHED,
+            cause=finished.cause,
             finished_at=finished.finished_at,
             pid=None,
             rss=None,

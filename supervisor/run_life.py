@@ -251,6 +251,7 @@ class RunLife:
             stdout_dropped=output.stdout_dropped,
             stderr_dropped=output.stderr_dropped,
             log_dropped=output.log_dropped,
+            log_dropped_bytes=output.log_dropped_bytes,
             peak_rss=peak or None,
             cpu_seconds=ending.cpu_seconds if ending else None,
         )

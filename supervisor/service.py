@@ -126,12 +126,10 @@ class Service:
         return run.finished.result() if done else None
 
     async def read_artifact(self, wanted: ReadArtifact) -> ArtifactPart:
-        """A part of a finished run's output. Raises `RunNotFound`, also while it is under way."""
-        if wanted.id in self._runs:
-            raise RunNotFound(
-                f"GenVM with id {wanted.id} has not finished; its output can be read then"
-            )
+        """A part of a run's output: of all that is kept, or by now. Raises `RunNotFound`."""
         length = min(wanted.max_len, MAX_ARTIFACT_PART)
+        if run := self._runs.get(wanted.id):
+            return run.part(wanted.field, wanted.offset, length)
         part = await self._store.reads.artifact(wanted.id, wanted.field, wanted.offset, length)
         if part is None:
             raise RunNotFound(f"GenVM with id {wanted.id} not found")

@@ -66,7 +66,14 @@ FINISHED_RUN = {
         "genvm_log_dropped_records": 0,
     },
 }
-ARTIFACT = {"genvm_id": 12_345, "field": "stdout", "total_len": 5, "data_base64": "aGVsbG8="}
+ARTIFACT = {
+    "genvm_id": 12_345,
+    "field": "stdout",
+    "state": "running",
+    "dropped_bytes": 0,
+    "total_len": 5,
+    "data_base64": "aGVsbG8=",
+}
 ENDED = {"genvm_id": 12_345, "result": "shutdown_completed"}
 STATUS = {
     "llm_module": "stopped",
@@ -101,6 +108,8 @@ STATUS = {
         "12345": {
             "version": "v0.2.7",
             "state": "running",
+            "cause": None,
+            "accepted_at": TIME,
             "started_at": TIME,
             "strict_deadline": "2026-01-31T12:20:00Z",
             "result": None,

@@ -137,7 +137,10 @@ _RUNS = (
         "Runs",
         "Read a part of a run's output",
         _json(replies.ArtifactReply, examples.ARTIFACT),
-        BAD_REQUEST | UNAVAILABLE | {404: "No such run, or it is not over."},
+        BAD_REQUEST | UNAVAILABLE | {404: "No such run."},
+        "Also while the run is under way: what there is by now. `dropped_bytes` were written "
+        "before the first byte that is kept: their sum with `offset` is a place in the whole "
+        "output, and stays right while more is dropped.",
         parameters=(
             _ID,
             Parameter(
@@ -151,7 +154,7 @@ _RUNS = (
             Parameter(
                 "offset",
                 "query",
-                "The first byte.",
+                "The first byte, of those that are kept.",
                 {"type": "integer", "minimum": 0, "maximum": _MAX_ID, "default": 0},
                 0,
             ),

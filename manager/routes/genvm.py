@@ -47,7 +47,7 @@ def routes(client: SupervisorClient) -> Blueprint:
         max_len = _byte_count(request, "max_len", MAX_ARTIFACT_PART)
         _require_possible(genvm_id)
         part = client.read_artifact(genvm_id, field, offset, max_len)
-        return json_response(ArtifactReply(genvm_id, field, part.total_len, part.content))
+        return json_response(ArtifactReply.of(genvm_id, field, part))
 
     @blueprint.delete("/genvm/<int:genvm_id>")
     def end(genvm_id: int) -> Response:

@@ -10,8 +10,10 @@ import msgspec
 MAX_LINE = 256 << 10
 """A longer line is cut into pieces of this many bytes."""
 
+_decode = msgspec.json.Decoder().decode
+
 _RECORD_OVERHEAD = 64
-"""Bytes that one kept line costs beyond its own: what makes a flood of empty lines count."""
+"""Bytes that one kept record costs beyond its own: what makes a flood of small ones count."""
 
 
 class LineSplitter:
@@ -38,15 +40,21 @@ class LineSplitter:
 
 
 class RecordTail:
-    """Keeps the last log lines, bounded by number and by bytes, and counts those it dropped."""
+    """Keeps the last log lines, bounded by number and by bytes, and counts those it dropped.
+
+    Each record costs its length and two bytes: a bracket or comma before it, a line's end after it.
+    So the content only ever grows at its end, but for the bracket that closes it, and lines can be
+    told apart without understanding JSON.
+    """
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._splitter = LineSplitter()
-        self._lines: deque[bytes] = deque()
-        self.size = 0
-        self.dropped = 0
+        self._kept = bytearray()
+        self._sizes: deque[int] = deque()
+        self.dropped_records = 0
+        self.dropped_bytes = 0
 
     def append(self, received: bytes) -> None:
         self._keep(self._splitter.feed(received))
@@ -54,15 +62,33 @@ class RecordTail:
     def content(self) -> bytes:
         """A JSON array of objects; call it once, at the end of the stream."""
         self._keep(self._splitter.end())
-        return b"[" + b",".join(map(_as_object, self._lines)) + b"]"
+        return b"".join((b"[", memoryview(self._kept)[1:], b"]"))
+
+    def part(self, offset: int, length: int) -> bytes:
+        """Some of the content so far, which is not closed yet."""
+        found = bytes(self._kept[offset : offset + length])
+        return b"[" + found[1:] if found and offset == 0 else found
+
+    def __len__(self) -> int:
+        """Bytes of the content so far."""
+        return len(self._kept)
 
     def _keep(self, lines: list[bytes]) -> None:
         for line in lines:
-            self._lines.append(line)
-            self.size += len(line) + _RECORD_OVERHEAD
-        while len(self._lines) > self._max_records or self.size > self._max_bytes:
-            self.size -= len(self._lines.popleft()) + _RECORD_OVERHEAD
-            self.dropped += 1
+            record = _as_object(line)
+            self._kept += b",%b\n" % record
+            self._sizes.append(len(record) + 2)
+        excess = 0
+        while self._is_too_much(excess):
+            excess += self._sizes.popleft()
+            self.dropped_records += 1
+        del self._kept[:excess]
+        self.dropped_bytes += excess
+
+    def _is_too_much(self, excess: int) -> bool:
+        """Whether records are to go, once the first `excess` bytes have gone with theirs."""
+        size = len(self._kept) - excess + _RECORD_OVERHEAD * len(self._sizes)
+        return len(self._sizes) > self._max_records or size > self._max_bytes
 
 
 def parse_record(line: bytes) -> dict[str, Any]:
@@ -76,7 +102,7 @@ def _as_object(line: bytes) -> bytes:
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
     try:
-        value = msgspec.json.decode(line)
+        value = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -9,14 +9,20 @@ class Tail:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()
-        self.dropped = 0
+        self.dropped_bytes = 0
 
     def append(self, received: bytes) -> None:
         self._kept += received
         excess = len(self._kept) - self._limit
         if excess > 0:
             del self._kept[:excess]
-            self.dropped += excess
+            self.dropped_bytes += excess
 
     def content(self) -> bytes:
         return bytes(self._kept)
+
+    def part(self, offset: int, length: int) -> bytes:
+        return bytes(self._kept[offset : offset + length])
+
+    def __len__(self) -> int:
+        return len(self._kept)

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.ipc import Artifact
 from protocol.log_lines import LEVELS
 
+from ..core.capture import CaptureLimits
 from ..core.log_records import LineSplitter, RecordTail, parse_record
 from ..core.tail import Tail
 from ..event_log import EventLog
@@ -22,8 +24,7 @@ from .result_channel import Keep, ResultChannel
 DRAIN_PATIENCE = 0.2
 """Seconds to wait for the end of a stream that someone outside the run holds open."""
 
-_MOST_INLINE = 256 << 10
-"""Bytes of log that are checked on the event loop; more goes to a thread."""
+_NOTHING = CaptureLimits(0, 0, 0)
 
 _FORWARDED_LINES = 10_000
 
@@ -39,6 +40,7 @@ class Output:
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     log_dropped: int = 0
+    log_dropped_bytes: int = 0
 
 
 class Child:
@@ -58,11 +60,11 @@ class Child:
         self._reaper = reaper
         reaper.adopt(launched.pid, order.token)
         self._is_over = False
-        limits = order.limits
-        self._stdout = Tail(limits.stream_bytes if limits else 0)
-        self._stderr = Tail(limits.stream_bytes if limits else 0)
-        self._records = RecordTail(limits.log_records, limits.log_bytes) if limits else None
-        sink = self._records.append if self._records else ForwardedLog(order.run_id, log).append
+        limits = order.limits or _NOTHING
+        self._stdout = Tail(limits.stream_bytes)
+        self._stderr = Tail(limits.stream_bytes)
+        self._records = RecordTail(limits.log_records, limits.log_bytes)
+        sink = self._records.append if order.limits else ForwardedLog(order.run_id, log).append
         self._pumps = [Pump(loop, launched.log, sink)]
         self._add_pump(loop, launched.stdout, self._stdout.append)
         self._add_pump(loop, launched.stderr, self._stderr.append)
@@ -85,9 +87,17 @@ class Child:
         await self._drain()
         self._channel.drain()
         self._channel.close()
-        if self._records and self._records.size > _MOST_INLINE:
-            return ending, await asyncio.to_thread(self._output)
         return ending, self._output()
+
+    def kept(self, output: Artifact) -> Tail | RecordTail:
+        """What is kept of an output by now."""
+        match output:
+            case Artifact.STDOUT:
+                return self._stdout
+            case Artifact.STDERR:
+                return self._stderr
+            case Artifact.GENVM_LOG:
+                return self._records
 
     def _add_pump(
         self,
@@ -106,15 +116,15 @@ class Child:
             pump.close()
 
     def _output(self) -> Output:
-        records = self._records
         return Output(
             stdout=self._stdout.content(),
             stderr=self._stderr.content(),
-            genvm_log=records.content() if records else b"[]",
+            genvm_log=self._records.content(),
             result=self._channel.result,
-            stdout_dropped=self._stdout.dropped,
-            stderr_dropped=self._stderr.dropped,
-            log_dropped=records.dropped if records else 0,
+            stdout_dropped=self._stdout.dropped_bytes,
+            stderr_dropped=self._stderr.dropped_bytes,
+            log_dropped=self._records.dropped_records,
+            log_dropped_bytes=self._records.dropped_bytes,
         )
 
 

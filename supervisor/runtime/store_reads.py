@@ -19,6 +19,13 @@ T = TypeVar("T")
 
 MAX_ID = (1 << 63) - 1
 
+_DROPPED_BYTES = {
+    Artifact.STDOUT: "stdout_dropped",
+    Artifact.STDERR: "stderr_dropped",
+    Artifact.GENVM_LOG: "log_dropped_bytes",
+}
+"""Columns of `outputs`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
@@ -81,8 +88,8 @@ class StoreReader:
     def newest_finished(self, limit: int) -> list[Execution]:
         """The last `limit` runs to finish, oldest first."""
         rows = self._rows(
-            "SELECT id, version, started_at, started_at + deadline, finished_at, cpu_seconds"
-            " FROM runs"
+            "SELECT id, cause, version, accepted_at, started_at, started_at + deadline,"
+            " finished_at, cpu_seconds FROM runs"
             " WHERE finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT ?",
             limit,
         )
@@ -131,12 +138,14 @@ def _read_part(
     # One transaction, so that the row is not pruned between the two looks at it.
     connection.execute("BEGIN")
     try:
-        row = connection.execute("SELECT 1 FROM outputs WHERE id = ?", (run_id,)).fetchone()
+        query = f"SELECT {_DROPPED_BYTES[field]} FROM outputs WHERE id = ?"  # noqa: S608
+        row = connection.execute(query, (run_id,)).fetchone()
         if row is None:
             return None
         with connection.blobopen("outputs", field, run_id, readonly=True) as output:
             output.seek(min(offset, len(output)))
-            return ArtifactPart(len(output), output.read(length))
+            content = output.read(length)
+            return ArtifactPart(RunState.FINISHED, row[0], len(output), content)
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -148,7 +157,7 @@ def _select(connection: sqlite3.Connection, run_id: int) -> FinishedRun | None:
     row = connection.execute(
         "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"
         " finished_at, stdout, stderr, genvm_log, result, stdout_dropped, stderr_dropped,"
-        " log_dropped, peak_rss, cpu_seconds"
+        " log_dropped, log_dropped_bytes, peak_rss, cpu_seconds"
         " FROM runs JOIN outputs USING (id) LEFT JOIN results USING (id)"
         " WHERE id = ? AND finished_at IS NOT NULL",
         (run_id,),
@@ -159,12 +168,14 @@ def _select(connection: sqlite3.Connection, run_id: int) -> FinishedRun | None:
     return FinishedRun(run_id, version, Cause(cause), Exit(code, number), *rest)
 
 
-def _execution(row: tuple[int, str | None, float | None, float | None, float, float]) -> Execution:
-    run_id, version, started_at, strict_deadline, finished_at, cpu_seconds = row
+def _execution(row: tuple[Any, ...]) -> Execution:
+    run_id, cause, version, accepted_at, started_at, strict_deadline, finished_at, cpu_seconds = row
     return Execution(
         id=run_id,
         state=RunState.FINISHED,
+        cause=Cause(cause),
         version=version,
+        accepted_at=accepted_at,
         started_at=started_at,
         strict_deadline=strict_deadline,
         finished_at=finished_at,

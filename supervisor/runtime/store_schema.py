@@ -55,7 +55,13 @@ INSERT INTO schema_version VALUES (2);
 """
 """A result is on record from its arrival on, the other outputs from the end of the run on."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE outputs ADD COLUMN log_dropped_bytes INTEGER NOT NULL DEFAULT 0;
+INSERT INTO schema_version VALUES (3);
+"""
+"""Who reads a log while it is written finds the place again once the run has finished."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """The n-th turns version n into version n + 1, and says so."""
 
 CURRENT = len(MIGRATIONS)

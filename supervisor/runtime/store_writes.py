@@ -25,7 +25,7 @@ _SHRINK_PAGES = 500
 
 
 _NEW_RESULT = "INSERT INTO results SELECT ?1, ?2, ?3 WHERE ?1 IS NOT NULL"
-_NEW_OUTPUT = "INSERT INTO outputs SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?1 IS NOT NULL"
+_NEW_OUTPUT = "INSERT INTO outputs SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?1 IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ def finish(connection: sqlite3.Connection, run: FinishedRun) -> None:
             run.stdout_dropped,
             run.stderr_dropped,
             run.log_dropped,
+            run.log_dropped_bytes,
         ),
     )
     if run.result is not None and not _has_result(connection, run.id):
@@ -157,7 +158,7 @@ def finish_unseen(
         [(finished_at, run.cause.value, run.reason, run.id) for run in runs],
     )
     connection.executemany(
-        "INSERT INTO outputs VALUES (?, x'', x'', CAST('[]' AS BLOB), 0, 0, 0)",
+        "INSERT INTO outputs VALUES (?, x'', x'', CAST('[]' AS BLOB), 0, 0, 0, 0)",
         [(run.id,) for run in runs],
     )
 

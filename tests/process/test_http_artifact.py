@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from protocol.errors import BadRequest, RunNotFound
-from protocol.ipc import MAX_ARTIFACT_PART, Artifact
-from tests.support.service import RunningService
+from protocol.ipc import MAX_ARTIFACT_PART, Artifact, RunState
+from tests.support.service import RunningService, wait_until
 
 RECORDS = [{"level": "info", "message": f"record {number}"} for number in range(3)]
 TEXT = "".join(f"{number:>9}\n" for number in range(60_000))
@@ -52,6 +54,8 @@ def test_a_part(service: RunningService, genvm_id: int, query: str, start: int, 
     assert response.json() == {
         "genvm_id": genvm_id,
         "field": "stdout",
+        "state": "finished",
+        "dropped_bytes": 0,
         "total_len": len(TEXT),
         "data_base64": base64.b64encode(TEXT[start:end].encode()).decode(),
     }
@@ -108,13 +112,58 @@ def test_an_unknown_run_is_404(service: RunningService, genvm_id: int) -> None:
     assert (response.status_code, response.json()) == (404, error)
 
 
-def test_a_run_under_way_is_404_until_it_has_finished(service: RunningService) -> None:
-    genvm_id = service.start_run({"print": "so far", "sleep_ms": 60_000})
-    response = service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout")
-    assert (response.status_code, response.json()["genvm_id"]) == (404, genvm_id)
-    assert "has not finished" in response.json()["error"]
+class Follower:
+    """Reads an output that grows, by its place in the whole of it."""
+
+    def __init__(self, service: RunningService, genvm_id: int, field: Artifact) -> None:
+        self._read = partial(service.client.read_artifact, genvm_id, field)
+        self.seen = b""
+        self.missed = 0
+        self._dropped = 0
+
+    def read(self) -> RunState:
+        """Take in what is new; the state of the run."""
+        place = self.missed + len(self.seen)
+        part = self._read(max(0, place - self._dropped))
+        gap = part.dropped_bytes + max(0, place - self._dropped) - place
+        self._dropped = part.dropped_bytes
+        if gap > 0 and part.dropped_bytes <= place:
+            return self.read()
+        self.missed += gap
+        self.seen += part.data_base64
+        return part.state
+
+
+def test_a_run_under_way_shows_what_there_is_by_now(service: RunningService) -> None:
+    genvm_id = service.start_run({"print": "so far", "log": RECORDS, "sleep_ms": 60_000})
+    stdout, log = (
+        Follower(service, genvm_id, each) for each in (Artifact.STDOUT, Artifact.GENVM_LOG)
+    )
+    wait_until(lambda: stdout.read() is RunState.RUNNING and stdout.seen == b"so far")
+    wait_until(lambda: log.read() is RunState.RUNNING and log.seen.count(b"\n") == len(RECORDS))
+    assert json.loads(log.seen + b"]") == RECORDS
+    assert [json.loads(line[1:]) for line in log.seen.splitlines()] == RECORDS
     service.client.cancel(genvm_id, grace_ms=0)
-    assert service.http.get(f"/genvm/{genvm_id}/artifact?field=stdout").is_success
+    assert (stdout.read(), stdout.seen) == (RunState.FINISHED, b"so far")
+    assert log.read() is RunState.FINISHED
+    assert log.seen == service.client.read_artifact(genvm_id, Artifact.GENVM_LOG).data_base64
+    assert json.loads(log.seen) == RECORDS
+
+
+def test_a_run_that_waits_for_permits_has_empty_outputs(service: RunningService) -> None:
+    first = [service.start_run({"sleep_ms": 60_000}) for _ in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        third = pool.submit(service.start_run, {"print": "at last"})
+        genvm_id = first[-1] + 1
+        wait_until(lambda: str(genvm_id) in service.http.get("/status").json()["executions"])
+        for field in Artifact:
+            part = service.client.read_artifact(genvm_id, field)
+            assert (part.state, part.total_len, part.data_base64) == (RunState.QUEUED, 0, b"")
+        for each in first:
+            service.client.cancel(each, grace_ms=0)
+        assert third.result(20) == genvm_id
+    service.client.get_run(genvm_id, wait=30)
+    assert service.client.read_artifact(genvm_id, Artifact.STDOUT).data_base64 == b"at last"
 
 
 def test_a_lost_run_has_empty_outputs(service: RunningService) -> None:

@@ -92,12 +92,14 @@ def test_while_it_runs_it_is_null_and_listed(service: RunningService) -> None:
     entry = service.http.get("/status").json()["executions"][str(genvm_id)]
     assert (entry["state"], entry["version"], entry["result"]) == ("running", "v0.2.7", None)
     started_at = datetime.fromisoformat(entry["started_at"])
+    assert datetime.fromisoformat(entry["accepted_at"]) <= started_at
+    assert entry["cause"] is None
     deadline = datetime.fromisoformat(entry["strict_deadline"])
     assert (deadline - started_at).total_seconds() == pytest.approx(20 * 60, abs=5)
     assert entry["pid"] > 0
     service.client.cancel(genvm_id, grace_ms=1000)
     after = service.http.get("/status").json()["executions"][str(genvm_id)]
-    assert (after["state"], after["pid"]) == ("finished", None)
+    assert (after["state"], after["pid"], after["cause"]) == ("finished", None, "cancelled")
     assert datetime.fromisoformat(after["result"]["finished_at"]) >= started_at
 
 

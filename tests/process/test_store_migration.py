@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import time
 
-from protocol.ipc import Artifact, ArtifactPart, Cause, Exit, ReadArtifact
+from protocol.ipc import Artifact, ArtifactPart, Cause, Exit, ReadArtifact, RunState
 from protocol.state_folder import run_store
 from tests.support.supervisor import RunningSupervisor
 
@@ -102,7 +102,7 @@ def test_a_store_of_version_1_keeps_everything() -> None:
         assert second.reason == "too long"
         assert (third.cause, third.result) == (Cause.LOST, None)
         part = client.ask(ReadArtifact(WITH_RESULT, Artifact.STDOUT, 1_000, 5))
-        assert part == ArtifactPart(len(OUTPUT), OUTPUT[1_000:1_005])
+        assert part == ArtifactPart(RunState.FINISHED, 1, len(OUTPUT), OUTPUT[1_000:1_005])
         assert client.start("quick") == LAST + 1
         assert client.start("quick", token="one") == WITH_RESULT
         assert client.start("quick", token="two") == UNFINISHED
@@ -114,7 +114,7 @@ def test_a_store_of_version_1_keeps_everything() -> None:
 def _stop_and_start(supervisor: RunningSupervisor) -> None:
     _stop(supervisor)
     with contextlib.closing(sqlite3.connect(run_store(supervisor.state))) as connection:
-        assert connection.execute("SELECT max(version) FROM schema_version").fetchone() == (2,)
+        assert connection.execute("SELECT max(version) FROM schema_version").fetchone() == (3,)
         assert connection.execute("SELECT id FROM results").fetchall() == [(WITH_RESULT,)]
     supervisor.start()
 

@@ -158,6 +158,9 @@ def test_a_log_is_cut_at_its_beginning(
     assert records[-1] == {"level": "debug", "message": "49999"}
     # The line of a megabyte counts as the four pieces that it is cut into.
     assert run.log_dropped == 50_004 - kept
+    sizes = [len(b'{"level":"info","message":""}') + 250_000 + 2] * 4
+    sizes += [len(b'{"level":"debug","message":""}') + len(str(n)) + 2 for n in range(50_000)]
+    assert run.log_dropped_bytes == sum(sizes[: 50_004 - kept])
 
 
 def test_capture_nothing_sends_the_log_to_ours(supervisor: RunningSupervisor) -> None:
@@ -222,6 +225,8 @@ def test_status_shows_a_run_while_it_lasts(supervisor: RunningSupervisor) -> Non
             (seen,) = [each for each in client.status().executions if each.id == run_id]
             assert seen.state is RunState.RUNNING
             assert seen.started_at is not None
+            assert seen.accepted_at <= seen.started_at
+            assert seen.cause is None
             assert seen.strict_deadline == seen.started_at + 100
             return bool(seen.rss and seen.pid)
 
@@ -229,4 +234,5 @@ def test_status_shows_a_run_while_it_lasts(supervisor: RunningSupervisor) -> Non
         client.cancel(run_id)
         (seen,) = [each for each in client.status().executions if each.id == run_id]
         assert (seen.state, seen.pid, seen.rss) == (RunState.FINISHED, None, None)
+        assert seen.cause is Cause.CANCELLED
         client.cancel(run_id)

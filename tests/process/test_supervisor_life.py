@@ -112,7 +112,9 @@ def test_finished_runs_and_ids_outlive_a_restart() -> None:
         assert supervisor.client.start("echoes", token="one") == first.id
         assert supervisor.client.start("quick") > withdrawn
         executions = supervisor.client.status().executions
-        assert next(each for each in executions if each.id == first.id).strict_deadline
+        shown = next(each for each in executions if each.id == first.id)
+        assert shown.strict_deadline
+        assert (shown.cause, shown.accepted_at) == (first.cause, first.accepted_at)
 
 
 def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -> None:
@@ -134,6 +136,9 @@ def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -
             assert (lost.cause, lost.exit, lost.result) == (Cause.LOST, Exit(), None)
             assert lost.genvm_log == b"[]"
             assert not psutil.pid_exists(before[run_id] or 0) or _is_zombie(before[run_id])
+            assert Cause.LOST in [
+                each.cause for each in supervisor.client.status().executions if each.id == run_id
+            ]
         assert supervisor.client.get(kept.id) == kept
         assert supervisor.client.start("quick") > deaf
         supervisor.assert_no_runs()

@@ -46,6 +46,7 @@ def _finished(run_id: int, now: float) -> FinishedRun:
         stdout_dropped=0,
         stderr_dropped=0,
         log_dropped=0,
+        log_dropped_bytes=0,
         peak_rss=None,
         cpu_seconds=0.01,
     )

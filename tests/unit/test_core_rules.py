@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import ipc
-from protocol.ipc import Execution, RunState
+from protocol.ipc import Cause, Execution, RunState
 from supervisor.core.capture import LIMITS
 from supervisor.core.ladder import Rung, ladder
 from supervisor.core.log_records import MAX_LINE, LineSplitter, RecordTail
@@ -55,7 +55,7 @@ def test_a_tail_keeps_the_end(parts: list[bytes], limit: int) -> None:
         tail.append(part)
     whole = b"".join(parts)
     assert tail.content() == whole[max(0, len(whole) - limit) :]
-    assert tail.dropped == max(0, len(whole) - limit)
+    assert tail.dropped_bytes == max(0, len(whole) - limit)
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda line: line.strip())), st.data())
@@ -106,13 +106,51 @@ def test_records_are_bounded_both_ways(sizes: list[int], most: int, most_bytes: 
     records = msgspec.json.decode(tail.content())
     assert len(records) <= most
     assert sum(len(record["message"]) for record in records) <= most_bytes
-    assert tail.dropped == len(sizes) - len(records)
+    assert tail.dropped_records == len(sizes) - len(records)
     kept = sizes[len(sizes) - len(records) :]
     assert [len(record["message"]) for record in records] == kept
 
 
+@given(
+    st.lists(st.tuples(st.binary(max_size=60), st.integers(0, 200))),
+    st.integers(1, 5),
+    st.integers(100, 600),
+)
+def test_a_log_can_be_read_while_it_grows(
+    steps: list[tuple[bytes, int]], most: int, most_bytes: int
+) -> None:
+    """A reader who keeps the place in the whole log misses nothing but what was dropped before."""
+    tail, whole = RecordTail(most, most_bytes), RecordTail(10_000, 1 << 30)
+    seen, place, missed = b"", 0, 0
+    for written, length in steps:
+        tail.append(written)
+        whole.append(written)
+        gone = max(0, tail.dropped_bytes - place)
+        part = tail.part(place + gone - tail.dropped_bytes, length)
+        seen, place, missed = seen + part, place + gone + len(part), missed + gone
+    content = tail.content()
+    gone = max(0, tail.dropped_bytes - place)
+    seen += content[place + gone - tail.dropped_bytes :]
+    assert len(seen) + missed + gone == tail.dropped_bytes + len(content)
+    if missed + gone == 0:
+        records = [msgspec.json.decode(line[1:]) for line in seen.split(b"\n")[:-1]]
+        assert records == msgspec.json.decode(whole.content())
+
+
 def _finished(run_id: int) -> Execution:
-    return Execution(run_id, RunState.FINISHED, "v1.0.0", 0.0, 1.0, float(run_id), None, None, 0.0)
+    return Execution(
+        id=run_id,
+        state=RunState.FINISHED,
+        cause=Cause.EXITED,
+        version="v1.0.0",
+        accepted_at=0.0,
+        started_at=0.0,
+        strict_deadline=1.0,
+        finished_at=float(run_id),
+        pid=None,
+        rss=None,
+        cpu_seconds=0.0,
+    )
 
 
 def test_history_shows_the_newest_and_counts_the_rest() -> None:
