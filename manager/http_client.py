@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from .replies import (
     DetectedVersion,
     EnvVarSet,
     ErrorReply,
+    Health,
     LogLevelSet,
     ManifestReloaded,
     PermitsReply,
@@ -45,8 +47,19 @@ ANSWER_MARGIN = 30.0
 QUEUE_PATIENCE = 3600.0
 """Seconds that `start_run` waits while permits are short."""
 
+
+class Unreachable(Unavailable):
+    """Nobody answers there."""
+
+
+class TokenRefused(ManagerError):
+    """The service wants a token, or another one than it got."""
+
+
 _ERRORS: dict[int, type[ManagerError]] = {
     400: BadRequest,
+    401: TokenRefused,
+    403: BadRequest,
     404: RunNotFound,
     413: BadRequest,
     500: RequestFailed,
@@ -56,19 +69,23 @@ _ERRORS: dict[int, type[ManagerError]] = {
 class HttpClient:
     """Talks to the service at `url`: `http://HOST:PORT`, or `unix:PATH` for a Unix socket.
 
-    Methods raise `Unavailable` when the service cannot be reached or says so, `BadRequest`,
-    `RunNotFound` or `RequestFailed` with the service's own words. Safe to share between threads.
+    Methods raise `Unreachable`, `TokenRefused`, and with the service's own words `Unavailable`,
+    `BadRequest`, `RunNotFound` or `RequestFailed`. Safe to share between threads.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        """`token`: what `serve --token-file` has made requests need."""
+    def __init__(
+        self, url: str, token: str | None = None, *, patience: float = ANSWER_MARGIN
+    ) -> None:
+        """`token`: what `serve --token-file` has made requests need. `patience`: seconds for an
+        answer beyond what a request itself may wait."""
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
+        self._patience = patience
         self._http = httpx.Client(
             base_url="http://localhost" if path else url,
             transport=httpx.HTTPTransport(uds=path),
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=ANSWER_MARGIN,
+            timeout=patience,
             trust_env=False,
         )
 
@@ -84,15 +101,14 @@ class HttpClient:
     def start_run(self, request: bytes) -> int:
         """Start the run that `request`, calldata of a run request (spec 03), describes; its id."""
         kind = {"Content-Type": "application/octet-stream"}
-        patience = QUEUE_PATIENCE + ANSWER_MARGIN
         return self._ask(
-            RunStarted, "POST", "/genvm/run", patience, content=request, headers=kind
+            RunStarted, "POST", "/genvm/run", QUEUE_PATIENCE, content=request, headers=kind
         ).id
 
     def get_run(self, run_id: int, wait: float = 0.0) -> RunReply:
         """The run; its status is None when it did not end within `wait` seconds (at most 120)."""
         query = {"bytes": "base64", "wait": f"{round(wait * 1000)}ms"}
-        return self._ask(RunReply, "GET", f"/genvm/{run_id}", wait + ANSWER_MARGIN, params=query)
+        return self._ask(RunReply, "GET", f"/genvm/{run_id}", wait, params=query)
 
     def read_artifact(
         self, run_id: int, field: Artifact, offset: int = 0, max_len: int = MAX_ARTIFACT_PART
@@ -104,8 +120,7 @@ class HttpClient:
     def cancel(self, run_id: int, grace_ms: int = 30_000) -> None:
         """End the run, by SIGKILL after the grace; nothing happens when it has ended."""
         query = {"wait_timeout_ms": str(grace_ms)}
-        patience = grace_ms / 1000 + ANSWER_MARGIN
-        self._ask(ShutdownCompleted, "DELETE", f"/genvm/{run_id}", patience, params=query)
+        self._ask(ShutdownCompleted, "DELETE", f"/genvm/{run_id}", grace_ms / 1000, params=query)
 
     def describe_vm_error(self, code: str) -> str | None:
         """What a VM error code means and what to do next; None for an unknown one."""
@@ -128,9 +143,8 @@ class HttpClient:
 
         `RequestFailed` says what the contract did instead of telling it.
         """
-        patience = QUEUE_PATIENCE + ANSWER_MARGIN
         path = "/genvm/run/readonly"
-        return self._send_code(ContractSchema, path, code, deployed_at, patience).schema
+        return self._send_code(ContractSchema, path, code, deployed_at, QUEUE_PATIENCE).schema
 
     def set_log_level(self, level: Level) -> None:
         """How much every process of the service logs, until its supervisor starts again."""
@@ -164,46 +178,66 @@ class HttpClient:
         except httpx.HTTPError:
             return False
 
+    def refusal(self) -> str | None:
+        """Why the service takes no runs now; None when it does. Raises `Unreachable`."""
+        try:
+            self._ask(Health, "GET", "/readyz")
+        except Unreachable:
+            raise
+        except Unavailable as error:
+            return error.message
+        return None
+
     def _send_code(
         self,
         kind: type[T],
         path: str,
         code: bytes,
         deployed_at: datetime,
-        patience: float = ANSWER_MARGIN,
+        wait: float = 0.0,
     ) -> T:
         """`deployed_at` is aware; one without a time zone is refused by the service."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Deployment-Timestamp": deployed_at.isoformat(),
         }
-        return self._ask(kind, "POST", path, patience, content=code, headers=headers)
+        return self._ask(kind, "POST", path, wait, content=code, headers=headers)
 
     def _ask(
         self,
         kind: type[T],
         method: str,
         path: str,
-        patience: float = ANSWER_MARGIN,
+        wait: float = 0.0,
         **sent: Any,
     ) -> T:
+        """Ask for something that may wait so many seconds by itself."""
+        patience = wait + self._patience
         try:
             response = self._http.request(method, path, timeout=patience, **sent)
         except httpx.TimeoutException:
             raise Unavailable(f"{self.url} did not answer within {patience:.0f} s") from None
         except httpx.HTTPError as error:
-            raise Unavailable(f"{self.url} cannot be reached: {error}") from None
+            raise Unreachable(f"{self.url} cannot be reached: {_reason(error)}") from None
         if not response.is_success:
-            raise _error_of(response)
+            raise _error_of(response, f"{method} {path}")
         try:
             return json_decoder(kind).decode(response.content)
         except msgspec.DecodeError as error:
             raise ManagerError(f"{self.url} does not answer as a GenVM Manager: {error}") from None
 
 
-def _error_of(response: httpx.Response) -> ManagerError:
+def _reason(error: httpx.HTTPError) -> str:
+    """Without the number that the system puts before it."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+
+
+def _error_of(response: httpx.Response, what: str) -> ManagerError:
     try:
-        message = json_decoder(ErrorReply).decode(response.content).error
+        reply = json_decoder(ErrorReply).decode(response.content)
+        message = reply.error
+        if response.status_code == 404 and reply.genvm_id is None:
+            return ManagerError(f"the service does not know {what}: it may be older than this")
     except msgspec.DecodeError:
         message = f"HTTP status {response.status_code} {response.reason_phrase}"
     if response.status_code == 503:

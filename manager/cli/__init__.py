@@ -5,17 +5,41 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from protocol import __version__
 
-COMMANDS = {
-    "serve": "Run the service in the foreground.",
-    "run": "Deploy a contract on the local node.",
-    "call": "Call a method of a deployed contract.",
-    "demo": "Deploy and call a contract, and show what happens.",
-    "install-root": "Lay down the folder tree that GenLayer Studio and nodes expect.",
+SECTIONS = {
+    "Service": {
+        "serve": "Run the service in the foreground.",
+        "status": "Show modules, permits and runs at a glance.",
+        "permits": "Show or change how many runs there may be at once.",
+        "log-level": "Say more or less in the log.",
+    },
+    "Runs": {
+        "ps": "List runs.",
+        "top": "Watch modules, permits and runs.",
+        "logs": "Print what a run has written, or follow it.",
+        "wait": "Wait for the end of a run.",
+        "kill": "End a run.",
+    },
+    "Contracts": {
+        "run": "Deploy a contract on the local node.",
+        "call": "Call a method of a deployed contract.",
+        "demo": "Deploy and call a contract, and show what happens.",
+        "schema": "Show which methods a contract has.",
+        "detect-version": "Say which executor a contract asks for.",
+    },
+    "Installation": {
+        "install-root": "Lay down the folder tree that Studio and nodes expect.",
+        "completion": "Print a script by which a shell completes commands.",
+    },
 }
 """Each `name` is the attribute `command` of the module `manager.cli.<name>`, - being _ there."""
+
+_WIDTH = max(len(name) for section in SECTIONS.values() for name in section)
+
+COMMANDS = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
 
 class CommandGroup(click.Group):
@@ -32,8 +56,18 @@ class CommandGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(_WIDTH), text) for name, text in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return super(click.Group, self).shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=summary)
+            for name, summary in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +78,7 @@ def main() -> None:
     \b
     Start the service and look at it:
       genvm-manager serve
-      curl http://127.0.0.1:3999/status
+      genvm-manager status
 
     \b
     Deploy a contract and call it (starts a service when none runs):
@@ -54,9 +88,10 @@ def main() -> None:
     Each command explains itself: genvm-manager COMMAND --help.
 
     \b
-    Exit codes:
-      0  done; of run and call: the contract returned
-      1  of serve: it could not start or gave up; of run and call: a user error
-      2  the command line is wrong; of run and call: a VM error
-      3  of run and call: an internal error
+    Exit codes, in short; the help of each command has its own:
+      0   done; of run, call and wait: the contract returned
+      1   it is not done, or not well; of run, call and wait: a user error
+      2   no such command; of run, call and wait: a VM error
+      3   of run, call and wait: an internal error
+      64  and above: the command came to nothing, for the reason that its help names
     """

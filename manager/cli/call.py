@@ -13,15 +13,14 @@ from protocol.calldata import Address
 from .contract_options import (
     ENDING_HELP,
     AddressType,
-    ContractCommand,
     ContractOptions,
-    Misuse,
     contract_options,
 )
+from .ending import Command, Misuse
 from .node_session import carry_out
 
 
-@click.command("call", cls=ContractCommand, epilog=ENDING_HELP)
+@click.command("call", cls=Command, epilog=ENDING_HELP)
 @click.argument("address", type=AddressType())
 @click.argument("method", required=False)
 @click.option("--view", is_flag=True, help="Only read: nothing may be written or sent.")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
@@ -15,11 +12,9 @@ from manager.local_node.json_form import BadJson, parse
 from manager.local_node.ledger import DEFAULT_SENDER
 from protocol import calldata
 from protocol.calldata import Address
-from protocol.durations import parse_duration
-from protocol.state_folder import default_state_folder
 
-MISUSE = 64
-"""Exit code for a command that cannot be carried out as it was typed (BSD's EX_USAGE)."""
+from .parameters import DurationType
+from .service_options import ServiceOptions, service_options
 
 ENDING_HELP = """
 \b
@@ -45,22 +40,6 @@ Ints may have any size; there are no floats. Results are printed in the same for
 """
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Misuse(click.UsageError):
-    """The command cannot be carried out as it was typed; the message says what to change."""
-
-    exit_code = MISUSE
-
-
-class ContractCommand(click.Command):
-    """A command whose misuse ends with 64, as 2 means a VM error here."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **kwargs)
-        except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from None
 
 
 class JsonType(click.ParamType[Any]):
@@ -93,44 +72,16 @@ class AddressType(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-class UrlType(click.ParamType[Any]):
-    name = "url"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        try:
-            parts = urlsplit(value)
-            is_whole = parts.scheme == "unix" or bool(parts.hostname and parts.port != 0)
-        except ValueError:
-            is_whole = False
-        if not is_whole or parts.scheme not in ("http", "https", "unix"):
-            self.fail(f"expected http://HOST:PORT or unix:PATH, got {value!r}", param, ctx)
-        return str(value)
-
-
-class DurationType(click.ParamType[Any]):
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        try:
-            parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
-
-
 @dataclass(frozen=True)
-class ContractOptions:
-    """The options that `run` and `call` share."""
+class ContractOptions(ServiceOptions):
+    """The options that `run` and `call` share. The local node lies in the state folder, and its
+    contracts run on a service of this machine: a private one where none is known."""
 
     args: list[Any]
     kwargs: dict[str, Any]
     sender: Address
     value: int
     deadline: str
-    state_dir: Path
-    url: str | None
-    token_file: Path | None
-    as_json: bool
 
     def calldata(self, method: str | None = None) -> bytes:
         """The calldata of a call; parts that are empty are left out."""
@@ -163,30 +114,15 @@ _OPTIONS = (
         show_default=True,
         help="How long each run may take: 500ms, 30s, 5m.",
     ),
-    click.option(
-        "--state-dir",
-        type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
-        default=lambda: default_state_folder(os.environ),
-        show_default="$XDG_STATE_HOME/genvm-manager",
-        help="Where the local node keeps its contracts, and where a service is looked for.",
-    ),
-    click.option(
-        "--url",
-        type=UrlType(),
-        help="The service to use, on this machine. Default: the one that runs on --state-dir, "
-        "else a private one for the time of the command.",
-    ),
-    click.option(
-        "--token-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The service's token file. Default: the one that the service on --state-dir uses.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
 )
 
 
 def contract_options(command: F) -> F:
     """Give a click command the options of `ContractOptions`."""
+    command = service_options(
+        "Where the local node keeps its contracts, and where a service is looked for.",
+        "a private one for the time of the command",
+    )(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -20,17 +20,15 @@ from manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
 from manager.local_node.node import LocalNode, Receipt, Refused
 from manager.local_node.transactions import BadEmission
 from manager.service import ServiceFailed, private_service
-from manager.service_note import ServiceNote, find_note
-from manager.token_file import TokenFileError, read_token
+from manager.token_file import TokenFileError
 from protocol.errors import BadRequest, ManagerError
 from protocol.state_folder import local_node
 
-from .contract_options import MISUSE, ContractOptions
+from .contract_options import ContractOptions
+from .ending import INTERRUPTED, MISUSE, TERMINATED, fail
 from .outcome import exit_code, receipt_as_json, receipt_as_text
 
 FAILED = 3
-INTERRUPTED = 130
-TERMINATED = 143
 
 _FAULTS = (
     BadEmission,
@@ -50,7 +48,7 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
     with (
         faults_in_words(options.as_json),
         _service(options) as (address, token),
-        open_node(options.state_dir, address, options.deadline, token) as node,
+        open_node(options.folder, address, options.deadline, token) as node,
     ):
         receipt = work(node)
     as_json = options.as_json
@@ -68,11 +66,11 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except (Refused, BadRequest) as error:
-        _fail(str(error), MISUSE, as_json)
+        fail(str(error), MISUSE, as_json)
     except _FAULTS as error:
-        _fail(str(error), FAILED, as_json)
+        fail(str(error), FAILED, as_json)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing has changed", INTERRUPTED, as_json)
+        fail("interrupted; nothing has changed", INTERRUPTED, as_json)
 
 
 @contextmanager
@@ -94,9 +92,9 @@ def _service(options: ContractOptions) -> Iterator[tuple[str, str | None]]:
 
     That one has a state folder of its own, as commands at the same time would fight over ours.
     """
-    note = find_note(options.state_dir)
-    if options.url is not None or note is not None:
-        yield _known_service(options, note)
+    known = options.known_service()
+    if known is not None:
+        yield known.address, known.token()
         return
     _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
     with (
@@ -106,26 +104,9 @@ def _service(options: ContractOptions) -> Iterator[tuple[str, str | None]]:
         yield service.address, None
 
 
-def _known_service(options: ContractOptions, note: ServiceNote | None) -> tuple[str, str | None]:
-    """The one at --url, else the noted one; its token from --token-file, else as noted."""
-    address = options.url or (note.address if note else "")
-    token_file = options.token_file
-    if token_file is None and note and note.token_file and note.address == address:
-        token_file = Path(note.token_file)
-    return address, read_token(token_file) if token_file else None
-
-
 def _say(progress: str) -> None:
     click.echo(progress, err=True)
 
 
 def _say_that_it_waits() -> None:
     _say("another command is using the local node; waiting for it")
-
-
-def _fail(sentence: str, code: int, as_json: bool) -> NoReturn:
-    if as_json:
-        click.echo(json.dumps({"result": "failed", "error": sentence}))
-    else:
-        click.echo(f"Error: {sentence}", err=True)
-    sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,15 +20,14 @@ from protocol.run_result import ResultCode
 from protocol.storage_layout import ROOT_SLOT, indirection
 from protocol.vm_errors import describe
 
+from .words import count, printable
+
 EXIT_CODES = {
     ResultCode.RETURN: 0,
     ResultCode.USER_ERROR: 1,
     ResultCode.VM_ERROR: 2,
     ResultCode.INTERNAL_ERROR: 3,
 }
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a contract prints may not steer the terminal."""
 
 _MAX_LINES = 40
 _MAX_WIDTH = 88
@@ -71,16 +69,18 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         "sender": str(transaction.sender),
         "value": transaction.value,
         "call": _readable_call(transaction.calldata),
-        "result": _result_word(outcome),
+        "result": "undelivered" if outcome.problem else _result_word(outcome.ending),
     }
     if outcome.problem is not None:
         shown["error"] = outcome.problem
-    return shown if ending is None else shown | _ending_as_json(ending)
+    return shown if ending is None else shown | ending_as_json(ending)
 
 
-def _ending_as_json(ending: Ending) -> dict[str, Any]:
+def ending_as_json(ending: Ending) -> dict[str, Any]:
+    """One run: how it ended and what came out."""
     result = ending.result
     shown: dict[str, Any] = {
+        "result": _result_word(ending),
         "run_id": ending.run_id,
         "wall_ms": ending.wall_ms,
         "cpu_seconds": ending.cpu_seconds,
@@ -120,10 +120,8 @@ def _kind(outcome: Outcome) -> str:
     return "transfer" if outcome.ending is None and outcome.problem is None else "call"
 
 
-def _result_word(outcome: Outcome) -> str:
-    if outcome.problem is not None:
-        return "undelivered"
-    return "return" if outcome.ending is None else outcome.ending.code.name.lower()
+def _result_word(ending: Ending | None) -> str:
+    return "return" if ending is None else ending.code.name.lower()
 
 
 def _pages(ending: Ending) -> Iterator[tuple[bytes, int, bytes]]:
@@ -151,7 +149,9 @@ def receipt_as_text(receipt: Receipt) -> str:
 
 def outcome_as_text(outcome: Outcome) -> str:
     """What went in, what came out, what changed, how long it took."""
-    lines = [_headline(outcome), *_label("in", _call_notation(outcome))]
+    word = "undelivered" if outcome.problem else _result_word(outcome.ending)
+    head = _headline(f"{_kind(outcome)} {outcome.callee}", word)
+    lines = [head, *_label("in", _call_notation(outcome))]
     lines += _label("sender", str(outcome.transaction.sender))
     if outcome.transaction.value:
         lines += _label("value", str(outcome.transaction.value))
@@ -162,14 +162,15 @@ def outcome_as_text(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _headline(outcome: Outcome) -> str:
-    word = _result_word(outcome)
-    colour = _COLOURS.get(word, "red")
-    return click.style(f"{_kind(outcome)} {outcome.callee}: {_spoken(word)}", fg=colour, bold=True)
+def ending_as_text(ending: Ending) -> str:
+    """The same for a run of which no more is known than its end."""
+    head = _headline(f"run {ending.run_id}", _result_word(ending))
+    return "\n".join([head, *_ending_lines(ending)])
 
 
-def _spoken(word: str) -> str:
-    return word.replace("vm_", "VM_").replace("_", " ")
+def _headline(what: str, word: str) -> str:
+    spoken = word.replace("vm_", "VM_").replace("_", " ")
+    return click.style(f"{what}: {spoken}", fg=_COLOURS.get(word, "red"), bold=True)
 
 
 def _ending_lines(ending: Ending) -> Iterator[str]:
@@ -202,7 +203,7 @@ def _storage_lines(ending: Ending) -> Iterator[str]:
     if not slots:
         return
     pages = sum(map(len, slots.values()))
-    rows = [f"{_count(pages, 'page')} written in {_count(len(slots), 'slot')}"]
+    rows = [f"{count(pages, 'page')} written in {count(len(slots), 'slot')}"]
     for slot, numbers in list(slots.items())[:_MAX_SLOTS]:
         name = f" ({_SLOT_NAMES[slot]})" if slot in _SLOT_NAMES else ""
         rows.append(f"0x{slot.hex()[:16]}… {_ranges(sorted(numbers))}{name}")
@@ -226,7 +227,7 @@ def _emission_lines(ending: Ending) -> Iterator[str]:
 
 def _label(label: str, text: str) -> Iterator[str]:
     """`text` beside its label, its further lines below; nothing for no text."""
-    lines = [_cut(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line)) for line in text.splitlines()]
+    lines = [_cut(printable(line)) for line in text.splitlines()]
     if len(lines) > _MAX_LINES:
         cut = len(lines) - _MAX_LINES
         lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
@@ -276,7 +277,3 @@ def _ranges(numbers: list[int]) -> str:
     spans = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
     shown = ", ".join(spans[:8]) + (", …" if len(spans) > 8 else "")
     return f"{'page' if len(numbers) == 1 else 'pages'} {shown}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

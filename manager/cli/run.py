@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -11,21 +10,18 @@ from manager.local_node.transactions import Transaction
 
 from .contract_options import (
     ENDING_HELP,
-    ContractCommand,
     ContractOptions,
-    Misuse,
     contract_options,
 )
+from .ending import Command
 from .node_session import carry_out
-
-MAX_CODE = 32 << 20
-"""Bytes; more would not fit into one request with its arguments."""
+from .parameters import ContractType
 
 
-@click.command("run", cls=ContractCommand, epilog=ENDING_HELP)
-@click.argument("contract", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.command("run", cls=Command, epilog=ENDING_HELP)
+@click.argument("contract", type=ContractType())
 @contract_options
-def command(contract: Path, **given: Any) -> NoReturn:
+def command(contract: bytes, **given: Any) -> NoReturn:
     """Deploy CONTRACT, a file, on the local node.
 
     Runs its constructor and prints the contract's address, what went in and what came out: the
@@ -45,17 +41,6 @@ def command(contract: Path, **given: Any) -> NoReturn:
         target=None,
         calldata=options.calldata(),
         value=options.value,
-        code=_read(contract),
+        code=contract,
     )
     carry_out(options, lambda node: node.submit(transaction))
-
-
-def _read(contract: Path) -> bytes:
-    try:
-        with contract.open("rb") as file:
-            code = file.read(MAX_CODE + 1)
-    except OSError as error:
-        raise Misuse(f"{contract}: {error.strerror}") from None
-    if len(code) > MAX_CODE:
-        raise Misuse(f"{contract}: a contract has at most {MAX_CODE} bytes")
-    return code

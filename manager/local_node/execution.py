@@ -57,7 +57,7 @@ class HttpExecutions:
             request = self._request(transaction, callee, permissions, url) | {"major": major}
             run_id = self._client.start_run(calldata.encode(request))
             try:
-                return _ending(run_id, major, self._wait(run_id))
+                return ending_of(run_id, major, self._wait(run_id))
             except BaseException:
                 with suppress(ManagerError):
                     self._client.cancel(run_id, _GRACE_MS)
@@ -104,7 +104,8 @@ class HttpExecutions:
         raise ServiceFault(f"run {run_id} is still not over; is the supervisor well?")
 
 
-def _ending(run_id: int, major: int, run: FinishedRunReply) -> Ending:
+def ending_of(run_id: int, major: int, run: FinishedRunReply) -> Ending:
+    """How a run ended, for the contract that was run."""
     result, reason = _result(run)
     return Ending(
         run_id=run_id,

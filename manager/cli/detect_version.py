@@ -1,0 +1,33 @@
+"""`genvm-manager detect-version`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from manager.replies import DetectedVersion
+
+from .ending import Command, exit_codes
+from .parameters import ContractType, deployment_time
+from .service_options import ServiceOptions, asking, service_options
+
+
+@click.command("detect-version", cls=Command, epilog=exit_codes({0: "done"}))
+@click.argument("code", metavar="FILE", type=ContractType())
+@deployment_time
+@service_options()
+def command(code: bytes, at: datetime, **given: Any) -> None:
+    """Say which major of the executor the contract in FILE asks for (- is stdin).
+
+    At most it is the newest that the service offered at the time of the deployment.
+    """
+    options = ServiceOptions(**given)
+    with asking(options) as client:
+        major = client.detect_version(code, at)
+    if options.as_json:
+        click.echo(msgspec.json.encode(DetectedVersion(major)))
+    else:
+        click.echo(f"major {major}")

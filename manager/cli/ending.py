@@ -1,0 +1,78 @@
+"""How commands end: their exit codes, and one sentence for what went wrong.
+
+0 to 3 speak of a contract's outcome, or of what was asked about; 64 and above of the command, with
+the numbers of BSD's sysexits where it has them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+import click
+
+NOT_WELL = 1
+MISUSE = 64
+NO_SUCH_RUN = 66
+NO_SERVICE = 69
+TRY_AGAIN = 75
+NOT_ADMITTED = 77
+OUT_OF_TIME = 124
+INTERRUPTED = 130
+TERMINATED = 143
+
+_OF_ALL = {
+    MISUSE: "the command is at fault: an option, an argument, a file",
+    NO_SERVICE: "no service answers",
+    TRY_AGAIN: "the service cannot do it now; try again",
+    NOT_ADMITTED: "the service wants a token, or another one",
+    INTERRUPTED: "interrupted (143 by SIGTERM)",
+}
+
+UNKNOWN_RUN = {NO_SUCH_RUN: "no run with this id is known"}
+
+
+def exit_codes(own: Mapping[int, str]) -> str:
+    """The part of a command's help that lists its exit codes; `own` go before those of all."""
+    codes = dict(sorted({**_OF_ALL, **own}.items()))
+    lines = [f"  {code:<4}{meaning}" for code, meaning in codes.items()]
+    return "\n".join(["\b", "Exit codes:", *lines])
+
+
+def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
+    """End the command: with one sentence on stderr, or as JSON on stdout."""
+    if as_json:
+        click.echo(json.dumps({"result": "failed", "error": sentence}))
+    else:
+        click.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)
+
+
+class Misuse(click.UsageError):
+    """The command cannot be carried out as it was typed; the message says what to change."""
+
+    exit_code = MISUSE
+
+
+class Command(click.Command):
+    """A command whose misuse ends with 64, as 2 means a VM error elsewhere."""
+
+    def make_context(self, *args: object, **kwargs: object) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)  # type: ignore[arg-type]
+        except click.UsageError as error:
+            raise Misuse(error.format_message(), error.ctx) from None
+
+
+class Group(Command, click.Group):
+    """A group of such commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise Misuse(error.format_message(), error.ctx) from None

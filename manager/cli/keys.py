@@ -1,0 +1,35 @@
+"""Keys that are pressed, each when it is pressed and not after Enter."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Keyboard:
+    """The terminal of stdin, while the context of `keyboard` is entered."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def key(self, within: float) -> str:
+        """The key that is pressed within so many seconds, else nothing."""
+        ready, _, _ = select.select([self._descriptor], [], [], within)
+        return os.read(self._descriptor, 1).decode("latin-1") if ready else ""
+
+
+@contextmanager
+def keyboard() -> Iterator[Keyboard]:
+    """The keyboard; the terminal is left as it was."""
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor)
+    try:
+        yield Keyboard(descriptor)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

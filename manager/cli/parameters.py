@@ -1,0 +1,121 @@
+"""What several commands take: how its text is read, and how a shell completes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+from click.shell_completion import CompletionItem
+
+from protocol.durations import parse_duration
+from protocol.errors import ManagerError
+from protocol.timestamps import parse_rfc3339
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_RUN_ID = (1 << 63) - 1
+MAX_CODE = 32 << 20
+"""Bytes of a contract; more would not fit into one request with its arguments."""
+
+
+class UrlType(click.ParamType[Any]):
+    name = "url"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            parts = urlsplit(value)
+            is_whole = parts.scheme == "unix" or bool(parts.hostname and parts.port != 0)
+        except ValueError:
+            is_whole = False
+        if not is_whole or parts.scheme not in ("http", "https", "unix"):
+            self.fail(f"expected http://HOST:PORT or unix:PATH, got {value!r}", param, ctx)
+        return str(value)
+
+
+class DurationType(click.ParamType[Any]):
+    """Stays text, such as `30s`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+class RunIdType(click.IntRange):
+    """A run's id; a shell completes those that the service lists."""
+
+    name = "id"
+
+    def __init__(self) -> None:
+        super().__init__(1, MAX_RUN_ID)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        from .service_options import listed_runs  # noqa: PLC0415 - asks the service
+
+        with suppress(ManagerError, OSError):
+            return [
+                CompletionItem(run_id, help=state)
+                for run_id, state in listed_runs(ctx.params).items()
+                if run_id.startswith(incomplete)
+            ]
+        return []
+
+
+class ContractType(click.Path):
+    """A file with a contract's code, or - for stdin; gives the bytes."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, bytes):
+            return value
+        path: Any = super().convert(value, param, ctx)
+        try:
+            with click.open_file(str(path), "rb") as file:
+                code = file.read(MAX_CODE + 1)
+        except OSError as error:
+            self.fail(f"{path}: {error.strerror}", param, ctx)
+        if len(code) > MAX_CODE:
+            self.fail(f"{path}: a contract has at most {MAX_CODE} bytes", param, ctx)
+        return code
+
+
+class TimeType(click.ParamType[datetime]):
+    """RFC 3339."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_rfc3339(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def deployment_time(command: F) -> F:
+    """Give a command the option `at`, an aware time."""
+    return click.option(
+        "--at",
+        type=TimeType(),
+        default=lambda: datetime.now(UTC),
+        help="When the contract is deployed, such as 2026-01-31T12:00:00Z.  [default: now]",
+    )(command)

@@ -1,0 +1,77 @@
+"""`genvm-manager status`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from manager.replies import StatusReply
+from protocol.ipc import ModuleState, RunState
+
+from .ending import NOT_WELL, Command, exit_codes
+from .service_options import ServiceOptions, asking, service_options
+from .words import count, dim
+
+_ENDING = exit_codes(
+    {
+        0: "the service takes runs and found nothing wrong with itself",
+        1: "it answers, but takes no runs, or its audit found something",
+    }
+)
+_MODULES = {ModuleState.RUNNING: "green", ModuleState.FAILED: "red"}
+
+
+@click.command("status", cls=Command, epilog=_ENDING)
+@service_options()
+def command(**given: Any) -> None:
+    """Show modules, permits and runs at a glance.
+
+    With --json it is what GET /status answers, and `url`, `ready`, and `reason` where it is not
+    ready.
+    """
+    options = ServiceOptions(**given)
+    with asking(options) as client:
+        refusal = client.refusal()
+        status = client.status()
+    if options.as_json:
+        own = {"url": client.url, "ready": refusal is None, "reason": refusal}
+        click.echo(msgspec.json.encode(own | msgspec.to_builtins(status)))
+    else:
+        click.echo("\n".join(status_lines(client.url, refusal, status)))
+    if refusal is not None or status.audit != "ok":
+        sys.exit(NOT_WELL)
+
+
+def status_lines(url: str, refusal: str | None, status: StatusReply) -> Iterator[str]:
+    """For people; `refusal` says why the service takes no runs."""
+    takes = click.style("takes runs", fg="green", bold=True)
+    yield f"{url} {takes if refusal is None else click.style(refusal, fg='red', bold=True)}"
+    yield _labelled("modules", ", ".join(_modules(status)))
+    permits = status.permits
+    costs = f"a run takes {permits.per_sync_run}, one with modules {permits.per_nondet_run}"
+    yield _labelled("permits", f"{permits.current} of {permits.max} are free; {costs}")
+    yield _labelled("runs", _runs(status))
+    audit = ["ok"] if status.audit == "ok" else status.audit
+    for sentence in audit:
+        yield _labelled("audit", sentence if sentence == "ok" else click.style(sentence, fg="red"))
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"  {dim(label.ljust(9))}{text}"
+
+
+def _modules(status: StatusReply) -> Iterator[str]:
+    for name, state in (("llm", status.llm_module), ("web", status.web_module)):
+        yield f"{name} {click.style(str(state), fg=_MODULES.get(state))}"
+
+
+def _runs(status: StatusReply) -> str:
+    states = Counter(run.state for run in status.executions.values())
+    kept = states.pop(RunState.FINISHED, 0) + status.executions_omitted
+    under_way = [f"{states[state]} {state}" for state in RunState if states[state]]
+    return f"{', '.join(under_way) or 'none under way'}; {count(kept, 'finished run')} kept"
