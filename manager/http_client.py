@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
+from msgspec import Struct
 
 from protocol.errors import (
     BadRequest,
@@ -16,7 +17,8 @@ from protocol.errors import (
     RunNotFound,
     Unavailable,
 )
-from protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from protocol.ipc import MAX_ARTIFACT_PART, Artifact, ModuleKind
+from protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from protocol.log_lines import Level
 from protocol.validation import json_decoder
 
@@ -29,6 +31,9 @@ from .replies import (
     Health,
     LogLevelSet,
     ManifestReloaded,
+    ModuleRestarted,
+    ModuleStarted,
+    ModuleStopped,
     PermitsReply,
     PermitsSet,
     PreDeployWrites,
@@ -56,6 +61,9 @@ class TokenRefused(ManagerError):
     """The service wants a token, or another one than it got."""
 
 
+MODULE_PATIENCE = 3600.0
+"""Seconds for what the supervisor bounds: a module's start and stop, a check of providers."""
+
 _ERRORS: dict[int, type[ManagerError]] = {
     400: BadRequest,
     401: TokenRefused,
@@ -64,6 +72,22 @@ _ERRORS: dict[int, type[ManagerError]] = {
     413: BadRequest,
     500: RequestFailed,
 }
+
+
+class ModuleStart(Struct, frozen=True):
+    """How a module is to be started (spec 01, modules). `config` None: by its file; it may hold
+    keys, so it shows itself to nobody."""
+
+    config: dict[str, Any] | None = None
+    allow_empty_backends: bool = False
+    user_error: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def body(self, kind: ModuleKind) -> bytes:
+        """The request's."""
+        return msgspec.json.encode({"module_type": kind, **msgspec.structs.asdict(self)})
 
 
 class HttpClient:
@@ -145,6 +169,27 @@ class HttpClient:
         """
         path = "/genvm/run/readonly"
         return self._send_code(ContractSchema, path, code, deployed_at, QUEUE_PATIENCE).schema
+
+    def start_module(self, kind: ModuleKind, start: ModuleStart) -> None:
+        """Start a module; returns when it answers requests."""
+        content = start.body(kind)
+        self._ask(ModuleStarted, "POST", "/module/start", MODULE_PATIENCE, content=content)
+
+    def restart_module(self, kind: ModuleKind, start: ModuleStart) -> None:
+        """Put a new one in its place; when it does not start, the old one goes on."""
+        content = start.body(kind)
+        self._ask(ModuleRestarted, "POST", "/module/restart", MODULE_PATIENCE, content=content)
+
+    def stop_module(self, kind: ModuleKind) -> bool:
+        """Stop a module; False when it did not run."""
+        content = msgspec.json.encode({"module_type": kind})
+        stopped = self._ask(ModuleStopped, "POST", "/module/stop", MODULE_PATIENCE, content=content)
+        return stopped.result == "module_stopped"
+
+    def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> list[CheckRow]:
+        """Ask each provider each prompt; a row for each pair, in this order."""
+        content = msgspec.json.encode({"configs": configs, "test_prompts": prompts})
+        return self._ask(list[CheckRow], "POST", "/llm/check", MODULE_PATIENCE, content=content)
 
     def set_log_level(self, level: Level) -> None:
         """How much every process of the service logs, until its supervisor starts again."""

@@ -19,7 +19,7 @@ from .contract_code import MAX_CODE
 from .llm_check import CheckConfig, CheckPrompt, CheckRow
 from .log_lines import Level
 
-VERSION = 3
+VERSION = 4
 """Both sides must name the same; it grows with each change that the other side would misread."""
 
 MAX_REPLY = 320 << 20

@@ -13,6 +13,8 @@ SECTIONS = {
     "Service": {
         "serve": "Run the service in the foreground.",
         "status": "Show modules, permits and runs at a glance.",
+        "module": "Start, stop and look at the LLM and the web module.",
+        "llm": "Try the models that answer prompts.",
         "permits": "Show or change how many runs there may be at once.",
         "log-level": "Say more or less in the log.",
     },
