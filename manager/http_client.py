@@ -6,7 +6,6 @@ import re
 from datetime import datetime
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 from msgspec import Struct
 
@@ -17,6 +16,7 @@ from protocol.errors import (
     RunNotFound,
     Unavailable,
 )
+from protocol.httpx_alone import httpx
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact, ModuleKind
 from protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from protocol.log_lines import Level

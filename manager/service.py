@@ -393,13 +393,20 @@ class Service:
 
 @contextmanager
 def private_service(
-    state_folder: Path, config_path: Path | None = None, *, quiet: bool = True
+    state_folder: Path,
+    config_path: Path | None = None,
+    *,
+    root: Path | None = None,
+    manifest_path: Path | None = None,
+    quiet: bool = True,
 ) -> Iterator[Service]:
     """A service on a free loopback port for the time of the context; its `url` says which.
 
     `quiet` keeps the processes' logs from stderr; they are in the message when the start fails.
     """
-    settings = ServiceSettings(state_folder, config_path, host="127.0.0.1", port=0)
+    settings = ServiceSettings(
+        state_folder, config_path, root, manifest_path, host="127.0.0.1", port=0
+    )
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile()) if quiet else None
         try:

@@ -33,6 +33,7 @@ SECTIONS = {
         "detect-version": "Say which executor a contract asks for.",
     },
     "Installation": {
+        "doctor": "Examine the installation, and say what to do.",
         "install-root": "Lay down the folder tree that Studio and nodes expect.",
         "completion": "Print a script by which a shell completes commands.",
     },

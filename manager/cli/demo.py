@@ -14,18 +14,14 @@ from typing import Any
 
 import click
 
-from manager import local_node
-from manager.local_node.ledger import DEFAULT_SENDER
+from manager.local_node.guestbook import CONTRACT, call, deployment
 from manager.local_node.node import LocalNode, Receipt
-from manager.local_node.transactions import Transaction
 from manager.service import private_service
-from protocol import calldata
 from protocol.calldata import Address
 
 from .node_session import faults_in_words, open_node
 from .outcome import exit_code, receipt_as_text
 
-CONTRACT = Path(local_node.__file__).with_name("demo_contract.py")
 DEADLINE = "1m"
 
 
@@ -62,25 +58,13 @@ def _fresh_node() -> Iterator[LocalNode]:
 
 def _deploy(node: LocalNode, *args: Any) -> Receipt:
     _show_command("run", CONTRACT.name, args=args)
-    return _show(node.submit(_transaction(None, {"args": args}, CONTRACT.read_bytes())))
+    return _show(node.submit(deployment(*args)))
 
 
 def _call(node: LocalNode, target: Address, method: str, *args: Any, view: bool = False) -> Receipt:
     _show_command("call", str(target), method, args=args, view=view)
-    transaction = _transaction(target, {"method": method, "args": args})
+    transaction = call(target, method, *args)
     return _show(Receipt([node.view(transaction)], []) if view else node.submit(transaction))
-
-
-def _transaction(
-    target: Address | None, call: dict[str, Any], code: bytes | None = None
-) -> Transaction:
-    return Transaction(
-        sender=DEFAULT_SENDER,
-        origin=DEFAULT_SENDER,
-        target=target,
-        calldata=calldata.encode(call),
-        code=code,
-    )
 
 
 def _show_command(*words: str, args: tuple[Any, ...], view: bool = False) -> None:

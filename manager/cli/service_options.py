@@ -29,11 +29,15 @@ from .ending import (
     NOT_WELL,
     TERMINATED,
     TRY_AGAIN,
+    Misuse,
     fail,
 )
 from .parameters import UrlType
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+URL_VARIABLE = "GENVM_MANAGER_URL"
+TOKEN_FILE_VARIABLE = "GENVM_MANAGER_TOKEN_FILE"  # noqa: S105 - the name of a variable
 
 USUAL_ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
 
@@ -68,15 +72,19 @@ class ServiceOptions:
         return self.state_dir or default_state_folder(os.environ)
 
     def known_service(self) -> Access | None:
-        """The one at --url, else the one that runs on the state folder; None when none does."""
+        """The one at --url, or that the environment names unless a folder is named, else the one
+        that runs on the folder; None when none does. Raises `Misuse`."""
         note = find_note(self.folder)
-        address = self.url or (note.address if note else None)
-        if address is None:
-            return None
-        token_file = self.token_file
-        if token_file is None and note and note.token_file and note.address == address:
-            token_file = Path(note.token_file)
-        return Access(address, token_file)
+        address = self.url or (None if self.state_dir else _url_in_environment())
+        if note is not None and address in (None, note.address):
+            noted = Path(note.token_file) if note.token_file else None
+            return Access(note.address, self.token_file or noted)
+        return Access(address, self._token_file_elsewhere()) if address else None
+
+    def _token_file_elsewhere(self) -> Path | None:
+        """That of a service which left no note that we know."""
+        named = os.environ.get(TOKEN_FILE_VARIABLE)
+        return self.token_file or (Path(named) if named else None)
 
     def service(self) -> Access:
         """As `known_service`; without one the usual address, unless a folder was named.
@@ -88,7 +96,7 @@ class ServiceOptions:
             return known
         if self.state_dir is not None:
             raise Unreachable(f"no service runs on {self.state_dir}")
-        return Access(USUAL_ADDRESS, self.token_file)
+        return Access(USUAL_ADDRESS, self._token_file_elsewhere())
 
 
 def service_options(
@@ -106,16 +114,15 @@ def service_options(
         click.option(
             "--url",
             type=UrlType(),
-            envvar="GENVM_MANAGER_URL",
-            help="The service: http://HOST:PORT or unix:PATH.  [default: $GENVM_MANAGER_URL, "
-            f"else the one that runs on --state-dir, else {otherwise}]",
+            help="The service: http://HOST:PORT or unix:PATH.  [default: the one that runs on "
+            f"--state-dir; without that ${URL_VARIABLE}, else the one on the usual folder, "
+            f"else {otherwise}]",
         ),
         click.option(
             "--token-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            envvar="GENVM_MANAGER_TOKEN_FILE",
-            help="The service's token file.  [default: $GENVM_MANAGER_TOKEN_FILE, else the one "
-            "that the service on --state-dir uses]",
+            help="The service's token file.  [default: the one that the service on the folder "
+            f"uses, else ${TOKEN_FILE_VARIABLE}]",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
     )
@@ -135,14 +142,19 @@ def asking(options: ServiceOptions) -> Iterator[HttpClient]:
     SIGTERM, like Ctrl-C, unwinds what is under way.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    token = None
     try:
         access = options.service()
-        with HttpClient(access.address, access.token()) as client:
+        token = access.token()
+        with HttpClient(access.address, token) as client:
             yield client
     except BrokenPipeError:
         raise
+    except Misuse as error:
+        fail(error.message, MISUSE, options.as_json)
     except (ManagerError, TokenFileError, OSError) as error:
-        fail(_sentence(error, options), _exit_code(error), options.as_json)
+        sentence = _sentence(error, options, token is not None)
+        fail(sentence, _exit_code(error), options.as_json)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED, options.as_json)
 
@@ -164,7 +176,7 @@ def _exit_code(error: Exception) -> int:
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
-def _sentence(error: Exception, options: ServiceOptions) -> str:
+def _sentence(error: Exception, options: ServiceOptions, had_token: bool) -> str:
     """What went wrong, and the next step."""
     match error:
         case Unreachable():
@@ -174,15 +186,23 @@ def _sentence(error: Exception, options: ServiceOptions) -> str:
             return f"{error}; start one: {start}, or name another one by --url"
         case Unavailable(retry_after=seconds):
             return f"{error}; try again in {seconds} s"
-        case TokenRefused() if options.token_file is None:
-            return (
-                "the service wants its token: --token-file, or GENVM_MANAGER_TOKEN_FILE, names it"
-            )
+        case TokenRefused() if not had_token:
+            return f"the service wants its token: --token-file or {TOKEN_FILE_VARIABLE} names it"
         case TokenRefused():
-            return f"the token in {options.token_file} is not the one that the service wants"
+            return "the token is not the one that the service wants; --token-file names another"
         case RunNotFound():
             return f"{error}; `genvm-manager ps --all` lists those that are kept"
     return str(error)
+
+
+def _url_in_environment() -> str | None:
+    given = os.environ.get(URL_VARIABLE)
+    if not given:
+        return None
+    try:
+        return UrlType().convert(given, None, None)
+    except click.BadParameter as error:
+        raise Misuse(f"{URL_VARIABLE}: {error.message}") from None
 
 
 def listed_runs(params: Mapping[str, Any]) -> dict[str, str]:

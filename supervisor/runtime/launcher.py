@@ -34,6 +34,14 @@ class ModuleSockets:
     web: socket.socket
 
 
+def executor_environment(
+    environment: Mapping[str, str], executor_env: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables of every executor: a few of `environment`, and what the settings add."""
+    inherited = {name: environment[name] for name in _INHERITED if name in environment}
+    return {**inherited, **executor_env}
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchOrder:
     """One executor to start."""
@@ -70,8 +78,7 @@ class Launcher:
     """Starts executors. `executor_env` is what the configuration adds to their environment."""
 
     def __init__(self, environment: Mapping[str, str], executor_env: Mapping[str, str]) -> None:
-        inherited = {name: environment[name] for name in _INHERITED if name in environment}
-        self._environment = {**inherited, **executor_env}
+        self._environment = executor_environment(environment, executor_env)
 
     def launch(self, order: LaunchOrder) -> Launched:
         """Start one. Raises `ExecutorStartFailed`; nothing is left open then."""

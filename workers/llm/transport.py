@@ -6,8 +6,9 @@ import asyncio
 import os
 from contextlib import suppress
 
-import httpx
 import msgspec
+
+from protocol.httpx_alone import httpx
 
 from .providers import WIRE_FORMATS, Query
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from protocol.backoff import Backoff
 
-from .browser import Browser, BrowserUnavailable, find_browser, isolations
+from .browser import Browser, BrowserUnavailable, Isolation, find_browser, isolations
 from .faults import BROWSER_UNAVAILABLE, WebFault
 
 _LONGEST_PAUSE = 30.0
@@ -56,6 +56,11 @@ class BrowserKeeper:
                 yield self._browser
             finally:
                 self._lent -= 1
+
+    @property
+    def isolation(self) -> Isolation:
+        """The strictest that has not failed here."""
+        return self._isolations[0]
 
     async def close(self) -> None:
         """End the browser."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
+from protocol.httpx_alone import httpx
 
 from .decoding import Body, TooLarge
 from .faults import BODY_TOO_LARGE, CONNECTION_FAILED, TIMEOUT, WEBPAGE_LOAD_FAILED, WebFault
@@ -19,7 +19,7 @@ class Webdriver:
     def __init__(self, host: str) -> None:
         self._host = host.rstrip("/")
         # `render` bounds the whole.
-        self._client = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113
+        self._client = httpx.AsyncClient(timeout=None, trust_env=False)
 
     async def render(self, order: RenderOrder) -> str | bytes:
         """The page's text or HTML, or a PNG of it. Raises `WebFault`."""

@@ -1,0 +1,49 @@
+"""What is examined: the files and folders of one installation, as its service is given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from manager.service import ServiceFailed, read_config
+from protocol.config import Config
+
+from ..service_options import ServiceOptions
+
+
+@dataclass(frozen=True)
+class Installation:
+    """`root` and `manifest_path`, if given, are used instead of those that the settings name."""
+
+    options: ServiceOptions
+    config_path: Path | None
+    root: Path | None
+    manifest_path: Path | None
+
+    @property
+    def folder(self) -> Path:
+        return self.options.folder
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings; those that hold when none are given in place of unreadable ones."""
+        try:
+            return read_config(self.config_path)[0]
+        except ServiceFailed:
+            return Config()
+
+    @property
+    def token_file(self) -> Path | None:
+        configured = self.config.token_file
+        return self.options.token_file or (Path(configured) if configured else None)
+
+    @property
+    def tree(self) -> Path | None:
+        """The root that is in force."""
+        return self.root or (Path(self.config.root) if self.config.root else None)
+
+    def module_settings(self, kind: str) -> Path | None:
+        """The file of the tree with a module's settings; None: the package's own hold."""
+        path = self.tree and self.tree / "config" / f"genvm-module-{kind}.yaml"
+        return path if path and path.exists() else None

@@ -1,0 +1,162 @@
+"""The machine: programs, kernel, clock, disk, limits."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+
+import protocol
+from protocol.finding import Finding, failure, ok, warning
+
+from .installation import Installation
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+_LEAST_SPACE = 100 * _MIB
+"""Below that much free space nothing is to be relied on."""
+
+_CACHE_SPACE = 512 * _MIB
+"""What compiled contracts may take, and a little."""
+
+_FEW_DESCRIPTORS = 4096
+_FEW_PROCESSES = 2048
+"""Threads count as processes: each HTTP worker may have `http_threads` of them."""
+
+_CLOCK_UNSYNCHRONISED = 5
+"""What adjtimex(2) returns then (TIME_ERROR)."""
+
+_TIMEX_SIZE = 512
+"""Bytes that hold a `struct timex` of any Linux; all zero it asks and changes nothing."""
+
+
+def programs(_: Installation) -> Iterator[Finding]:
+    """Python, our libraries, the kernel."""
+    topic = "versions"
+    needed = [re.split(r"[^\w.-]", each)[0] for each in requires("genvm-manager") or ()
+              if "extra ==" not in each]  # fmt: skip
+    missing = [name for name in needed if not _is_installed(name)]
+    if missing:
+        yield failure(topic, f"not installed: {', '.join(missing)}", "install genvm-manager again")
+    else:
+        yield ok(
+            topic,
+            f"genvm-manager {protocol.__version__}, Python {platform.python_version()}, "
+            f"wasmtime {version('wasmtime')}, {len(needed)} libraries",
+        )
+    kernel = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        os.close(os.memfd_create("doctor"))
+        yield ok(topic, kernel)
+    except (OSError, AttributeError) as error:
+        yield failure(topic, f"{kernel}: {error}", "Linux 5.3 or newer is needed")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
+
+
+def clock(_: Installation) -> Iterator[Finding]:
+    """Whether the time is credible, and somebody keeps it right."""
+    topic = "clock"
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    mend = "set it, and have it kept right: apt-get install systemd-timesyncd, or chrony"
+    # These files were written when the program was installed.
+    installed = Path(protocol.__file__).stat().st_mtime
+    if time.time() < installed:
+        yield failure(topic, f"it is {now}, before this program was installed", mend)
+    elif _is_synchronised() is False:
+        yield warning(topic, f"{now}; nothing keeps it right, says the kernel", mend)
+    else:
+        yield ok(topic, f"{now}{', synchronised' if _is_synchronised() else ''}")
+
+
+def _is_synchronised() -> bool | None:
+    """What the kernel was told by whatever keeps the clock; None where it cannot be asked."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _CLOCK_UNSYNCHRONISED
+
+
+def disk(installation: Installation) -> Iterator[Finding]:
+    """Room for the state and for what is compiled."""
+    wanted = installation.config.retained_bytes + _LEAST_SPACE
+    yield _room("state folder", installation.folder, wanted)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    yield _room("cache", Path(base) / "genvm-manager", _CACHE_SPACE)
+
+
+def _room(what: str, folder: Path, wanted: int) -> Finding:
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    says = f"{free / _GIB:.1f} GiB are free for the {what}, {folder}"
+    mend = "make room there, or choose another folder"
+    if free < _LEAST_SPACE:
+        return failure("disk", says, mend)
+    if free < wanted:
+        return warning("disk", f"{says}; up to {wanted / _GIB:.1f} GiB may be used", mend)
+    return ok("disk", says)
+
+
+def limits(installation: Installation) -> Iterator[Finding]:
+    """What the system lets a process have: descriptors, processes, memory."""
+    topic = "limits"
+    raise_it = "raise it: ulimit, /etc/security/limits.conf, or Limit… of the unit"
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    found = f"{_limit(descriptors)} descriptors, {_limit(processes)} processes"
+    if _is_below(descriptors, _FEW_DESCRIPTORS) or _is_below(processes, _FEW_PROCESSES):
+        needed = f"{_FEW_DESCRIPTORS} and {_FEW_PROCESSES} are wanted"
+        yield warning(topic, f"{found}; {needed}", raise_it)
+    else:
+        yield ok(topic, found)
+    if resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY:
+        yield failure(
+            topic,
+            "address space is limited (ulimit -v), and WebAssembly reserves much of it",
+            "have it unlimited",
+        )
+    yield _memory(installation)
+
+
+def _memory(installation: Installation) -> Finding:
+    """Against what as many runs may use as there are permits."""
+    topic = "memory"
+    permits = installation.config.permits
+    total, available = psutil.virtual_memory().total, psutil.virtual_memory().available
+    says = f"{available / _GIB:.1f} of {total / _GIB:.1f} GiB are available"
+    if permits.total is None:
+        free = max(permits.dearest, int(available / (permits.gib_per_permit * _GIB)))
+        return ok(topic, f"{says}: {free} permits for a service that starts now")
+    wanted = permits.total * permits.gib_per_permit * _GIB
+    if wanted > total:
+        return warning(
+            topic,
+            f"{says}; {permits.total} permits stand for {wanted / _GIB:.1f} GiB",
+            "lower permits.total, or permits.gib_per_permit if runs need less",
+        )
+    return ok(topic, f"{says}; {permits.total} permits are set")
+
+
+def _is_below(limit: int, wanted: int) -> bool:
+    return limit != resource.RLIM_INFINITY and limit < wanted
+
+
+def _limit(limit: int) -> str:
+    return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)

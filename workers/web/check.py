@@ -1,0 +1,93 @@
+"""`python -m workers.web.check`: whether pages can be rendered.
+
+Prints findings (`protocol.finding`); a browser is started for it and ended again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from protocol.errors import BadRequest
+from protocol.finding import Finding, encode_findings, failure, ok, warning
+
+from .browser_keeper import BrowserKeeper
+from .config import WebConfig, parse_config
+from .faults import WebFault
+
+TOPIC = "browser"
+
+WEBDRIVER_PATIENCE = 5.0
+
+
+def main() -> int:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(prog="python -m workers.web.check")
+    parser.add_argument("--config", type=Path, help="the web module's settings")
+    given = parser.parse_args()
+    try:
+        found = asyncio.run(_examined(_config(given.config)))
+    except (BadRequest, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = failure(TOPIC, f"{given.config}: {error}", "correct it; the file explains its keys")
+    sys.stdout.buffer.write(encode_findings([found]))
+    return 0
+
+
+def _config(path: Path | None) -> WebConfig:
+    value = yaml.safe_load(path.read_text()) if path else {}
+    if not isinstance(value, dict):
+        raise BadRequest("expected a map of keys")
+    return parse_config(value)[0]
+
+
+async def _examined(config: WebConfig) -> Finding:
+    if config.webdriver_host:
+        return await _reached(config.webdriver_host)
+    log = logging.getLogger("workers.web")
+    keeper = BrowserKeeper(config.browser_path, 1, config.max_page_memory, log)
+    try:
+        async with keeper.lend("about:blank") as browser:
+            product = (await browser.tools.send("Browser.getVersion"))["product"]
+            return _judged(str(product), keeper)
+    except WebFault as fault:
+        return warning(
+            TOPIC,
+            f"contracts can fetch but not render pages: {fault.reason}",
+            "on Debian: apt-get install chromium; or set browser_path or webdriver_host",
+        )
+    finally:
+        await keeper.close()
+
+
+def _judged(product: str, keeper: BrowserKeeper) -> Finding:
+    says = f"{product} starts, as {keeper.isolation}"
+    if keeper.isolation.has_sandbox:
+        return ok(TOPIC, says)
+    return warning(
+        TOPIC,
+        says,
+        "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1), "
+        "and as root have setpriv (Debian: util-linux)",
+    )
+
+
+async def _reached(url: str) -> Finding:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(WEBDRIVER_PATIENCE):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError):
+        return failure(TOPIC, f"webdriver_host: {url} does not answer", "start that service")
+    writer.close()
+    return ok(TOPIC, f"the webdriver service at {url} answers")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
