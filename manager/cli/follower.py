@@ -13,16 +13,18 @@ from .run_end import bearing_restarts
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What came next. `missed`: bytes before it that were dropped before they could be read."""
+    """What came next. `missed`: bytes before it that were dropped before they could be read.
+    `has_more`: what comes after it is there already."""
 
     content: bytes
     missed: int
+    has_more: bool
     state: RunState
 
     @property
     def is_last(self) -> bool:
         """Whether nothing comes after it."""
-        return self.state is RunState.FINISHED and not self.content
+        return self.state is RunState.FINISHED and not self.has_more
 
 
 class Follower:
@@ -44,4 +46,5 @@ class Follower:
             return self.next()
         missed = max(0, start - self._place)
         self._place = max(self._place, start + len(part.data_base64))
-        return Piece(part.data_base64, missed, part.state)
+        has_more = offset + len(part.data_base64) < part.total_len
+        return Piece(part.data_base64, missed, has_more, part.state)

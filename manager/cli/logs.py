@@ -69,16 +69,15 @@ def _await_start(client: HttpClient, run_id: int) -> None:
 def _read(readers: list[tuple[Follower, Printer]], follow: bool) -> None:
     """Each output to its present end, or with `follow` all of them to the end of the run."""
     while readers:
-        has_more = False
         for reader in list(readers):
             follower, printer = reader
-            piece = follower.next()
+            while (piece := follower.next()).has_more:
+                printer.show(piece)
             printer.show(piece)
-            has_more = has_more or bool(piece.content)
-            if piece.is_last or not (follow or piece.content):
+            if piece.is_last or not follow:
                 printer.end()
                 readers.remove(reader)
-        if readers and not has_more:
+        if readers:
             time.sleep(_PAUSE)
 
 

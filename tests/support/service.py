@@ -155,7 +155,7 @@ class RunningService:
                 stderr=output,
                 stdin=subprocess.DEVNULL,
                 text=True,
-                env=self._environment(),
+                env=self.environment,
                 cwd=self.folder,
                 **how,
             )
@@ -180,7 +180,7 @@ class RunningService:
             [GENVM_MANAGER, *arguments],
             capture_output=True,
             text=True,
-            env=self._environment(),
+            env=self.environment,
             timeout=30,
             check=False,
         )
@@ -242,7 +242,9 @@ class RunningService:
         port = [] if "--socket" in options else ["--port", "0"]
         return [GENVM_MANAGER, "serve", "--state-dir", str(self.state), *port, *options]
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of the service and of commands beside it."""
         return {
             "PATH": "/usr/bin:/bin",
             "HOME": str(self._scratch),

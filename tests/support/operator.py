@@ -1,0 +1,156 @@
+"""An operator: types commands at a service, and looks at what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.service import GENVM_MANAGER, RunningService, wait_until
+
+DEADLINE = 30.0
+
+
+class LiveCommand:
+    """A command that runs; `stdout` and `stderr` are what it has printed by now."""
+
+    def __init__(self, service: RunningService, words: Sequence[str]) -> None:
+        number = len(list(service.folder.glob("typed-*")))
+        self._printed = [service.folder / f"typed-{number}-{name}" for name in ("out", "err")]
+        with self._printed[0].open("w") as out, self._printed[1].open("w") as err:
+            self.process = subprocess.Popen(
+                [GENVM_MANAGER, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=service.environment,
+            )
+
+    @property
+    def stdout(self) -> str:
+        return self._printed[0].read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._printed[1].read_text()
+
+    def ends(self) -> int:
+        """Its exit code."""
+        return self.process.wait(DEADLINE)
+
+
+class Terminal:
+    """A command on a terminal of 80 columns and 24 lines; `seen` is all that was written there."""
+
+    def __init__(self, service: RunningService, words: Sequence[str]) -> None:
+        self.seen = ""
+        self._pid, self._descriptor = pty.fork()
+        if self._pid == 0:
+            size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+            os.execve(GENVM_MANAGER, [GENVM_MANAGER, *words], service.environment | size)
+
+    def shows(self, text: str, within: float = DEADLINE) -> None:
+        """Wait until the text has been written."""
+        deadline = time.monotonic() + within
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.seen!r}"
+            assert self._read(0.2) or text in self.seen, self.seen
+
+    def forget(self) -> None:
+        """Look at what comes from now on only."""
+        self.seen = ""
+
+    def press(self, key: str) -> None:
+        os.write(self._descriptor, key.encode())
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self._pid, number)
+
+    def ends(self) -> int:
+        """Its exit code."""
+        while self._read(DEADLINE):
+            pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._pid = 0
+        return code
+
+    def close(self) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._descriptor)
+
+    def _read(self, within: float) -> bool:
+        """Take in what comes; False when the terminal's other end is closed."""
+        ready, _, _ = select.select([self._descriptor], [], [], within)
+        if not ready:
+            return True
+        try:
+            received = os.read(self._descriptor, 1 << 16)
+        except OSError:
+            return False
+        self.seen += received.decode("utf-8", "replace")
+        return bool(received)
+
+
+class Operator:
+    """Types at one service, which is found by its state folder."""
+
+    def __init__(self, service: RunningService) -> None:
+        self.service = service
+        self._where = ("--state-dir", str(service.state))
+
+    def types(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """A command that ends with this code."""
+        ended = self.service.genvm_manager(*words, *self._where)
+        assert ended.returncode == code, ended
+        return ended
+
+    def reads(self, *words: str, code: int = 0) -> Any:
+        """What a command prints with --json."""
+        return json.loads(self.types(*words, "--json", code=code).stdout)
+
+    @contextmanager
+    def watches(self, *words: str) -> Iterator[LiveCommand]:
+        """A command that is left to run."""
+        command = LiveCommand(self.service, [*words, *self._where])
+        try:
+            yield command
+        finally:
+            command.process.kill()
+            command.process.wait()
+
+    @contextmanager
+    def sits_at(self, *words: str) -> Iterator[Terminal]:
+        """A command on a terminal."""
+        terminal = Terminal(self.service, [*words, *self._where])
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+
+    @contextmanager
+    def fills_the_queue(self, orders: dict[str, Any]) -> Iterator[tuple[int, Future[int]]]:
+        """Runs that hold all permits, and the id of one with these orders that waits behind them.
+
+        They are ended on the way out, if they are not yet.
+        """
+        client = self.service.client
+        first = [self.service.start_run({"sleep_ms": 60_000}) for _ in range(client.permits().max)]
+        waiting = first[-1] + 1
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(self.service.start_run, orders)
+            try:
+                wait_until(lambda: str(waiting) in client.status().executions)
+                yield waiting, future
+            finally:
+                for run_id in first:
+                    client.cancel(run_id, grace_ms=0)
