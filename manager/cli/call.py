@@ -35,7 +35,7 @@ def command(address: Address, method: str | None, view: bool, **given: Any) -> N
     \b
     Examples:
       genvm-manager call 0x5f… get_storage --view
-      genvm-manager call 0x5f… update_storage --args '["new"]' --sender 0x20…02
+      genvm-manager call 0x5f… update --args '["new"]' --sender 0x20…02
       genvm-manager call 0x20…02 --value 1000
     """
     options = ContractOptions(**given)

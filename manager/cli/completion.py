@@ -15,11 +15,13 @@ def command(context: click.Context, shell: str) -> None:
     """Print a script by which SHELL completes commands, options and the ids of runs.
 
     \b
-    For this session, or for good:
+    For this session:
       source <(genvm-manager completion bash)
+    For good:
       genvm-manager completion bash > /etc/bash_completion.d/genvm-manager
       genvm-manager completion zsh > "${fpath[1]}/_genvm-manager"
-      genvm-manager completion fish > ~/.config/fish/completions/genvm-manager.fish
+      cd ~/.config/fish/completions
+      genvm-manager completion fish > genvm-manager.fish
     """
     kind = get_completion_class(shell)
     assert kind is not None

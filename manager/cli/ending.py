@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -59,9 +59,9 @@ class Misuse(click.UsageError):
 class Command(click.Command):
     """A command whose misuse ends with 64, as 2 means a VM error elsewhere."""
 
-    def make_context(self, *args: object, **kwargs: object) -> click.Context:
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            return super().make_context(*args, **kwargs)  # type: ignore[arg-type]
+            return super().make_context(*args, **kwargs)
         except click.UsageError as error:
             raise Misuse(error.format_message(), error.ctx) from None
 
@@ -69,10 +69,13 @@ class Command(click.Command):
 class Group(Command, click.Group):
     """A group of such commands."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"no_args_is_help": False}))
+
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().resolve_command(ctx, args)
+            return super().invoke(ctx)
+        except Misuse:
+            raise
         except click.UsageError as error:
             raise Misuse(error.format_message(), error.ctx) from None

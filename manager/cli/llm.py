@@ -81,9 +81,10 @@ def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: 
     Examples:
       genvm-manager llm check
       genvm-manager llm check models.yaml --json
-      genvm-manager llm check --provider ollama --host http://127.0.0.1:11434 --model llama3.1
-      genvm-manager llm check --provider anthropic --host https://api.anthropic.com \\
-          --model claude-sonnet-4-5 --key-env ANTHROPICKEY
+      genvm-manager llm check --provider ollama --host http://127.0.0.1:11434 \\
+          --model llama3.1
+      genvm-manager llm check --provider openai-compatible \\
+          --host https://api.openai.com --model gpt-4o --key-env OPENAIKEY
     """
     one = {name: given.pop(name) for name in ("provider", "host", "model", "key_env")}
     options = ServiceOptions(**given)

@@ -31,8 +31,8 @@ def command(contract: bytes, **given: Any) -> NoReturn:
     \b
     Examples:
       genvm-manager run storage.py --args '["hello"]'
-      genvm-manager run token.py --args '[1000, {"$address": "0x10…01"}]' --value 5
-      address=$(genvm-manager run storage.py --args '["a"]' --json | jq -r .contract)
+      genvm-manager run token.py --args '[9, {"$address": "0x10…01"}]' --value 5
+      address=$(genvm-manager run storage.py --json | jq -r .contract)
     """
     options = ContractOptions(**given)
     transaction = Transaction(

@@ -89,8 +89,8 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
     \b
     Exit codes:
       0  stopped as asked
-      1  could not start (another service holds the state folder, the port is in use, …),
-         or given up because a process kept dying
+      1  could not start (the state folder or the port is in use, …), or given up
+         because a process kept dying
       2  the command line is wrong
     """
     folder = (state_dir or default_state_folder(os.environ)).absolute()

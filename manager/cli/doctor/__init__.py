@@ -83,7 +83,7 @@ def command(
     \b
     Examples:
       genvm-manager doctor
-      sudo -u genvm genvm-manager doctor --config /etc/genvm-manager/config.yaml --json
+      sudo -u genvm genvm-manager doctor --config /etc/genvm/settings.yaml
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     config_path = config_path or (root and settings_of(root))
