@@ -50,6 +50,6 @@ def config_in(content: bytes) -> dict[str, Any]:
         raise ValueError(f"expected a map of keys, got {type(config).__name__}")
     try:
         msgspec.json.encode(config)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"cannot be sent as JSON: {error}") from None
     return config

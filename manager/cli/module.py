@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from manager.http_client import ModuleStart
+from manager.http_client import HttpClient, ModuleStart
 from manager.replies import (
     ModuleReply,
     ModuleRestarted,
@@ -17,6 +17,7 @@ from manager.replies import (
     ModuleStopped,
     StatusReply,
 )
+from protocol.errors import ModuleAlreadyRunning, RequestFailed
 from protocol.ipc import ModuleKind, ModuleState
 
 from .config_file import ConfigType
@@ -95,7 +96,7 @@ def start(
     """
     options = ServiceOptions(**given)
     with asking(options) as client, Progress(f"starting the {kind} module"):
-        client.start_module(kind, ModuleStart(config, allow_empty_backends, user_error))
+        _start(client, kind, ModuleStart(config, allow_empty_backends, user_error))
         status = client.status()
     _tell(options, ModuleStarted(), f"{kind} runs: {_workers(status, kind)}")
 
@@ -155,6 +156,18 @@ def status(kind: ModuleKind | None, **given: Any) -> None:
         click.echo(msgspec.json.encode(shown))
     else:
         show_table(_COLUMNS, (row for each in shown.items() for row in _rows(*each)))
+
+
+def _start(client: HttpClient, kind: ModuleKind, how: ModuleStart) -> None:
+    try:
+        client.start_module(kind, how)
+    except RequestFailed as error:
+        if error.message != ModuleAlreadyRunning().message:
+            raise
+        restart = f"genvm-manager module restart {kind}"
+        raise RequestFailed(
+            f"{kind} runs already; `{restart}` puts a new one in its place"
+        ) from None
 
 
 def _tell(options: ServiceOptions, reply: msgspec.Struct, words: str) -> None:

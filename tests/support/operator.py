@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -108,9 +108,23 @@ class Operator:
         self.service = service
         self._where = ("--state-dir", str(service.state))
 
-    def types(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """A command that ends with this code."""
-        ended = self.service.genvm_manager(*words, *self._where)
+    def types(
+        self,
+        *words: str,
+        code: int = 0,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """A command that ends with this code; `environment` is what it has besides the usual."""
+        ended = subprocess.run(
+            [GENVM_MANAGER, *words, *self._where],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**self.service.environment, **(environment or {})},
+            timeout=60,
+            check=False,
+        )
         assert ended.returncode == code, ended
         return ended
 
