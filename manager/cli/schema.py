@@ -51,10 +51,10 @@ def command(code: bytes, at: datetime, **given: Any) -> None:
     options = ServiceOptions(**given)
     with asking(options) as client, Progress("asking the contract"):
         schema = client.contract_schema(code, at)
-    click.echo(schema if options.as_json else "\n".join(_lines(schema)))
+    click.echo(schema if options.as_json else "\n".join(lines_of(schema)))
 
 
-def _lines(schema: str) -> Iterator[str]:
+def lines_of(schema: str) -> Iterator[str]:
     """A line for each method; one of a form that we do not know is shown as it is."""
     try:
         known = msgspec.json.decode(schema, type=Schema)

@@ -66,8 +66,9 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _modules(status: StatusReply) -> Iterator[str]:
-    for name, state in (("llm", status.llm_module), ("web", status.web_module)):
-        yield f"{name} {click.style(str(state), fg=_MODULES.get(state))}"
+    for kind, module in status.modules.items():
+        shown = click.style(str(module.state), fg=_MODULES.get(module.state))
+        yield f"{kind} {shown}" + (f" ({module.reason})" if module.reason else "")
 
 
 def _runs(status: StatusReply) -> str:

@@ -50,12 +50,12 @@ class LiveCommand:
 class Terminal:
     """A command on a terminal of 80 columns and 24 lines; `seen` is all that was written there."""
 
-    def __init__(self, service: RunningService, words: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.seen = ""
         self._pid, self._descriptor = pty.fork()
         if self._pid == 0:
             size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-            os.execve(GENVM_MANAGER, [GENVM_MANAGER, *words], service.environment | size)
+            os.execve(command[0], command, {**environment, **size})
 
     def shows(self, text: str, within: float = DEADLINE) -> None:
         """Wait until the text has been written."""
@@ -145,7 +145,8 @@ class Operator:
     @contextmanager
     def sits_at(self, *words: str) -> Iterator[Terminal]:
         """A command on a terminal."""
-        terminal = Terminal(self.service, [*words, *self._where])
+        command = [GENVM_MANAGER, *words, *self._where]
+        terminal = Terminal(command, self.service.environment)
         try:
             yield terminal
         finally:

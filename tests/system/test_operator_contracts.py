@@ -1,0 +1,62 @@
+"""`genvm-manager schema` and `detect-version`, with the built-in executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.author import Author
+
+RICH = """\
+# { "Depends": "py-genlayer:test" }
+from genlayer import *
+
+
+class Rich(gl.Contract):
+    def __init__(self, title: str, *, size: int = 3):
+        pass
+
+    @gl.public.view
+    def every(self, a: list[int], b: dict[str, bool], c: Address | None) -> tuple[int, str]:
+        return (1, "")
+
+    @gl.public.write.payable
+    def take(self):
+        pass
+"""
+
+
+@pytest.fixture
+def contract(tmp_path: Path) -> str:
+    path = tmp_path / "contract.py"
+    path.write_text(RICH)
+    return str(path)
+
+
+def test_a_schema_reads_like_code(author: Author, contract: str) -> None:
+    assert author.types("schema", contract).stdout.splitlines() == [
+        "deploy  __init__(title: string, *, size: int)",
+        "view    every(a: list[int], b: dict[string, bool], c: address | null) -> "
+        "tuple[int, string]",
+        "payable take() -> any",
+    ]
+    schema = author.types("schema", contract, "--json").json
+    assert schema["methods"]["every"]["readonly"] is True
+    assert schema["ctor"]["kwparams"] == {"size": "int"}
+
+
+def test_a_contract_without_a_schema(author: Author, tmp_path: Path) -> None:
+    path = tmp_path / "contract.py"
+    path.write_text('# { "Depends": "py-genlayer:test" }\n1 / 0\n')
+    ended = author.types("schema", str(path))
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+
+
+def test_the_version_of_a_contract(author: Author, contract: str) -> None:
+    assert author.types("detect-version", contract).stdout == "major 0\n"
+    assert author.types("detect-version", contract, "--json").json == {"specified_major": 0}
+    ended = author.types("detect-version", contract, "--at", "2001-01-01T00:00:00Z")
+    assert ended.code == 1
+    assert "the manifest offers no executor at 2001-01-01" in ended.stderr
