@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import yaml
 
+from manager.cli import COMMANDS, ending
 from manager.gunicorn_settings import SILENT_CONNECTIONS
 from manager.shares import SPARE_THREADS, Shares
 from protocol.config import Config, PermitCosts
@@ -42,6 +43,16 @@ def test_every_setting_stands_there_with_its_default() -> None:
 def test_so_does_every_setting_of_the_web_module() -> None:
     keys = json.loads(msgspec.json.encode(WebConfig()))
     assert rows("The web module") == keys | {"workers": 2, "bind_address": None}
+
+
+def test_so_does_every_command_and_exit_code_of_the_command_line() -> None:
+    chapter = GUIDE.partition("\n## The command line\n")[2].partition("\n## ")[0]
+    table = "".join(line.partition(" | ")[0] for line in chapter.splitlines() if "| `" in line)
+    assert {name for name in COMMANDS if name not in re.findall(r"[a-z-]+", table)} == set()
+    codes = [value for name, value in vars(ending).items() if name.isupper() and type(value) is int]
+    assert len(codes) >= 8
+    listed = re.findall(r"\d+", "".join(re.findall(r"^\| [\d, ]+ \|", chapter, re.MULTILINE)))
+    assert set(map(str, codes)) <= set(listed)
 
 
 @pytest.mark.parametrize("module", ["llm", "web"])
