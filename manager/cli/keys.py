@@ -10,6 +10,9 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+END = "\x04"
+"""Ctrl-D, or no terminal any more."""
+
 
 class Keyboard:
     """The terminal of stdin, while the context of `keyboard` is entered."""
@@ -18,9 +21,9 @@ class Keyboard:
         self._descriptor = descriptor
 
     def key(self, within: float) -> str:
-        """The key that is pressed within so many seconds, else nothing."""
+        """The key that is pressed within so many seconds, else nothing; `END` for the end."""
         ready, _, _ = select.select([self._descriptor], [], [], within)
-        return os.read(self._descriptor, 1).decode("latin-1") if ready else ""
+        return (os.read(self._descriptor, 1).decode("latin-1") or END) if ready else ""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from protocol.errors import ManagerError
 
 from .cpu_share import CpuShares
 from .ending import Command, Misuse, exit_codes
+from .keys import END, keyboard
 from .parameters import DurationType
 from .run_table import COLUMNS, in_order, is_over, row
 from .service_options import ServiceOptions, asking, service_options
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 MIN_INTERVAL = 0.1
-_QUIT = ("q", "\x1b", "\x04")
+_QUIT = ("q", "Q", END)
 _GAUGE = 24
 _SHARE = Column("CPU%", "right")
 
@@ -71,8 +72,6 @@ def _print(client: HttpClient, status: StatusReply, pause: float) -> None:
 def _watch(client: HttpClient, status: StatusReply, pause: float) -> None:
     from rich.console import Console  # noqa: PLC0415 - for whoever watches
     from rich.live import Live  # noqa: PLC0415
-
-    from .keys import keyboard  # noqa: PLC0415
 
     console = Console(highlight=False)
     view = View(client.url, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -142,6 +143,21 @@ def test_logs_follow_a_run_from_the_queue_to_its_end(
         "log     info  hi n=[1]",
         "log     error \N{REPLACEMENT CHARACTER}[31m",
     ]
+
+
+def test_who_follows_a_flood_is_told_of_each_byte(
+    service: RunningService, operator: Operator
+) -> None:
+    written = 12 << 20
+    with operator.fills_the_queue({"print": "x" * (written - 4) + "end\n"}) as (run_id, future):
+        with operator.watches("logs", "-f", str(run_id), "--only", "stdout") as command:
+            wait_until(lambda: "waits for permits" in command.stderr)
+            service.client.cancel(run_id - 1, grace_ms=0)
+            assert command.ends() == 0
+            missed = map(int, re.findall(r"\((\d+) bytes of stdout", command.stderr))
+            assert len(command.stdout) + sum(missed) == written
+            assert command.stdout.endswith("xend\n")
+        future.result()
 
 
 # ------------------------------------------------------------------------------------ kill, wait

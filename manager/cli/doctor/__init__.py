@@ -122,6 +122,7 @@ def _show(finding: Finding) -> None:
 
 def _beside(text: str, more: int = 0) -> str:
     """The text, on a terminal in lines that all begin where the first does."""
+    text = " ".join(text.split())
     if not sys.stdout.isatty():
         return printable(text)
     indent = _INDENT + more
