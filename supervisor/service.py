@@ -236,6 +236,7 @@ class Service:
             self._log.error("permits_were_kept", run=run.id)
         if finished is not None:
             self.history.add(run.summary(finished))
+        # They refer to each other: their output would stay until the garbage collector comes.
         run.child = None
         if not run.started.done():
             run.started.set_exception(ManagerError(f"run {run.id} was lost; the log says why"))

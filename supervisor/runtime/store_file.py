@@ -42,7 +42,10 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # A statement that is kept for the next time keeps a copy of all that was bound to it.
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=0
+    )
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
     _check(connection, path)

@@ -24,10 +24,6 @@ _SHRINK_PAGES = 500
 """Some 20 ms of work."""
 
 
-_NEW_RESULT = "INSERT INTO results SELECT ?1, ?2, ?3 WHERE ?1 IS NOT NULL"
-_NEW_OUTPUT = "INSERT INTO outputs SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?1 IS NOT NULL"
-
-
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What is recorded before anything is done for a run."""
@@ -101,7 +97,7 @@ def withdraw(connection: sqlite3.Connection, run_id: int) -> None:
 
 
 def keep_result(connection: sqlite3.Connection, run: Arrived) -> None:
-    _insert_large(connection, _NEW_RESULT, (run.id, run.started_at, run.result))
+    connection.execute("INSERT INTO results VALUES (?, ?, ?)", (run.id, run.started_at, run.result))
 
 
 def finish(connection: sqlite3.Connection, run: FinishedRun) -> None:
@@ -120,9 +116,8 @@ def finish(connection: sqlite3.Connection, run: FinishedRun) -> None:
             run.id,
         ),
     )
-    _insert_large(
-        connection,
-        _NEW_OUTPUT,
+    connection.execute(
+        "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.id,
             run.stdout,
@@ -136,12 +131,6 @@ def finish(connection: sqlite3.Connection, run: FinishedRun) -> None:
     )
     if run.result is not None and not _has_result(connection, run.id):
         keep_result(connection, Arrived(run.id, run.started_at, run.result))
-
-
-def _insert_large(connection: sqlite3.Connection, new: str, row: tuple[object, ...]) -> None:
-    """Insert a row, then nothing: a statement keeps a copy of what it was given last."""
-    connection.execute(new, row)
-    connection.execute(new, (None,) * len(row))
 
 
 def _has_result(connection: sqlite3.Connection, run_id: int) -> bool:

@@ -86,3 +86,24 @@ def test_a_flood_leaves_nothing_in_memory() -> None:
         result = client.run("echoes", execution_data=bytes(40 * MIB)).result
         assert result == bytes(40 * MIB)
         assert process.memory_info().rss - before <= BRIEFLY
+
+
+def flood(supervisor: RunningSupervisor, child: str) -> None:
+    run = supervisor.connect().run(child)
+    assert run.stdout_dropped or run.log_dropped
+
+
+def test_floods_at_once_leave_nothing_in_memory() -> None:
+    with RunningSupervisor() as supervisor:
+        supervisor.client.run("quick")
+        process = psutil.Process(supervisor.pid)
+        before = process.memory_info().rss
+        threads = [
+            threading.Thread(target=flood, args=(supervisor, child))
+            for child in ("floods_stdout", "floods_log") * 3
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert process.memory_info().rss - before < 24 * MIB
