@@ -1,0 +1,1 @@
+"""A storm against a whole service, and an oracle outside it that knows what must be true."""

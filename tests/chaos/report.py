@@ -1,0 +1,110 @@
+"""What the storm was like, in numbers: while it rages and at its end."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from .oracle import Oracle
+from .service import Role
+from .storm import Storm
+
+_PERIOD = 5.0
+
+
+class Progress(threading.Thread):
+    """Says on stderr, every few seconds, how it goes."""
+
+    def __init__(self, oracle: Oracle, storm: Storm) -> None:
+        super().__init__(name="progress", daemon=True)
+        self._oracle = oracle
+        self._storm = storm
+        self._over = threading.Event()
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over.wait(_PERIOD):
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        oracle = self._oracle
+        faults = sum(1 for _ in oracle.disturbances)
+        return (
+            f"{time.monotonic() - self._began:5.0f} s: "
+            f"{len(oracle.acknowledged_ids())} runs acknowledged, "
+            f"{oracle.endings().total()} read, {faults} faults, "
+            f"{oracle.counts['503']} got 503, "
+            f"supervisor at most {self._storm.meddler.peak[Role.SUPERVISOR] >> 20} MB, "
+            f"{len(oracle.violations)} violations"
+        )
+
+
+def summary(seed: int, seconds: float, oracle: Oracle, storm: Storm) -> dict[str, Any]:
+    """All of it as one JSON object; times in seconds, memory in bytes."""
+    disturbances = list(oracle.disturbances)
+    times = sorted(each.took for each in disturbances if each.effects)
+    counts = dict(sorted(oracle.counts.items()))
+    return {
+        "seed": seed,
+        "seconds": seconds,
+        "violations": [
+            {"demand": each.demand, "sentence": each.sentence, "ids": list(each.ids)}
+            for each in oracle.violations
+        ],
+        "runs": {
+            "acknowledged": len(oracle.acknowledged_ids()),
+            "known": len(oracle.known_ids()),
+            "by_ending": dict(oracle.endings().most_common()),
+            "by_kind": dict(oracle.kinds().most_common()),
+        },
+        "faults": dict(Counter(each.name for each in disturbances).most_common()),
+        "runs_killed": len(oracle.disturbances.killed()),
+        "healed_within": {
+            "median": round(times[len(times) // 2], 3) if times else None,
+            "max": round(times[-1], 3) if times else None,
+        },
+        "counts": counts,
+        "memory": {
+            "supervisor_peak": storm.meddler.peak[Role.SUPERVISOR],
+            "http_worker_peak": storm.meddler.peak[Role.WORKER],
+            "supervisor_idle": [idle.memory for idle in storm.idle],
+        },
+        "descriptors": {
+            "supervisor_idle": [idle.supervisor_opened.kinds.total() for idle in storm.idle],
+            "clients_idle": [idle.supervisor_opened.clients for idle in storm.idle],
+        },
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The same for people."""
+    runs, memory = found["runs"], found["memory"]
+    idle = memory["supervisor_idle"] or [0]
+    counts = found["counts"]
+    lines = [
+        f"seed {found['seed']}, {found['seconds']:.0f} s of storm",
+        f"runs: {runs['acknowledged']} acknowledged, {runs['known']} known",
+        f"  ended: {_listed(runs['by_ending'])}",
+        f"  kinds: {_listed(runs['by_kind'])}",
+        f"faults: {_listed(found['faults'])}",
+        f"  healed within {found['healed_within']['median']} s (median), "
+        f"{found['healed_within']['max']} s (most)",
+        f"requests: {counts.get('requests', 0)}, of which {counts.get('503', 0)} got 503 and "
+        f"{counts.get('broken connections', 0)} broke; {counts.get('hang-ups', 0)} hang-ups",
+        f"supervisor: idle {idle[0] >> 20} MB at first, {idle[-1] >> 20} MB at last, "
+        f"at most {memory['supervisor_peak'] >> 20} MB",
+        f"violations: {len(found['violations'])}",
+    ]
+    lines += [f"  {each['demand']}: {each['sentence']}" for each in found["violations"]]
+    return "\n".join(lines)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,0 +1,258 @@
+"""The service under test: `genvm-manager serve` on a folder of its own, and who is who in it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import httpx
+import psutil
+
+from supervisor.runtime.processes import children_of
+from tests.support.service import GENVM_MANAGER, PROJECT, processes_of
+
+from .kinds import MEMORY_LIMIT, manifest
+
+TOTAL_PERMITS = 6
+HTTP_WORKERS = 2
+START_PATIENCE = 60.0
+STOP_PATIENCE = 45.0
+HEAL_PATIENCE = 60.0
+"""Seconds within which the service must be whole again after any fault."""
+
+_PAUSE = 0.02
+
+_CONFIG = f"""
+http_workers: {HTTP_WORKERS}
+http_threads: 128
+permits: {{total: {TOTAL_PERMITS}}}
+max_queued: 6
+execution_retention: 100h
+retained_bytes: {1 << 50}
+drain_timeout: 1s
+run_memory_limit: {MEMORY_LIMIT}
+"""
+
+
+class ServiceBroken(Exception):
+    """It does not come up, does not stop or does not heal; the message says which."""
+
+
+class Role(Enum):
+    """Who a process is; `EXECUTOR`: an executor, or what one has started."""
+
+    SERVE = "serve"
+    GUARD = "guard"
+    SUPERVISOR = "supervisor"
+    MASTER = "http master"
+    WORKER = "http worker"
+    EXECUTOR = "executor"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The processes of a service at one moment, by role."""
+
+    members: Mapping[Role, list[psutil.Process]]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everybody is there."""
+        counts = [len(self.members[role]) for role in Role if role is not Role.EXECUTOR]
+        return counts == [1, 1, 1, 1, HTTP_WORKERS]
+
+    @property
+    def all(self) -> list[psutil.Process]:
+        return [process for members in self.members.values() for process in members]
+
+    def one(self, role: Role) -> psutil.Process:
+        """The only one of a role, of a house that is whole."""
+        (process,) = self.members[role]
+        return process
+
+
+class ServiceUnderTest:
+    """Started, stopped and killed at will; always on the same port and folder."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="genvm-chaos-"))
+        self.state = self.folder / "state"
+        self.witnessed = self.folder / "witnessed"
+        self.log_path = self.folder / "log"
+        self.port = _free_port()
+        self.witnessed.mkdir()
+        (self.folder / "home").mkdir()
+        (self.folder / "config.yaml").write_text(_CONFIG)
+        (self.folder / "manifest.yaml").write_text(manifest(self.witnessed))
+        self._serve: subprocess.Popen[bytes] | None = None
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5)
+
+    # ---------------------------------------------------------------------------- start, stop
+
+    def start(self) -> int:
+        """Start it and wait until it serves; gives how often it was in vain.
+
+        It is in vain while what a killed one left still holds the folder.
+        """
+        deadline = time.monotonic() + START_PATIENCE
+        attempts = 0
+        while time.monotonic() < deadline:
+            self.launch()
+            if self._comes_up(deadline):
+                return attempts
+            attempts += 1
+        raise ServiceBroken(f"serve did not start within {START_PATIENCE:.0f} s")
+
+    def stop(self) -> int:
+        """Ask it to stop and wait for that; its exit code."""
+        assert self._serve is not None
+        self._serve.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, when it has been asked to stop or was killed."""
+        assert self._serve is not None
+        try:
+            return self._serve.wait(STOP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise ServiceBroken(f"serve did not stop within {STOP_PATIENCE:.0f} s") from None
+
+    def end_all(self) -> None:
+        """Kill whatever is left of it."""
+        self._http.close()
+        for process in self.processes():
+            process.kill()
+        if self._serve is not None:
+            self._serve.wait()
+
+    def discard(self) -> None:
+        """Leave no trace of it."""
+        self.end_all()
+        shutil.rmtree(self.folder)
+
+    # ----------------------------------------------------------------------------- who is there
+
+    def processes(self) -> list[psutil.Process]:
+        """All that have its folder in their command line or environment."""
+        return processes_of(self.folder)
+
+    def house(self) -> House:
+        """Who is there now."""
+        assert self._serve is not None
+        serve = []
+        with suppress(psutil.NoSuchProcess):
+            serve = [psutil.Process(self._serve.pid)] if self._serve.poll() is None else []
+        guard = _those(Role.GUARD, serve)
+        supervisor = _those(Role.SUPERVISOR, guard)
+        master = _those(Role.MASTER, serve)
+        return House(
+            {
+                Role.SERVE: serve,
+                Role.GUARD: guard,
+                Role.SUPERVISOR: supervisor,
+                Role.MASTER: master,
+                Role.WORKER: _those(Role.WORKER, master),
+                Role.EXECUTOR: [each for one in supervisor for each in _descendants(one)],
+            }
+        )
+
+    def whole(self, without: Collection[psutil.Process] = ()) -> House:
+        """Who is there, once everybody is, though none of these, and new runs are taken."""
+        deadline = time.monotonic() + HEAL_PATIENCE
+        while time.monotonic() < deadline:
+            house = self.house()
+            if not house.members[Role.SERVE]:
+                raise ServiceBroken(f"serve ended by itself with {self.wait()}")
+            if house.is_whole and not set(without) & set(house.all) and self.is_ready():
+                return house
+            time.sleep(_PAUSE)
+        raise ServiceBroken(f"the service is not whole within {HEAL_PATIENCE:.0f} s")
+
+    def is_ready(self) -> bool:
+        """Whether it takes runs."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.HTTPError:
+            return False
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def launch(self) -> None:
+        """Start `serve`, without waiting for anything."""
+        command = [GENVM_MANAGER, "serve", "--state-dir", str(self.state)]
+        command += ["--port", str(self.port), "--config", str(self.folder / "config.yaml")]
+        command += ["--manifest-path", str(self.folder / "manifest.yaml")]
+        home = str(self.folder / "home")
+        with self.log_path.open("ab") as output:
+            self._serve = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "HOME": home,
+                    "TMPDIR": home,
+                    "PYTHONPATH": str(PROJECT),
+                },
+            )
+
+    def _comes_up(self, deadline: float) -> bool:
+        """Whether it does before it ends."""
+        assert self._serve is not None
+        while time.monotonic() < deadline:
+            if self._serve.poll() is not None:
+                return False
+            if self.house().is_whole and self.is_ready():
+                return True
+            time.sleep(_PAUSE)
+        return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    """psutil would look at every process of the machine."""
+    found = []
+    for pid in children_of(process.pid):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
+
+
+def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
+    for child in _children(process):
+        yield child
+        yield from _descendants(child)
+
+
+def _those(role: Role, parents: list[psutil.Process]) -> list[psutil.Process]:
+    """The children that say that they are in this role."""
+    return [each for one in parents for each in _children(one) if _is(each, role)]
+
+
+def _is(process: psutil.Process, role: Role) -> bool:
+    try:
+        return " ".join(process.cmdline()).startswith(f"genvm-manager {role.value} ")
+    except psutil.Error:
+        return False
+
+
+def _free_port() -> int:
+    """Not one that the kernel gives to whoever asks for any: it must be free after each restart."""
+    while True:
+        port = random.randrange(21_000, 31_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

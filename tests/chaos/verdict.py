@@ -1,0 +1,116 @@
+"""What must be true of one run, whatever was done to the service: pure rules over plain facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .disturbance import Disturbances, Effect
+from .kinds import major
+from .plans import RunPlan
+from .reading import Reading
+from .testimony import Testimony
+
+_CLOCK = 0.1
+"""Seconds by which two measurements of one time may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """`demand` names the rule, `sentence` says what is so instead, `ids` of which runs."""
+
+    demand: str
+    sentence: str
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """All that is known of one id. `plan` is None when nobody knows what it was for.
+
+    `is_acknowledged`: a client has its id. `is_cancelled`: somebody asked for its end. `is_killed`:
+    the storm killed a process of it.
+    """
+
+    id: int
+    plan: RunPlan | None
+    is_acknowledged: bool
+    is_cancelled: bool
+    is_killed: bool
+    reading: Reading | None
+    testimony: Testimony
+
+
+def judge(run: RunFacts, disturbances: Disturbances) -> Iterator[Violation]:
+    """Each demand that the run does not meet."""
+    for demand, sentence in _sentences(run, disturbances):
+        name = f" ({run.plan.name}, {run.plan.kind.name})" if run.plan else ""
+        yield Violation(demand, f"run {run.id}{name} {sentence}", (run.id,))
+
+
+def _sentences(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str, str]]:
+    yield from _beginnings(run)
+    if run.reading is None:
+        who = "was acknowledged" if run.is_acknowledged else "has begun"
+        yield "one ending", f"{who} and has no terminal status"
+        return
+    yield from _result(run.testimony, run.reading)
+    if run.plan is not None:
+        yield from _ownership(run.plan, run.reading)
+        if reason := _unexplained(run, run.plan, run.reading, disturbances):
+            yield "true cause", f"ended with {run.reading.ending!r}: {reason}"
+
+
+def _beginnings(run: RunFacts) -> Iterator[tuple[str, str]]:
+    names = run.testimony.names
+    if len(names) > 1:
+        yield "begun once", f"has begun {len(names)} times, as {', '.join(names)}"
+    strangers = {name for name in names if run.plan is not None and name != run.plan.name}
+    if strangers:
+        yield "one id, one run", f"is also {', '.join(sorted(strangers))}"
+
+
+def _result(told: Testimony, reading: Reading) -> Iterator[tuple[str, str]]:
+    for content in told.answered[:1]:
+        if reading.result != content:
+            yield (
+                "results are kept",
+                f"was told that its result {content} is on record; its status has {reading.result}",
+            )
+    if reading.result is not None and reading.result not in told.sent:
+        yield "results are kept", f"has the result {reading.result}, which it never handed in"
+
+
+def _ownership(plan: RunPlan, reading: Reading) -> Iterator[tuple[str, str]]:
+    if reading.major != major(plan.kind):
+        yield "own output", f"is of major {reading.major}, not {major(plan.kind)}"
+    if reading.head and reading.head != plan.name:
+        yield "own output", f"has stdout that begins with {reading.head!r}"
+    if reading.head == "" and reading.ending in plan.kind.ends and reading.ending != "deadline":
+        yield "own output", "ended by itself and has no stdout"
+
+
+def _unexplained(
+    run: RunFacts, plan: RunPlan, reading: Reading, disturbances: Disturbances
+) -> str | None:
+    """Why the ending cannot be true; None when it can."""
+    ending, at = reading.ending, reading.finished_at
+    if ending == "deadline":
+        is_over = reading.wall is not None and reading.wall >= plan.deadline - _CLOCK
+        return None if is_over else f"after {reading.wall} s, with {plan.deadline:.3f} s to run"
+    if ending in plan.kind.ends:
+        return None
+    if ending == "cancelled":
+        return None if run.is_cancelled else "nobody cancelled it"
+    if ending in ("signal 9", "memory"):
+        return None if run.is_killed else "nobody killed it"
+    if ending == "shutdown":
+        is_so = disturbances.explain({Effect.SHUTS}, at, at)
+        return None if is_so else "nobody stopped a supervisor then"
+    if ending in ("lost", "unseen"):
+        if not disturbances.explain({Effect.LOSES}, at, at):
+            return "nobody killed a supervisor then"
+        if ending == "unseen" and reading.result is None:
+            return "without its result it is lost"
+        return None
+    return f"it may end with {', '.join(sorted(plan.kind.ends)) or 'nothing'}"

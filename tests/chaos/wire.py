@@ -1,0 +1,119 @@
+"""HTTP as a client of the storm speaks it: patiently, noting all that is not as it should be."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from .disturbance import Effect
+from .oracle import Oracle
+
+PATIENCE = 90.0
+"""Seconds within which every request is answered, one that queues for permits included."""
+
+_KEPT = 5.0
+"""Seconds for which an idle connection is used again; the service keeps it for longer."""
+
+_CHANGING = re.compile(r"\d+")
+_BUSY = ("runs wait for permits already",)
+"""What a 503 may say when nothing is wrong at all."""
+
+_AWAY = {Effect.SHUTS, Effect.LOSES, Effect.BREAKS}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status`: the HTTP status, or None when the connection broke."""
+
+    status: int | None
+    content: Mapping[str, Any]
+
+    @property
+    def is_success(self) -> bool:
+        return self.status == 200
+
+    @property
+    def comes_later(self) -> bool:
+        """Whether the same request may be answered otherwise in a moment."""
+        return self.status in (None, 503)
+
+    @property
+    def error(self) -> str:
+        return str(self.content.get("error", ""))
+
+
+class Wire:
+    """One client's connections. Not to be shared between threads."""
+
+    def __init__(self, port: int, oracle: Oracle) -> None:
+        self._port = port
+        self._oracle = oracle
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            limits=httpx.Limits(keepalive_expiry=_KEPT),
+            timeout=PATIENCE,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, method: str, path: str, *, expects: tuple[int, ...] = (), **sent: Any) -> Answer:
+        """The answer: 200, 503 while the service heals, or one of those that are expected.
+
+        Anything else is reported, and so is a connection that breaks for no reason.
+        """
+        began = time.time()
+        self._oracle.count("requests")
+        try:
+            response = self._http.request(method, path, **sent)
+        except httpx.ReadTimeout:
+            self._oracle.violated("every request is answered", f"{method} {path} was not")
+            return Answer(None, {})
+        except httpx.TransportError as error:
+            self._broke(f"{method} {path}", began, error)
+            return Answer(None, {})
+        answer = Answer(response.status_code, response.json())
+        if answer.status == 503:
+            self._refused(f"{method} {path}", began, answer, response)
+        elif answer.status not in (200, *expects):
+            self._oracle.violated(
+                "expected answers", f"{method} {path}: {answer.status} {answer.error}"
+            )
+        return answer
+
+    def hang_up(
+        self, method: str, path: str, body: bytes = b"", *, part: float = 1.0, after: float = 0.0
+    ) -> None:
+        """Send this part of a request, wait for so many seconds, and hang up without an answer."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        request = head.encode() + body
+        self._oracle.count("hang-ups")
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
+                connection.sendall(request[: round(len(request) * part)])
+                time.sleep(after)
+        except OSError:
+            # The service was away: then there was nobody to hang up on.
+            self._oracle.count("hang-ups that nobody noticed")
+
+    def _broke(self, what: str, began: float, error: Exception) -> None:
+        self._oracle.count("broken connections")
+        if not self._oracle.disturbances.explain({Effect.BREAKS}, began, time.time()):
+            self._oracle.violated("connections hold", f"{what} broke: {error!r}")
+
+    def _refused(self, what: str, began: float, answer: Answer, response: httpx.Response) -> None:
+        self._oracle.count("503")
+        self._oracle.count(f"503: {_CHANGING.sub('N', answer.error)}")
+        if not response.headers.get("Retry-After", "").isdigit():
+            self._oracle.violated("expected answers", f"{what}: 503 without Retry-After")
+        if any(words in answer.error for words in _BUSY):
+            return
+        if not self._oracle.disturbances.explain(_AWAY, began, time.time()):
+            self._oracle.violated("nothing is refused for no reason", f"{what}: {answer.error}")
