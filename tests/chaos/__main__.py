@@ -20,7 +20,7 @@ from .oracle import Oracle
 from .report import Progress, summary, text
 from .service import ServiceBroken, ServiceUnderTest
 from .storm import Storm
-from .testimony import Testimonies
+from .witnesses import Witnesses
 
 EXIT_VIOLATED = 1
 EXIT_BROKEN = 3
@@ -29,7 +29,7 @@ EXIT_BROKEN = 3
 def main() -> int:
     arguments = _arguments()
     service = ServiceUnderTest()
-    oracle = Oracle(Testimonies(service.witnessed), Disturbances())
+    oracle = Oracle(Witnesses(service.witnessed), Disturbances())
     storm = Storm(arguments.seed, service, oracle)
     is_sound = False
     print(f"seed {arguments.seed}, in {service.folder}", file=sys.stderr, flush=True)

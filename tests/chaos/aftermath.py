@@ -97,7 +97,7 @@ class Aftermath:
 
     def _look_for_leftovers(self) -> None:
         """Processes known by folder, by token, or by what the executors told; temporary files."""
-        told = self._oracle.testimonies.all()
+        told = self._oracle.witnesses.all()
         deadline = time.monotonic() + _GONE_PATIENCE
         while (left := self._left(instances(told.values()))) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -63,10 +63,14 @@ class Disturbances:
     def during(self, name: str, effects: frozenset[Effect]) -> Iterator[Disturbance]:
         """The time in which something is done to the service and it heals."""
         disturbance = Disturbance(name, effects, time.time())
-        with self._lock:
-            self._all.append(disturbance)
+        self.extend([disturbance])
         yield disturbance
         disturbance.healed = time.time()
+
+    def extend(self, known: Iterable[Disturbance]) -> None:
+        """Take in what was done before."""
+        with self._lock:
+            self._all.extend(known)
 
     def explain(self, effects: set[Effect], since: float, until: float) -> bool:
         """Whether one with any of these effects was going on then."""

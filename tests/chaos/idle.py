@@ -28,6 +28,7 @@ _MOST_CLIENTS = HTTP_WORKERS * (MAX_IDLE + 2) + 4
 _OWN_CONNECTION = Counter({"socket:[N]": 1})
 """`serve` follows the supervisor's log level, and needs a moment to connect to the next one."""
 
+_LOOKED_AT = (Role.SERVE, Role.GUARD, Role.SUPERVISOR)
 _NUMBER = re.compile(r"\d+")
 
 
@@ -45,6 +46,7 @@ class IdleMoment:
     `left`: what should not be there any more, in sentences."""
 
     opened: Mapping[psutil.Process, Open]
+    roles: Mapping[psutil.Process, Role]
     supervisor: psutil.Process
     memory: int
     left: tuple[str, ...]
@@ -55,9 +57,10 @@ class IdleMoment:
         house = service.whole()
         path = str(supervisor_socket(service.state))
         supervisor = house.one(Role.SUPERVISOR)
-        looked_at = (house.one(Role.SERVE), house.one(Role.GUARD), supervisor)
+        roles = {house.one(role): role for role in _LOOKED_AT}
         return cls(
-            {each: _opened(each, path) for each in looked_at},
+            {process: _opened(process, path) for process in roles},
+            roles,
             supervisor,
             supervisor.memory_info().rss,
             tuple(_left(house, service.state)),
@@ -70,9 +73,11 @@ class IdleMoment:
     def growth(self, first: Mapping[psutil.Process, Open]) -> Iterator[Violation]:
         """What a process has open beyond what it had at its `first` idle moment."""
         for process, now in self.opened.items():
-            before = first.get(process, now).kinds + _OWN_CONNECTION
-            if more := now.kinds - before:
-                yield Violation("descriptors do not grow", f"{process}: {dict(more)} more")
+            before = first.get(process, now).kinds
+            if more := now.kinds - before - _OWN_CONNECTION:
+                role = self.roles[process].value
+                sentence = f"{role}: {dict(more)} more; at first {dict(before)}"
+                yield Violation("descriptors do not grow", sentence)
         if (clients := self.supervisor_opened.clients) > _MOST_CLIENTS:
             sentence = f"the supervisor has {clients} clients while nothing goes on"
             yield Violation("descriptors do not grow", sentence)

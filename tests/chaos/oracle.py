@@ -10,8 +10,8 @@ from typing import Any
 from .disturbance import Disturbances
 from .plans import RunPlan
 from .reading import Reading
-from .testimony import Testimonies, Testimony
 from .verdict import RunFacts, Violation, judge
+from .witnesses import Account, Witnesses
 
 MOST_VIOLATIONS = 100
 
@@ -19,8 +19,8 @@ MOST_VIOLATIONS = 100
 class Oracle:
     """Keeps what was acknowledged. Safe to share between threads; knows nothing of the service."""
 
-    def __init__(self, testimonies: Testimonies, disturbances: Disturbances) -> None:
-        self.testimonies = testimonies
+    def __init__(self, witnesses: Witnesses, disturbances: Disturbances) -> None:
+        self.witnesses = witnesses
         self.disturbances = disturbances
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
@@ -117,7 +117,7 @@ class Oracle:
 
     def known_ids(self) -> list[int]:
         """Those that somebody has heard of: clients, or the executors themselves."""
-        return sorted({*self.acknowledged_ids(), *self.testimonies.all()})
+        return sorted({*self.acknowledged_ids(), *self.witnesses.all()})
 
     def tokens(self) -> list[RunPlan]:
         """The plans whose token stands for an id."""
@@ -135,10 +135,10 @@ class Oracle:
 
     def give_verdict(self) -> None:
         """Judge every run that anybody has heard of."""
-        testimonies = self.testimonies.all()
+        accounts = self.witnesses.all()
         killed = self.disturbances.killed()
         for run_id in self.known_ids():
-            told = testimonies.get(run_id, Testimony())
+            told = accounts.get(run_id, Account())
             with self._lock:
                 name = self._names.get(run_id, told.names[0] if told.names else "")
                 facts = RunFacts(
@@ -148,16 +148,16 @@ class Oracle:
                     is_cancelled=run_id in self._cancelled,
                     is_killed=run_id in killed,
                     reading=self._readings.get(run_id),
-                    testimony=told,
+                    account=told,
                 )
             for violation in judge(facts, self.disturbances):
                 self.violated(violation.demand, violation.sentence, *violation.ids)
-        self._judge_tokens(testimonies)
+        self._judge_tokens(accounts)
 
-    def _judge_tokens(self, testimonies: Mapping[int, Testimony]) -> None:
+    def _judge_tokens(self, accounts: Mapping[int, Account]) -> None:
         """A token starts one run at most, whether or not its client has heard of it."""
         begun: dict[str, list[int]] = {}
-        for run_id, told in testimonies.items():
+        for run_id, told in accounts.items():
             for name in told.names:
                 begun.setdefault(name, []).append(run_id)
         for name, ids in begun.items():
@@ -166,15 +166,15 @@ class Oracle:
 
     def _expect_gone(self, run_id: int) -> None:
         """Who has a status has no process any more."""
-        self.expect_dead({run_id: self.testimonies.of(run_id)}, "whose run has ended")
+        self.expect_dead({run_id: self.witnesses.of(run_id)}, "whose run has ended")
 
-    def expect_dead(self, testimonies: Mapping[int, Testimony], which: str) -> None:
+    def expect_dead(self, accounts: Mapping[int, Account], which: str) -> None:
         """No process of these runs may live."""
-        for run_id, told in testimonies.items():
+        for run_id, told in accounts.items():
             if alive := [process.pid for process in told.processes if process.lives()]:
                 self.violated("no process is left", f"{alive} live, {which}", run_id)
 
 
-def instances(testimonies: Iterable[Testimony]) -> set[str]:
+def instances(accounts: Iterable[Account]) -> set[str]:
     """The names of the stores that the runs were accepted by."""
-    return {instance for told in testimonies for instance in told.instances}
+    return {instance for told in accounts for instance in told.instances}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .testimony import Content
+from .witnesses import Content
 
 _HEAD = 40
 

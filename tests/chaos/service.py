@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from manager.service_note import find_service
 from supervisor.runtime.processes import children_of
 from tests.support.service import GENVM_MANAGER, PROJECT, processes_of
 
@@ -173,7 +174,8 @@ class ServiceUnderTest:
             house = self.house()
             if not house.members[Role.SERVE]:
                 raise ServiceBroken(f"serve ended by itself with {self.wait()}")
-            if house.is_whole and not set(without) & set(house.all) and self.is_ready():
+            is_healed = house.is_whole and not set(without) & set(house.all)
+            if is_healed and self._has_started() and self.is_ready():
                 return house
             time.sleep(_PAUSE)
         raise ServiceBroken(f"the service is not whole within {HEAL_PATIENCE:.0f} s")
@@ -210,13 +212,17 @@ class ServiceUnderTest:
                 },
             )
 
+    def _has_started(self) -> bool:
+        """Whether `serve` has done with its start: it has left its note."""
+        return find_service(self.state) is not None
+
     def _comes_up(self, deadline: float) -> bool:
         """Whether it does before it ends."""
         assert self._serve is not None
         while time.monotonic() < deadline:
             if self._serve.poll() is not None:
                 return False
-            if self.house().is_whole and self.is_ready():
+            if self.house().is_whole and self._has_started() and self.is_ready():
                 return True
             time.sleep(_PAUSE)
         return False

@@ -9,7 +9,7 @@ from .disturbance import Disturbances, Effect
 from .kinds import major
 from .plans import RunPlan
 from .reading import Reading
-from .testimony import Testimony
+from .witnesses import Account
 
 _CLOCK = 0.1
 """Seconds by which two measurements of one time may differ."""
@@ -38,7 +38,7 @@ class RunFacts:
     is_cancelled: bool
     is_killed: bool
     reading: Reading | None
-    testimony: Testimony
+    account: Account
 
 
 def judge(run: RunFacts, disturbances: Disturbances) -> Iterator[Violation]:
@@ -54,7 +54,7 @@ def _sentences(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str,
         who = "was acknowledged" if run.is_acknowledged else "has begun"
         yield "one ending", f"{who} and has no terminal status"
         return
-    yield from _result(run.testimony, run.reading)
+    yield from _result(run.account, run.reading)
     if run.plan is not None:
         yield from _ownership(run.plan, run.reading)
         if reason := _unexplained(run, run.plan, run.reading, disturbances):
@@ -62,7 +62,7 @@ def _sentences(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str,
 
 
 def _beginnings(run: RunFacts) -> Iterator[tuple[str, str]]:
-    names = run.testimony.names
+    names = run.account.names
     if len(names) > 1:
         yield "begun once", f"has begun {len(names)} times, as {', '.join(names)}"
     strangers = {name for name in names if run.plan is not None and name != run.plan.name}
@@ -70,7 +70,7 @@ def _beginnings(run: RunFacts) -> Iterator[tuple[str, str]]:
         yield "one id, one run", f"is also {', '.join(sorted(strangers))}"
 
 
-def _result(told: Testimony, reading: Reading) -> Iterator[tuple[str, str]]:
+def _result(told: Account, reading: Reading) -> Iterator[tuple[str, str]]:
     for content in told.answered[:1]:
         if reading.result != content:
             yield (
@@ -110,7 +110,7 @@ def _unexplained(
     if ending in ("lost", "unseen"):
         if not disturbances.explain({Effect.LOSES}, at, at):
             return "nobody killed a supervisor then"
-        if ending == "unseen" and reading.result is None:
-            return "without its result it is lost"
+        if (reading.result is None) != (ending == "lost"):
+            return f"it has {'no' if reading.result is None else 'its'} result"
         return None
     return f"it may end with {', '.join(sorted(plan.kind.ends)) or 'nothing'}"

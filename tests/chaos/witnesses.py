@@ -33,7 +33,7 @@ class Content(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Account:
     """What is known of one run id. `names`: of the orders that it began with, each time it did.
 
     `leaders`: the executors; `others`: what they forked. `instances`: of the service's store.
@@ -52,31 +52,31 @@ class Testimony:
         return self.leaders + self.others
 
 
-class Testimonies:
+class Witnesses:
     """The folder that the executors write to."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def of(self, run_id: int) -> Testimony:
+    def of(self, run_id: int) -> Account:
         """What is told by now; nothing for a run that never began."""
         try:
             return _parsed((self.folder / str(run_id)).read_text())
         except FileNotFoundError:
-            return Testimony()
+            return Account()
 
-    def all(self) -> dict[int, Testimony]:
+    def all(self) -> dict[int, Account]:
         """By run id."""
         return {int(path.name): _parsed(path.read_text()) for path in self.folder.iterdir()}
 
 
-def _parsed(text: str) -> Testimony:
+def _parsed(text: str) -> Account:
     said: dict[str, list[list[str]]] = {}
     for line in text.splitlines():
         word, *rest = line.split()
         said.setdefault(word, []).append(rest)
     begun = said.get("begun", [])
-    return Testimony(
+    return Account(
         names=tuple(words[0] for words in begun),
         instances=frozenset(words[1] for words in begun),
         leaders=tuple(Process(int(words[2]), int(words[3])) for words in begun),
