@@ -12,6 +12,7 @@ from .routes import (
     configuration,
     contract,
     docs,
+    events,
     genvm,
     health,
     llm,
@@ -52,4 +53,5 @@ def create_app(
         vm_error,
     ):
         app.register_blueprint(resource.routes(client))
+    app.register_blueprint(events.routes(client, shares.followers))
     return app

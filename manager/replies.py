@@ -136,42 +136,60 @@ class ModuleReply(Struct, frozen=True):
 
 
 class StatusReply(Struct, frozen=True):
-    """`audit` is `ok`, or a sentence for each thing that is not as it must be."""
+    """`audit` is `ok`, or a sentence for each thing that is not as it must be.
 
+    `accepting`: whether new runs are taken. `sampled_at`: when memory and processor time were
+    looked at last; None: there was nothing to look at yet.
+    """
+
+    accepting: bool
     llm_module: ipc.ModuleState
     web_module: ipc.ModuleState
     modules: dict[ipc.ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply]
     executions_omitted: int
+    sampled_at: datetime | None
     audit: Audit
 
 
 class WrittenStatus(Struct, frozen=True):
     """A `StatusReply` as the service writes it: what does not change any more is JSON already."""
 
+    accepting: bool
     llm_module: ipc.ModuleState
     web_module: ipc.ModuleState
     modules: dict[ipc.ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply | msgspec.Raw]
     executions_omitted: int
+    sampled_at: datetime | None
     audit: Audit
 
     @classmethod
-    def of(cls, status: ipc.Status) -> WrittenStatus:
+    def of(
+        cls, status: ipc.Status, executions: dict[str, ExecutionReply | msgspec.Raw] | None = None
+    ) -> WrittenStatus:
+        """`executions`: what to say of them; None: all."""
         return cls(
+            status.accepting,
             status.modules[ipc.ModuleKind.LLM].state,
             status.modules[ipc.ModuleKind.WEB].state,
             {kind: ModuleReply.of(module) for kind, module in status.modules.items()},
             StatusPermits.of(status.permits),
-            {
-                **{str(entry.id): ExecutionReply.of(entry) for entry in status.under_way},
-                **_written_executions(status.finished),
-            },
+            _executions(status) if executions is None else executions,
             status.executions_omitted,
+            _moment(status.sampled_at),
             status.audit or "ok",
         )
+
+
+class StatusEvent(Struct, frozen=True):
+    """What an event of `/events` carries. `at`: the service's clock. `gone`: ids shown no more."""
+
+    at: datetime
+    status: WrittenStatus
+    gone: list[int]
 
 
 class RunMetrics(Struct, frozen=True):
@@ -325,8 +343,15 @@ class ErrorReply(Struct, frozen=True, omit_defaults=True):
     genvm_id: int | None = None
 
 
+def _executions(status: ipc.Status) -> dict[str, ExecutionReply | msgspec.Raw]:
+    return {
+        **{str(entry.id): ExecutionReply.of(entry) for entry in status.under_way},
+        **written_executions(status.finished),
+    }
+
+
 @lru_cache(maxsize=4)
-def _written_executions(packed: bytes) -> dict[str, msgspec.Raw]:
+def written_executions(packed: bytes) -> dict[str, msgspec.Raw]:
     """JSON of `ExecutionReply`, by id. Most often the same as a moment ago: then nothing is done
     again."""
     return {

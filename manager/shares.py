@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from protocol.errors import Unavailable
 
+FOLLOWERS = 32
+"""Streams of `/events` beyond all that: they are for people's open pages, not for nodes."""
+
 SPARE_THREADS = 16
 """Threads beyond all shares: for what is answered at once, whatever else goes on."""
 
@@ -40,9 +43,10 @@ class Shares:
         self.starters = Share(max(1, http_threads // 4), "wait for a run to start")
         self.enders = Share(max(1, http_threads // 8), "wait for a run to be ended")
         self.transfers = Share(max(1, http_threads // 8), "send or take in much")
+        self.followers = Share(FOLLOWERS, "follow the status")
 
     @property
     def threads(self) -> int:
         """How many threads a worker needs to keep what the shares promise."""
-        shares = (self.readers, self.starters, self.enders, self.transfers)
+        shares = (self.readers, self.starters, self.enders, self.transfers, self.followers)
         return SPARE_THREADS + sum(share.places for share in shares)

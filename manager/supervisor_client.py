@@ -214,6 +214,10 @@ class SupervisorClient:
     def status(self) -> ipc.Status:
         return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)
 
+    def watch_status(self, known: int, wait: float) -> ipc.Status:
+        """The status, once it has another revision than `known` or after `wait` seconds."""
+        return self._ask(ipc.WatchStatus(known, wait), ipc.Status, wait + ANSWER_MARGIN)
+
     def permits(self) -> ipc.Permits:
         return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_MARGIN)
 

@@ -198,6 +198,13 @@ class GetStatus(Struct, tag=True, frozen=True):
     """Answered by `Status`."""
 
 
+class WatchStatus(Struct, tag=True, frozen=True):
+    """Answered by `Status`, once it has another revision than `known` or after `wait` seconds."""
+
+    known: int
+    wait: float
+
+
 class GetPermits(Struct, tag=True, frozen=True):
     """Answered by `Permits`."""
 
@@ -259,6 +266,7 @@ Command = (
     | StopModule
     | CheckLlm
     | GetStatus
+    | WatchStatus
     | GetPermits
     | SetPermits
     | GetNewestMajor
@@ -407,17 +415,20 @@ class ModuleStatus(Struct, frozen=True):
 class Status(Struct, tag=True, frozen=True):
     """`under_way` are all that are not finished; `finished`, by `pack_executions`, the newest 100
     that are, oldest first. The rest is counted. `audit` has a sentence for each thing that is not
-    as it must be.
+    as it must be. `sampled_at`: when memory and processor time were looked at last. `revision`
+    grows with each change that `WatchStatus` tells of; before the first it is 1.
 
     Packed, the finished ones need not be written and read again while they are the same.
     """
 
+    revision: int
     accepting: bool
     modules: dict[ModuleKind, ModuleStatus]
     permits: Permits
     under_way: list[Execution]
     finished: bytes
     executions_omitted: int
+    sampled_at: float | None
     audit: list[str]
 
     @property

@@ -20,6 +20,7 @@ from protocol.durations import parse_duration
 from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
 
+from .changes import Changes
 from .controls import Controls
 from .core.admission import AdmissionPolicy
 from .core.environment import Environment
@@ -214,6 +215,7 @@ async def _serve(setting: Setting) -> None:
         for work in background:
             work.cancel()
         service.controls.settings.log_level.close()
+        service.changes.close()
         await server.close()
         service.life.scratch.close()
         reaper.close()
@@ -242,6 +244,7 @@ def _assemble(
     surroundings = Surroundings(
         setting.folder, setting.environment, settings.log_level, config.log_format
     )
+    changes = Changes()
     pool = PermitPool(_total_permits(config.permits), config.max_queued)
     life = RunLife(
         store=store,
@@ -250,8 +253,9 @@ def _assemble(
         desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),
-        modules=_modules(setting, surroundings, log),
+        modules=_modules(setting, surroundings, changes, log),
         metrics=metrics,
+        changes=changes,
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
@@ -261,10 +265,12 @@ def _assemble(
     return Service(life, policy, controls)
 
 
-def _modules(setting: Setting, surroundings: Surroundings, log: EventLog) -> Modules:
+def _modules(
+    setting: Setting, surroundings: Surroundings, changes: Changes, log: EventLog
+) -> Modules:
     maker = InstanceMaker(surroundings, ConfigurationFiles(setting.root), log)
     drain_timeout = parse_duration(setting.config.drain_timeout)
-    return Modules(lambda kind: Module(kind, maker, drain_timeout, log))
+    return Modules(lambda kind: Module(kind, maker, drain_timeout, changes, log))
 
 
 def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
@@ -272,7 +278,7 @@ def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
     life = service.life
     return (
         Upkeep(service, config.run_memory_limit),
-        StoreUpkeep(life.store, service.history, retention, life.log),
+        StoreUpkeep(life.store, service.history, life.changes, retention, life.log),
     )
 
 

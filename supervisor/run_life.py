@@ -18,6 +18,7 @@ from protocol.errors import (
 )
 from protocol.ipc import Cause, Exit, FinishedRun, RunState
 
+from .changes import Changes
 from .core.capture import LIMITS
 from .core.ladder import ladder
 from .event_log import EventLog
@@ -57,6 +58,7 @@ class RunLife:
     oom_witness: OomWitness
     modules: Modules
     metrics: Metrics
+    changes: Changes
     log: EventLog
 
     async def live(self, run: Run) -> FinishedRun | None:
@@ -128,6 +130,7 @@ class RunLife:
         run.forget_execution_data()
         run.started_at = time.time()
         run.advance(RunState.RUNNING)
+        self.changes.note()
         self._later(run, request.deadline, self._out_of_time, run)
         self._later(run, _SETTLE_AFTER, self._settle_in, run)
         self.log.info(

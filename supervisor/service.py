@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,6 +62,7 @@ class Service:
         controls: Controls,
     ) -> None:
         self.life = life
+        self.changes = life.changes
         self.controls = controls
         self.metrics = life.metrics
         self.modules = life.modules
@@ -69,6 +71,7 @@ class Service:
         self._store = life.store
         self._desk = life.desk
         self._auditor = Auditor(life.desk, life.reaper, life.log)
+        self._sampled_at: float | None = None
         self._audit_timer: asyncio.TimerHandle | None = None
         self._log = life.log
         self._policy = policy
@@ -76,6 +79,7 @@ class Service:
         self._runs: dict[int, Run] = {}
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
+        self._health: tuple[bool, list[str]] = (True, [])
 
     @property
     def runs(self) -> Iterable[Run]:
@@ -180,6 +184,7 @@ class Service:
         run = Run(self._last_id, request, executor, cost, storage)
         self._desk.queue(run)
         self._runs[run.id] = run
+        self.changes.note()
         acceptor = asyncio.current_task()
         assert acceptor is not None
         self._acceptors[run.id] = acceptor
@@ -231,6 +236,7 @@ class Service:
         del self._runs[run.id]
         self._lives.pop(run.id, None)
         self._acceptors.pop(run.id, None)
+        self.changes.note()
         self._audit_soon()
         if self._desk.give_back(run) and finished is not None:
             self._log.error("permits_were_kept", run=run.id)
@@ -248,12 +254,14 @@ class Service:
     def status(self) -> Status:
         """What is going on; needs no look into the store."""
         return Status(
-            accepting=not self.controls.is_closed and self._store.failure is None,
+            revision=self.changes.revision,
+            accepting=self._is_accepting,
             modules=self.modules.status(),
             permits=self._desk.counts(),
             under_way=[run.execution() for run in self._runs.values()],
             finished=self.history.packed,
             executions_omitted=self.history.omitted(self._store.retained_runs),
+            sampled_at=self._sampled_at,
             audit=self._auditor.sentences,
         )
 
@@ -263,6 +271,19 @@ class Service:
             self._audit_timer.cancel()
             self._audit_timer = None
         self._auditor.look(self.runs, {**self._acceptors, **self._lives}, self._last_id)
+        health = (self._is_accepting, self._auditor.sentences)
+        if health != self._health:
+            self._health = health
+            self.changes.note()
+
+    def note_samples(self) -> None:
+        """All executors have been looked at."""
+        self._sampled_at = time.time()
+        self.changes.note()
+
+    @property
+    def _is_accepting(self) -> bool:
+        return not self.controls.is_closed and self._store.failure is None
 
     def _audit_soon(self) -> None:
         if self._audit_timer is None:
@@ -275,6 +296,7 @@ class Service:
     def set_permits(self, total: int) -> Permits:
         """Change the total. Raises `BadRequest` below the cost of the dearest run."""
         self._desk.resize(total)
+        self.changes.note()
         self._audit_soon()
         self.controls.remember_permits(total)
         self._log.info("permits_set", total=total)
@@ -283,6 +305,7 @@ class Service:
     async def drain(self, patience: float) -> None:
         """Take no more runs, send the queue home, give the others `patience` seconds to finish."""
         self.controls.close()
+        self.changes.note()
         for run in list(self._runs.values()):
             if run.child is None:
                 self.life.stop(run, Cause.SHUTDOWN, 0)

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
+from .changes import Changes
 from .event_log import EventLog
 from .history import History
 from .runtime.store import RunStore
@@ -24,10 +25,18 @@ _REPORT_PERIOD = 10.0
 class StoreUpkeep:
     """Prunes the store, gives its unused space back, and tries a disk that takes no writes."""
 
-    def __init__(self, store: RunStore, history: History, retention: float, log: EventLog) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        history: History,
+        changes: Changes,
+        retention: float,
+        log: EventLog,
+    ) -> None:
         """`retention`: seconds for which a finished run is kept."""
         self._store = store
         self._history = history
+        self._changes = changes
         self._retention = retention
         self._log = log
         self._crowded_out = 0
@@ -60,6 +69,8 @@ class StoreUpkeep:
         while pruned is None or len(pruned.ids) == _PRUNE_STEP:
             pruned = await self._store.prune(time.time() - self._retention, _PRUNE_STEP)
             self._history.forget(pruned.ids)
+            if pruned.ids:
+                self._changes.note()
             self._crowded_out += pruned.crowded_out
         self._report()
 

@@ -49,6 +49,7 @@ class Upkeep:
         for run, pid in running:
             if pid in samples:
                 self._judge(run, samples[pid])
+        self._service.note_samples()
 
     def _judge(self, run: Run, seen: Sample) -> None:
         run.observe(seen)

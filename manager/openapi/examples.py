@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -76,6 +77,7 @@ ARTIFACT = {
 }
 ENDED = {"genvm_id": 12_345, "result": "shutdown_completed"}
 STATUS = {
+    "accepting": True,
     "llm_module": "stopped",
     "web_module": "running",
     "modules": {
@@ -119,6 +121,7 @@ STATUS = {
         }
     },
     "executions_omitted": 0,
+    "sampled_at": TIME,
     "audit": "ok",
 }
 MODULE_START = {
@@ -164,6 +167,11 @@ LLM_CHECKED = [
         "response": "Hello!",
     }
 ]
+EVENTS = f"""\
+event: status
+data: {json.dumps({"at": TIME, "status": STATUS, "gone": []})}
+
+"""
 METRICS = """\
 # HELP genvm_permits_in_use Permits that runs hold.
 # TYPE genvm_permits_in_use gauge

@@ -57,6 +57,19 @@ _STATUS = (
     ),
     Operation(
         "GET",
+        "/events",
+        "Status",
+        "The status as it changes",
+        Body("text/event-stream", None, examples.EVENTS, "Server-sent events."),
+        UNAVAILABLE,
+        "The first event is `status`: `at`, the service's clock, and `status`, which is the reply "
+        "of `/status`. A `change` is the same with only those executions that are new or changed; "
+        "`gone` lists the ids of others that are shown no more. At most four a second. A `status` "
+        "comes again when the client was too slow for all changes. A comment comes after 15 s of "
+        "silence. The stream ends when the supervisor is lost or the service stops: come again.",
+    ),
+    Operation(
+        "GET",
         "/healthz",
         "Status",
         "Whether the HTTP process lives",

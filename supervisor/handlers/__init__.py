@@ -26,6 +26,7 @@ from protocol.ipc import (
     StartRun,
     StopModule,
     WatchLogLevel,
+    WatchStatus,
 )
 
 from ..service import Service
@@ -47,6 +48,7 @@ from .start_module import start_module
 from .start_run import start_run
 from .stop_module import stop_module
 from .watch_log_level import watch_log_level
+from .watch_status import watch_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ HANDLERS: dict[type, Handler] = {
     StopModule: Handler(stop_module),
     CheckLlm: Handler(check_llm, only_waits=True),
     GetStatus: Handler(get_status, only_waits=True),
+    WatchStatus: Handler(watch_status, only_waits=True),
     GetPermits: Handler(get_permits, only_waits=True),
     SetPermits: Handler(set_permits),
     GetNewestMajor: Handler(get_newest_major, only_waits=True),

@@ -19,6 +19,7 @@ from protocol.errors import (
 from protocol.ipc import ModuleKind, ModuleState, ModuleStatus, ModuleWorker, StartModule
 from protocol.log_lines import Level
 
+from ..changes import Changes
 from ..core.module_states import advanced
 from ..event_log import EventLog
 from ..runtime.sampler import Sample
@@ -32,13 +33,19 @@ class Module:
     """Starts, replaces and stops the module; lends its connections to runs."""
 
     def __init__(
-        self, kind: ModuleKind, maker: InstanceMaker, drain_timeout: float, log: EventLog
+        self,
+        kind: ModuleKind,
+        maker: InstanceMaker,
+        drain_timeout: float,
+        changes: Changes,
+        log: EventLog,
     ) -> None:
         """`drain_timeout`: seconds for which an end waits for the runs that are connected."""
         self.kind = kind
         self.state = ModuleState.STOPPED
         self._maker = maker
         self._drain_timeout = drain_timeout
+        self._changes = changes
         self._log = log
         self._reason: str | None = None
         self._since = time.time()
@@ -198,6 +205,7 @@ class Module:
 
     def _parted(self, instance: Instance, parting: asyncio.Task[None]) -> None:
         del self._leaving[instance]
+        self._changes.note()
         if not parting.cancelled() and (error := parting.exception()) is not None:
             self._log.error("module_end_failed", module=self.kind, error=repr(error))
 
@@ -231,5 +239,6 @@ class Module:
 
     def _advance(self, to: ModuleState) -> None:
         self.state = advanced(self.kind, self.state, to)
+        self._changes.note()
         self._reason = None
         self._since = time.time()

@@ -160,7 +160,7 @@ def test_the_document_is_served(service: RunningService) -> None:
 API = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(document())))
 
 
-@API.parametrize()
+@API.exclude(path="/events").parametrize()
 @settings(
     max_examples=CASES_PER_OPERATION,
     deadline=None,

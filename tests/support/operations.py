@@ -22,7 +22,8 @@ class Request:
     body: bytes | None = None
 
     def send(self, http: httpx.Client) -> httpx.Response:
-        return http.request(
+        """The response; of a stream, which does not end by itself, only its head."""
+        request = http.build_request(
             self.method,
             self.path,
             headers=self.headers,
@@ -30,6 +31,13 @@ class Request:
             content=self.body,
             timeout=30,
         )
+        response = http.send(request, stream=True)
+        try:
+            if response.headers["Content-Type"] != "text/event-stream":
+                response.read()
+        finally:
+            response.close()
+        return response
 
 
 def example_of(operation: Operation) -> Request:

@@ -70,7 +70,13 @@ def test_the_web_modules_file_holds_every_setting_with_its_default() -> None:
 def test_the_shares_are_those_of_the_code() -> None:
     config = Config()
     shares = Shares(config.http_threads)
-    for share in (shares.readers, shares.starters, shares.enders, shares.transfers):
+    for share in (
+        shares.readers,
+        shares.starters,
+        shares.enders,
+        shares.transfers,
+        shares.followers,
+    ):
         row = f"| {share.places} | {share.places * config.http_workers} |"
         assert row in GUIDE
     assert f"| {SPARE_THREADS} more |" in GUIDE

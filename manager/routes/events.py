@@ -1,0 +1,46 @@
+"""`/events`: the status as it changes, for pages that stay open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from flask import Blueprint, Response
+
+from protocol.errors import ManagerError
+
+from ..follower import Follower
+from ..shares import Share
+from ..status_feed import StatusFeed
+from ..supervisor_client import SupervisorClient
+from ..transfers import current_caller
+
+
+def routes(client: SupervisorClient, followers: Share) -> Blueprint:
+    """`GET /events`, server-sent events; each stream holds a place among the `followers`."""
+    blueprint = Blueprint("events", __name__)
+    feed = StatusFeed(client.watch_status)
+
+    @blueprint.get("/events")
+    def events() -> Response:
+        with ExitStack() as stack:
+            stack.enter_context(followers.place())
+            follower = stack.enter_context(feed.follower(current_caller()))
+            first = follower.next()
+            response = Response(_stream(first, follower), content_type="text/event-stream")
+            response.headers["Cache-Control"] = "no-store"
+            response.call_on_close(stack.pop_all().close)
+        return response
+
+    return blueprint
+
+
+def _stream(first: bytes | None, follower: Follower) -> Iterator[bytes]:
+    """Ends when the client, the supervisor or this worker does; the client may come again."""
+    event = first
+    while event is not None:
+        yield event
+        try:
+            event = follower.next()
+        except ManagerError:
+            return

@@ -1,0 +1,93 @@
+"""The supervisor's status for all who follow it in this worker: asked for once, however many."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from protocol import ipc
+from protocol.errors import ManagerError
+
+from .follower import Follower
+from .status_view import StatusView
+
+WAIT = 30.0
+"""Seconds that the supervisor waits for a change before it answers all the same."""
+
+log = logging.getLogger(__name__)
+
+
+class StatusFeed:
+    """Watches the status while somebody follows, in a thread of its own.
+
+    When the supervisor is lost, or this worker stops, all streams end; who comes next begins anew.
+    """
+
+    def __init__(self, watch: Callable[[int, float], ipc.Status]) -> None:
+        """`watch` gives the status when it has another revision than that, or after seconds."""
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._followers: set[Follower] = set()
+        self._view: StatusView | None = None
+        self._is_watching = False
+
+    @contextmanager
+    def follower(self, caller: socket.socket | None) -> Iterator[Follower]:
+        """Somebody who is shown each new view, while the context is entered."""
+        follower = Follower(caller)
+        with self._lock:
+            self._followers.add(follower)
+            if self._view is not None:
+                follower.show(self._view)
+            if not self._is_watching:
+                self._is_watching = True
+                threading.Thread(target=self._follow, name="status-feed", daemon=True).start()
+        try:
+            yield follower
+        finally:
+            with self._lock:
+                self._followers.discard(follower)
+            follower.close()
+
+    def _follow(self) -> None:
+        try:
+            view = StatusView(self._watch(0, WAIT))
+            while self._show(view):
+                view = self._next(view)
+        except ManagerError as error:
+            self._end(error)
+        except Exception:
+            log.exception("status_feed_failed")
+            self._end(ManagerError("internal error; the service's log says more"))
+
+    def _next(self, view: StatusView) -> StatusView:
+        """The next view that looks different, or the same one when nobody has changed anything."""
+        status = self._watch(view.status.revision, WAIT)
+        following = StatusView(status, view)
+        if following.change:
+            return following
+        view.status = status
+        return view
+
+    def _show(self, view: StatusView) -> bool:
+        """Show it to those who do not have it. False: nobody is there, and we have stopped."""
+        with self._lock:
+            if not self._followers:
+                self._view = None
+                self._is_watching = False
+                return False
+            if view is not self._view:
+                self._view = view
+                for follower in self._followers:
+                    follower.show(view)
+            return True
+
+    def _end(self, error: ManagerError) -> None:
+        with self._lock:
+            self._view = None
+            self._is_watching = False
+            for follower in self._followers:
+                follower.end(error)
