@@ -1,7 +1,8 @@
 """Who may ask: the `Host` and `Origin` headers against web pages, and the bearer token.
 
 A web page that a user of this machine looks at can send requests to loopback. One whose name was
-made to mean 127.0.0.1 (DNS rebinding) gives itself away by its `Host`, any other by its `Origin`.
+made to mean 127.0.0.1 (DNS rebinding) gives itself away by its `Host`, any other by its `Origin`
+or, where browsers send none, by `Sec-Fetch-Site`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from protocol.config import Config
 
 from .transfers import current_caller
 
-OPEN_PATH = "/healthz"
-"""Answered without a token: it says no more than that the process lives."""
+OPEN = frozenset({"health.alive", "page.page", "page.asset"})
+"""Endpoints that answer without a token: that the process lives, and a page without its data."""
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]\s,]+)(?::\d{0,5})?", re.IGNORECASE)
+_NEXT_STEP = "have the page's host added to allowed_hosts if it is trusted"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -38,11 +40,10 @@ def install_access_rules(app: Flask, config: Config, token: str | None) -> None:
                 "ask for localhost, or have the name added to allowed_hosts"
             )
         if request.method not in _READING and not _is_our_origin(known):
-            raise Forbidden(
-                "Origin: pages of other sites may change nothing here; "
-                "have the page's host added to allowed_hosts if it is trusted"
-            )
-        if wanted is not None and request.path != OPEN_PATH:
+            raise Forbidden(f"Origin: pages of other sites may change nothing here; {_NEXT_STEP}")
+        if _is_fetched_by_another_site() and not _has_our_origin(known):
+            raise Forbidden(f"Sec-Fetch-Site: other sites may ask nothing here; {_NEXT_STEP}")
+        if wanted is not None and request.endpoint not in OPEN:
             _require(wanted)
 
 
@@ -56,6 +57,10 @@ def _is_our_host(host: str | None, known: frozenset[str]) -> bool:
     return not known and not _is_loopback(request.environ["SERVER_NAME"])
 
 
+def _has_our_origin(known: frozenset[str]) -> bool:
+    return "Origin" in request.headers and _is_our_origin(known)
+
+
 def _is_our_origin(known: frozenset[str]) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
@@ -67,6 +72,15 @@ def _is_our_origin(known: frozenset[str]) -> bool:
     if name in known or host.lower() == request.headers.get("Host", "").lower():
         return True
     return _is_loopback(name) and _is_loopback(request.environ["SERVER_NAME"])
+
+
+def _is_fetched_by_another_site() -> bool:
+    """Whether a page of another site asks by itself: a link that somebody follows is no such thing.
+
+    It could read nothing, but hold places for nothing.
+    """
+    fetched = request.headers.get("Sec-Fetch-Site", "")
+    return fetched == "cross-site" and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
 def _require(wanted: bytes) -> None:

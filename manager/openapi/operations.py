@@ -357,6 +357,24 @@ _CONFIGURATION = (
 _DOCUMENTS = (
     Operation(
         "GET",
+        "/",
+        "Documentation",
+        "A page that shows what goes on",
+        Body("text/html", None, "<!doctype html>"),
+        is_open=True,
+    ),
+    Operation(
+        "GET",
+        "/assets/{name}",
+        "Documentation",
+        "A part of that page",
+        Body("text/css", None, "body { margin: 0 }"),
+        {404: "No such part."},
+        parameters=(Parameter("name", "path", "The file.", {"type": "string"}, "look.css", True),),
+        is_open=True,
+    ),
+    Operation(
+        "GET",
         "/openapi.json",
         "Documentation",
         "This document",
