@@ -179,10 +179,11 @@ class SupervisorClient:
         command = ipc.ReadSchema(major, timestamp, code)
         return self._ask(command, ipc.RunStatus, QUEUE_PATIENCE, self._shares.starters)
 
-    def get_run(self, run_id: int, wait: float = 0.0) -> ipc.RunStatus:
+    def get_run(self, run_id: int, wait: float = 0.0, with_outputs: bool = True) -> ipc.RunStatus:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
         share = self._shares.readers if wait else None
-        return self._ask(ipc.GetRun(run_id, wait), ipc.RunStatus, wait + ANSWER_MARGIN, share)
+        command = ipc.GetRun(run_id, wait, with_outputs)
+        return self._ask(command, ipc.RunStatus, wait + ANSWER_MARGIN, share)
 
     def read_artifact(
         self, run_id: int, field: ipc.Artifact, offset: int, max_len: int

@@ -59,6 +59,8 @@ class Artifact(StrEnum):
     STDOUT = "stdout"
     STDERR = "stderr"
     GENVM_LOG = "genvm_log"
+    RESULT = "result"
+    """What it handed over; there once it has finished."""
 
 
 MAX_ARTIFACT_PART = 256 << 10
@@ -139,10 +141,14 @@ class ReadSchema(Struct, tag=True, frozen=True):
 
 
 class GetRun(Struct, tag=True, frozen=True):
-    """Answered by `RunStatus`, at once or when the run finishes within `wait` seconds."""
+    """Answered by `RunStatus`, at once or when the run finishes within `wait` seconds.
+
+    Without outputs, which may be large, all that `Artifact` names is empty or None.
+    """
 
     id: int
     wait: float = 0.0
+    with_outputs: bool = True
 
 
 class ReadArtifact(Struct, tag=True, frozen=True):
@@ -333,6 +339,11 @@ class FinishedRun(Struct, frozen=True):
     log_dropped_bytes: int
     peak_rss: int | None
     cpu_seconds: float | None
+
+
+def without_outputs(run: FinishedRun) -> FinishedRun:
+    """The run as `GetRun` gives it without outputs."""
+    return msgspec.structs.replace(run, stdout=b"", stderr=b"", genvm_log=b"[]", result=None)
 
 
 class RunStatus(Struct, tag=True, frozen=True):

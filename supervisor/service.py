@@ -24,6 +24,7 @@ from protocol.ipc import (
     ReadSchema,
     StartRun,
     Status,
+    without_outputs,
 )
 
 from .auditor import Auditor
@@ -119,15 +120,16 @@ class Service:
             beginning.add_done_callback(self._abandon)
             raise
 
-    async def get_run(self, run_id: int, wait: float) -> FinishedRun | None:
+    async def get_run(self, run_id: int, wait: float, with_outputs: bool) -> FinishedRun | None:
         """A finished run; None when it is unknown or does not finish within `wait` seconds."""
         run = self._runs.get(run_id)
         if run is None:
-            return await self._store.reads.finished(run_id)
+            return await self._store.reads.finished(run_id, with_outputs)
         if not wait > 0:
             return None
         done, _ = await asyncio.wait({run.finished}, timeout=min(wait, MAX_WAIT))
-        return run.finished.result() if done else None
+        finished = run.finished.result() if done else None
+        return finished if finished is None or with_outputs else without_outputs(finished)
 
     async def read_artifact(self, wanted: ReadArtifact) -> ArtifactPart:
         """A part of a run's output: of all that is kept, or by now. Raises `RunNotFound`."""

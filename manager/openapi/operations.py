@@ -142,6 +142,14 @@ _RUNS = (
                 {"type": "string", "enum": ["list", "base64"], "default": "list"},
                 "list",
             ),
+            Parameter(
+                "outputs",
+                "query",
+                "`none`: `stdout`, `stderr`, `genvm_log` and `consumed_result` come empty, which "
+                "may be large; they can be read in parts.",
+                {"type": "string", "enum": ["all", "none"], "default": "all"},
+                "all",
+            ),
         ),
     ),
     Operation(

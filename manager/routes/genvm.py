@@ -35,8 +35,8 @@ def routes(client: SupervisorClient) -> Blueprint:
 
     @blueprint.get("/genvm/<int:genvm_id>")
     def read(genvm_id: int) -> Response:
-        wait, as_base64 = _wait(request), _wants_base64(request)
-        run = client.get_run(genvm_id, wait).run if genvm_id <= _MAX_ID else None
+        wait, as_base64, outputs = _wait(request), _wants_base64(request), _wants_outputs(request)
+        run = client.get_run(genvm_id, wait, outputs).run if genvm_id <= _MAX_ID else None
         status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
         return json_response(RunReply(genvm_id, status))
 
@@ -88,10 +88,18 @@ def _wait(request: Request) -> float:
 
 
 def _wants_base64(request: Request) -> bool:
-    given = request.args.get("bytes", "list")
-    if given not in ("list", "base64"):
-        raise BadRequest(f"bytes: expected list or base64, got {given[:40]!r}")
-    return given == "base64"
+    return _choice(request, "bytes", "list", "base64") == "base64"
+
+
+def _wants_outputs(request: Request) -> bool:
+    return _choice(request, "outputs", "all", "none") == "all"
+
+
+def _choice(request: Request, name: str, usual: str, other: str) -> str:
+    given = request.args.get(name, usual)
+    if given not in (usual, other):
+        raise BadRequest(f"{name}: expected {usual} or {other}, got {given[:40]!r}")
+    return given
 
 
 def _artifact(request: Request) -> Artifact:

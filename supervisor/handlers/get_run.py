@@ -9,4 +9,5 @@ from ..service import Service
 
 async def get_run(service: Service, command: GetRun) -> RunStatus:
     """Answers at once, or when the run finishes within the time given."""
-    return RunStatus(command.id, await service.get_run(command.id, command.wait))
+    run = await service.get_run(command.id, command.wait, command.with_outputs)
+    return RunStatus(command.id, run)

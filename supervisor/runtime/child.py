@@ -98,6 +98,8 @@ class Child:
                 return self._stderr
             case Artifact.GENVM_LOG:
                 return self._records
+            case Artifact.RESULT:
+                return Tail(0)
 
     def _add_pump(
         self,

@@ -23,8 +23,12 @@ _DROPPED_BYTES = {
     Artifact.STDOUT: "stdout_dropped",
     Artifact.STDERR: "stderr_dropped",
     Artifact.GENVM_LOG: "log_dropped_bytes",
+    Artifact.RESULT: "0",
 }
-"""Columns of `outputs`."""
+"""Columns of `outputs`; nothing of a result is dropped."""
+
+_OUTPUTS = "stdout, stderr, genvm_log, result"
+_NO_OUTPUTS = "x'', x'', CAST('[]' AS BLOB), NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,10 @@ class StoreReader:
         """Whether a run with this id is known."""
         return await self._in_thread(lambda: _exists(self._connection, run_id))
 
-    async def finished(self, run_id: int) -> FinishedRun | None:
-        """All that is kept of a finished run; None for any other id."""
-        return await self._in_thread(lambda: _select(self._connection, run_id))
+    async def finished(self, run_id: int, with_outputs: bool = True) -> FinishedRun | None:
+        """All that is kept of a finished run, or all but its outputs; None for any other id."""
+        outputs = _OUTPUTS if with_outputs else _NO_OUTPUTS
+        return await self._in_thread(lambda: _select(self._connection, run_id, outputs))
 
     async def artifact(
         self, run_id: int, field: Artifact, offset: int, length: int
@@ -142,26 +147,39 @@ def _read_part(
         row = connection.execute(query, (run_id,)).fetchone()
         if row is None:
             return None
-        with connection.blobopen("outputs", field, run_id, readonly=True) as output:
-            output.seek(min(offset, len(output)))
-            content = output.read(length)
-            return ArtifactPart(RunState.FINISHED, row[0], len(output), content)
+        total, content = _read_blob(connection, run_id, field, offset, length)
+        return ArtifactPart(RunState.FINISHED, row[0], total, content)
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 
 
-def _select(connection: sqlite3.Connection, run_id: int) -> FinishedRun | None:
+def _read_blob(
+    connection: sqlite3.Connection, run_id: int, field: Artifact, offset: int, length: int
+) -> tuple[int, bytes]:
+    """Its whole length, and the part."""
+    table = "outputs"
+    if field is Artifact.RESULT:
+        table = "results"
+        has_one = connection.execute("SELECT 1 FROM results WHERE id = ?", (run_id,)).fetchone()
+        if has_one is None:
+            return 0, b""
+    with connection.blobopen(table, field, run_id, readonly=True) as output:
+        output.seek(min(offset, len(output)))
+        return len(output), output.read(length)
+
+
+def _select(connection: sqlite3.Connection, run_id: int, outputs: str) -> FinishedRun | None:
     if not 0 < run_id <= MAX_ID:
         return None
-    row = connection.execute(
-        "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"
-        " finished_at, stdout, stderr, genvm_log, result, stdout_dropped, stderr_dropped,"
+    query = (
+        "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"  # noqa: S608
+        f" finished_at, {outputs}, stdout_dropped, stderr_dropped,"
         " log_dropped, log_dropped_bytes, peak_rss, cpu_seconds"
         " FROM runs JOIN outputs USING (id) LEFT JOIN results USING (id)"
-        " WHERE id = ? AND finished_at IS NOT NULL",
-        (run_id,),
-    ).fetchone()
+        " WHERE id = ? AND finished_at IS NOT NULL"
+    )
+    row = connection.execute(query, (run_id,)).fetchone()
     if row is None:
         return None
     version, cause, code, number, *rest = row

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from protocol import calldata
 from protocol.errors import BadRequest, RunNotFound
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact, RunState
 from tests.support.service import RunningService, wait_until
@@ -81,8 +82,8 @@ def test_each_output_is_there(service: RunningService, genvm_id: int) -> None:
     [
         ("", "field: missing"),
         ("offset=0", "field: missing"),
-        ("field=", "field: expected one of stdout, stderr, genvm_log, got ''"),
-        ("field=result", "field: expected one of stdout, stderr, genvm_log"),
+        ("field=", "field: expected one of stdout, stderr, genvm_log, result, got ''"),
+        ("field=storage", "field: expected one of stdout, stderr, genvm_log, result"),
         ("field=id", "field: expected one of"),
         ("field=STDOUT", "field: expected one of"),
         ("field=%ff", "field: expected one of"),
@@ -196,3 +197,31 @@ def test_the_typed_client_raises_what_the_service_says(
         service.client.read_artifact(99_999, Artifact.STDERR)
     with pytest.raises(BadRequest, match="offset"):
         service.client.read_artifact(genvm_id, Artifact.STDERR, offset=-1)
+
+
+def test_a_result_can_be_read_in_parts(service: RunningService) -> None:
+    result = bytes([0]) + calldata.encode({"data": "x" * 1000})
+    genvm_id = service.start_run({"result": result})
+    assert service.client.get_run(genvm_id, wait=30).status is not None
+    whole = service.client.read_artifact(genvm_id, Artifact.RESULT)
+    assert (whole.total_len, whole.data_base64) == (len(result), result)
+    part = service.client.read_artifact(genvm_id, Artifact.RESULT, 5, 20)
+    assert (part.total_len, part.data_base64) == (len(result), result[5:25])
+
+
+def test_a_run_without_a_result_has_an_empty_one(service: RunningService, genvm_id: int) -> None:
+    part = service.client.read_artifact(genvm_id, Artifact.RESULT)
+    assert (part.total_len, part.data_base64) == (0, b"")
+
+
+def test_a_run_can_be_read_without_its_outputs(service: RunningService) -> None:
+    orders = {"print": "much", "log": RECORDS, "result": b"\0\0", "exit": 3}
+    genvm_id = service.start_run(orders)
+    path = f"/genvm/{genvm_id}?wait=30s"
+    waited = service.http.get(f"{path}&outputs=none", timeout=40).json()["status"]
+    assert service.http.get(f"{path}&outputs=none").json()["status"] == waited
+    whole = service.http.get(f"{path}&outputs=all").json()["status"]
+    assert whole["stdout"] == "much"
+    empty = {"stdout": "", "stderr": "", "genvm_log": [], "consumed_result": None}
+    assert waited == whole | empty
+    assert (waited["cause"], waited["exit_code"]) == ("exited", 3)

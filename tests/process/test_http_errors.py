@@ -134,6 +134,7 @@ def test_permits_are_validated(service: RunningService, body: bytes, error: str)
         ("GET", "wait=-1s", "wait"),
         ("GET", "wait=", "wait"),
         ("GET", "bytes=hex", "bytes"),
+        ("GET", "outputs=some", "outputs"),
         ("DELETE", "wait_timeout_ms=1.5", "wait_timeout_ms"),
         ("DELETE", "wait_timeout_ms=-1", "wait_timeout_ms"),
         ("DELETE", "wait_timeout_ms=99999999999", "wait_timeout_ms"),
