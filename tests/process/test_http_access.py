@@ -96,6 +96,29 @@ def test_pages_of_others_change_nothing(
 
 
 @pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://genvm.example"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
+    ],
+)
+def test_other_sites_ask_nothing_in_the_background(
+    loopback: RunningService, sent: dict[str, str], code: int
+) -> None:
+    for path in ("/status", "/", "/permits"):
+        response = loopback.http.get(path, headers=sent)
+        assert response.status_code == code, response.text
+        if code == 403:
+            assert "Sec-Fetch-Site" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
     ("allowed", "bound", "host", "origin", "code"),
     [
         ((), "0.0.0.0", "some.name:99", None, 200),
@@ -162,7 +185,7 @@ def guarded(
         b"Bearer \xff\xfe",
     ],
 )
-def test_without_the_token_only_healthz_answers(
+def test_without_the_token_only_healthz_and_an_empty_page_answer(
     guarded: RunningService, sent: str | bytes | None
 ) -> None:
     headers = {} if sent is None else {"Authorization": sent}
@@ -174,6 +197,11 @@ def test_without_the_token_only_healthz_answers(
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
         ("GET", "/healthz/"),
+        ("GET", "/events"),
+        ("GET", "/assets/"),
+        ("GET", "/assets/../status"),
+        ("POST", "/"),
+        ("POST", "/module/start"),
         ("POST", "/permits"),
         ("POST", "/genvm/run"),
         ("DELETE", "/genvm/1"),
@@ -182,7 +210,8 @@ def test_without_the_token_only_healthz_answers(
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="genvm-manager"'
         assert "--token-file" in response.json()["error"]
-    assert guarded.http.get("/healthz", headers=headers).status_code == 200
+    for path in ("/healthz", "/", "/assets/page.js"):
+        assert guarded.http.get(path, headers=headers).status_code == 200
 
 
 def test_with_the_token_all_is_as_ever(guarded: RunningService) -> None:

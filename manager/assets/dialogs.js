@@ -1,0 +1,48 @@
+// Questions that have to be answered before anything goes on.
+
+import { element } from "./elements.js";
+
+/** Whether somebody confirms; the safe answer has the focus. */
+export function confirm(title, text, yes, no = "Keep") {
+  return new Promise((resolve) => {
+    const dialog = open(title,
+      element("p", {}, text),
+      element("p", { class: "actions" },
+        element("button", { onclick: () => dialog.close(), autofocus: true }, no),
+        element("button", { class: "grave", onclick: () => dialog.close("yes") }, yes)));
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"));
+  });
+}
+
+/** The token that somebody types: there is no way around it. */
+export function askForToken(wasWrong) {
+  return new Promise((resolve) => {
+    const input = element("input", {
+      id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true,
+      autofocus: true, "aria-describedby": "token-note", "aria-invalid": wasWrong || null,
+    });
+    const submit = (event) => {
+      event.preventDefault();
+      if (input.value.trim()) dialog.close(input.value.trim());
+    };
+    const note = wasWrong
+      ? "That is not the token of this service. It is the one line of its token file."
+      : "It is the one line of its token file. This tab keeps it until it is closed.";
+    const dialog = open("This service wants its token",
+      element("form", { onsubmit: submit },
+        element("label", { for: "token" }, "Token"), input,
+        element("p", { id: "token-note", class: wasWrong ? "bad" : "soft" }, note),
+        element("p", { class: "actions" }, element("button", { class: "main" }, "Open"))));
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.addEventListener("close", () => resolve(dialog.returnValue));
+  });
+}
+
+function open(title, ...content) {
+  const dialog = element("dialog", { "aria-labelledby": "dialog-title" },
+    element("h2", { id: "dialog-title" }, title), ...content);
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+  return dialog;
+}

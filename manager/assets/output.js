@@ -1,0 +1,98 @@
+// One output of a run, read in parts: its newest part first, then what comes and what was before.
+
+const PART = 64 << 10; // bytes read at once
+const KEPT = 1 << 20; // bytes on the page; more is for `genvm-manager logs`
+const ATTEMPTS = 3;
+
+/**
+ * The part of an output that has been read. Places count from the output's first byte, kept or not;
+ * parts begin and end at the border of a character, or of a line where `byLines`.
+ */
+export class Output {
+  start = 0;
+  end = 0;
+  dropped = 0;
+  isComplete = false;
+  #client;
+  #path;
+  #border;
+
+  constructor(client, id, field, byLines) {
+    this.#client = client;
+    this.#path = `genvm/${id}/artifact?field=${field}`;
+    this.#border = byLines ? lineBorder : characterBorder;
+  }
+
+  get hasEarlier() {
+    return this.start > this.dropped;
+  }
+
+  get isFull() {
+    return this.end - this.start >= KEPT;
+  }
+
+  /** How many bytes are kept. */
+  async size() {
+    return (await this.#read(0, 0)).total;
+  }
+
+  /** The newest part. */
+  async newest() {
+    const total = await this.size();
+    const place = Math.max(this.dropped, this.dropped + total - PART);
+    const { raw, at } = await this.#read(place, PART);
+    const skipped = at > this.dropped ? this.#border(raw) : 0;
+    this.start = at + skipped;
+    return this.#taken(raw.subarray(skipped), this.start);
+  }
+
+  /** What has come since; `missed` bytes were dropped before they could be read. */
+  async more() {
+    const { raw, at } = await this.#read(this.end, PART);
+    const missed = Math.max(0, at - this.end);
+    return { raw: this.#taken(raw, at), missed };
+  }
+
+  /** The part before all that has been read. */
+  async earlier() {
+    const from = Math.max(this.dropped, this.start - PART);
+    const { raw, at } = await this.#read(from, this.start - from);
+    const part = raw.subarray(0, Math.max(0, this.start - at));
+    const skipped = at > this.dropped ? this.#border(part) : 0;
+    this.start = Math.min(at + skipped, this.start);
+    return part.subarray(skipped);
+  }
+
+  #taken(raw, at) {
+    this.end = at + raw.length;
+    return raw;
+  }
+
+  /** Up to `length` bytes from a place on, and where they really begin. */
+  async #read(place, length) {
+    for (let attempt = 1; ; attempt += 1) {
+      const offset = Math.max(0, place - this.dropped);
+      const reply = await this.#client.json("GET", `${this.#path}&offset=${offset}&max_len=${length}`);
+      const raw = Uint8Array.from(atob(reply.data_base64), (digit) => digit.charCodeAt(0));
+      const hasMoved = reply.dropped_bytes !== this.dropped;
+      this.dropped = reply.dropped_bytes;
+      // What is dropped meanwhile moves all offsets: then another look is needed.
+      if (hasMoved && length > 0 && attempt < ATTEMPTS) continue;
+      this.isComplete = reply.state === "finished" && offset + raw.length >= reply.total_len;
+      return { raw, at: this.dropped + offset, total: reply.total_len };
+    }
+  }
+}
+
+/** Where the first whole character begins: a part may begin within one. */
+function characterBorder(raw) {
+  let place = 0;
+  while (place < 3 && place < raw.length && (raw[place] & 0xc0) === 0x80) place += 1;
+  return place;
+}
+
+/** Where the first whole line begins; a part without one is taken as it is. */
+function lineBorder(raw) {
+  const end = raw.indexOf(10);
+  return end < 0 || end === raw.length - 1 ? 0 : end + 1;
+}

@@ -1,0 +1,161 @@
+// A table of runs that stays the same element while its rows come, change and go.
+
+import { element, mark, say } from "./elements.js";
+import { whole } from "./format.js";
+
+const SHOWN = 50; // rows at first; the rest is a click away
+
+/**
+ * `columns`: `{ label, text(run, now), sort?(run, now), wide?, number?, tone?(run) }`; a `wide` one
+ * is left out where there is little room, `tone` is a class for the cell. `act`, if given, is
+ * `{ label(run), busy(run), run(run) }`: a button at the end of each row.
+ */
+export class RunTable {
+  #columns;
+  #act;
+  #body = element("tbody");
+  #heads = [];
+  #rows = new Map();
+  #more;
+  #limit = SHOWN;
+  #sorting;
+  #changed;
+
+  /** `sorting`: `{ column, descending }` to begin with. `changed`: to be drawn again. */
+  constructor(title, columns, sorting, changed, act = null) {
+    this.#columns = columns;
+    this.#sorting = sorting;
+    this.#changed = changed;
+    this.#act = act;
+    this.#more = element("button", { class: "plain more", onclick: () => this.#showAll() });
+    const table = element("table", { "aria-label": title },
+      element("thead", {}, element("tr", {}, ...this.#titles())), this.#body);
+    this.node = element("div", { class: "runs" }, table, this.#more);
+  }
+
+  /** Show these runs as they are `now`. */
+  update(runs, now) {
+    const ordered = this.#isHeld() ? this.#asTheyStand(runs) : this.#sorted(runs, now);
+    const shown = ordered.slice(0, this.#limit);
+    this.#dropAllBut(new Set(shown.map((run) => run.id)));
+    let place = this.#body.firstElementChild;
+    for (const run of shown) {
+      const row = this.#row(run);
+      row.update(run, now);
+      if (row.node === place) place = place.nextElementSibling;
+      else this.#body.insertBefore(row.node, place);
+    }
+    this.#more.hidden = shown.length === runs.length;
+    if (!this.#more.hidden) say(this.#more, `Show all ${whole(runs.length)}`);
+  }
+
+  /** Rows do not move away under a pointer or the focus. */
+  #isHeld() {
+    const hasPointer = matchMedia("(hover: hover)").matches;
+    return this.#body.matches(hasPointer ? ":hover, :focus-within" : ":focus-within");
+  }
+
+  #asTheyStand(runs) {
+    const left = new Map(runs.map((run) => [run.id, run]));
+    const standing = [...this.#body.children].map((row) => Number(row.dataset.id));
+    const kept = standing.filter((id) => left.has(id)).map((id) => left.get(id));
+    for (const run of kept) left.delete(run.id);
+    return [...kept, ...left.values()];
+  }
+
+  #sorted(runs, now) {
+    const { sort } = this.#columns[this.#sorting.column];
+    const sign = this.#sorting.descending ? -1 : 1;
+    const keyed = runs.map((run) => [sort(run, now), run]);
+    keyed.sort(([a, first], [b, second]) => sign * (a - b) || first.id - second.id);
+    return keyed.map(([, run]) => run);
+  }
+
+  #row(run) {
+    if (!this.#rows.has(run.id)) {
+      this.#rows.set(run.id, new Row(run, this.#columns, this.#act));
+    }
+    return this.#rows.get(run.id);
+  }
+
+  #dropAllBut(ids) {
+    for (const [id, row] of this.#rows) {
+      if (ids.has(id)) continue;
+      row.node.remove();
+      this.#rows.delete(id);
+    }
+  }
+
+  #titles() {
+    this.#heads = this.#columns.map(({ label, sort, wide, number }, index) => {
+      const head = element("th", { scope: "col", class: classes({ wide, number }) });
+      const choose = () => this.#sortBy(index);
+      head.append(sort ? element("button", { class: "plain", onclick: choose }, label) : label);
+      return head;
+    });
+    this.#markSorting();
+    const last = this.#act && element("th", { scope: "col", class: "act" },
+      element("span", { class: "unseen" }, "Action"));
+    return last ? [...this.#heads, last] : this.#heads;
+  }
+
+  #sortBy(column) {
+    const descending = this.#sorting.column === column ? !this.#sorting.descending : true;
+    this.#sorting = { column, descending };
+    this.#markSorting();
+    this.#changed();
+  }
+
+  #markSorting() {
+    this.#heads.forEach((head, index) => {
+      const order = this.#sorting.descending ? "descending" : "ascending";
+      mark(head, "aria-sort", index === this.#sorting.column ? order : null);
+    });
+  }
+
+  #showAll() {
+    this.#limit = Infinity;
+    this.#changed();
+  }
+}
+
+class Row {
+  #columns;
+  #cells;
+  #act;
+  #button = null;
+  #link;
+  #run;
+
+  constructor(run, columns, act) {
+    this.#columns = columns;
+    this.#act = act;
+    this.#link = element("a", { href: `#/run/${run.id}` }, String(run.id));
+    this.#cells = columns.map(({ wide, number }, index) =>
+      element(index ? "td" : "th", { class: classes({ wide, number }), scope: index ? null : "row" }));
+    this.#cells[0].append(this.#link);
+    this.node = element("tr", { "data-id": run.id }, ...this.#cells);
+    if (act) {
+      this.#button = element("button", { class: "small", onclick: () => act.run(this.#run) });
+      this.node.append(element("td", { class: "act" }, this.#button));
+    }
+  }
+
+  update(run, now) {
+    this.#run = run;
+    this.#columns.forEach(({ text, tone }, index) => {
+      if (index) say(this.#cells[index], text(run, now));
+      if (tone) mark(this.#cells[index], "data-tone", tone(run));
+    });
+    if (this.#button) {
+      const isBusy = this.#act.busy(run);
+      say(this.#button, isBusy ? "Cancelling" : "Cancel");
+      mark(this.#button, "aria-label", this.#act.label(run));
+      this.#button.disabled = isBusy;
+    }
+  }
+}
+
+function classes(named) {
+  return Object.keys(named).filter((name) => named[name]).join(" ") || null;
+}
