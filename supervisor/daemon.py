@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import os
 import resource
 import sys
@@ -28,6 +29,7 @@ from .core.ladder import REAP_PATIENCE
 from .core.pace import Pace
 from .core.permits import PermitPool
 from .event_log import EventLog, open_event_log
+from .heartbeat import Heartbeat
 from .keepsake import Keepsake
 from .log_level import LogLevel
 from .manifest_source import ManifestSource
@@ -52,6 +54,7 @@ from .runtime.recovery import finish_lost_runs
 from .runtime.run_cgroup import Home
 from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch
+from .runtime.service_manager import ServiceManager
 from .runtime.state_lock import (
     StateFolderHeld,
     StateFolderUnusable,
@@ -88,12 +91,14 @@ class Setting:
     guard: int
     lifeline: int | None
     keepsake: int | None
+    service_manager: ServiceManager
 
 
 def main(guard: int) -> int:
     """Run until told to stop; the exit status. `guard` is the pipe from `supervisor.guard`."""
+    service_manager = ServiceManager.named_in(os.environ)
     try:
-        setting = _setting(_arguments(), guard)
+        setting = _setting(_arguments(), guard, service_manager)
     except ManagerError as error:
         print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -143,7 +148,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _setting(arguments: argparse.Namespace, guard: int) -> Setting:
+def _setting(arguments: argparse.Namespace, guard: int, service_manager: ServiceManager) -> Setting:
     config = Config()
     if arguments.config is not None:
         config, unknown = parse_config(_text(arguments.config, "config"))
@@ -161,6 +166,7 @@ def _setting(arguments: argparse.Namespace, guard: int) -> Setting:
         guard=guard,
         lifeline=arguments.lifeline_fd,
         keepsake=arguments.keepsake_fd,
+        service_manager=service_manager,
     )
 
 
@@ -187,6 +193,8 @@ def _settle_in(folder: Path) -> None:
     os.chdir(folder)
     become_subreaper()
     give_memory_back()
+    # Whoever takes us for hung sends SIGABRT: say first where we are.
+    faulthandler.enable()
     # The store's thread must not wait long for its turn.
     sys.setswitchinterval(0.0005)
 
@@ -210,7 +218,11 @@ async def _serve(setting: Setting) -> None:
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
-        background = [asyncio.create_task(work.run()) for work in _upkeep(service, config)]
+        heartbeat = Heartbeat(setting.service_manager, service)
+        upkeep = (*_upkeep(service, config), heartbeat)
+        background = [asyncio.create_task(work.run()) for work in upkeep]
+        await stops.asked.wait()
+        heartbeat.stop_begins()
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         for work in background:
             work.cancel()
@@ -291,8 +303,7 @@ def _total_permits(costs: PermitCosts) -> int:
 
 
 async def _stop(service: Service, stops: StopRequests, patience: float, log: EventLog) -> None:
-    """Wait for a request to stop, then drain and end the runs."""
-    await stops.asked.wait()
+    """Drain, and end the runs."""
     log.info("supervisor_stopping", runs=len(list(service.runs)), drain=patience)
     draining = asyncio.create_task(service.drain(patience))
     hurrying = asyncio.create_task(stops.urgent.wait())

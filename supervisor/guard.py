@@ -30,8 +30,11 @@ _HELPER_PATIENCE = 1.0
 """Seconds for what shares the supervisor's session, module workers and the like, to notice its end
 and go by itself. No run's process can be in that session."""
 
+_ABORT_PATIENCE = 2.0
+"""Seconds after SIGABRT for the supervisor to say where it hangs; if it does not, it is killed."""
+
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_AWAITED = {*_ASKING, signal.SIGCHLD}
+_AWAITED = {*_ASKING, signal.SIGABRT, signal.SIGCHLD}
 _PAUSE = 0.05
 
 
@@ -71,17 +74,37 @@ class _Guard:
         self._outsiders = outsiders
         self._folder = folder
         self._status: int | None = None
+        self._kill_at: float | None = None
 
     def watch(self) -> int:
         """Until the supervisor and all that it left have ended; the supervisor's wait status."""
         while self._status is None:
-            number = signal.sigwaitinfo(_AWAITED).si_signo
-            if number == signal.SIGCHLD:
-                self._reap()
-            else:
-                self._forward()
+            match self._next_signal():
+                case signal.SIGCHLD:
+                    self._reap()
+                case signal.SIGABRT:
+                    self._abort()
+                case None:
+                    self._kill_at = None
+                    signal_process(self._supervisor, signal.SIGKILL)
+                case _:
+                    self._forward()
         self._end_the_rest()
         return self._status
+
+    def _next_signal(self) -> int | None:
+        """None: there was none until the supervisor was to be killed."""
+        if self._kill_at is None:
+            return signal.sigwaitinfo(_AWAITED).si_signo
+        left = max(0.0, self._kill_at - time.monotonic())
+        found = signal.sigtimedwait(_AWAITED, left)
+        return found and found.si_signo
+
+    def _abort(self) -> None:
+        """The service manager takes the supervisor for hung. It prints where it is, if it can."""
+        _say("told that the supervisor hangs; ending it")
+        self._kill_at = time.monotonic() + _ABORT_PATIENCE
+        signal_process(self._supervisor, signal.SIGABRT)
 
     def _forward(self) -> None:
         # As a message, not a signal: who signals the whole group asks once, not twice.

@@ -1,9 +1,9 @@
 """An executor that does what its calldata says, and nothing else: it asks the host nothing.
 
 The calldata is a map, each key optional: `print` str, `log` list of objects, `hide` bool to keep a
-daemon that nobody can tell by its environment, `sleep_ms` int, `spin_ms` int to be busy for, `result`
-bytes, `linger_ms` int to live on for after the result was answered, which a file `answered` in its
-TMPDIR then says, `signal` int to end itself by, `exit` int.
+daemon that nobody can tell by its environment, `sleep_ms` int, `spin_ms` int to be busy for,
+`result` bytes, `linger_ms` int to live on for after the result was answered, which a file
+`answered` in its TMPDIR then says, `signal` int to end itself by, `exit` int.
 """
 
 from __future__ import annotations
