@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 MIN_TOKEN = 16
@@ -18,17 +20,20 @@ class TokenFileError(Exception):
 
 
 def read_token(path: Path) -> str:
-    """The token in a file that nobody but its owner may read. Raises `TokenFileError`."""
+    """The token in a file that nobody but its owner may read; root may let a group read its own.
+
+    Raises `TokenFileError`.
+    """
     try:
         # Not to wait for the writer of a pipe.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             content = file.read(MAX_TOKEN + 2)
     except OSError as error:
-        raise TokenFileError(f"token file {path}: {error.strerror}") from None
+        raise TokenFileError(f"token file {path}: {error.strerror}{_who_may(path)}") from None
     if not stat.S_ISREG(status.st_mode):
         raise TokenFileError(f"token file {path}: expected a regular file")
-    if status.st_mode & 0o077:
+    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
         raise TokenFileError(
             f"token file {path}: others may read it; keep it to yourself: chmod 600 {path}"
         )
@@ -39,3 +44,12 @@ def read_token(path: Path) -> str:
             f"and ._~+/=-; {_RECIPE.format(path=path)}"
         )
     return token
+
+
+def _who_may(path: Path) -> str:
+    """For one who may not read the file: who may, if that is a group."""
+    with suppress(OSError, KeyError):
+        status = path.stat()
+        if status.st_mode & stat.S_IRGRP and not os.access(path, os.R_OK):
+            return f"; root and members of the group {grp.getgrgid(status.st_gid).gr_name} may"
+    return ""

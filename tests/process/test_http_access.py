@@ -261,7 +261,7 @@ def test_a_new_http_half_still_wants_the_token(guarded: RunningService) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "words"),
     [
-        (TOKEN, 0o640, "chmod 600"),
+        (TOKEN, 0o660, "chmod 600"),
         (TOKEN, 0o604, "chmod 600"),
         ("", 0o600, "umask 077"),
         ("short", 0o600, "16 to 1024"),
@@ -277,6 +277,15 @@ def test_a_token_file_that_cannot_be_used_stops_the_start(
         read_token(path)
     assert str(path) in str(raised.value)
     assert not text or text not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_only_root_may_let_a_group_read_the_token(tmp_path: Path) -> None:
+    path = token_file(tmp_path, mode=0o640)
+    assert read_token(path) == TOKEN
+    os.chown(path, 65534, 65534)
+    with pytest.raises(TokenFileError, match="chmod 600"):
+        read_token(path)
 
 
 def test_serve_refuses_a_token_that_others_may_read(tmp_path: Path) -> None:
