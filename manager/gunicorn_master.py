@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 
 from .gunicorn_worker import RETIRE, TOLD
 from .http_settings import SettingsUnusable
@@ -40,6 +41,7 @@ class Master(Arbiter):  # type: ignore[misc]
     def murder_workers(self) -> None:
         """At each turn of the main loop, about once a second, and after each signal."""
         super().murder_workers()
+        sd_notify("WATCHDOG=1", self.log)
         level = self._shared.level
         if level != self._level:
             self._level = level

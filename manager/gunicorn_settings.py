@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 from setproctitle import setproctitle
 
 from protocol.config import Config
@@ -14,6 +16,8 @@ from protocol.config import Config
 from .gunicorn_worker import ServiceWorker, begin_request
 from .logs import JoinedLogger
 from .shares import Shares
+
+log = logging.getLogger(__name__)
 
 SILENT_CONNECTIONS = 256
 """Connections that a worker keeps besides those that it serves: idle, or not done with a head."""
@@ -33,14 +37,18 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
     def name_worker(_arbiter: object, _worker: object) -> None:
         setproctitle(f"genvm-manager http worker {state_folder}")
 
-    def leave_listeners(arbiter: Any) -> None:
-        # They are not its own, and whoever gave them needs them again: gunicorn would unlink Unix
-        # sockets when it stops, but for those of systemd.
-        arbiter.systemd = all(bind.startswith("fd://") for bind in binds)
+    def take_over_listeners(arbiter: Any) -> None:
+        are_given = all(bind.startswith("fd://") for bind in binds)
+        if arbiter.systemd and config.bind_address != Config().bind_address:
+            log.warning("bind_address means nothing here: systemd listens, by genvm-manager.socket")
+        # What is not its own is needed again by whoever gave it: gunicorn would unlink Unix sockets
+        # when it stops, but for those of systemd.
+        arbiter.systemd = arbiter.systemd or are_given
+        sd_notify(f"STATUS=on {' and '.join(map(str, arbiter.LISTENERS))}", arbiter.log)
 
     return {
         "bind": list(binds),
-        "when_ready": leave_listeners,
+        "when_ready": take_over_listeners,
         "worker_class": ServiceWorker,
         "workers": config.http_workers,
         "threads": threads,
