@@ -1,12 +1,14 @@
 """How every process of ours writes its log: events with fields, one line each.
 
 For people, `time level event name=value …`; for machines, the same as one JSON object. A record's
-fields are in its attribute `fields`; which process wrote it follows them.
+fields are in its attribute `fields`; which process wrote it follows them. Where stderr is systemd's
+journal, each line begins with its priority, `<4>` for a warning: the journal takes it off.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, Literal
 
 import msgspec
@@ -28,12 +30,16 @@ LEVELS: dict[str, int] = {
 }
 """The same as Python's `logging` counts them."""
 
+_PRIORITIES = {logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_DEBUG_PRIORITY = 7
+
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
 
 
 def formatter(form: Form, process: str) -> logging.Formatter:
-    """What makes lines of the records of a process called `process`."""
-    return _JsonFormatter(process) if form == "json" else _ConsoleFormatter(process)
+    """What makes lines on stderr of the records of a process called `process`."""
+    lines = _JsonFormatter(process) if form == "json" else _ConsoleFormatter(process)
+    return _JournalFormatter(lines) if _stderr_is_journal() else lines
 
 
 class _Formatter(logging.Formatter):
@@ -72,6 +78,27 @@ class _ConsoleFormatter(_Formatter):
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+class _JournalFormatter(logging.Formatter):
+    """Puts the priority before each line: a traceback has many."""
+
+    def __init__(self, lines: logging.Formatter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_PRIORITIES.get(record.levelno, _DEBUG_PRIORITY)}>"
+        return prefix + self._lines.format(record).replace("\n", f"\n{prefix}")
+
+
+def _stderr_is_journal() -> bool:
+    """systemd names what it has connected to the journal, by device and inode."""
+    try:
+        stderr = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 def _plain(value: Any) -> str:
