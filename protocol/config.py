@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Annotated, Any
 
 import msgspec
@@ -103,8 +102,10 @@ class Config(Struct, frozen=True):
 
 
 def _is_cgroup(path: str) -> bool:
-    """Whether it is absolute and in the one form in which the kernel writes it."""
-    return path.startswith("/") and posixpath.normpath(path) == path and "\0" not in path
+    """Whether it is absolute, and written as the kernel does it."""
+    root, *names = path.split("/")
+    is_plain = root == "" and names != [] and path.isprintable()
+    return path == "/" or (is_plain and not {"", ".", ".."}.intersection(names))
 
 
 def parse_config(text: str) -> tuple[Config, list[str]]:

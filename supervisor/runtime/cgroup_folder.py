@@ -66,10 +66,14 @@ def kill(folder: str) -> None:
 
 def remove(folders: Iterable[str]) -> bool:
     """Remove each, and what is below it; False when one is still there, since a process is."""
-    left = False
-    for folder in folders:
-        for path, _, _ in os.walk(folder, topdown=False):
-            with suppress(OSError):
-                os.rmdir(path)
-        left = left or os.path.exists(folder)
-    return not left
+    return not [folder for folder in folders if not _remove(folder)]
+
+
+def _remove(folder: str) -> bool:
+    with suppress(OSError):
+        os.rmdir(folder)
+        return True
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
+    return not os.path.exists(folder)

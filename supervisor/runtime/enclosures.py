@@ -17,10 +17,10 @@ T = TypeVar("T")
 class Enclosures:
     """Puts executors into cgroups of their own; does nothing where there are no homes for them.
 
-    Whoever changes a cgroup waits for its lock, and whoever moves a process holds that lock until
-    all processors have passed a point where none of them forks: 16 ms on an idle machine. Hence
-    the thread, and hence executors are moved once they have lived for a moment: one that ends
-    sooner, as most do that only report an error, has cost nothing.
+    Whoever changes cgroups needs the kernel's one lock for them, and whoever moves a process holds
+    it until all processors have passed a quiet point: 16 ms, unless another was moved just before.
+    Hence the thread; and hence `begin` is for executors that have lasted for a moment. In that
+    moment an executor is held by what holds it without cgroups: its group, its token, the sweep.
     """
 
     def __init__(self, homes: tuple[Home, ...], memory_limit: int, log: EventLog) -> None:

@@ -23,7 +23,7 @@ class Home:
 
 
 class RunCgroup:
-    """One run's, in each hierarchy that is used."""
+    """One run's, in each hierarchy that is used; v2's is the first."""
 
     def __init__(self, homes: tuple[Home, ...], run_id: int, limit: int) -> None:
         """Makes it. Raises `OSError`; nothing is left of it then."""
@@ -56,12 +56,11 @@ class RunCgroup:
 
     def is_populated(self) -> bool:
         """Whether a process lives in it. Cheap."""
-        return any(is_populated(home.folder) for home in self._homes)
+        return is_populated(self._homes[0].folder)
 
     def kill(self) -> None:
-        """SIGKILL all that is in it."""
-        for home in self._homes:
-            kill(home.folder)
+        """SIGKILL all that is in it: the same in each hierarchy."""
+        kill(self._homes[0].folder)
 
     def memory_use(self) -> MemoryUse | None:
         """What it made of its memory; None when no hierarchy bounds that. Cheap."""

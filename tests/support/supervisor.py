@@ -362,5 +362,5 @@ class RunningSupervisor:
         assert self.process.poll() is None, self.log
         try:
             return self.connect()
-        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
+        except (FileNotFoundError, ConnectionError):
             return None

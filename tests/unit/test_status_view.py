@@ -28,7 +28,9 @@ def execution(run_id: int, **fields: Any) -> Execution:
     known: dict[str, Any] = {
         "id": run_id,
         "state": RunState.RUNNING,
+        "cause": None,
         "version": "v1.0.0",
+        "accepted_at": 0.5,
         "started_at": 1.0,
         "strict_deadline": 2.0,
         "finished_at": None,
