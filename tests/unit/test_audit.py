@@ -29,6 +29,7 @@ from supervisor.core.permits import Books, PermitPool
 from supervisor.event_log import EventLog
 from supervisor.permit_desk import PermitDesk
 from supervisor.run import Run, settle
+from supervisor.runtime.enclosures import Enclosures
 from supervisor.runtime.reaper import Reaper
 from tests.support.supervisor import start_command
 
@@ -139,7 +140,8 @@ class House:
         logger = logging.Logger("audit")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)
-        self.auditor = Auditor(self.desk, Reaper(asyncio.get_running_loop(), log), log)
+        enclosures = Enclosures((), 0, log)
+        self.auditor = Auditor(self.desk, Reaper(asyncio.get_running_loop(), enclosures, log), log)
         executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
         self.run = Run(1, start_command("quick"), executor, cost=1)
 
