@@ -424,16 +424,17 @@ class ModuleStatus(Struct, frozen=True):
 
 
 class Status(Struct, tag=True, frozen=True):
-    """`under_way` are all that are not finished; `finished`, by `pack_executions`, the newest 100
-    that are, oldest first. The rest is counted. `audit` has a sentence for each thing that is not
-    as it must be. `sampled_at`: when memory and processor time were looked at last. `revision`
-    grows with each change that `WatchStatus` tells of; before the first it is 1.
+    """`refusal`: why no run is taken now, if so. `under_way` are all that are not finished;
+    `finished`, by `pack_executions`, the newest 100 that are, oldest first. The rest is counted.
+    `audit` has a sentence for each thing that is not as it must be. `sampled_at`: when memory and
+    processor time were looked at last. `revision` grows with each change that `WatchStatus` tells
+    of; before the first it is 1.
 
     Packed, the finished ones need not be written and read again while they are the same.
     """
 
     revision: int
-    accepting: bool
+    refusal: str | None
     modules: dict[ModuleKind, ModuleStatus]
     permits: Permits
     under_way: list[Execution]
@@ -441,6 +442,11 @@ class Status(Struct, tag=True, frozen=True):
     executions_omitted: int
     sampled_at: float | None
     audit: list[str]
+
+    @property
+    def accepting(self) -> bool:
+        """Whether new runs are taken."""
+        return self.refusal is None
 
     @property
     def executions(self) -> list[Execution]:

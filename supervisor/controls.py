@@ -16,6 +16,8 @@ from .modules.modules import Modules
 from .permit_desk import PermitDesk
 from .settings import Settings
 
+SHUTTING_DOWN = "the supervisor is shutting down"
+
 
 class Controls:
     """What handlers of such commands call. What is changed outlives a supervisor that is killed."""
@@ -58,7 +60,7 @@ class Controls:
     def require_staying(self) -> None:
         """Raises `Unavailable` while we stop."""
         if self.is_closed:
-            raise Unavailable("the supervisor is shutting down", 5, Refusal.SHUTTING_DOWN)
+            raise Unavailable(SHUTTING_DOWN, 5, Refusal.SHUTTING_DOWN)
 
     # ----------------------------------------------------------------------------------- modules
 

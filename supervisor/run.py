@@ -63,7 +63,9 @@ class Run:
         self.timers: list[asyncio.TimerHandle] = []
         self.sample: Sample | None = None
         self.peak_rss = 0
-        self.is_unrecorded = False
+        self.unrecorded: str | None = None
+        """Why the store has not taken its end yet."""
+
         self.granted: asyncio.Future[None] = loop.create_future()
         self.started: asyncio.Future[None] = loop.create_future()
         self.finished: asyncio.Future[FinishedRun | None] = loop.create_future()

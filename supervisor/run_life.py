@@ -221,9 +221,9 @@ class RunLife:
                 await self.store.finish(finished)
                 break
             except StoreFailed as error:
-                if not run.is_unrecorded:
+                if run.unrecorded is None:
                     self.log.error("run_end_not_recorded", run=run.id, error=str(error))
-                run.is_unrecorded = True
+                run.unrecorded = str(error)
                 await asyncio.sleep(_RETRY_RECORD)
         self.desk.give_back(run)
         run.advance(RunState.FINISHED)

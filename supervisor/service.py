@@ -28,7 +28,7 @@ from protocol.ipc import (
 )
 
 from .auditor import Auditor
-from .controls import Controls
+from .controls import SHUTTING_DOWN, Controls
 from .core.admission import AdmissionPolicy, admit
 from .core.ladder import REAP_PATIENCE
 from .core.schema_run import CONTRACT, schema_run
@@ -80,7 +80,7 @@ class Service:
         self._runs: dict[int, Run] = {}
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
-        self._health: tuple[bool, list[str]] = (True, [])
+        self._health: tuple[str | None, list[str]] = (None, [])
 
     @property
     def runs(self) -> Iterable[Run]:
@@ -142,7 +142,8 @@ class Service:
         return part
 
     async def cancel_run(self, run_id: int, grace: float) -> None:
-        """End a run and wait for its end. Raises `RunNotFound` or `ShutdownTimeout`."""
+        """End a run and wait for its end. Raises `RunNotFound`, `ShutdownTimeout`, or `Unavailable`
+        when its end could not be recorded."""
         run = self._runs.get(run_id)
         if run is None:
             if not await self._store.reads.is_retained(run_id):
@@ -150,10 +151,13 @@ class Service:
             return
         grace = min(grace, MAX_GRACE) if grace > 0 else 0.0
         self.life.stop(run, Cause.CANCELLED, grace)
-        patience = grace + REAP_PATIENCE + _RECORD_PATIENCE
-        done, _ = await asyncio.wait({run.finished}, timeout=patience)
-        if not done:
-            raise ShutdownTimeout("timeout during shutdown")
+        for patience in (grace + _RECORD_PATIENCE, REAP_PATIENCE):
+            done, _ = await asyncio.wait({run.finished}, timeout=patience)
+            if done:
+                return
+            if run.unrecorded is not None:
+                raise Unavailable(f"GenVM with id {run_id} has ended, but {run.unrecorded}", 5)
+        raise ShutdownTimeout("timeout during shutdown")
 
     async def _begin_schema_run(self, command: ReadSchema) -> Run:
         self._require_open()
@@ -171,7 +175,7 @@ class Service:
     def _require_open(self) -> None:
         self.controls.require_staying()
         failure = self._store.failure
-        if failure and (self._store.is_damaged or any(run.is_unrecorded for run in self.runs)):
+        if failure and (self._store.is_damaged or any(run.unrecorded for run in self.runs)):
             raise Unavailable(failure, 5, Refusal.STORE)
 
     def _queue(self, request: StartRun, storage: CodeStorage | None = None) -> Run:
@@ -257,7 +261,7 @@ class Service:
         """What is going on; needs no look into the store."""
         return Status(
             revision=self.changes.revision,
-            accepting=self._is_accepting,
+            refusal=self._refusal,
             modules=self.modules.status(),
             permits=self._desk.counts(),
             under_way=[run.execution() for run in self._runs.values()],
@@ -273,7 +277,7 @@ class Service:
             self._audit_timer.cancel()
             self._audit_timer = None
         self._auditor.look(self.runs, {**self._acceptors, **self._lives}, self._last_id)
-        health = (self._is_accepting, self._auditor.sentences)
+        health = (self._refusal, self._auditor.sentences)
         if health != self._health:
             self._health = health
             self.changes.note()
@@ -284,8 +288,9 @@ class Service:
         self.changes.note()
 
     @property
-    def _is_accepting(self) -> bool:
-        return not self.controls.is_closed and self._store.failure is None
+    def _refusal(self) -> str | None:
+        """Why no run is taken now, if so."""
+        return SHUTTING_DOWN if self.controls.is_closed else self._store.failure
 
     def _audit_soon(self) -> None:
         if self._audit_timer is None:
@@ -321,7 +326,7 @@ class Service:
         for run in list(self._runs.values()):
             self.life.stop(run, Cause.SHUTDOWN, grace)
         await self._wait_for_all(grace + _RECORD_PATIENCE)
-        self._give_up([run for run in self._runs.values() if run.is_unrecorded])
+        self._give_up([run for run in self._runs.values() if run.unrecorded])
         await self._wait_for_all(REAP_PATIENCE)
         self._give_up(self._runs.values())
         await self._wait_for_all(1.0)

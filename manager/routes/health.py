@@ -23,8 +23,8 @@ def routes(client: SupervisorClient) -> Blueprint:
     @blueprint.get("/readyz")
     def ready() -> Response:
         """The supervisor answers too, and takes runs."""
-        if not client.status().accepting:
-            raise Unavailable("the supervisor takes no runs: it is shutting down")
+        if (refusal := client.status().refusal) is not None:
+            raise Unavailable(f"no runs are taken: {refusal}")
         return json_response(Health("ready"))
 
     return blueprint

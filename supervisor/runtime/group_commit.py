@@ -10,13 +10,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from .store_failure import StoreFailed, described, is_damaged
+from .store_failure import StoreDamaged, StoreFailed, store_failure
 
 T = TypeVar("T")
 
 Operation = Callable[[sqlite3.Connection], T]
-_Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
-
 _MAX_BATCH = 256
 _MAX_BATCH_BYTES = 16 << 20
 """The log of writes grows by what one transaction holds, and others wait for it."""
@@ -26,6 +24,10 @@ class _Entry(NamedTuple):
     operation: Operation[Any]
     future: asyncio.Future[Any]
     size: int
+    insists: bool
+
+
+_Outcome = tuple[_Entry, Any, StoreFailed | None]
 
 
 class GroupCommit:
@@ -47,19 +49,24 @@ class GroupCommit:
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._rest: _Entry | None = None
         self.failure: str | None = None
-        """Why a write failed; None since something was written again."""
+        """Why a write failed; None since something was written again, and since all is written on
+        which somebody insists: a full disk still takes what is small."""
+        self._owed = 0
         self.is_damaged = False
-        """Whether the file's content was found to be wrong: that does not heal."""
+        """Whether the file's content was found to be wrong: nothing new should go into it."""
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Operation[T], size: int = 0) -> asyncio.Future[T]:
+    def submit(
+        self, operation: Operation[T], size: int = 0, *, insists: bool = False
+    ) -> asyncio.Future[T]:
         """The operation's value once it is on the disk; `StoreFailed` when it is not.
 
-        `size`: bytes that it writes, when they are many.
+        `size`: bytes that it writes, when they are many. `insists`: when it fails, it will be
+        submitted again until it does not.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Entry(operation, future, size))
+        self._queue.put(_Entry(operation, future, size, insists))
         return future
 
     def close(self) -> None:
@@ -105,7 +112,7 @@ class GroupCommit:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes: list[_Outcome] = [
-                (entry.future, entry.operation(self._connection), None) for entry in batch
+                (entry, entry.operation(self._connection), None) for entry in batch
             ]
             self._connection.execute("COMMIT")
         except Exception:
@@ -121,9 +128,8 @@ class GroupCommit:
         except Exception as error:
             # The thread must go on whatever one operation does.
             self._roll_back()
-            self.is_damaged = self.is_damaged or is_damaged(error)
-            return entry.future, None, StoreFailed(described("written", error))
-        return entry.future, value, None
+            return entry, None, store_failure("written", error)
+        return entry, value, None
 
     def _roll_back(self) -> None:
         # One that fails too leaves the transaction open: the next BEGIN fails and brings us here.
@@ -132,18 +138,32 @@ class GroupCommit:
                 self._connection.execute("ROLLBACK")
 
     def _resolve(self, outcomes: list[_Outcome], has_written: bool) -> None:
-        for future, value, error in outcomes:
-            if future.done():
+        for entry, value, error in outcomes:
+            if entry.future.done():
                 continue
             if error is None:
-                future.set_result(value)
+                entry.future.set_result(value)
             else:
-                future.set_exception(error)
-        failures = [str(error) for _, _, error in outcomes if error is not None]
-        if failures:
-            self._set_failure(failures[-1])
-        elif has_written and not self.is_damaged:
+                entry.future.set_exception(error)
+        failed = [(entry, error) for entry, _, error in outcomes if error is not None]
+        if failed:
+            self._owed = max(self._owed, *(e.size for e, _ in failed if e.insists), 0)
+            self.is_damaged |= any(isinstance(error, StoreDamaged) for _, error in failed)
+            self._set_failure(str(failed[-1][1]))
+        elif has_written and not self.is_damaged and self._is_paid(outcomes):
+            self._owed = 0
             self._set_failure(None)
+
+    def found_damage(self, damage: StoreDamaged) -> None:
+        """Somebody else has found the file's content to be wrong. To be called on the loop."""
+        self.is_damaged = True
+        self._set_failure(str(damage))
+
+    def _is_paid(self, outcomes: list[_Outcome]) -> bool:
+        """Whether the largest thing on which somebody insists was written, if there is any."""
+        return self._owed == 0 or any(
+            entry.insists and entry.size >= self._owed for entry, _, _ in outcomes
+        )
 
     def _set_failure(self, failure: str | None) -> None:
         if failure != self.failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -39,7 +40,14 @@ def prepare_folder(folder: Path) -> None:
         if stat.S_IMODE(found.st_mode) & 0o077:
             _close_to_others(folder)
     except OSError as error:
-        raise StateFolderUnusable(f"state folder {folder}: {error.strerror}") from None
+        raise _unusable(folder, error) from None
+
+
+def _unusable(folder: Path, error: OSError) -> StateFolderUnusable:
+    advice = "make room on its disk"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        advice = "make it writable for this user, or name another one by --state-dir"
+    return StateFolderUnusable(f"state folder {folder}: {error.strerror}; {advice}")
 
 
 def _close_to_others(folder: Path) -> None:
@@ -63,7 +71,7 @@ def take_lock(folder: Path) -> FileLock:
     except Timeout:
         raise StateFolderHeld(f"state folder {folder} is held by {_holder(path)}") from None
     except OSError as error:
-        raise StateFolderUnusable(f"state folder {folder}: {error.strerror}") from None
+        raise _unusable(folder, error) from None
     return lock
 
 

@@ -37,7 +37,7 @@ class RunStore:
         self._log = log
         self._max_bytes = max_bytes
         self._writer = GroupCommit(loop, connection, self._failure_changed)
-        self.reads = StoreReader(path, loop)
+        self.reads = StoreReader(path, loop, self._writer.found_damage)
         self.retained_runs, self.retained_bytes = self.reads.retained()
         self.crowded = asyncio.Event()
         """Set while the finished runs count more than they may."""
@@ -50,7 +50,7 @@ class RunStore:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether a write found the file damaged: nothing new should be put into it."""
+        """Whether the file was found damaged: nothing new should be put into it."""
         return self._writer.is_damaged
 
     async def accept(self, run: Accepted) -> int:
@@ -72,9 +72,14 @@ class RunStore:
         )
 
     async def finish(self, run: FinishedRun) -> None:
-        """Record a run's end and output, and its result unless it is on record."""
+        """Record a run's end and output, and its result unless it is on record.
+
+        Until it has succeeded it is to be called again and again.
+        """
         size = sum(map(len, (run.stdout, run.stderr, run.genvm_log, run.result or b"")))
-        await self._writer.submit(lambda connection: writes.finish(connection, run), size)
+        await self._writer.submit(
+            lambda connection: writes.finish(connection, run), size, insists=True
+        )
         self.retained_runs += 1
         self._count(size + writes.RUN_BYTES)
 

@@ -24,15 +24,20 @@ class StoreFailed(RequestFailed):
     """The store did not take a write or did not give what was asked for."""
 
 
+class StoreDamaged(StoreFailed):
+    """So it did since the file's content is not what it should be: that does not heal."""
+
+
 def is_damaged(error: Exception) -> bool:
     """Whether an error says that the file's content is not what it should be."""
     return _primary_code(error) in _CORRUPT
 
 
-def described(done: str, error: Exception) -> str:
-    """The message for a store that cannot be `done`: read, written."""
+def store_failure(done: str, error: Exception) -> StoreFailed:
+    """What to raise for a store that cannot be `done`: read, written."""
     advice = _ADVICE.get(_primary_code(error), _CHECK_DISK)
-    return f"the state store cannot be {done}: {error}; {advice}"
+    kind = StoreDamaged if is_damaged(error) else StoreFailed
+    return kind(f"the state store cannot be {done}: {error}; {advice}")
 
 
 def _primary_code(error: Exception) -> int:

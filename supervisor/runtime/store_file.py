@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -15,6 +16,9 @@ disk has to be read. In a larger one the outputs are left out: only the table of
 sound for us to begin."""
 
 _WAL_LIMIT = 64 << 20
+
+_LEAST_ROOM = 1 << 20
+"""Bytes without which a disk counts as full."""
 
 _SETTINGS = (
     "auto_vacuum = INCREMENTAL",
@@ -38,7 +42,8 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
     except UnknownSchema as error:
         raise StoreUnusable(f"{path}: {error}") from None
     except sqlite3.DatabaseError as error:
-        raise StoreUnusable(f"the run store {path} cannot be used: {_advised(error)}") from None
+        words = f"{error}; {_advice(error, path)}"
+        raise StoreUnusable(f"the run store {path} cannot be used: {words}") from None
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
@@ -57,17 +62,20 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Raise `sqlite3.DatabaseError` for what would otherwise be found in the middle of the work."""
     what = "1" if path.stat().st_size <= _WHOLE_CHECK else "runs"
-    found = connection.execute(f"PRAGMA quick_check({what})").fetchone()[0]
+    found = str(connection.execute(f"PRAGMA quick_check({what})").fetchone()[0])
     if found != "ok":
-        error = sqlite3.DatabaseError(f"it is damaged ({found})")
+        error = sqlite3.DatabaseError(f"it is damaged ({found.splitlines()[-1]})")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
 
 
-def _advised(error: sqlite3.DatabaseError) -> str:
+def _advice(error: sqlite3.DatabaseError, path: Path) -> str:
     if is_damaged(error):
         return (
-            f"{error}; move it and the file of that name with -wal away to begin with an empty "
-            "store, or bring back a copy"
+            "move it and the file of that name with -wal away to begin with an empty store, "
+            "or bring back a copy"
         )
-    return f"{error}; check the disk and the folder's permissions"
+    # SQLite calls it an error of input and output when it finds no room for its shared memory.
+    if shutil.disk_usage(path.parent).free < _LEAST_ROOM:
+        return "its disk is full: make room there"
+    return "check the disk and the folder's permissions"

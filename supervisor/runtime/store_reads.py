@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from protocol.ipc import Artifact, ArtifactPart, Cause, Execution, Exit, FinishedRun, RunState
 
-from .store_failure import StoreFailed, described
+from .store_failure import StoreDamaged, store_failure
 from .store_writes import SIZE
 
 T = TypeVar("T")
@@ -47,8 +47,15 @@ class StoreReader:
     What is no coroutine is for the time before the first of these.
     """
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        found_damage: Callable[[StoreDamaged], None],
+    ) -> None:
+        """`found_damage` is called on the loop with what came in the way of reading."""
         self._loop = loop
+        self._found_damage = found_damage
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._thread = ThreadPoolExecutor(1, "store-reader")
 
@@ -118,14 +125,18 @@ class StoreReader:
         return _reading(lambda: self._connection.execute(query, values).fetchall())
 
     async def _in_thread(self, read: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._thread, _reading, read)
+        try:
+            return await self._loop.run_in_executor(self._thread, _reading, read)
+        except StoreDamaged as damage:
+            self._found_damage(damage)
+            raise
 
 
 def _reading(read: Callable[[], T]) -> T:
     try:
         return read()
     except sqlite3.Error as error:
-        raise StoreFailed(described("read", error)) from None
+        raise store_failure("read", error) from None
 
 
 def _exists(connection: sqlite3.Connection, run_id: int) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sqlite3
 import stat
 import threading
 import time
@@ -78,25 +76,6 @@ def test_a_lifeline_that_is_none_is_named() -> None:
     with RunningSupervisor(starts=False) as supervisor:
         assert supervisor.launch("--lifeline-fd", "99").wait(PATIENCE) == 2
         assert "--lifeline-fd 99: Bad file descriptor" in supervisor.log
-
-
-def test_a_store_that_is_none_is_named() -> None:
-    with RunningSupervisor(starts=False) as supervisor:
-        supervisor.state.mkdir()
-        (supervisor.state / "runs.db").write_bytes(b"this is no database" * 1_000)
-        assert supervisor.launch().wait(PATIENCE) == 1
-        assert "runs.db cannot be used: file is not a database; move it" in supervisor.log
-
-
-def test_a_store_of_a_newer_program_is_left_alone() -> None:
-    with RunningSupervisor(starts=False) as supervisor:
-        supervisor.state.mkdir()
-        with contextlib.closing(sqlite3.connect(supervisor.state / "runs.db")) as connection:
-            connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
-            connection.execute("INSERT INTO schema_version VALUES (99)")
-            connection.commit()
-        assert supervisor.launch().wait(PATIENCE) == 1
-        assert "has schema 99" in supervisor.log
 
 
 def test_finished_runs_and_ids_outlive_a_restart() -> None:

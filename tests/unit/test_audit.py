@@ -222,6 +222,6 @@ def test_clients_are_told(found: list[str], shown: object) -> None:
     stopped = ModuleStatus(ModuleState.STOPPED, None, 0.0, [], 0)
     modules = dict.fromkeys(ModuleKind, stopped)
     permits = Permits(2, 2, 0, 0, 1, 2)
-    status = Status(1, True, modules, permits, [], pack_executions([]), 0, None, found)
+    status = Status(1, None, modules, permits, [], pack_executions([]), 0, None, found)
     reply = msgspec.json.encode(WrittenStatus.of(status))
     assert msgspec.json.decode(reply, type=StatusReply).audit == shown

@@ -51,7 +51,7 @@ def status(
     stopped = ModuleStatus(ModuleState.STOPPED, None, 0.0, [], 0)
     return Status(
         revision=revision,
-        accepting=True,
+        refusal=None,
         modules=dict.fromkeys(ModuleKind, stopped),
         permits=Permits(8 - in_use, 8, in_use, 0, 1, 2),
         under_way=list(under_way),
