@@ -327,9 +327,10 @@ class Service:
         self._report(f"{process.name} {how}; starting it again in {delay:.1f} s")
 
     def _stop(self) -> None:
-        """End HTTP, then the supervisor: nobody is left who could ask it. Then all the rest."""
+        """End the supervisor, then HTTP: until then it tells clients of the ends of their runs, and
+        whoever brings another run to come again. Then all the rest."""
         drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_MARGIN
-        for process in reversed(self._processes):
+        for process in self._processes:
             patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
             self._end(process, patience)
         self._processes.clear()

@@ -75,7 +75,7 @@ EXIT_BAD_CONFIG = 2
 EXIT_HELD = 73
 """Another supervisor holds the state folder (EX_CANTCREAT)."""
 
-_FRAME_ROOM = 1 << 20
+FRAME_ROOM = 1 << 20
 """Bytes of a command beyond the body of the HTTP request that it comes from."""
 
 
@@ -214,7 +214,7 @@ async def _serve(setting: Setting) -> None:
         await finish_lost_runs(store, metrics, log)
         reaper = Reaper(loop, Enclosures(homes, config.run_memory_limit, log), log)
         service = _assemble(setting, store, reaper, metrics, log)
-        server = Server(service, log, config.max_body + _FRAME_ROOM)
+        server = Server(service, log, config.max_body + FRAME_ROOM)
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))

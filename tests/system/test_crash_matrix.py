@@ -22,6 +22,7 @@ import pytest
 from manager.service import find_service
 from protocol import calldata
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
+from tests.conftest import PROJECT
 from tests.support.service import RunningService, processes_of, run_request, wait_until
 from tests.support.supervisor import has_ended
 
@@ -180,6 +181,13 @@ ROWS = (
         "shutdown", "shutdown",
     ),
 )  # fmt: skip
+
+
+def test_the_guide_has_these_rows() -> None:
+    guide = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+    table = guide.partition("| what dies | ")[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
+    assert rows == [*(row.dies for row in ROWS), "the machine, by its power"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.dies)

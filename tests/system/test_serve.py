@@ -7,13 +7,15 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from manager.http_client import HttpClient
 from manager.service import ServiceFailed, find_service, private_service
-from tests.support.service import RunningService, processes_of, wait_until
+from protocol import calldata
+from tests.support.service import RunningService, processes_of, run_request, wait_until
 
 MAX_WORKER_RSS = 60 << 20
 
@@ -189,3 +191,46 @@ def test_a_half_that_keeps_dying_is_given_up(service: RunningService) -> None:
     assert not processes_of(service.folder)
     database.rmdir()
     service.start()
+
+
+@pytest.mark.parametrize("whom", ["serve", "supervisor"])
+def test_a_planned_stop_lets_runs_finish_and_tells_their_clients(whom: str) -> None:
+    with RunningService(
+        config="{http_workers: 1, http_threads: 32, drain_timeout: 60s}"
+    ) as service:
+        genvm_id = service.start_run({"sleep_ms": 3_000, "result": b"late", "exit": 3})
+        supervisor = service.half("supervisor")
+        target = service.process if whom == "serve" else supervisor
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(service.client.get_run, genvm_id, wait=60)
+            target.send_signal(signal.SIGTERM)
+            wait_until(lambda: service.http.get("/readyz").status_code == 503)
+            body = calldata.encode(run_request())
+            refused = service.http.post("/genvm/run", content=body)
+            assert refused.status_code == 503
+            assert refused.json() == {"error": "the supervisor is shutting down"}
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert service.http.get("/status").json()["executions"][str(genvm_id)]
+            run = waiting.result(60).status
+        assert run is not None
+        assert (run.cause, run.exit_code, run.consumed_result) == ("exited", 3, b"late")
+        if whom == "serve":
+            assert service.wait(20) == 0
+            service.assert_nothing_left()
+            service.start()
+        else:
+            wait_until(lambda: service.half("supervisor") != supervisor)
+            wait_until(lambda: service.http.get("/readyz").is_success)
+        assert service.client.get_run(genvm_id).status == run
+
+
+def test_who_outlasts_the_drain_is_ended_by_the_ladder() -> None:
+    with RunningService(config="{http_workers: 1, http_threads: 32, drain_timeout: 1s}") as service:
+        genvm_id = service.start_run({"sleep_ms": 600_000})
+        begin = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        run = service.client.get_run(genvm_id, wait=60).status
+        assert run is not None
+        assert (run.cause, run.signal) == ("shutdown", signal.SIGTERM)
+        assert time.monotonic() - begin >= 1
+        assert service.wait(20) == 0

@@ -1,0 +1,63 @@
+"""The table of bounds in docs/OPERATIONS.md is what the code has."""
+
+from __future__ import annotations
+
+import re
+
+from manager.gunicorn_master import MOST_RETIRED
+from protocol.backoff import Backoff
+from protocol.config import Config
+from protocol.host import MAX_BLOB
+from protocol.ipc import MAX_REPLY, Capture
+from protocol.run_request import MAX_DEADLINE
+from supervisor.core.capture import LIMITS
+from supervisor.core.log_records import MAX_LINE
+from supervisor.daemon import FRAME_ROOM
+from supervisor.permit_desk import MAX_QUEUED_BYTES
+from supervisor.server import MAX_CLIENTS
+from tests.conftest import PROJECT
+
+GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+_ROW = re.compile(r"^\| (.*) \| (.*) \| .* \|$", re.MULTILINE)
+
+
+def mib(size: int) -> str:
+    assert size % (1 << 20) == 0
+    return f"{size >> 20} MiB"
+
+
+def figures() -> dict[str, str]:
+    brief, tail, everything = (
+        LIMITS[each] for each in (Capture.BRIEF, Capture.TAIL, Capture.EVERYTHING)
+    )
+    assert brief and tail and everything
+    assert everything.stream_bytes == everything.log_bytes
+    return {
+        "bytes that those hold": mib(MAX_QUEUED_BYTES),
+        "connections to the supervisor": str(MAX_CLIENTS),
+        "a command to the supervisor": f"`max_body` and {mib(FRAME_ROOM)}",
+        "a reply of the supervisor": mib(MAX_REPLY),
+        "stdout and stderr that are kept, each": mib(tail.stream_bytes),
+        "log records that are kept": str(tail.log_records),
+        "bytes of those": mib(tail.log_bytes),
+        "a line of the log": f"{MAX_LINE >> 10} KiB",
+        "with `debug_mode: safe`, log records": str(brief.log_records),
+        "with `debug_mode: safe-unbounded`, stdout, stderr and log, each": mib(
+            everything.stream_bytes
+        ),
+        "a run's result": mib(MAX_BLOB),
+        "a run's time": f"{MAX_DEADLINE / 3600:.0f} h, or what it asks for",
+        f"deaths of a half within {Backoff().window:.0f} s": str(Backoff().max_crashes),
+        "reloads whose workers are still busy": str(MOST_RETIRED),
+    }
+
+
+def test_each_figure_is_the_code_s_own_and_each_setting_is_one() -> None:
+    table = GUIDE.partition("## Bounds\n")[2].partition("\n## ")[0]
+    rows = dict(_ROW.findall(table))
+    assert len(rows) > len(figures())
+    for what, most in figures().items():
+        assert rows[what] == most, what
+    for what, most in rows.items():
+        if what not in figures() and (named := re.fullmatch(r"`(\w+)`", most)):
+            assert hasattr(Config(), named[1]), what
