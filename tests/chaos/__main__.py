@@ -4,7 +4,8 @@ Runs of many kinds come, while processes of the service and of the runs are kill
 restarted, its permits change and clients hang up. An oracle outside it keeps what was acknowledged
 and demands at the end that all of it is still true and nothing is left. Exit codes: 0, every demand
 is met; 1, one is not (the seed, the demand, the runs and the place of the log are printed); 2, the
-command line is wrong; 3, the service was not there to the end: it did not start, heal or stop.
+command line is wrong; 3, the service was not there to the end: it did not start, heal or stop; 130,
+interrupted.
 """
 
 from __future__ import annotations
@@ -17,59 +18,55 @@ import time
 from .aftermath import Aftermath
 from .disturbance import Disturbances
 from .oracle import Oracle
-from .report import Progress, summary, text
+from .report import progress, summary, text
 from .service import ServiceBroken, ServiceUnderTest
 from .storm import Storm
 from .witnesses import Witnesses
 
 EXIT_VIOLATED = 1
 EXIT_BROKEN = 3
+EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
     arguments = _arguments()
     service = ServiceUnderTest()
-    oracle = Oracle(Witnesses(service.witnessed), Disturbances())
-    storm = Storm(arguments.seed, service, oracle)
-    is_sound = False
-    print(f"seed {arguments.seed}, in {service.folder}", file=sys.stderr, flush=True)
+    _say(f"seed {arguments.seed}, in {service.folder}")
+    exit_code = EXIT_INTERRUPTED
     try:
-        is_broken = _run(arguments.seed, arguments.seconds, service, oracle, storm)
-        found = summary(arguments.seed, arguments.seconds, oracle, storm)
-        print(json.dumps(found, indent=1) if arguments.json else text(found))
-        is_sound = not is_broken and not oracle.violations
+        exit_code = _weather(arguments, service)
+    except KeyboardInterrupt:
+        _say("interrupted")
     finally:
-        if is_sound:
+        if exit_code in (0, EXIT_INTERRUPTED):
             service.discard()
         else:
             service.end_all()
-            print(
-                f"seed {arguments.seed}: log and state are kept in {service.folder}",
-                file=sys.stderr,
-            )
-    if is_broken:
-        return EXIT_BROKEN
-    return 0 if is_sound else EXIT_VIOLATED
+            _say(f"seed {arguments.seed}: log and state are kept in {service.folder}")
+    return exit_code
 
 
-def _run(
-    seed: int, seconds: float, service: ServiceUnderTest, oracle: Oracle, storm: Storm
-) -> bool:
-    """Whether the service broke for good."""
-    progress = Progress(oracle, storm)
-    try:
-        service.start()
-        progress.start()
-        storm.rage(seconds)
-        print("the storm is over; asking for everything again", file=sys.stderr, flush=True)
-        Aftermath(seed, service, oracle).inspect()
-    except ServiceBroken as broken:
-        oracle.violated("the service heals", str(broken))
-        return True
-    finally:
-        if progress.is_alive():
-            progress.end()
-    return False
+def _weather(arguments: argparse.Namespace, service: ServiceUnderTest) -> int:
+    """The storm, what comes after it, and the report; the exit code."""
+    oracle = Oracle(Witnesses(service.witnessed), Disturbances())
+    storm = Storm(arguments.seed, service, oracle)
+    exit_code = 0
+    with progress(oracle, storm):
+        try:
+            service.start()
+            storm.rage(arguments.seconds)
+            _say("the storm is over; asking for everything again")
+            Aftermath(arguments.seed, service, oracle).inspect()
+        except ServiceBroken as broken:
+            oracle.violated("the service heals", str(broken))
+            exit_code = EXIT_BROKEN
+    found = summary(arguments.seed, arguments.seconds, oracle, storm)
+    print(json.dumps(found, indent=1) if arguments.json else text(found))
+    return exit_code or (EXIT_VIOLATED if oracle.violations else 0)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .oracle import Oracle
@@ -15,35 +17,33 @@ from .storm import Storm
 _PERIOD = 5.0
 
 
-class Progress(threading.Thread):
-    """Says on stderr, every few seconds, how it goes."""
+@contextmanager
+def progress(oracle: Oracle, storm: Storm) -> Iterator[None]:
+    """Meanwhile, say on stderr every few seconds how it goes."""
+    over = threading.Event()
+    began = time.monotonic()
 
-    def __init__(self, oracle: Oracle, storm: Storm) -> None:
-        super().__init__(name="progress", daemon=True)
-        self._oracle = oracle
-        self._storm = storm
-        self._over = threading.Event()
-        self._began = time.monotonic()
+    def tell() -> None:
+        while not over.wait(_PERIOD):
+            line = f"{time.monotonic() - began:5.0f} s: {_line(oracle, storm)}"
+            print(line, file=sys.stderr, flush=True)
 
-    def end(self) -> None:
-        self._over.set()
-        self.join()
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
-    def run(self) -> None:
-        while not self._over.wait(_PERIOD):
-            print(self._line(), file=sys.stderr, flush=True)
 
-    def _line(self) -> str:
-        oracle = self._oracle
-        faults = sum(1 for _ in oracle.disturbances)
-        return (
-            f"{time.monotonic() - self._began:5.0f} s: "
-            f"{len(oracle.acknowledged_ids())} runs acknowledged, "
-            f"{oracle.endings().total()} read, {faults} faults, "
-            f"{oracle.counts['503']} got 503, "
-            f"supervisor at most {self._storm.meddler.peak[Role.SUPERVISOR] >> 20} MB, "
-            f"{len(oracle.violations)} violations"
-        )
+def _line(oracle: Oracle, storm: Storm) -> str:
+    return (
+        f"{len(oracle.acknowledged_ids())} runs acknowledged, {oracle.endings().total()} read, "
+        f"{sum(1 for _ in oracle.disturbances)} faults, {oracle.counts['503']} got 503, "
+        f"supervisor at most {storm.meddler.peak[Role.SUPERVISOR] >> 20} MB, "
+        f"{len(oracle.violations)} violations"
+    )
 
 
 def summary(seed: int, seconds: float, oracle: Oracle, storm: Storm) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .idle import IdleMoment, Open
 from .meddler import Meddler
 from .oracle import Oracle
 from .service import TOTAL_PERMITS, ServiceUnderTest
-from .wire import Wire
+from .wire import PATIENCE, Wire
 
 CLIENTS = 12
 HARSH_SPELL = 12.0
@@ -59,7 +59,9 @@ class Storm:
             self.meddler.end()
             self._wire.close()
         for client in self._clients:
-            client.join(_CALM_PATIENCE)
+            client.join(PATIENCE)
+            if client.is_alive():
+                self._oracle.violated("every request is answered", f"{client.name} still waits")
 
     def _blow(self, faults: Sequence[Fault], until: float) -> None:
         self._gate.open()

@@ -86,7 +86,7 @@ def _ownership(plan: RunPlan, reading: Reading) -> Iterator[tuple[str, str]]:
         yield "own output", f"is of major {reading.major}, not {major(plan.kind)}"
     if reading.head and reading.head != plan.name:
         yield "own output", f"has stdout that begins with {reading.head!r}"
-    if reading.head == "" and reading.ending in plan.kind.ends and reading.ending != "deadline":
+    if reading.head == "" and reading.ending.startswith("code"):
         yield "own output", "ended by itself and has no stdout"
 
 
