@@ -64,6 +64,7 @@ class Enclosures:
         try:
             cgroup = RunCgroup(self._homes, run_id, self._memory_limit)
             cgroup.take_in(pid)
+            self._log.debug("run_enclosed", run=run_id)
         except OSError as error:
             self._log.error("run_not_enclosed", run=run_id, error=str(error))
             if cgroup is None or cgroup.remove():
