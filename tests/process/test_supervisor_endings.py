@@ -75,6 +75,8 @@ def test_a_second_cancel_shortens_the_first(supervisor: RunningSupervisor) -> No
         patient = threading.Thread(target=supervisor.connect().cancel, args=(run_id, 60.0))
         patient.start()
         wait_until(lambda: f"run_stopping run={run_id}" in supervisor.log)
+        (seen,) = [each for each in client.status().executions if each.id == run_id]
+        assert (seen.state, seen.cause) == (RunState.RUNNING, Cause.CANCELLED)
         client.cancel(run_id, grace=0.0)
         patient.join(5)
         assert not patient.is_alive()

@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,6 +68,11 @@ class Terminal:
     def forget(self) -> None:
         """Look at what comes from now on only."""
         self.seen = ""
+
+    @property
+    def is_line_by_line(self) -> bool:
+        """Whether it hands over what is typed after Enter only, as terminals do."""
+        return bool(termios.tcgetattr(self._descriptor)[3] & termios.ICANON)
 
     def press(self, key: str) -> None:
         os.write(self._descriptor, key.encode())
