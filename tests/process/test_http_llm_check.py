@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from protocol.llm_check import ROWS_AT_ONCE
 from supervisor.modules.llm_checks import MAX_CHECKS
 from tests.support.provider_formats import FORMATS, Asked
 from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Reply, Say, provider
@@ -148,7 +149,9 @@ def test_nobody_asks_on_for_a_client_that_has_hung_up(
     service: RunningService, played: PlayedProvider
 ) -> None:
     played.by_default = lambda _: Hang()
-    body = json.dumps({"configs": [config(played)], "test_prompts": [HELLO]}).encode()
+    # More than are asked at once: by itself it would take twice the time of a row.
+    rows = {"configs": [config(played)] * (ROWS_AT_ONCE + 1), "test_prompts": [HELLO]}
+    body = json.dumps(rows).encode()
     url = httpx.URL(service.url)
     head = f"POST /llm/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((url.host, url.port)) as client:

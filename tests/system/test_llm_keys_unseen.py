@@ -97,7 +97,7 @@ def played() -> Iterator[Played]:
 
 def backends(played: Played) -> dict[str, Any]:
     return {
-        name: one.backend(key=IN_CONFIG[name], timeout="3s", priority=index)
+        name: one.backend(key=IN_CONFIG[name], timeout="5s", priority=index)
         for index, (name, one) in enumerate(played.items())
     }
 

@@ -64,7 +64,7 @@ class Asker(gl.Contract):
         gl.eq_principle.strict_eq(lambda: gl.nondet.exec_prompt("hello"))
 """
 
-DRAIN = 1.5
+DRAIN = 5.0
 NOT_RUNNING = r"^modules are required but not running \(is_sync=false with 'n' permission\)$"
 Played = dict[str, PlayedProvider]
 
@@ -86,7 +86,7 @@ def played(node: ServedNode) -> Iterator[Played]:
     """A provider of each kind, by its kind, at the module of the node."""
     with ExitStack() as stack:
         found = {kind: stack.enter_context(provider(kind)) for kind in FORMATS}
-        node.restart_llm({name: one.backend(timeout="3s") for name, one in found.items()})
+        node.restart_llm({name: one.backend(timeout="5s") for name, one in found.items()})
         yield found
 
 
@@ -265,7 +265,7 @@ def test_a_contract_that_prompts_for_ever_is_ended_by_its_deadline(
 ) -> None:
     hang = Hang()
     openai.by_default = lambda _: hang if len(openai.asked) > 3 else Say("go on")
-    ran = asker.lead("for_ever", deadline="4s")
+    ran = asker.lead("for_ever", deadline="6s")
     assert ran.reply.cause is Cause.DEADLINE
     assert len(openai.asked) == 4
     assert openai.hung_up.acquire(timeout=30)
@@ -306,7 +306,7 @@ def test_a_module_that_is_stopped_waits_for_its_runs_and_then_ends_them(
         wait_until(lambda: node.status()["llm_module"] == "stopping")
         hang.released.set()
         assert node.end(patient).returned() == ["at last"]
-        assert stopping.result(60) < DRAIN + 1
+        assert stopping.result(60) < DRAIN
         with pytest.raises(RequestFailed, match=NOT_RUNNING):
             asker.begin("ask", [prompt()])
         node.start(LLM, module_config({"one": openai.backend()}))
