@@ -207,10 +207,10 @@ async def _serve(setting: Setting) -> None:
         path = supervisor_socket(setting.folder)
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
-    homes = _cgroup_homes(setting, log)
     metrics = Metrics()
     store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log)
     with contextlib.closing(store):
+        homes = _cgroup_homes(setting, log)
         await finish_lost_runs(store, metrics, log)
         reaper = Reaper(loop, Enclosures(homes, config.run_memory_limit, log), log)
         service = _assemble(setting, store, reaper, metrics, log)
