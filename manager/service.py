@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import tempfile
 import time
@@ -31,8 +30,8 @@ from .http_settings import SettingsFiles, SettingsUnusable
 from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
 from .orphans import Orphans
 from .service_note import find_service, remove_note, write_note
-from .service_process import ServiceProcess
-from .stop_signals import AT_ONCE, StopSignals
+from .service_process import ServiceProcess, await_events
+from .stop_signals import StopSignals
 from .supervisor_client import Connection
 from .token_file import TokenFileError, read_token
 
@@ -49,9 +48,6 @@ SUPERVISOR_STOP_MARGIN = 10.0
 
 SUPERVISOR_PARTING = 5.0
 """Seconds in which a supervisor that lost its guard ends its runs and records that."""
-
-HURRIED_STOP_PATIENCE = 5.0
-"""Seconds for all that remains once a stop is asked for a second time."""
 
 STATE_FOLDER_HELD = 73
 """The supervisor's exit code when another one holds the state folder."""
@@ -146,7 +142,7 @@ class Service:
                 self._reload()
             due = [p.restart_at for p in self._processes if p.restart_at is not None]
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
-            self._wait(self._processes, timeout)
+            await_events(self._processes, self._stops, timeout)
             self._look_after(self._restart_later)
 
     # ------------------------------------------------------------------------------------ start
@@ -255,7 +251,7 @@ class Service:
             self._stay_up()
             if process.pid is not None and time.monotonic() > process.started_at + START_PATIENCE:
                 raise ServiceFailed(f"{process.name} did not answer within {START_PATIENCE:.0f} s")
-            self._wait(self._processes, 0.02)
+            await_events(self._processes, self._stops, 0.02)
 
     def _stay_up(self) -> None:
         """To be called again and again during the start. Raises `StopRequested`."""
@@ -332,42 +328,12 @@ class Service:
         drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_MARGIN
         for process in self._processes:
             patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
-            self._end(process, patience)
+            if not process.end(patience, self._stops):
+                self._report(f"{process.name} does not stop; it was killed")
+            if process.pid is not None:
+                self._reap(process)
         self._processes.clear()
         self._cleanup.close()
-
-    def _end(self, process: ServiceProcess, patience: float) -> None:
-        """SIGTERM, again when the user insists, and SIGKILL at last."""
-        deadline = time.monotonic() + patience
-        asked = 0
-        while not process.ended():
-            left = deadline - time.monotonic()
-            wanted = min(AT_ONCE, max(1, self._stop_requests()))
-            if asked < wanted:
-                asked = AT_ONCE if wanted == AT_ONCE else asked + 1
-                self._ask_to_stop(process, asked)
-                if asked > 1:
-                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
-                # Two signals of one kind count as one while they are pending.
-                self._wait([process], 0.2)
-            elif left > 0:
-                self._wait([process], left)
-            else:
-                self._report(f"{process.name} does not stop; killing it")
-                process.kill_tree()
-                process.ended(within=HURRIED_STOP_PATIENCE)
-                break
-        if process.pid is not None:
-            self._reap(process)
-
-    def _ask_to_stop(self, process: ServiceProcess, asked: int) -> None:
-        """At once, the supervisor still ends its runs; HTTP has nothing that would be lost."""
-        if asked < AT_ONCE:
-            process.signal(signal.SIGTERM)
-        elif process.name == "supervisor":
-            process.cut_lifeline()
-        else:
-            process.kill_tree()
 
     # ----------------------------------------------------------------------------------- waiting
 
@@ -377,19 +343,6 @@ class Service:
     def _raise_if_stopped(self) -> None:
         if self._stop_requests():
             raise StopRequested
-
-    def _wait(self, processes: Sequence[ServiceProcess], timeout: float | None) -> None:
-        """Until one of them ends, a signal comes, or the time (in seconds) is over."""
-        poll = select.poll()
-        for process in processes:
-            if process.pidfd is not None:
-                poll.register(process.pidfd, select.POLLIN)
-        if self._stops:
-            for descriptor in self._stops.descriptors:
-                poll.register(descriptor, select.POLLIN)
-        poll.poll(None if timeout is None else timeout * 1000)
-        if self._stops:
-            self._stops.acknowledge()
 
 
 @contextmanager

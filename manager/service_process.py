@@ -18,6 +18,11 @@ import psutil
 from protocol.backoff import Backoff
 from protocol.ipc import Exit
 
+from .stop_signals import AT_ONCE, StopSignals
+
+HURRIED_STOP_PATIENCE = 5.0
+"""Seconds for all that remains once a stop is asked for a second time."""
+
 _PAUSE = 0.02
 
 
@@ -37,7 +42,8 @@ class ServiceProcess:
         parting: float = 0.0,
     ) -> None:
         """`arguments` follow `python -m`; the process inherits `descriptors`, and our stderr or
-        the given file. When it has ended, others of its session have `parting` seconds to do so."""
+        the given file. When it has ended, others of its session have `parting` seconds to do so;
+        without, nothing is lost when it is killed."""
         self.name = name
         self.started_at = 0.0
         self._parting = parting
@@ -117,6 +123,37 @@ class ServiceProcess:
             os.close(self._lifeline)
             self._lifeline = -1
 
+    def end(self, patience: float, stops: StopSignals | None) -> bool:
+        """SIGTERM, again when the user insists, and SIGKILL after `patience` seconds; whether it
+        has ended before that."""
+        deadline = time.monotonic() + patience
+        asked = 0
+        while not self.ended():
+            left = deadline - time.monotonic()
+            wanted = min(AT_ONCE, max(1, stops.count if stops else 0))
+            if asked < wanted:
+                asked = AT_ONCE if wanted == AT_ONCE else asked + 1
+                self._ask_to_stop(asked)
+                if asked > 1:
+                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
+                # Two signals of one kind count as one while they are pending.
+                await_events([self], stops, 0.2)
+            elif left > 0:
+                await_events([self], stops, left)
+            else:
+                self.kill_tree()
+                self.ended(within=HURRIED_STOP_PATIENCE)
+                return False
+        return True
+
+    def _ask_to_stop(self, asked: int) -> None:
+        if asked < AT_ONCE:
+            self.signal(signal.SIGTERM)
+        elif self._parting:
+            self.cut_lifeline()
+        else:
+            self.kill_tree()
+
     def reap(self) -> Exit:
         """How it ended. Call it once `ended`; what is left of its group goes with it.
 
@@ -150,3 +187,19 @@ class ServiceProcess:
         delay = self._backoff.next_delay(self._crashes, now)
         self.restart_at = None if delay is None else now + delay
         return delay
+
+
+def await_events(
+    processes: Sequence[ServiceProcess], stops: StopSignals | None, timeout: float | None
+) -> None:
+    """Until one of them ends, a signal comes, or the time (in seconds) is over."""
+    poll = select.poll()
+    for process in processes:
+        if process.pidfd is not None:
+            poll.register(process.pidfd, select.POLLIN)
+    if stops:
+        for descriptor in stops.descriptors:
+            poll.register(descriptor, select.POLLIN)
+    poll.poll(None if timeout is None else timeout * 1000)
+    if stops:
+        stops.acknowledge()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from tests.support.supervisor import SHELL_MAJORS, RunningSupervisor, manifest_t
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| `(genvm_\w+)` \| (\w+) \| ([^|]*) ?\| (.*) \|$", re.MULTILINE)
-_MENTION = re.compile(r"genvm_\w+")
+_MENTION = re.compile(r"\bgenvm_\w+")
 _SUFFIX = re.compile(r"_(bucket|count|sum)$")
 
 NO_EXECUTOR_THERE = 4
@@ -151,6 +152,20 @@ def test_waiting_and_refusals_are_counted(service: RunningService) -> None:
     assert growth("genvm_run_start_failures_total") == 1
     assert growth("genvm_run_queue_seconds_count") == 3
     assert growth("genvm_run_queue_seconds_sum") >= waited
+
+
+def test_runs_that_come_too_quickly_are_refused_and_counted() -> None:
+    with RunningService(config="{http_workers: 1, max_runs_per_second: 2}") as hurried:
+        refused: list[httpx.Response] = []
+        with ThreadPoolExecutor(8) as clients:
+            while not refused:
+                replies = list(clients.map(lambda _: start(hurried, 0), range(8)))
+                refused = [reply for reply in replies if not reply.is_success]
+        for reply in refused:
+            assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+            assert reply.json() == {"error": "runs come faster than 2 a second; come again"}
+        assert read(hurried)("genvm_runs_refused_total", reason="pace") == len(refused)
+        wait_until(lambda: start(hurried, 0).is_success)
 
 
 def test_processes_are_told_by_role(service: RunningService) -> None:

@@ -310,3 +310,34 @@ def test_a_terminal_that_hangs_up_stops_what_it_has_started(
         service.assert_nothing_left()
     finally:
         service.discard()
+
+
+def test_the_http_side_alone_can_be_started_again(service: RunningService) -> None:
+    """As a process manager does it: a planned stop of HTTP tells who waits to come again."""
+    service.client.set_permits(2)
+    running = [service.start_run({"sleep_ms": 120_000}) for _ in range(2)]
+    body = calldata.encode(run_request({"exit": 4}, host_genvm_id="queued"))
+    waiting = [
+        wait_for_end(service, running[0]),
+        Asker(service, "POST", "/genvm/run", content=body),
+    ]
+    wait_until(lambda: service.client.permits().queued == 1)
+    before, pids = service.half("http"), executor_pids(service)
+    before.terminate()
+    for each in waiting:
+        assert each.answered().status_code == 503
+        assert int(each.answered().headers["Retry-After"]) >= 1
+    wait_until(lambda: service.half("http") != before)
+    wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
+    assert executor_pids(service) == pids
+    assert service.client.permits().queued == 1
+    again = Asker(service, "POST", "/genvm/run", content=body)
+    service.client.cancel(running[0], grace_ms=0)
+    ended = service.client.get_run(again.answered().json()["id"], wait=20).status
+    assert ended is not None and ended.exit_code == 4
+    service.client.cancel(running[1], grace_ms=0)
+
+
+def executor_pids(service: RunningService) -> dict[str, int | None]:
+    executions = service.client.status().executions
+    return {genvm_id: each.pid for genvm_id, each in executions.items()}
