@@ -18,6 +18,9 @@ MAX_ROWS = 256
 ROWS_AT_ONCE = 64
 """Of these, how many are asked at the same time."""
 
+MAX_CHECKS = 4
+"""Checks that a service has under way at once."""
+
 ROW_TIMEOUT = 60.0
 """Seconds that one provider has for one prompt."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from manager.http_client import HttpClient
 from protocol.errors import BadRequest
-from protocol.llm_check import CheckConfig, CheckRow, Provider
+from protocol.llm_check import MAX_CHECKS, CheckConfig, CheckRow, Provider
 
 from .config_file import ConfigType, config_in
 from .ending import NOT_WELL, Command, Group, Misuse, exit_codes
@@ -148,7 +148,7 @@ def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[Chec
     groups: dict[bytes, list[int]] = {}
     for index, model in enumerate(models):
         groups.setdefault(msgspec.json.encode(model.asked(prompt)), []).append(index)
-    with ThreadPoolExecutor(len(groups)) as pool:
+    with ThreadPoolExecutor(min(len(groups), MAX_CHECKS)) as pool:
         answers = pool.map(
             lambda group: client.check_llm(
                 [models[index].config for index in group], [models[group[0]].asked(prompt)]

@@ -8,18 +8,15 @@ import msgspec
 
 from protocol.errors import BadRequest, RequestFailed, Unavailable
 from protocol.ipc import ModuleKind
-from protocol.llm_check import MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
+from protocol.llm_check import MAX_CHECKS, MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
 from workers.pool import Check, check
 
 from ..core.module_config import resolved
 from .surroundings import Surroundings
 
-MAX_CHECKS = 4
-"""Checks that go on at once, each in a process of its own."""
-
 
 class LlmChecks:
-    """Starts the processes that ask."""
+    """Starts the processes that ask, one for each check."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings

@@ -14,8 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from protocol.llm_check import ROWS_AT_ONCE
-from supervisor.modules.llm_checks import MAX_CHECKS
+from protocol.llm_check import MAX_CHECKS, ROWS_AT_ONCE
 from tests.support.provider_formats import FORMATS, Asked
 from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Reply, Say, provider
 from tests.support.service import RunningService, processes_of, wait_until

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from protocol.ipc import ModuleKind
+from protocol.llm_check import MAX_CHECKS
 from tests.support.operator import Operator
-from tests.support.providers import Fail, PlayedProvider, Say, provider
+from tests.support.provider_formats import Asked
+from tests.support.providers import Fail, Hang, PlayedProvider, Reply, Say, provider
 from tests.support.service import RunningService
 
 KEY = "sk-" + "k" * 20
@@ -138,6 +140,26 @@ def test_every_enabled_model_of_a_file_is_checked(
     assert (newer["available"], newer["response"]) == (False, None)
     assert "no such" in newer["error"]
     assert KEY not in json.dumps([good, newer])
+
+
+def test_models_that_are_asked_in_more_ways_than_checks_may_go_on(
+    operator: Operator, openai: PlayedProvider, tmp_path: Path
+) -> None:
+    backend = openai.backend()
+    names = [f"m{number}" for number in range(MAX_CHECKS + 2)]
+    backend["models"] = {name: {"max_tokens": 50 + at} for at, name in enumerate(names)}
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({"backends": {"mine": backend}}))
+    hang = Hang()
+
+    def reply(asked: Asked) -> Reply:
+        if len(openai.asked) == MAX_CHECKS:
+            hang.released.set()
+        return hang
+
+    openai.by_default = reply
+    rows = operator.reads("llm", "check", str(path))
+    assert [(row["model"], row["response"]) for row in rows] == [(n, "at last") for n in names]
 
 
 def test_backends_without_a_key_are_no_failure_as_long_as_one_answers(
