@@ -229,8 +229,10 @@ def read_everything(node: ServedNode) -> None:
         node.service.http.get(f"/genvm/{run_id}")
         for field in ("stdout", "stderr", "genvm_log"):
             node.service.http.get(f"/genvm/{run_id}/artifact?field={field}")
-    for path in ("/metrics", "/permits", "/healthz", "/openapi.json"):
+    for path in ("/", "/metrics", "/permits", "/healthz", "/openapi.json"):
         assert node.service.http.get(path).is_success
+    with httpx.stream("GET", f"{node.service.url}/events", timeout=30) as events:
+        assert_hidden(next(events.iter_bytes()), "/events")
 
 
 def look_at_files(folder: Path) -> None:
