@@ -12,7 +12,7 @@ const RUNNING = [
   id,
   { label: "Age", number: true, sort: (run, now) => now - run.startedAt,
     text: (run, now) => (run.startedAt ? age(now - run.startedAt) : run.state) },
-  { label: "CPU", number: true, sort: (run) => run.cpu ?? -1,
+  { label: "CPU", number: true, short: true, sort: (run) => run.cpu ?? -1,
     text: (run) => (run.cpu === null ? NONE : percent(run.cpu)) },
   { label: "Memory", number: true, sort: (run) => run.rss ?? -1,
     text: (run) => (run.rss === null ? NONE : bytes(run.rss)) },

@@ -1,4 +1,6 @@
-// A table of runs that stays the same element while its rows come, change and go.
+// A table of runs that stays the same element while its rows come, change and go. Rows are laid out
+// each by itself, so that a change in one costs the same with a thousand others; the roles say what
+// the elements would say if they were laid out as tables are.
 
 import { element, mark, say } from "./elements.js";
 import { whole } from "./format.js";
@@ -6,18 +8,20 @@ import { whole } from "./format.js";
 const SHOWN = 50; // rows at first; the rest is a click away
 
 /**
- * `columns`: `{ label, text(run, now), sort?(run, now), wide?, number?, tone?(run) }`; a `wide` one
- * is left out where there is little room, `tone` is a class for the cell. `act`, if given, is
- * `{ label(run), busy(run), run(run) }`: a button at the end of each row.
+ * `columns`: `{ label, text(run, now), sort?(run, now), wide?, short?, number?, tone?(run) }`; where
+ * there is little room, `wide` ones are left out and `short` ones get less of it. `tone` is a name
+ * for what a value means. `act`, if given, is `{ label(run), busy(run), run(run) }`: a button at the
+ * end of each row.
  */
 export class RunTable {
   #columns;
   #act;
-  #body = element("tbody");
+  #body = element("tbody", { role: "rowgroup" });
   #heads = [];
   #rows = new Map();
   #more;
   #limit = SHOWN;
+  #watch = new IntersectionObserver((seen) => this.#seen(seen), { rootMargin: "300px" });
   #sorting;
   #changed;
 
@@ -28,8 +32,9 @@ export class RunTable {
     this.#changed = changed;
     this.#act = act;
     this.#more = element("button", { class: "plain more", onclick: () => this.#showAll() });
-    const table = element("table", { "aria-label": title },
-      element("thead", {}, element("tr", {}, ...this.#titles())), this.#body);
+    const table = element("table", { role: "table", "aria-label": title },
+      element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...this.#titles())),
+      this.#body);
     this.node = element("div", { class: "runs" }, table, this.#more);
   }
 
@@ -73,28 +78,38 @@ export class RunTable {
 
   #row(run) {
     if (!this.#rows.has(run.id)) {
-      this.#rows.set(run.id, new Row(run, this.#columns, this.#act));
+      const row = new Row(run, this.#columns, this.#act);
+      this.#rows.set(run.id, row);
+      this.#watch.observe(row.node);
     }
     return this.#rows.get(run.id);
+  }
+
+  /** Rows that nobody sees are left as they are: a thousand of them cost nothing. */
+  #seen(entries) {
+    for (const { target, isIntersecting } of entries) {
+      this.#rows.get(Number(target.dataset.id))?.show(isIntersecting);
+    }
   }
 
   #dropAllBut(ids) {
     for (const [id, row] of this.#rows) {
       if (ids.has(id)) continue;
+      this.#watch.unobserve(row.node);
       row.node.remove();
       this.#rows.delete(id);
     }
   }
 
   #titles() {
-    this.#heads = this.#columns.map(({ label, sort, wide, number }, index) => {
-      const head = element("th", { scope: "col", class: classes({ wide, number }) });
+    this.#heads = this.#columns.map(({ label, sort, wide, short, number }, index) => {
+      const head = element("th", { role: "columnheader", class: classes({ wide, short, number }) });
       const choose = () => this.#sortBy(index);
       head.append(sort ? element("button", { class: "plain", onclick: choose }, label) : label);
       return head;
     });
     this.#markSorting();
-    const last = this.#act && element("th", { scope: "col", class: "act" },
+    const last = this.#act && element("th", { role: "columnheader", class: "act" },
       element("span", { class: "unseen" }, "Action"));
     return last ? [...this.#heads, last] : this.#heads;
   }
@@ -124,25 +139,37 @@ class Row {
   #cells;
   #act;
   #button = null;
-  #link;
   #run;
+  #now;
+  #isSeen = true;
 
   constructor(run, columns, act) {
     this.#columns = columns;
     this.#act = act;
-    this.#link = element("a", { href: `#/run/${run.id}` }, String(run.id));
-    this.#cells = columns.map(({ wide, number }, index) =>
-      element(index ? "td" : "th", { class: classes({ wide, number }), scope: index ? null : "row" }));
-    this.#cells[0].append(this.#link);
-    this.node = element("tr", { "data-id": run.id }, ...this.#cells);
+    this.#cells = columns.map(({ wide, short, number }, index) => index
+      ? element("td", { role: "cell", class: classes({ wide, short, number }) })
+      : element("th", { role: "rowheader" }));
+    this.#cells[0].append(element("a", { href: `#/run/${run.id}` }, String(run.id)));
+    this.node = element("tr", { role: "row", "data-id": run.id }, ...this.#cells);
     if (act) {
       this.#button = element("button", { class: "small", onclick: () => act.run(this.#run) });
-      this.node.append(element("td", { class: "act" }, this.#button));
+      this.node.append(element("td", { role: "cell", class: "act" }, this.#button));
     }
   }
 
   update(run, now) {
     this.#run = run;
+    this.#now = now;
+    if (this.#isSeen) this.#draw();
+  }
+
+  show(isSeen) {
+    this.#isSeen = isSeen;
+    if (isSeen) this.#draw();
+  }
+
+  #draw() {
+    const [run, now] = [this.#run, this.#now];
     this.#columns.forEach(({ text, tone }, index) => {
       if (index) say(this.#cells[index], text(run, now));
       if (tone) mark(this.#cells[index], "data-tone", tone(run));

@@ -11,7 +11,7 @@ BYTES = "application/octet-stream"
 
 REFUSED = {
     401: "The service has a token and the request lacks it.",
-    403: "The `Host` or `Origin` header is not one of ours.",
+    403: "`Host`, `Origin` or `Sec-Fetch-Site` says that it comes from elsewhere.",
 }
 """What any operation may answer."""
 

@@ -23,7 +23,8 @@ _PAGE = """<!doctype html>
 <header>
 <h1>{title} <small>{version}</small></h1>
 <p>{description}</p>
-<p>The same for programs: <a href="openapi.json">openapi.json</a></p>
+<p>The same for programs: <a href="openapi.json">openapi.json</a>.
+What goes on now: <a href="./">the service's page</a>.</p>
 </header>
 <nav aria-label="Operations">{contents}</nav>
 <main>
@@ -45,13 +46,19 @@ def page() -> bytes:
         title=escape(info["title"]),
         version=escape(info["version"]),
         description=_text(info["description"]),
-        style=files(__package__).joinpath("page.css").read_text(),
+        style=_style(),
         contents=_contents(described),
         operations="\n".join(_tag(described, each) for each in described["tags"]),
         schemas="\n".join(
             _schema(name, each) for name, each in described["components"]["schemas"].items()
         ),
     ).encode()
+
+
+def _style() -> str:
+    """The look of all pages, then what this one has of its own."""
+    look = files("manager").joinpath("assets", "look.css")
+    return look.read_text() + files(__package__).joinpath("page.css").read_text()
 
 
 def _operations(described: dict[str, Any], tag: str) -> list[tuple[str, str, dict[str, Any]]]:

@@ -8,7 +8,10 @@ from ..openapi.document import encoded_document
 from ..openapi.page import page
 from ..supervisor_client import SupervisorClient
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
 """The page brings its own style and needs nothing else."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import threading
 from collections.abc import Coroutine, Iterator
@@ -177,11 +176,6 @@ class Page:
             "Input.dispatchKeyEvent", type="keyDown", **known, **({"text": text} if text else {})
         )
         self.call("Input.dispatchKeyEvent", type="keyUp", **known)
-
-    def screenshot(self) -> bytes:
-        """A PNG of the whole page."""
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        return base64.b64decode(shot["data"])
 
     async def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         answer = await self._chromium.tools.send(method, self._session, **parameters)
