@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from circus.client import CircusClient  # type: ignore[import-not-found]
 from circus.exc import CallError  # type: ignore[import-not-found]
+from questions import answer_with  # type: ignore[import-not-found]
 
 BATCH = 8
 MOST_WATCHERS = 8
@@ -93,26 +93,7 @@ def main() -> None:
         ]
         config = folder / "circus.ini"
         config.write_text(_CONFIG.format(folder=folder) + "".join(sections))
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "circus.circusd",
-            "--log-level",
-            "critical",
-            str(config),
-        ]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(command, **quiet) as server:  # type: ignore[call-overload]
-            try:
-                while not is_up(folder):
-                    time.sleep(0.05)
-                print("ready", flush=True)
-                for line in sys.stdin:
-                    clients, seconds = line.split()
-                    print(rate(folder, int(clients), float(seconds)), flush=True)
-            finally:
-                server.terminate()
+        answer_with("circus.circusd", str(config), partial(is_up, folder), partial(rate, folder))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import xmlrpc.client
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from questions import answer_with  # type: ignore[import-not-found]
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-not-found]
 
 MOST_CLIENTS = 64
@@ -77,18 +77,9 @@ def main() -> None:
         programs = "".join(_PROGRAM.format(number=number) for number in range(MOST_CLIENTS))
         config = folder / "supervisord.conf"
         config.write_text(_CONFIG.format(folder=folder) + programs)
-        command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(command, **quiet) as server:  # type: ignore[call-overload]
-            try:
-                while not is_up(folder):
-                    time.sleep(0.05)
-                print("ready", flush=True)
-                for line in sys.stdin:
-                    clients, seconds = line.split()
-                    print(rate(folder, int(clients), float(seconds)), flush=True)
-            finally:
-                server.terminate()
+        answer_with(
+            "supervisor.supervisord -c", str(config), partial(is_up, folder), partial(rate, folder)
+        )
 
 
 if __name__ == "__main__":
