@@ -55,7 +55,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--token-file",
     type=FILE,
-    help="Holds a bearer token that every request but /healthz must carry; mode 0600.",
+    help="Holds a bearer token that all requests for data must carry; mode 0600.",
 )
 @click.option(
     "--precompile/--no-precompile",
@@ -149,7 +149,8 @@ def _greet(service: Service, folder: Path) -> None:
     url = service.url or "http://localhost"
     curl = "curl" if service.url else f"curl --unix-socket {shlex.quote(str(service.socket))}"
     addresses = " and ".join(str(a) for a in (service.url, service.socket) if a)
-    _say(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it). Try:")
+    _say(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it).")
+    _say("Open it in a browser, or try:" if service.url else "Try:")
     _say(f"  {curl} {url}/status")
     _say(f"  {curl} {url}/permits -d '{{\"permits\": 4}}'")
     _say(f"  {curl} '{url}/genvm/1?wait=10s'")
