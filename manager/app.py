@@ -25,14 +25,16 @@ from .routes import (
     vm_error,
 )
 from .shares import Shares
+from .status_feed import StatusFeed
 from .supervisor_client import SupervisorClient
 from .transfers import install_transfers
 
 
 def create_app(
-    client: SupervisorClient, config: Config, shares: Shares, token: str | None
+    client: SupervisorClient, feed: StatusFeed, config: Config, shares: Shares, token: str | None
 ) -> Flask:
-    """The WSGI application that answers HTTP with what `client` says, to who has the `token`."""
+    """The WSGI application that answers HTTP with what `client` says, and what is news in `feed`,
+    to who has the `token`."""
     app = Flask("manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
@@ -55,5 +57,5 @@ def create_app(
         vm_error,
     ):
         app.register_blueprint(resource.routes(client))
-    app.register_blueprint(events.routes(client, shares.followers))
+    app.register_blueprint(events.routes(feed, shares.followers))
     return app

@@ -59,7 +59,8 @@ def begin_request(worker: Any, req: Any) -> None:
 
 
 class ServiceWorker(ThreadWorker):  # type: ignore[misc]
-    """Its application has `stop_waiting()`, which ends requests that wait for something."""
+    """Its application has `stop_waiting()`, which ends requests that wait for something, and
+    `retire()`, which ends those alone that have no end of their own."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -163,6 +164,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         # It comes again, and would else end a process whose interpreter is being taken down.
         signal.signal(RETIRE, signal.SIG_IGN)
         self.set_accept_enabled(False)
+        self.app.retire()
         setproctitle(f"{getproctitle()} (retiring)")
 
     def set_accept_enabled(self, enabled: bool) -> None:

@@ -27,6 +27,7 @@ from .lifeline import stop_when_closed
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .shares import Shares
+from .status_feed import StatusFeed
 from .supervisor_client import ANSWER_MARGIN, Connection, SupervisorClient
 from .transfers import current_caller
 
@@ -45,6 +46,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
+        self._feed: StatusFeed | None = None
         self._shared_level = SharedLevel(config.log_level)
         configure_logging(config.log_level, config.log_format, "http")
         super().__init__()
@@ -67,7 +69,8 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             shares=shares,
             caller=current_caller,
         )
-        return create_app(self._client, config, shares, token)
+        self._feed = StatusFeed(self._client.watch_status)
+        return create_app(self._client, self._feed, config, shares, token)
 
     def reload(self) -> None:
         """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""
@@ -99,6 +102,11 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             put_in_force(new)
 
         LogLevelWatch(self._socket, "http worker", level, tell).start()
+
+    def retire(self) -> None:
+        """In a worker: end the streams, which would never end by themselves."""
+        if self._feed is not None:
+            self._feed.retire()
 
     def stop_waiting(self) -> None:
         """End every request that waits for the supervisor; it is answered with 503."""

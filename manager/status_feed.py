@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from protocol import ipc
-from protocol.errors import ManagerError
+from protocol.errors import ManagerError, Unavailable
 
 from .follower import Follower
 from .status_view import StatusView
 
 WAIT = 30.0
 """Seconds that the supervisor waits for a change before it answers all the same."""
+
+OVER = Unavailable("this worker makes way for another one; come again")
+"""Why streams end that would not end by themselves."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,15 @@ class StatusFeed:
         self._followers: set[Follower] = set()
         self._view: StatusView | None = None
         self._is_watching = False
+        self.is_over = False
+        """Whether new streams, too, should end once they have begun."""
+
+    def retire(self) -> None:
+        """End all streams: their clients come again, and find another worker."""
+        self.is_over = True
+        with self._lock:
+            for follower in self._followers:
+                follower.end(OVER)
 
     @contextmanager
     def follower(self, caller: socket.socket | None) -> Iterator[Follower]:

@@ -11,15 +11,13 @@ from protocol.errors import ManagerError
 
 from ..follower import Follower
 from ..shares import Share
-from ..status_feed import StatusFeed
-from ..supervisor_client import SupervisorClient
+from ..status_feed import OVER, StatusFeed
 from ..transfers import current_caller
 
 
-def routes(client: SupervisorClient, followers: Share) -> Blueprint:
+def routes(feed: StatusFeed, followers: Share) -> Blueprint:
     """`GET /events`, server-sent events; each stream holds a place among the `followers`."""
     blueprint = Blueprint("events", __name__)
-    feed = StatusFeed(client.watch_status)
 
     @blueprint.get("/events")
     def events() -> Response:
@@ -27,6 +25,8 @@ def routes(client: SupervisorClient, followers: Share) -> Blueprint:
             stack.enter_context(followers.place())
             follower = stack.enter_context(feed.follower(current_caller()))
             first = follower.next()
+            if feed.is_over:
+                follower.end(OVER)
             response = Response(_stream(first, follower), content_type="text/event-stream")
             response.headers["Cache-Control"] = "no-store"
             response.call_on_close(stack.pop_all().close)

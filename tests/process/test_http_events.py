@@ -181,3 +181,18 @@ def test_a_worker_that_is_told_to_stop_ends_its_streams_and_another_goes_on(
     psutil.wait_procs([worker], timeout=10)
     assert time.monotonic() - begin < 5
     assert follow(service, streams).view["accepting"] is True
+
+
+def test_a_reload_ends_the_streams_and_who_comes_again_finds_the_next_worker(
+    service: RunningService, streams: ExitStack
+) -> None:
+    stream = follow(service, streams)
+    with httpx.Client(base_url=service.url, verify=False, timeout=60) as kept:
+        assert kept.get("/status").is_success
+        service.half("http").send_signal(signal.SIGHUP)
+        stream.drain()
+        # The connection is kept by the worker that retires: one whole view, and then its end.
+        last = kept.get("/events")
+        assert last.is_success
+        assert last.content.count(b"event: ") == last.content.count(b"event: status") == 1
+    assert follow(service, streams).view["accepting"] is True

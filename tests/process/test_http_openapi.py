@@ -29,6 +29,7 @@ from manager.openapi.field_notes import FIELD_NOTES
 from manager.openapi.operation import JSON, Body, Operation
 from manager.openapi.operations import OPERATIONS
 from manager.shares import Shares
+from manager.status_feed import StatusFeed
 from manager.supervisor_client import SupervisorClient
 from protocol.config import Config
 from protocol.run_request import RunRequest
@@ -54,7 +55,7 @@ def service() -> Iterator[RunningService]:
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
     nowhere = SupervisorClient(Path("/nowhere"), client="test", shares=Shares(1))
-    app = create_app(nowhere, Config(), Shares(1), None)
+    app = create_app(nowhere, StatusFeed(nowhere.watch_status), Config(), Shares(1), None)
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
