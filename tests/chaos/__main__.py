@@ -30,7 +30,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     arguments = _arguments()
-    service = ServiceUnderTest()
+    service = ServiceUnderTest(arguments.cgroup)
     _say(f"seed {arguments.seed}, in {service.folder}")
     exit_code = EXIT_INTERRUPTED
     try:
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="of all decisions (default: the time)"
     )
+    parser.add_argument("--cgroup", help="of ours, for one cgroup a run; more may be killed then")
     parser.add_argument("--json", action="store_true", help="numbers as one JSON object on stdout")
     return parser.parse_args()
 

@@ -43,6 +43,7 @@ class Fault:
     """What is done to one of each of the `roles`, all at once; for executors, to their `group`.
 
     `weight`: how often it comes. `again`: once more a moment later, to whoever is there then.
+    `needs_cgroup`: without one, nobody would be left to know a daemon that threw away its name.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Fault:
     way: Way = Way.KILL
     group: bool = False
     again: bool = False
+    needs_cgroup: bool = False
 
     @property
     def is_harsh(self) -> bool:
@@ -76,8 +78,6 @@ _LOSES = frozenset({Effect.LOSES})
 _ALL = frozenset(Effect)
 _BOTH = (Role.GUARD, Role.SUPERVISOR)
 
-# Guard, supervisor and `serve` never die all at once: nobody would be left to know a daemon that
-# has thrown away its name.
 RESTART = Fault("planned restart", 3, _SHUTS | _BREAKS, (Role.SERVE,), Way.STOP)
 FAULTS = (
     Fault("executor", 12, _NONE, (Role.EXECUTOR,)),
@@ -99,6 +99,7 @@ FAULTS = (
     Fault("serve and guard", 2, _SHUTS | _BREAKS, (Role.SERVE, Role.GUARD)),
     Fault("serve and supervisor", 2, _ALL, (Role.SERVE, Role.SUPERVISOR)),
     Fault("serve and master", 1, _SHUTS | _BREAKS, (Role.SERVE, Role.MASTER)),
+    Fault("all three", 3, _ALL, (Role.SERVE, *_BOTH), needs_cgroup=True),
 )
 GENTLE = tuple(fault for fault in FAULTS if not fault.is_harsh)
 """Those that leave the supervisor alive."""
@@ -118,6 +119,7 @@ class Faults:
 
     def commit(self, among: Sequence[Fault], until: float, mean_pause: float) -> None:
         """Some of these, until then (monotonic)."""
+        among = [each for each in among if self._service.cgroup or not each.needs_cgroup]
         by_name = {fault.name: fault for fault in among}
         weights = [fault.weight for fault in among]
         while True:

@@ -85,7 +85,9 @@ class House:
 class ServiceUnderTest:
     """Started, stopped and killed at will; always on the same port and folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroup: str | None = None) -> None:
+        """`cgroup`: below which runs get one each, as the setting of that name has it."""
+        self.cgroup = cgroup
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-chaos-"))
         self.state = self.folder / "state"
         self.witnessed = self.folder / "witnessed"
@@ -93,7 +95,8 @@ class ServiceUnderTest:
         self.port = _free_port()
         self.witnessed.mkdir()
         (self.folder / "home").mkdir()
-        (self.folder / "config.yaml").write_text(_CONFIG)
+        config = f"{_CONFIG}cgroup: {cgroup or 'null'}\n"
+        (self.folder / "config.yaml").write_text(config)
         (self.folder / "manifest.yaml").write_text(manifest(self.witnessed))
         self._serve: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5)
