@@ -19,7 +19,7 @@ import httpcore
 
 from .addresses import is_public
 from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFault
-from .urls import UrlRules
+from .urls import UrlRules, is_domain
 
 LOOKUP_PATIENCE = 10.0
 """Seconds for the answer of DNS."""
@@ -43,6 +43,7 @@ class Network:
         """`dns_servers` as in `WebConfig`. Raises `ValueError` for one that is no address."""
         self._rules = rules
         self._resolver = _resolver(dns_servers)
+        self._has_dns_of_its_own = bool(dns_servers)
 
     async def reach(self, host: str, port: int, dial: Dial[T]) -> T:
         """What `dial` gives for the first address that answers. Raises `WebFault`."""
@@ -56,11 +57,15 @@ class Network:
                 refusal = f"{host} cannot be reached: {error.strerror or error}"
         raise WebFault(CONNECTION_FAILED, _place(host, port), refusal)
 
+    async def require(self, host: str, port: int) -> None:
+        """Raises `WebFault` unless the host could be reached now, as far as names can tell."""
+        await self._addresses(host, port)
+
     async def _addresses(self, host: str, port: int) -> list[str]:
         """What may be connected to, in the order to try; never empty."""
         plain = self._rules.check_place(host, port)
         if self._rules.is_trusted(plain, port):
-            found = await _known_here(plain, port)
+            found = await self._known_to_operator(plain, port)
         else:
             found = await self._known_to_dns(plain)
         if not found:
@@ -72,12 +77,33 @@ class Network:
             raise WebFault(ADDRESS_FORBIDDEN, _place(host, port), reason)
         return found[:_MOST_ADDRESSES]
 
+    async def _known_to_operator(self, host: str, port: int) -> list[str]:
+        """By the name servers of the configuration, else as every program here knows it."""
+        if self._has_dns_of_its_own and is_domain(host):
+            with suppress(WebFault):
+                if found := await self._known_to_dns(host):
+                    return found
+        return await _known_here(host, port)
+
     async def _known_to_dns(self, host: str) -> list[str]:
-        try:
-            answers = await self._resolver.resolve_name(f"{host}.", lifetime=LOOKUP_PATIENCE)
-        except dns.exception.DNSException:
-            return []
-        return sorted(answers.addresses(), key=lambda address: ":" in address)
+        """Raises `WebFault` when it cannot be asked."""
+        asking = [
+            self._resolver.resolve(
+                f"{host}.", kind, lifetime=LOOKUP_PATIENCE, raise_on_no_answer=False
+            )
+            for kind in ("A", "AAAA")
+        ]
+        found: list[str] = []
+        silent = []
+        # Some servers answer for IPv4 alone, and fail for the rest.
+        for answer in await asyncio.gather(*asking, return_exceptions=True):
+            if isinstance(answer, dns.resolver.Answer):
+                found += [str(record.address) for record in answer]
+            elif not isinstance(answer, dns.resolver.NXDOMAIN | dns.resolver.YXDOMAIN):
+                silent.append(answer)
+        if silent and not found:
+            raise WebFault(CONNECTION_FAILED, f"//{host}", f"{host}: no name server answers")
+        return found
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):

@@ -96,9 +96,8 @@ class UrlRules:
 
     def _is_public_name(self, host: str) -> bool:
         last = host.rpartition(".")[2]
-        if ":" in host or _NUMBER.fullmatch(last):
-            return False
-        return last in self._extra or self._public.publicsuffix(last) is not None
+        is_known = last in self._extra or self._public.publicsuffix(last) is not None
+        return is_known and not _is_address(host)
 
 
 def parse(url: str) -> Target:
@@ -126,11 +125,21 @@ def parse(url: str) -> Target:
     return Target(scheme, _host(place["host"], url), port, path)
 
 
+def is_domain(host: str) -> bool:
+    """Whether a host, in its one form, is a name that DNS could know, and no address."""
+    return "." in host and not _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    """Also in the spellings that some programs take for one: 127.1, 2130706433, 0x7f.0.0.1."""
+    return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
 def _host(host: str, url: str) -> str:
-    """The one form of a host."""
-    if host.startswith("["):
+    """The one form of a host; an IPv6 address may stand without its brackets."""
+    if ":" in host:
         try:
-            return ipaddress.IPv6Address(host[1:-1]).compressed
+            return ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]")).compressed
         except ValueError:
             raise WebFault(MALFORMED_URL, url, f"{host} is not an IPv6 address") from None
     try:
