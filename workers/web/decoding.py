@@ -6,6 +6,7 @@ import zlib
 
 _GZIP_OR_ZLIB = 47
 _RAW = -15
+_GZIP_BEGINS = 0x1F
 
 ACCEPTED = b"gzip, deflate"
 """What `Body` can decode, as the `Accept-Encoding` header says it."""
@@ -23,36 +24,64 @@ class Body:
     """Collects a body of up to `limit` bytes after decoding."""
 
     def __init__(self, limit: int, encoding: bytes) -> None:
+        coding = encoding.strip().lower()
+        self.is_decoded = coding in (b"gzip", b"x-gzip", b"deflate")
         self._limit = limit
         self._content = bytearray()
-        self.is_decoded = encoding.strip().lower() in (b"gzip", b"x-gzip", b"deflate")
-        self._is_deflate = encoding.strip().lower() == b"deflate"
-        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB) if self.is_decoded else None
-        self._is_begun = False
+        self._unfold = _Unfolding(is_deflate=coding == b"deflate") if self.is_decoded else None
 
     def append(self, received: bytes) -> None:
         """Take in what arrived. Raises `TooLarge` or `Undecodable`."""
-        self._content += self._decoded(received) if self._decoder else received
+        if self._unfold is None:
+            self._content += received
+        else:
+            self._unfold.append(received, self._content, self._limit)
         if len(self._content) > self._limit:
             raise TooLarge
 
     def content(self) -> bytes:
+        """All of it. Raises `Undecodable` when the end is missing."""
+        if self._unfold is not None and not self._unfold.is_whole:
+            raise Undecodable("it was cut off")
         return bytes(self._content)
 
-    def _decoded(self, received: bytes) -> bytes:
-        assert self._decoder is not None
-        if self._is_deflate and not self._is_begun and received:
-            self._choose_deflate(received[0])
-        self._is_begun = self._is_begun or bool(received)
-        try:
-            decoded = self._decoder.decompress(received, self._limit + 1 - len(self._content))
-        except zlib.error as error:
-            raise Undecodable(str(error)) from None
-        if self._decoder.unconsumed_tail:
-            raise TooLarge
-        return decoded
 
-    def _choose_deflate(self, first: int) -> None:
+class _Unfolding:
+    """One packed stream, or several one after the other, as gzip allows."""
+
+    def __init__(self, *, is_deflate: bool) -> None:
+        self._is_deflate = is_deflate
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._is_begun = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self._decoder.eof or not self._is_begun
+
+    def append(self, received: bytes, content: bytearray, limit: int) -> None:
+        """Unfold into `content`. Raises `TooLarge` once it is longer than `limit`."""
+        while received:
+            if self._decoder.eof and not self._begins_another(received[0]):
+                return
+            if not self._is_begun:
+                self._begin(received[0])
+            try:
+                content += self._decoder.decompress(received, limit + 1 - len(content))
+            except zlib.error as error:
+                raise Undecodable(str(error)) from None
+            if self._decoder.unconsumed_tail or len(content) > limit:
+                raise TooLarge
+            received = self._decoder.unused_data
+
+    def _begin(self, first: int) -> None:
         """`deflate` is zlib's format by the standard, and often enough the bare stream."""
-        if first & 0x0F != zlib.DEFLATED:
+        self._is_begun = True
+        if self._is_deflate and first & 0x0F != zlib.DEFLATED:
             self._decoder = zlib.decompressobj(_RAW)
+
+    def _begins_another(self, first: int) -> bool:
+        """Whether what follows an end is more of it, and not padding."""
+        if self._is_deflate or first != _GZIP_BEGINS:
+            return False
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        return True

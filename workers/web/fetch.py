@@ -30,6 +30,9 @@ USER_AGENT = b"genvm-manager"
 _IDLE_CONNECTION = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
+_HAS_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose servers want to be told that there is none."""
+
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
                    b"keep-alive", b"te", b"trailer", b"expect"})  # fmt: skip
 """Headers that belong to the connection: a contract's are left out."""
@@ -132,8 +135,8 @@ def _sent_headers(request: Request, target: Target) -> list[tuple[bytes, bytes]]
     defaults = {b"user-agent": USER_AGENT, b"accept": b"*/*", b"accept-encoding": ACCEPTED}
     own = {name: value for name, value in request.headers.items() if name not in _OURS}
     sent = [(b"host", target.authority.encode()), *(defaults | own).items()]
-    if request.body is not None:
-        sent.append((b"content-length", str(len(request.body)).encode()))
+    if request.body is not None or request.method in _HAS_BODY:
+        sent.append((b"content-length", str(len(request.body or b"")).encode()))
     return sent
 
 
@@ -142,6 +145,9 @@ async def _received(request: Request, answer: httpcore.Response, size_limit: int
     for name, value in answer.headers:
         known = headers.get(name.lower())
         headers[name.lower()] = value if known is None else known + b", " + value
+    if answer.status in _REDIRECTS and headers.get(b"location"):
+        # Nobody reads it, so it may as well be without end.
+        return Response(request.url, answer.status, headers, b"")
     body = Body(size_limit, headers.get(b"content-encoding", b""))
     async for part in answer.aiter_stream():
         body.append(part)
