@@ -35,6 +35,7 @@ class DevTools(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._handlers: dict[tuple[str | None, str], list[EventHandler]] = defaultdict(list)
         self._received = bytearray()
+        self._is_skipping = False
         self._writer: asyncio.WriteTransport | None = None
         self._reader: asyncio.BaseTransport | None = None
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,9 +90,13 @@ class DevTools(asyncio.Protocol):
             message = bytes(self._received[:end])
             del self._received[: end + 1]
             searched = 0
-            self._take(message)
+            if not self._is_skipping:
+                self._take(message)
+            self._is_skipping = False
         if len(self._received) > _MAX_MESSAGE:
-            self.close()
+            # Whoever waits for it has to give up by himself: the browser has other pages too.
+            self._received.clear()
+            self._is_skipping = True
 
     def connection_lost(self, _: Exception | None) -> None:
         self._end()

@@ -6,8 +6,12 @@ import asyncio
 import base64
 from typing import Any, TypeVar
 
-from .devtools import DevTools
+import msgspec
+from msgspec import Struct
+
+from .devtools import CommandRefused, DevTools
 from .faults import BODY_TOO_LARGE, WEBPAGE_LOAD_FAILED, WebFault
+from .navigation import NO_DOCUMENT, code_of
 from .proxy import PageProxy
 from .urls import parse
 
@@ -15,9 +19,25 @@ VIEWPORT = (1280, 1024)
 """Pixels of a screenshot."""
 
 _SHOWN_BODY = 16 << 10
-_NOT_MODIFIED = 304
-_TEXT = "document.body ? document.body.innerText : ''"
-_HTML = "document.documentElement ? document.documentElement.outerHTML : ''"
+_ERROR_PATIENCE = 2.0
+_TRIES = 5
+"""How often a page is read that leaves for another one meanwhile."""
+
+_NOTHING = "''"
+_TEXT = "(document.body?.innerText ?? document.documentElement?.textContent ?? '')"
+_SHOWN = f"{_TEXT}.slice(0, {_SHOWN_BODY})"
+_HTML = "(document.documentElement?.outerHTML ?? '')"
+_VISIT = """(() => {
+    const visit = performance.getEntriesByType("navigation")[0];
+    const status = visit?.responseStatus ?? 0;
+    const is_error = location.protocol === "chrome-error:";
+    const is_good = !is_error
+        && (status === 0 || (status >= 200 && status < 300) || status === 304);
+    const content = is_good ? %s : is_error ? "" : %s;
+    const fits = !is_good || content.length <= %d;
+    return {url: visit?.name ?? "", status, is_error, is_good, content: fits ? content : null};
+})()"""
+"""Asked in a world of our own, and all at once, so that it is about one document."""
 
 T = TypeVar("T")
 
@@ -26,30 +46,43 @@ class PageCrashed(Exception):
     """The page's process has ended."""
 
 
-class Page:
-    """A page to be opened, loaded, checked, read and closed, in this order.
+class Visit(Struct, frozen=True):
+    """The document that the page shows. `content` is None when it is longer than asked for."""
 
-    What talks to the browser raises `BrowserGone`, `CommandRefused` or `PageCrashed`.
+    url: str
+    status: int
+    is_error: bool
+    is_good: bool
+    content: str | None
+
+
+class Page:
+    """A page to be opened, loaded, settled, read and closed, in this order.
+
+    What talks to the browser raises `BrowserGone`, `CommandRefused` or `PageCrashed`; what loads
+    and reads, also `WebFault`. Nothing is learned from the browser's events about the network: a
+    page could fill them.
     """
 
-    def __init__(self, tools: DevTools) -> None:
+    def __init__(self, tools: DevTools, proxy: PageProxy) -> None:
         self._tools = tools
+        self._proxy = proxy
         self._context: str | None = None
         self._session: str | None = None
         self._frame = ""
         self._url = ""
-        self._status = 0
-        self._failure = ""
+        self._error = ""
+        self._is_committed = False
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = loop.create_future()
         self._crashed: asyncio.Future[None] = loop.create_future()
 
-    async def open(self, proxy: str) -> None:
-        """Make an empty page whose every connection goes through `proxy`."""
+    async def open(self) -> None:
+        """Make an empty page whose every connection goes through the proxy."""
         made = await self._tools.send(
             "Target.createBrowserContext",
             disposeOnDetach=True,
-            proxyServer=proxy,
+            proxyServer=self._proxy.url,
             proxyBypassList="<-loopback>",
         )
         self._context = made["browserContextId"]
@@ -65,31 +98,28 @@ class Page:
         )
         self._session = attached["sessionId"]
         self._listen(self._session)
-        for domain in ("Page", "Network", "Inspector"):
-            await self._send(f"{domain}.enable")
         width, height = VIEWPORT
-        await self._send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        await asyncio.gather(
+            self._send("Page.enable"),
+            self._send("Inspector.enable"),
+            self._send(
+                "Emulation.setDeviceMetricsOverride",
+                width=width, height=height, deviceScaleFactor=1, mobile=False,
+            ),
         )  # fmt: skip
 
     async def load(self, url: str) -> None:
         """Navigate and wait until the page says that it has loaded."""
         self._url = url
         begun = await self._send("Page.navigate", url=url)
-        self._failure = begun.get("errorText", "")
-        if not self._failure:
+        self._error = begun.get("errorText", "")
+        if begun.get("isDownload"):
+            raise self._failed(url, "it is a download")
+        if not self._error:
             await self._unless_crashed(self._loaded)
-
-    def check(self, proxy: PageProxy) -> None:
-        """Raise `WebFault` unless the page's own document has come."""
-        target = parse(self._url)
-        if fault := proxy.refusals.get((target.host, target.port)):
-            raise fault.about(self._url)
-        if proxy.is_exhausted:
-            raise WebFault(BODY_TOO_LARGE, self._url, "it loads more than a page may")
-        if self._failure:
-            raise WebFault(WEBPAGE_LOAD_FAILED, self._url, self._failure, status=0, body="")
+        elif self._error != NO_DOCUMENT:
+            # Chromium's page about the error knows which of several URLs it was.
+            await asyncio.wait({self._loaded, self._crashed}, timeout=_ERROR_PATIENCE)
 
     async def settle(self, wait: float) -> None:
         """Give the page's scripts that many seconds."""
@@ -105,7 +135,7 @@ class Page:
 
     async def screenshot(self, limit: int) -> bytes:
         """A PNG of what fits the viewport, up to `limit` bytes."""
-        await self._require_success()
+        await self._read(_NOTHING, 0)
         shot = await self._send("Page.captureScreenshot", format="png")
         image = base64.b64decode(shot["data"])
         if len(image) > limit:
@@ -119,23 +149,29 @@ class Page:
         if self._context is not None:
             await self._tools.send("Target.disposeBrowserContext", browserContextId=self._context)
 
-    async def _read(self, expression: str, limit: int) -> str:
-        await self._require_success()
-        # A code unit makes at least one byte, so nothing that fits is refused here.
-        bounded = f"(text => text.length > {limit} ? null : text)({expression})"
-        text = await self._evaluate(bounded)
-        if text is None or len(text.encode("utf-8", "surrogatepass")) > limit:
+    # ------------------------------------------------------------------------------- reading it
+
+    async def _read(self, content: str, limit: int) -> str:
+        visit = await self._visit(content, limit)
+        if self._proxy.is_exhausted:
+            raise WebFault(BODY_TOO_LARGE, self._url, "it loads more than a page may")
+        if self._error not in ("", NO_DOCUMENT) or not visit.is_good:
+            raise self._failure(visit)
+        # A code unit makes at least one byte, so nothing that fits was left out.
+        if visit.content is None or len(visit.content.encode("utf-8", "surrogatepass")) > limit:
             raise self._too_large(limit)
-        return _well_formed(text)
+        return _well_formed(visit.content)
 
-    async def _require_success(self) -> None:
-        if 200 <= self._status < 300 or self._status == _NOT_MODIFIED:
-            return
-        shown = _well_formed(await self._evaluate(f"({_TEXT}).slice(0, {_SHOWN_BODY})") or "")
-        reason = f"it answered with status {self._status}"
-        raise WebFault(WEBPAGE_LOAD_FAILED, self._url, reason, status=self._status, body=shown)
+    async def _visit(self, content: str, limit: int) -> Visit:
+        for _ in range(_TRIES):
+            try:
+                found = await self._evaluate(_VISIT % (content, _SHOWN, limit))
+                return msgspec.convert(found, Visit)
+            except CommandRefused:
+                await asyncio.sleep(0.1)
+        raise self._failed(self._url, "it keeps leaving for another page")
 
-    async def _evaluate(self, expression: str) -> str | None:
+    async def _evaluate(self, expression: str) -> Any:
         """The value of an expression, in a world of its own: the page's scripts have no say."""
         world = await self._send("Page.createIsolatedWorld", frameId=self._frame)
         found = await self._send(
@@ -144,8 +180,31 @@ class Page:
             contextId=world["executionContextId"],
             returnByValue=True,
         )
-        value = found["result"].get("value")
-        return value if isinstance(value, str) else None
+        return found["result"].get("value")
+
+    def _failure(self, visit: Visit) -> WebFault:
+        """Why the document is none to be read."""
+        url = visit.url if visit.url.startswith(("http:", "https:")) else self._url
+        target = parse(url)
+        refusal = self._proxy.refusals.get((target.host, target.port))
+        if refusal is not None and (visit.is_error or self._error):
+            return refusal.about(url)
+        if visit.status:
+            body = _well_formed(visit.content or "")
+            return self._failed(url, f"it answered with status {visit.status}", visit.status, body)
+        code = code_of(self._error)
+        reason = self._error or "it leads to a page that cannot be loaded"
+        if code == WEBPAGE_LOAD_FAILED:
+            return self._failed(url, reason)
+        return WebFault(code, url, reason)
+
+    def _failed(self, url: str, reason: str, status: int = 0, body: str = "") -> WebFault:
+        return WebFault(WEBPAGE_LOAD_FAILED, url, reason, status=status, body=body)
+
+    def _too_large(self, limit: int) -> WebFault:
+        return WebFault(BODY_TOO_LARGE, self._url, f"longer than {limit} bytes")
+
+    # ---------------------------------------------------------------------------- talking to it
 
     async def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         sending = asyncio.ensure_future(self._tools.send(method, self._session, **parameters))
@@ -162,42 +221,29 @@ class Page:
             if waiting is not self._loaded:
                 waiting.cancel()
 
-    def _too_large(self, limit: int) -> WebFault:
-        return WebFault(BODY_TOO_LARGE, self._url, f"longer than {limit} bytes")
-
     # ------------------------------------------------------------------------- what happens to it
 
     def _listen(self, session: str) -> None:
         listeners = {
+            "Page.frameNavigated": self._note_document,
             "Page.loadEventFired": self._note_load,
             "Page.javascriptDialogOpening": self._dismiss_dialog,
-            "Network.requestWillBeSent": self._note_request,
-            "Network.responseReceived": self._note_response,
             "Inspector.targetCrashed": self._note_crash,
         }
         for event, listener in listeners.items():
             self._tools.on(event, listener, session)
 
+    def _note_document(self, event: dict[str, Any]) -> None:
+        frame = event["frame"]
+        self._is_committed |= "parentId" not in frame and frame["url"] != "about:blank"
+
     def _note_load(self, _: dict[str, Any]) -> None:
-        if self._url and not self._loaded.done():
+        if self._is_committed and not self._loaded.done():
             self._loaded.set_result(None)
 
     def _note_crash(self, _: dict[str, Any]) -> None:
         if not self._crashed.done():
             self._crashed.set_result(None)
-
-    def _note_request(self, event: dict[str, Any]) -> None:
-        """The document asks for another URL: at first, and with each redirect."""
-        url = event["request"]["url"]
-        if self._is_document(event) and url.startswith(("http:", "https:")):
-            self._url = url
-
-    def _note_response(self, event: dict[str, Any]) -> None:
-        if self._is_document(event):
-            self._status = int(event["response"]["status"])
-
-    def _is_document(self, event: dict[str, Any]) -> bool:
-        return event.get("frameId") == self._frame and event.get("type") == "Document"
 
     def _dismiss_dialog(self, _: dict[str, Any]) -> None:
         dismissing = asyncio.ensure_future(

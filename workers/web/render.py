@@ -14,9 +14,9 @@ from .page import Page, PageCrashed
 from .proxy import PageProxy
 
 MAX_LOADED = 64 << 20
-"""Bytes that a page may load in all."""
+"""Bytes that a page may load and send in all."""
 
-_CLOSE_PATIENCE = 5.0
+_CLOSE_PATIENCE = 15.0
 
 
 class Mode(StrEnum):
@@ -41,13 +41,13 @@ class RenderOrder:
 async def render(browser: Browser, network: Network, order: RenderOrder) -> str | bytes:
     """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
     proxy = PageProxy(network, MAX_LOADED)
-    page = Page(browser.tools)
+    page = Page(browser.tools, proxy)
     patience = order.patience + order.wait
     try:
         async with asyncio.timeout(patience):
-            await page.open(await proxy.open())
+            await proxy.open()
+            await page.open()
             await page.load(order.url)
-            page.check(proxy)
             await page.settle(order.wait)
             return await _content(page, order)
     except TimeoutError:
