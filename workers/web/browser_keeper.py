@@ -17,8 +17,11 @@ from .faults import BROWSER_UNAVAILABLE, WebFault
 _LONGEST_PAUSE = 30.0
 """Seconds between two starts of a browser that keeps ending."""
 
+_USEFUL_LIFE = 10.0
+"""Seconds after which a browser's end says nothing against the next one: a page can end one."""
+
 _LOOK_AT_MEMORY = 0.3
-"""Seconds between two looks at the pages' memory, while there are pages."""
+"""Seconds between two looks at the browser's memory, while there are pages."""
 
 
 class BrowserKeeper:
@@ -74,27 +77,41 @@ class BrowserKeeper:
         backoff = Backoff()
         ends: deque[float] = deque(maxlen=backoff.max_crashes)
         while True:
+            began = time.monotonic()
             try:
-                browser = await self._start()
-                await self._offer(browser, None)
-                await asyncio.shield(browser.tools.gone)
-                await self._offer(None, None)
-                await browser.stop()
-                self._log.warning("browser_ended", extra={"fields": {"browser_pid": browser.pid}})
-            except BrowserUnavailable as error:
-                if str(error) != self._refusal:
-                    self._log.warning(
-                        "browser_unavailable", extra={"fields": {"reason": str(error)}}
-                    )
-                await self._offer(None, str(error))
+                refusal = await self._live()
+            except Exception:
+                self._log.exception("browser_keeper_failed")
+                refusal = "the browser cannot be looked after; the module's log says more"
             now = time.monotonic()
-            ends.append(now)
-            await asyncio.sleep(backoff.next_delay(ends, now) or _LONGEST_PAUSE)
+            if refusal is not None or now - began < _USEFUL_LIFE:
+                ends.append(now)
+            pause = backoff.next_delay(ends, now)
+            if pause is None:
+                pause = _LONGEST_PAUSE
+                refusal = refusal or "the browser keeps ending; it is tried again within 30 s"
+            await self._offer(None, refusal)
+            await asyncio.sleep(pause)
+
+    async def _live(self) -> str | None:
+        """One browser from its start to its end; gives why there was none."""
+        try:
+            browser = await self._start()
+        except BrowserUnavailable as error:
+            if str(error) != self._refusal:
+                self._log.warning("browser_unavailable", extra={"fields": {"reason": str(error)}})
+            return str(error)
+        await self._offer(browser, None)
+        await asyncio.shield(browser.tools.gone)
+        await self._offer(None, None)
+        await browser.stop()
+        self._log.warning("browser_ended", extra={"fields": {"browser_pid": browser.pid}})
+        return None
 
     async def _start(self) -> Browser:
         """By the strictest isolation that works here; later starts begin with that one."""
         path = find_browser(self._path)
-        reasons = []
+        reasons: list[str] = []
         for number, isolation in enumerate(self._isolations):
             try:
                 browser = await Browser.start(path, isolation)
@@ -113,11 +130,13 @@ class BrowserKeeper:
             self._changed.notify_all()
 
     async def _watch_memory(self) -> None:
-        """A page that takes too much loses its process, and with it only itself."""
+        """A page that takes too much loses its process, and with it only itself; what takes too
+        much outside of pages ends the browser with all of them."""
         while True:
             await asyncio.sleep(_LOOK_AT_MEMORY)
             if self._browser is None or not self._lent:
                 continue
-            killed = await asyncio.to_thread(self._browser.kill_pages, self._max_page_memory)
+            killed = await asyncio.to_thread(self._browser.kill_overgrown, self._max_page_memory)
             if killed:
-                self._log.warning("pages_killed", extra={"fields": {"pages": killed}})
+                fields = {"processes": ", ".join(killed)}
+                self._log.warning("browser_processes_killed", extra={"fields": fields})

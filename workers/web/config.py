@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest
+from protocol.framing import MAX_FRAME
 from protocol.validation import from_value
 
 Count = Annotated[int, Meta(ge=1)]
@@ -30,7 +31,9 @@ class WebConfig(Struct, frozen=True):
 
     max_wait_after_loaded: str = "60s"
     max_redirects: Annotated[int, Meta(ge=0)] = 10
-    max_body: Count = 32 << 20
+    max_body: Annotated[int, Meta(ge=1, le=MAX_FRAME - (1 << 20))] = 32 << 20
+    """What is said around a body has to fit into a frame as well."""
+
     extra_tld: tuple[str, ...] = ()
     always_allow_hosts: tuple[str, ...] = ()
     """Names or addresses, with or without `:port`, that skip the checks of port, name and address.
@@ -42,7 +45,7 @@ class WebConfig(Struct, frozen=True):
     browser_path: str | None = None
     max_pages: Count = 4
     max_page_memory: Count = 1 << 30
-    """Of all processes of a page together."""
+    """Bytes of any process of the browser's; a page is in one of them."""
 
     webdriver_host: str | None = None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -23,6 +25,9 @@ from .profile import remove_orphaned_profiles
 from .render import Mode, RenderOrder, render
 from .urls import UrlRules
 from .webdriver import Webdriver
+
+BROWSER_PATIENCE = 30.0
+"""Seconds for which the module's start waits for the browser's; pages wait longer, if need be."""
 
 SizeLimit = Annotated[int, Meta(ge=0)]
 
@@ -69,8 +74,9 @@ class WebModule:
 
     async def render(self, order: RenderOrder) -> str | bytes:
         """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
-        self.rules.check(order.url)
+        target = self.rules.check(order.url)
         if self.webdriver is not None:
+            await self.network.require(target.host, target.port)
             return await self.webdriver.render(order)
         assert self.browsers is not None
         async with self.browsers.lend(order.url) as browser:
@@ -142,7 +148,8 @@ async def open_module(
     except ValueError as error:
         raise BadRequest(f"config: dns_servers: {error}") from None
     if module.browsers is not None:
-        await module.browsers.settled()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(module.browsers.settled(), BROWSER_PATIENCE)
     return module
 
 

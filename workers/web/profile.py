@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shutil
+import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 _PREFIX = "genvm-browser"
-_NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<created>[0-9]+)-.*")
+_NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<started>[0-9]+)-.*")
+_OPEN_TO_ALL = "/tmp"  # noqa: S108 - what is made there is not
 
 
-def make_profile() -> Path:
-    """A new, empty folder, named after this process."""
-    process = psutil.Process()
-    prefix = f"{_PREFIX}-{process.pid}-{_created(process)}-"
-    return Path(tempfile.mkdtemp(prefix=prefix))
+@contextmanager
+def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
+    """A new, empty folder for a user, None being ours; removed only when there is an exception.
+
+    It lies in the folder for temporary files, or in /tmp when the user cannot get there.
+    """
+    prefix = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-"
+    where = tempfile.gettempdir()
+    if user is not None and not _is_open(Path(where)):
+        where = _OPEN_TO_ALL
+    profile = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+    try:
+        if user is not None:
+            os.chown(profile, user.pw_uid, user.pw_gid)
+        yield profile
+    except BaseException:
+        remove_profile(profile)
+        raise
 
 
 def remove_profile(folder: Path) -> None:
@@ -27,18 +45,39 @@ def remove_profile(folder: Path) -> None:
 
 
 def remove_orphaned_profiles() -> None:
-    """Remove the folders of processes that are no more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}-*"):
-        name = _NAME.fullmatch(folder.name)
-        if name and not _lives(int(name["pid"]), int(name["created"])):
-            remove_profile(folder)
+    """Remove the folders of processes that are no more, and end the browsers that have outlived
+    them."""
+    for where in {tempfile.gettempdir(), _OPEN_TO_ALL}:
+        for folder in Path(where).glob(f"{_PREFIX}-*"):
+            name = _NAME.fullmatch(folder.name)
+            if name and not _lives(int(name["pid"]), int(name["started"])):
+                _kill_users(folder)
+                remove_profile(folder)
 
 
-def _lives(pid: int, created: int) -> bool:
-    with suppress(psutil.Error):
-        return _created(psutil.Process(pid)) == created
-    return False
+def user_data(profile: Path) -> str:
+    """The word by which a browser is told where to write."""
+    return f"--user-data-dir={profile}"
 
 
-def _created(process: psutil.Process) -> int:
-    return int(process.create_time())
+def _kill_users(profile: Path) -> None:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if user_data(profile) in process.cmdline():
+                process.kill()
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody can get to what lies in a folder."""
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.resolve().parents))
+
+
+def _lives(pid: int, started: int) -> bool:
+    return _started(pid) == started
+
+
+def _started(pid: int) -> int | None:
+    """When a process was created, in clock ticks since boot; None: there is none."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return None
