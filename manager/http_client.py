@@ -129,9 +129,13 @@ class HttpClient:
             RunStarted, "POST", "/genvm/run", QUEUE_PATIENCE, content=request, headers=kind
         ).id
 
-    def get_run(self, run_id: int, wait: float = 0.0) -> RunReply:
-        """The run; its status is None when it did not end within `wait` seconds (at most 120)."""
+    def get_run(self, run_id: int, wait: float = 0.0, *, has_outputs: bool = True) -> RunReply:
+        """The run; its status is None when it did not end within `wait` seconds (at most 120).
+
+        Without its outputs it is small, however much it wrote.
+        """
         query = {"bytes": "base64", "wait": f"{round(wait * 1000)}ms"}
+        query["outputs"] = "all" if has_outputs else "none"
         return self._ask(RunReply, "GET", f"/genvm/{run_id}", wait, params=query)
 
     def read_artifact(

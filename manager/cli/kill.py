@@ -53,7 +53,7 @@ def command(run_id: int, grace: str, **given: Any) -> None:
         was = state_of(client, run_id)
         with Progress(f"ending run {run_id}"):
             client.cancel(run_id, round(parse_duration(grace) * 1000))
-        run = await_end(client, run_id)
+        run = await_end(client, run_id, has_outputs=False)
     assert run is not None
     if options.as_json:
         shown = {"genvm_id": run_id, "was": was, "cause": run.cause, "reason": run.reason}

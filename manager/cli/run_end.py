@@ -42,7 +42,9 @@ def bearing_restarts(ask: Callable[[], T]) -> T:
             time.sleep(error.retry_after)
 
 
-def await_end(client: HttpClient, run_id: int, within: float = math.inf) -> FinishedRunReply | None:
+def await_end(
+    client: HttpClient, run_id: int, within: float = math.inf, *, has_outputs: bool = True
+) -> FinishedRunReply | None:
     """The end of a run; None when it does not come within so many seconds.
 
     Raises what the client raises, `RunNotFound` for an unknown run too.
@@ -53,7 +55,8 @@ def await_end(client: HttpClient, run_id: int, within: float = math.inf) -> Fini
         while True:
             progress.text = f"waiting for run {run_id}, which is {state}"
             left = max(0.0, latest - time.monotonic())
-            ask = partial(client.get_run, run_id, min(left, _ONE_WAIT))
+            wait = min(left, _ONE_WAIT)
+            ask = partial(client.get_run, run_id, wait, has_outputs=has_outputs)
             run = bearing_restarts(ask).status
             if run is not None or left <= _ONE_WAIT:
                 return run

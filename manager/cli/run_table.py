@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
 
 from manager.replies import ExecutionReply
 from protocol.ipc import Cause, RunState
@@ -59,8 +58,3 @@ def _seconds_run(run: ExecutionReply, now: float) -> float | None:
         return None
     end = now if run.result is None else run.result.finished_at.timestamp()
     return end - run.started_at.timestamp()
-
-
-def moment(at: datetime) -> str:
-    """In the machine's own time, to the second."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 MIN_INTERVAL = 0.1
 _QUIT = ("q", "Q", END)
-_GAUGE = 24
 _SHARE = Column("CPU%", "right")
 
 

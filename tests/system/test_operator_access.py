@@ -117,7 +117,7 @@ def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) ->
         ("kill 0", "not in the range"),
         (f"kill {1 << 63}", "not in the range"),
         ("kill 1 --grace 2h", "at most 3600s"),
-        ("kill 1 --grace soon", "soon"),
+        ("kill 1 --grace soon", "expected a duration"),
         ("wait -- -1", "not in the range"),
         ("wait 1 --timeout 5", "5"),
         ("top --interval 0", "0"),
