@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import mmap
+import os
 import signal
 from typing import Any
 
@@ -20,19 +22,44 @@ and who waits there is told to come again."""
 log = logging.getLogger(__name__)
 
 
+class Loaded:
+    """Memory in which workers note for their master that the application is there."""
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def note(self) -> None:
+        """In a worker. The master looks at once."""
+        self._byte[0] = 1
+        os.kill(os.getppid(), signal.SIGCHLD)
+
+    def __bool__(self) -> bool:
+        return self._byte[0] == 1
+
+
 class Master(Arbiter):  # type: ignore[misc]
     """Forks workers, so it has no thread: a child would find its locks as they happened to be held.
 
-    It is told the level by its workers, who follow the supervisor, through `shared`. Its
-    application has `reload()`, which reads the settings anew or raises `SettingsUnusable`.
+    It is told the level by its workers, who follow the supervisor, through `shared`, and through
+    `loaded` that they serve. Its application has `reload()`, which reads the settings anew or
+    raises `SettingsUnusable`.
     """
 
-    def __init__(self, app: Any, shared: SharedLevel) -> None:
+    def __init__(self, app: Any, shared: SharedLevel, loaded: Loaded) -> None:
         super().__init__(app)
         self._shared = shared
+        self._loaded = loaded
+        self._is_announced = False
         self._level = shared.level
         self._is_reload_due = False
         self._reloads = 0
+
+    def start(self) -> None:
+        """gunicorn would tell the service manager that we are ready, before there is a worker."""
+        service_manager = os.environ.pop("NOTIFY_SOCKET", None)
+        super().start()
+        if service_manager is not None:
+            os.environ["NOTIFY_SOCKET"] = service_manager
 
     def handle_hup(self) -> None:
         """SIGHUP. Many at once are one."""
@@ -41,7 +68,7 @@ class Master(Arbiter):  # type: ignore[misc]
     def murder_workers(self) -> None:
         """At each turn of the main loop, about once a second, and after each signal."""
         super().murder_workers()
-        sd_notify("WATCHDOG=1", self.log)
+        self._tell_service_manager()
         level = self._shared.level
         if level != self._level:
             self._level = level
@@ -49,6 +76,12 @@ class Master(Arbiter):  # type: ignore[misc]
         if self._is_reload_due:
             self._is_reload_due = False
             self.reload()
+
+    def _tell_service_manager(self) -> None:
+        if self._loaded and not self._is_announced:
+            self._is_announced = True
+            sd_notify(f"READY=1\nSTATUS=on {' and '.join(map(str, self.LISTENERS))}", self.log)
+        sd_notify("WATCHDOG=1", self.log)
 
     def reload(self) -> None:
         """Have all workers retire; those that come in their place have the settings of now."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 from setproctitle import setproctitle
 
 from protocol.config import Config
@@ -44,7 +43,6 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         # What is not its own is needed again by whoever gave it: gunicorn would unlink Unix sockets
         # when it stops, but for those of systemd.
         arbiter.systemd = arbiter.systemd or are_given
-        sd_notify(f"STATUS=on {' and '.join(map(str, arbiter.LISTENERS))}", arbiter.log)
 
     return {
         "bind": list(binds),

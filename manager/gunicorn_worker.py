@@ -36,6 +36,9 @@ LINGER = 2.0
 
 MAX_LINGERING = 256
 
+PARTING = 0.5
+"""Seconds, when we stop, for a connection to send what may be on its way; then it is closed."""
+
 RETIRE = signal.SIGUSR2
 """Tells a worker to take no new connection and to end once the last one that it has is done."""
 
@@ -178,8 +181,9 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def _let_go(self) -> None:
         self.app.stop_waiting()
+        latest = time.monotonic() + PARTING
         for silent in (*self.keepalived_conns, *self.pending_conns):
-            silent.timeout = 0.0
+            silent.timeout = min(silent.timeout, latest)
 
     def murder_pending(self) -> None:
         """After each turn of the main loop: close whose time is over, and make room."""

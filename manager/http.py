@@ -20,7 +20,7 @@ from protocol.log_lines import Level
 from protocol.state_folder import supervisor_socket
 
 from .app import create_app
-from .gunicorn_master import Master
+from .gunicorn_master import Loaded, Master
 from .gunicorn_settings import gunicorn_settings
 from .http_settings import SettingsFiles, SettingsUnusable
 from .lifeline import stop_when_closed
@@ -48,11 +48,12 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._client: SupervisorClient | None = None
         self._feed: StatusFeed | None = None
         self._shared_level = SharedLevel(config.log_level)
+        self._loaded = Loaded()
         configure_logging(config.log_level, config.log_format, "http")
         super().__init__()
 
     def run(self) -> None:
-        Master(self, self._shared_level).run()
+        Master(self, self._shared_level, self._loaded).run()
 
     def load_config(self) -> None:
         settings = gunicorn_settings(self._settings.config, self._binds, self._state_folder)
@@ -70,7 +71,9 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             caller=current_caller,
         )
         self._feed = StatusFeed(self._client.watch_status)
-        return create_app(self._client, self._feed, config, shares, token)
+        app = create_app(self._client, self._feed, config, shares, token)
+        self._loaded.note()
+        return app
 
     def reload(self) -> None:
         """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""
