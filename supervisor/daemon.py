@@ -75,6 +75,8 @@ EXIT_BAD_CONFIG = 2
 EXIT_HELD = 73
 """Another supervisor holds the state folder (EX_CANTCREAT)."""
 
+_KEPT_NAME = "genvm-keepsake"
+
 FRAME_ROOM = 1 << 20
 """Bytes of a command beyond the body of the HTTP request that it comes from."""
 
@@ -85,7 +87,7 @@ class Setting:
 
     folder: Path
     config: Config
-    root: Path | None
+    module_folders: tuple[Path, ...]
     manifests: ManifestSource
     environment: Environment
     guard: int
@@ -160,7 +162,7 @@ def _setting(arguments: argparse.Namespace, guard: int, service_manager: Service
     return Setting(
         folder=arguments.state_dir.absolute(),
         config=config,
-        root=root,
+        module_folders=_module_folders(root, arguments.config),
         manifests=ManifestSource(manifest, root, environment),
         environment=environment,
         guard=guard,
@@ -174,6 +176,12 @@ def _first_path(argument: Path | None, configured: str | None) -> Path | None:
     if argument is not None or configured is None:
         return argument
     return Path(configured)
+
+
+def _module_folders(root: Path | None, config: Path | None) -> tuple[Path, ...]:
+    """Where modules' configurations may lie: in the root, and beside our own."""
+    folders = (root and root / "config", config and config.parent)
+    return tuple(folder.absolute() for folder in folders if folder)
 
 
 def _text(path: Path, name: str) -> str:
@@ -222,6 +230,7 @@ async def _serve(setting: Setting) -> None:
         upkeep = (*_upkeep(service, config), heartbeat)
         background = [asyncio.create_task(work.run()) for work in upkeep]
         await stops.asked.wait()
+        setting.service_manager.forget(_KEPT_NAME)
         heartbeat.stop_begins()
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         for work in background:
@@ -271,16 +280,28 @@ def _assemble(
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    keepsake = Keepsake(setting.keepsake, log)
+    keepsake = Keepsake(_kept_file(setting), log)
     controls = Controls(settings, life.modules, LlmChecks(surroundings), keepsake, log)
     controls.resume(life.desk)
     return Service(life, policy, controls)
 
 
+def _kept_file(setting: Setting) -> int | None:
+    """What outlives a kill, in the hands of whoever started us: `serve`, or a service manager."""
+    manager = setting.service_manager
+    if setting.keepsake is not None or not manager.is_there:
+        return setting.keepsake
+    if _KEPT_NAME in manager.kept:
+        return manager.kept[_KEPT_NAME]
+    made = os.memfd_create(_KEPT_NAME)
+    manager.keep(_KEPT_NAME, made)
+    return made
+
+
 def _modules(
     setting: Setting, surroundings: Surroundings, changes: Changes, log: EventLog
 ) -> Modules:
-    maker = InstanceMaker(surroundings, ConfigurationFiles(setting.root), log)
+    maker = InstanceMaker(surroundings, ConfigurationFiles(setting.module_folders), log)
     drain_timeout = parse_duration(setting.config.drain_timeout)
     return Modules(lambda kind: Module(kind, maker, drain_timeout, changes, log))
 

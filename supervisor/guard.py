@@ -30,7 +30,7 @@ _HELPER_PATIENCE = 1.0
 """Seconds for what shares the supervisor's session, module workers and the like, to notice its end
 and go by itself. No run's process can be in that session."""
 
-_ABORT_PATIENCE = 2.0
+ABORT_PATIENCE = 2.0
 """Seconds after SIGABRT for the supervisor to say where it hangs; if it does not, it is killed."""
 
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -103,7 +103,7 @@ class _Guard:
     def _abort(self) -> None:
         """The service manager takes the supervisor for hung. It prints where it is, if it can."""
         _say("told that the supervisor hangs; ending it")
-        self._kill_at = time.monotonic() + _ABORT_PATIENCE
+        self._kill_at = time.monotonic() + ABORT_PATIENCE
         signal_process(self._supervisor, signal.SIGABRT)
 
     def _forward(self) -> None:

@@ -1,7 +1,7 @@
 """What was changed while we run, kept where our successor finds it should we be killed.
 
-It is a file in memory that whoever started us holds: what is in it, keys among it, is on no disk
-and ends with the service.
+It is a file in memory that whoever started us holds, `serve` or systemd: what is in it, keys among
+it, is on no disk and ends with the service.
 """
 
 from __future__ import annotations

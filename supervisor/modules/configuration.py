@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
+from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from ..core.module_config import MAX_SIZE
 
 
 class ConfigurationFiles:
-    """`config/genvm-module-<kind>.yaml` of the root, where it is there, else the package's own."""
+    """`genvm-module-<kind>.yaml` of the first folder where it is there, else the package's own."""
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
 
     async def read(self, kind: ModuleKind) -> Any:
         """What the file says now. Raises `RequestFailed` naming the file."""
@@ -32,8 +33,9 @@ class ConfigurationFiles:
 
     def _place(self, kind: ModuleKind) -> Traversable | Path:
         name = f"genvm-module-{kind}.yaml"
-        if self._root is not None and (theirs := self._root / "config" / name).exists():
-            return theirs
+        for folder in self._folders:
+            if (theirs := folder / name).exists():
+                return theirs
         return importlib.resources.files("workers") / kind / name
 
     def _read(self, kind: ModuleKind) -> Any:

@@ -1,4 +1,4 @@
-"""The service manager that has started us, if one has: what it is told of our state.
+"""The service manager that has started us, if one has: what it is told, and what it keeps for us.
 
 The words are those of sd_notify(3), as systemd understands them: assignments, one a line, in a
 datagram to the socket that NOTIFY_SOCKET names.
@@ -8,31 +8,48 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
+
+_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDNAMES")
+
+_FIRST_PASSED = 3
+"""The number of the first descriptor that is passed on (sd_listen_fds(3))."""
 
 
 class ServiceManager:
     """Is told things; where none listens, telling it does nothing."""
 
-    def __init__(self, address: str | None, patience: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        patience: float | None = None,
+        kept: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """`patience`: seconds after which it takes us for hung unless told `WATCHDOG=1` again;
-        None: it never does."""
+        None: it never does. `kept`: by name, the files that a process before us had it keep."""
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
         self.patience = patience
+        self.kept = kept
 
     @classmethod
     def named_in(cls, environment: MutableMapping[str, str]) -> ServiceManager:
         """The one that variables name, which are taken out: nothing that we start speaks for us.
 
-        Whom it watches is known by pid: it is us, or our guard, or none of ours.
+        Whom it watches and gives files is known by pid: it is us, or our guard, or none of ours.
         """
-        address = environment.pop("NOTIFY_SOCKET", None)
-        watched = environment.pop("WATCHDOG_PID", "")
-        microseconds = environment.pop("WATCHDOG_USEC", "")
-        if watched not in ("", str(os.getpid()), str(os.getppid())):
-            return cls(address)
-        return cls(address, int(microseconds) / 1e6 if microseconds.isdecimal() else None)
+        address, watched, patience, given, names = (
+            environment.pop(each, "") for each in _VARIABLES
+        )
+        environment.pop("LISTEN_FDS", None)
+        ours = (str(os.getpid()), str(os.getppid()))
+        is_watched = patience.isdecimal() and watched in ("", *ours)
+        return cls(
+            address or None,
+            int(patience) / 1e6 if is_watched else None,
+            _taken(names.split(":")) if given in ours else {},
+        )
 
     @property
     def is_there(self) -> bool:
@@ -40,8 +57,31 @@ class ServiceManager:
 
     def tell(self, *assignments: str) -> None:
         """Say all this at once, such as `READY=1`. Never waits: what finds no room is lost."""
+        self._send("\n".join(assignments))
+
+    def keep(self, name: str, descriptor: int) -> None:
+        """Have it keep an open file for the process after us, until it is told to `forget` it."""
+        self._send(f"FDSTORE=1\nFDNAME={name}", [descriptor])
+
+    def forget(self, name: str) -> None:
+        """Have it keep that file no more."""
+        self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def _send(self, message: str, descriptors: Sequence[int] = ()) -> None:
         if not self._address:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
             speaker.setblocking(False)
-            speaker.sendto("\n".join(assignments).encode(), self._address)
+            speaker.connect(self._address)
+            if descriptors:
+                socket.send_fds(speaker, [message.encode()], descriptors)
+            else:
+                speaker.send(message.encode())
+
+
+def _taken(names: Sequence[str]) -> dict[str, int]:
+    """The descriptors that came with our start, by name; what we start in turn gets none."""
+    kept = {name: _FIRST_PASSED + index for index, name in enumerate(names)}
+    for descriptor in kept.values():
+        os.set_inheritable(descriptor, False)
+    return kept

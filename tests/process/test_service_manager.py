@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,46 +11,8 @@ import psutil
 import pytest
 
 from supervisor.runtime.service_manager import ServiceManager
+from tests.support.service_manager import Listener
 from tests.support.supervisor import PATIENCE, RunningSupervisor, has_ended, wait_until
-
-WATCHDOG = 0.6
-
-
-class Listener:
-    """The end at which systemd would listen."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.settimeout(PATIENCE)
-        self.environment = {
-            **os.environ,
-            "NOTIFY_SOCKET": str(path),
-            "WATCHDOG_USEC": str(int(WATCHDOG * 1e6)),
-        }
-
-    def hear(self) -> dict[str, str]:
-        """The next datagram's assignments."""
-        lines = self._socket.recv(4096).decode().splitlines()
-        return dict(line.split("=", 1) for line in lines)
-
-    def hear_until(self, name: str, value: str) -> dict[str, str]:
-        while (said := self.hear()).get(name) != value:
-            pass
-        return said
-
-    def falls_silent(self) -> bool:
-        """Whether nothing more comes within the patience that it has announced."""
-        self._socket.settimeout(WATCHDOG)
-        try:
-            for _ in range(1000):
-                self._socket.recv(4096)
-        except TimeoutError:
-            return True
-        return False
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture
@@ -66,6 +27,7 @@ def test_it_is_told_again_and_again_that_the_supervisor_is_well(listener: Listen
         supervisor.start(env=listener.environment)
         idle = "0 running, 0 waiting; 0 of 8 permits in use"
         well = {"READY": "1", "WATCHDOG": "1", "STATUS": idle}
+        assert listener.hear() == {"FDSTORE": "1", "FDNAME": "genvm-keepsake"}
         assert [listener.hear() for _ in range(3)] == [well] * 3
         run_id = supervisor.client.start("slow")
         listener.hear_until("STATUS", "1 running, 0 waiting; 1 of 8 permits in use")
