@@ -33,7 +33,7 @@ def read_token(path: Path) -> str:
         raise TokenFileError(f"token file {path}: {error.strerror}{_who_may(path)}") from None
     if not stat.S_ISREG(status.st_mode):
         raise TokenFileError(f"token file {path}: expected a regular file")
-    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
+    if is_open_to_others(status):
         raise TokenFileError(
             f"token file {path}: others may read it; keep it to yourself: chmod 600 {path}"
         )
@@ -44,6 +44,11 @@ def read_token(path: Path) -> str:
             f"and ._~+/=-; {_RECIPE.format(path=path)}"
         )
     return token
+
+
+def is_open_to_others(status: os.stat_result) -> bool:
+    """Whether a file with a secret can be read by whom it is not for, or changed."""
+    return bool(status.st_mode & (0o037 if status.st_uid == 0 else 0o077))
 
 
 def _who_may(path: Path) -> str:

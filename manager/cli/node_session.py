@@ -47,8 +47,8 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
     """Do `work` on the local node, show what came of it, and exit with its code."""
     with (
         faults_in_words(options.as_json),
-        _service(options) as (address, token),
-        open_node(options.folder, address, options.deadline, token) as node,
+        _service(options) as (address, token, is_own),
+        open_node(options.folder, address, options.deadline, token, is_own=is_own) as node,
     ):
         receipt = work(node)
     as_json = options.as_json
@@ -75,33 +75,38 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
 
 @contextmanager
 def open_node(
-    state_dir: Path, address: str, deadline: str, token: str | None = None
+    state_dir: Path, address: str, deadline: str, token: str | None = None, *, is_own: bool = True
 ) -> Iterator[LocalNode]:
-    """The local node of the state folder, running its contracts on the service at `address`."""
+    """The local node of the state folder, running its contracts on the service at `address`.
+
+    `is_own`: that service can reach what is for this user alone.
+    """
     ledger = Ledger(local_node(state_dir))
     try:
         with HttpClient(address, token) as client:
-            yield LocalNode(ledger, HttpExecutions(client, deadline), _say_that_it_waits)
+            executions = HttpExecutions(client, deadline, is_own=is_own)
+            yield LocalNode(ledger, executions, _say_that_it_waits)
     finally:
         ledger.close()
 
 
 @contextmanager
-def _service(options: ContractOptions) -> Iterator[tuple[str, str | None]]:
-    """The address and token of the service to use; one started here is stopped at the end.
+def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]:
+    """Address and token of the service to use, and whether it is this user's own; one started here
+    is stopped at the end.
 
     That one has a state folder of its own, as commands at the same time would fight over ours.
     """
     known = options.known_service()
     if known is not None:
-        yield known.address, known.token()
+        yield known.address, known.token(), known.is_own
         return
     _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
     with (
         tempfile.TemporaryDirectory(prefix="genvm-run-") as folder,
         private_service(Path(folder)) as service,
     ):
-        yield service.address, None
+        yield service.address, None, True
 
 
 def _say(progress: str) -> None:

@@ -6,15 +6,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import psutil
 
 from manager.http_client import HttpClient, TokenRefused, Unreachable
-from manager.service_note import find_note
+from manager.service_note import ServiceNote, find_note
+from manager.system_service import (
+    STATE_FOLDER,
+    find_system_service,
+    how_to_be_admitted,
+    system_token_file,
+)
 from manager.token_file import TokenFileError, read_token
 from protocol.config import DEFAULT_PORT
 from protocol.errors import BadRequest, ManagerError, RunNotFound, Unavailable
@@ -47,10 +54,14 @@ _COMPLETION_PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where a service answers, and the file with the token that it wants."""
+    """Where a service answers, and the file with the token that it wants.
+
+    `is_own`: it is known to run as we do, or as root, so that it can reach what is for us alone.
+    """
 
     address: str
     token_file: Path | None
+    is_own: bool
 
     def token(self) -> str | None:
         """Raises `TokenFileError`."""
@@ -73,13 +84,22 @@ class ServiceOptions:
 
     def known_service(self) -> Access | None:
         """The one at --url, or that the environment names unless a folder is named, else the one
-        that runs on the folder; None when none does. Raises `Misuse`."""
+        that runs on the folder, else, unless another folder is named, this machine's; None without
+        any. Raises `Misuse`."""
         note = find_note(self.folder)
         address = self.url or (None if self.state_dir else _url_in_environment())
         if note is not None and address in (None, note.address):
             noted = Path(note.token_file) if note.token_file else None
-            return Access(note.address, self.token_file or noted)
-        return Access(address, self._token_file_elsewhere()) if address else None
+            return Access(note.address, self.token_file or noted, _runs_as_we_do(note))
+        if address is not None:
+            return Access(address, self._token_file_elsewhere(), False)
+        return self._system_service() if self.state_dir in (None, STATE_FOLDER) else None
+
+    def _system_service(self) -> Access | None:
+        address = find_system_service()
+        if address is None:
+            return None
+        return Access(address, self._token_file_elsewhere() or system_token_file(), False)
 
     def _token_file_elsewhere(self) -> Path | None:
         """That of a service which left no note that we know."""
@@ -96,7 +116,7 @@ class ServiceOptions:
             return known
         if self.state_dir is not None:
             raise Unreachable(f"no service runs on {self.state_dir}")
-        return Access(USUAL_ADDRESS, self._token_file_elsewhere())
+        return Access(USUAL_ADDRESS, self._token_file_elsewhere(), False)
 
 
 def service_options(
@@ -116,13 +136,13 @@ def service_options(
             type=UrlType(),
             help="The service: http://HOST:PORT or unix:PATH.  [default: the one that runs on "
             f"--state-dir; without that ${URL_VARIABLE}, else the one on the usual folder, "
-            f"else {otherwise}]",
+            f"else the one that scripts/install has set up, else {otherwise}]",
         ),
         click.option(
             "--token-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="The service's token file.  [default: the one that the service on the folder "
-            f"uses, else ${TOKEN_FILE_VARIABLE}]",
+            f"uses, else ${TOKEN_FILE_VARIABLE}, else that of scripts/install]",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
     )
@@ -187,12 +207,20 @@ def _sentence(error: Exception, options: ServiceOptions, had_token: bool) -> str
         case Unavailable(retry_after=seconds):
             return f"{error}; try again in {seconds} s"
         case TokenRefused() if not had_token:
-            return f"the service wants its token: --token-file or {TOKEN_FILE_VARIABLE} names it"
+            wants = f"the service wants its token: --token-file or {TOKEN_FILE_VARIABLE} names it"
+            join = how_to_be_admitted()
+            return f"{wants}. Or have root say: {join}" if join else wants
         case TokenRefused():
             return "the token is not the one that the service wants; --token-file names another"
         case RunNotFound():
             return f"{error}; `genvm-manager ps --all` lists those that are kept"
     return str(error)
+
+
+def _runs_as_we_do(note: ServiceNote) -> bool:
+    with suppress(psutil.Error):
+        return psutil.Process(note.pid).uids().effective in (0, os.geteuid())
+    return False
 
 
 def _url_in_environment() -> str | None:

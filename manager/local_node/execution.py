@@ -42,9 +42,11 @@ class HttpExecutions:
     leader's results, and there are none here.
     """
 
-    def __init__(self, client: HttpClient, deadline: str) -> None:
+    def __init__(self, client: HttpClient, deadline: str, *, is_own: bool = True) -> None:
+        """`is_own`: the service can reach what is for this user alone."""
         self._client = client
         self._deadline = deadline
+        self._is_own = is_own
         status = client.status()
         self._has_modules = {status.llm_module, status.web_module} == {ModuleState.RUNNING}
 
@@ -53,7 +55,7 @@ class HttpExecutions:
     ) -> Ending:
         """Run it and wait for its end. Raises what the client raises, and `ServiceFault`."""
         major = self._major(transaction, host)
-        with serving(host) as url:
+        with serving(host, is_private=self._is_own) as url:
             request = self._request(transaction, callee, permissions, url) | {"major": major}
             run_id = self._client.start_run(calldata.encode(request))
             try:

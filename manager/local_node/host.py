@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from protocol import host
@@ -69,28 +69,46 @@ class LedgerHost:
 
 
 @contextmanager
-def serving(answers: LedgerHost) -> Iterator[str]:
+def serving(answers: LedgerHost, *, is_private: bool = True) -> Iterator[str]:
     """Serve one executor in a thread; gives the `host` of its run request.
 
-    The socket lies in a folder that only this user can enter, and is gone at the end, with the
-    thread, whether the executor came or not. `OSError` when it cannot be made.
+    If `is_private` it is at a socket in a folder that only this user can enter, else on a loopback
+    port, since the executor is another user's and may live in a world of files of its own. Socket
+    and thread are gone at the end, whether the executor came or not. `OSError` when there can be
+    no socket.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="genvm-node-") as folder,
-        socket.socket(socket.AF_UNIX) as listener,
-    ):
-        path = Path(folder) / "host.sock"
-        if len(bytes(path)) > MAX_SOCKET_PATH:
-            reason = "TMPDIR is too long a path for a socket; set a shorter one"
-            raise OSError(errno.ENAMETOOLONG, reason, str(path))
-        listener.bind(str(path))
-        listener.listen(1)
+    with ExitStack() as stack:
+        listener = _listen_in_private(stack) if is_private else _listen_on_loopback(stack)
         visit = _Visit(listener, answers)
         visit.start()
         try:
-            yield f"unix://{path}"
+            yield _address(listener)
         finally:
             visit.end()
+
+
+def _listen_in_private(stack: ExitStack) -> socket.socket:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-node-"))
+    path = Path(folder) / "host.sock"
+    if len(bytes(path)) > MAX_SOCKET_PATH:
+        reason = "TMPDIR is too long a path for a socket; set a shorter one"
+        raise OSError(errno.ENAMETOOLONG, reason, str(path))
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+    listener.bind(str(path))
+    listener.listen(1)
+    return listener
+
+
+def _listen_on_loopback(stack: ExitStack) -> socket.socket:
+    return stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
+
+
+def _address(listener: socket.socket) -> str:
+    """What a run request calls it."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix://{listener.getsockname()}"
+    host, port = listener.getsockname()
+    return f"tcp://{host}:{port}"
 
 
 class _Visit(threading.Thread):

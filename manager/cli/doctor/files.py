@@ -11,7 +11,7 @@ from pathlib import Path
 
 from manager.listeners import AddressError, split_address
 from manager.service import ServiceFailed, read_config
-from manager.token_file import TokenFileError, read_token
+from manager.token_file import TokenFileError, is_open_to_others, read_token
 from protocol.errors import BadRequest
 from protocol.finding import Finding, failure, ok, warning
 from protocol.state_folder import supervisor_socket
@@ -45,8 +45,7 @@ def _models(path: Path) -> Finding:
         models = models_in(config_in(path.read_bytes()))
     except (OSError, ValueError, BadRequest) as error:
         return failure(topic, f"{path}: {error}", "correct it; the file explains its keys")
-    is_open = path.stat().st_mode & 0o077
-    if is_open and any(_has_literal_key(model) for model in models):
+    if is_open_to_others(path.stat()) and any(_has_literal_key(model) for model in models):
         return warning(
             topic,
             f"{path}: holds keys, and others may read it",

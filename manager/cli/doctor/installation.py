@@ -44,6 +44,9 @@ class Installation:
         return self.root or (Path(self.config.root) if self.config.root else None)
 
     def module_settings(self, kind: str) -> Path | None:
-        """The file of the tree with a module's settings; None: the package's own hold."""
-        path = self.tree and self.tree / "config" / f"genvm-module-{kind}.yaml"
-        return path if path and path.exists() else None
+        """The file with a module's settings, in the tree or beside the service's own; None: those
+        of the package hold."""
+        name = f"genvm-module-{kind}.yaml"
+        folders = (self.tree and self.tree / "config", self.config_path and self.config_path.parent)
+        places = [folder / name for folder in folders if folder]
+        return next((path for path in places if path.exists()), None)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
 
 from manager.http_client import HttpClient, Unreachable
 from manager.local_node import guestbook
@@ -17,7 +14,6 @@ from manager.local_node.node import LocalNode
 from manager.local_node.transactions import Ending, Outcome
 from manager.replies import StatusReply
 from manager.service import ServiceFailed, private_service
-from manager.service_note import find_note
 from protocol.errors import ManagerError
 from protocol.finding import Finding, failure, ok, warning
 from protocol.ipc import ModuleState
@@ -68,7 +64,9 @@ def trial_run(installation: Installation) -> Iterator[Finding]:
         try:
             with _somewhere(installation, Path(folder)) as (where, access):
                 start = time.monotonic()
-                with open_node(Path(folder), access.address, _DEADLINE, access.token()) as node:
+                with open_node(
+                    Path(folder), access.address, _DEADLINE, access.token(), is_own=access.is_own
+                ) as node:
                     _visit(node)
                 passed = time.monotonic() - start
             yield ok(topic, f"a contract was deployed, called and read in {passed:.1f} s {where}")
@@ -88,10 +86,10 @@ class _Busy(Exception):
 def _somewhere(installation: Installation, folder: Path) -> Iterator[tuple[str, Access]]:
     """The service that runs, else a private one with the same settings and executors.
 
-    What runs as another user could not reach our node. Raises `_Busy`.
+    Raises `_Busy`.
     """
     running = installation.options.known_service()
-    if running is not None and _runs_as_we_do(installation, running):
+    if running is not None:
         _require_permits(running)
         yield f"on {running.address}", running
         return
@@ -104,17 +102,8 @@ def _somewhere(installation: Installation, folder: Path) -> Iterator[tuple[str, 
         token_file = installation.config.token_file
         yield (
             "on a private service",
-            Access(private.address, Path(token_file) if token_file else None),
+            Access(private.address, Path(token_file) if token_file else None, True),
         )
-
-
-def _runs_as_we_do(installation: Installation, running: Access) -> bool:
-    note = find_note(installation.folder)
-    if note is None or note.address != running.address:
-        return False
-    with suppress(psutil.Error):
-        return psutil.Process(note.pid).uids().effective in (0, os.geteuid())
-    return False
 
 
 def _require_permits(access: Access) -> None:
