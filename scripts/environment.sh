@@ -1,9 +1,10 @@
 # Sourced by the scripts beside it, from the project's folder: makes .venv whole.
 
 # The newest-enough Python: $PYTHON if set, else the first of the usual names that is 3.11 or newer.
+# Arguments, if any, are a command by which it is to be run: find_python setpriv --reuid=nobody
 find_python() {
     for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$@" "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$name"
             return
         fi
