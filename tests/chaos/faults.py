@@ -31,10 +31,11 @@ _MOST_DEATHS = 5
 
 
 class Way(Enum):
-    """How it is done. `STOP` is SIGTERM, `FREEZE` is SIGSTOP for a while."""
+    """How it is done. `STOP` is SIGTERM, `RELOAD` is SIGHUP, `FREEZE` is SIGSTOP for a while."""
 
     KILL = "kill"
     STOP = "stop"
+    RELOAD = "reload"
     FREEZE = "freeze"
 
 
@@ -61,13 +62,17 @@ class Fault:
         return bool(self.effects & {Effect.SHUTS, Effect.LOSES})
 
     @property
+    def is_deadly(self) -> bool:
+        return self.way in (Way.KILL, Way.STOP)
+
+    @property
     def ends_serve(self) -> bool:
-        return Role.SERVE in self.roles
+        return self.is_deadly and Role.SERVE in self.roles
 
     def deaths(self, half: str) -> int:
         """How often a half of `serve`'s dies, so that the same `serve` starts it again."""
         roles = {Role.MASTER} if half == "http" else {Role.GUARD, Role.SUPERVISOR}
-        dies = not self.ends_serve and self.way is not Way.FREEZE and roles & set(self.roles)
+        dies = self.is_deadly and not self.ends_serve and roles & set(self.roles)
         return (2 if self.again else 1) if dies else 0
 
 
@@ -83,6 +88,8 @@ FAULTS = (
     Fault("executor", 12, _NONE, (Role.EXECUTOR,)),
     Fault("group", 8, _NONE, (Role.EXECUTOR,), group=True),
     Fault("frozen supervisor", 3, _NONE, (Role.SUPERVISOR,), Way.FREEZE),
+    Fault("reload", 2, _NONE, (Role.SERVE,), Way.RELOAD),
+    Fault("reload of the master", 1, _NONE, (Role.MASTER,), Way.RELOAD),
     Fault("worker", 5, _BREAKS, (Role.WORKER,)),
     Fault("master", 3, _BREAKS, (Role.MASTER,)),
     Fault("guard", 4, _SHUTS, (Role.GUARD,)),
@@ -155,7 +162,9 @@ class Faults:
         for victim in victims:
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 _hit(fault, victim, plan.pick * _LONGEST_FREEZE)
-        return [] if fault.way is Way.FREEZE else victims
+        if fault.way is Way.RELOAD:
+            return house.members[Role.WORKER]
+        return victims if fault.is_deadly else []
 
     def _strike_again(
         self, fault: Fault, plan: FaultPlan, disturbance: Disturbance
@@ -208,6 +217,8 @@ def _choices(fault: Fault, house: House, role: Role) -> list[psutil.Process]:
 def _hit(fault: Fault, victim: psutil.Process, seconds: float) -> None:
     if fault.way is Way.STOP:
         victim.terminate()
+    elif fault.way is Way.RELOAD:
+        victim.send_signal(signal.SIGHUP)
     elif fault.way is Way.FREEZE:
         victim.suspend()
         time.sleep(seconds)

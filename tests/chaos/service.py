@@ -252,10 +252,12 @@ def _those(role: Role, parents: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _is(process: psutil.Process, role: Role) -> bool:
+    """One that retires, after a reload, is in no role any more."""
     try:
-        return " ".join(process.cmdline()).startswith(f"genvm-manager {role.value} ")
+        title = " ".join(process.cmdline()).strip()
     except psutil.Error:
         return False
+    return title.startswith(f"genvm-manager {role.value} ") and not title.endswith("(retiring)")
 
 
 def _free_port() -> int:

@@ -284,5 +284,6 @@ def test_a_kind_has_a_program_and_an_end(chosen: Kind, tmp_path: Path) -> None:
 def test_gentle_faults_leave_the_supervisor_alive() -> None:
     assert RESTART not in GENTLE
     assert {fault.name for fault in GENTLE} == {
-        "executor", "group", "frozen supervisor", "worker", "master"
+        "executor", "group", "frozen supervisor", "reload", "reload of the master", "worker",
+        "master",
     }  # fmt: skip
