@@ -309,13 +309,13 @@ def test_after_a_power_loss_everything_that_was_told_is_there() -> None:
         for _ in range(3):
             snapshots.append(snapshot(service, loads))
             stack.callback(snapshots[-1].copy.discard)
+        for load in loads:
+            load.stop()
+            assert {end["cause"] for end in load.ended.values()} == {"exited"}
         for each in snapshots:
             assert_all_is_there(each, under_way)
         # The copies took nothing of it for their own.
         assert service.client.get_run(under_way).status is None
-        for load in loads:
-            load.stop()
-            assert {end["cause"] for end in load.ended.values()} == {"exited"}
         service.client.cancel(under_way, grace_ms=0)
 
 

@@ -205,10 +205,23 @@ def test_a_stop_waits_for_no_worker_that_retires(service: RunningService) -> Non
     waiting = wait_for_end(service, genvm_id)
     reload(service)
     assert waiting.answer is None
+    http = service.half("http")
     begun = time.monotonic()
-    assert service.stop() == 0
-    assert time.monotonic() - begun < 8
+    http.terminate()
     assert waiting.answered().status_code == 503
+    wait_until(lambda: has_ended(http))
+    assert time.monotonic() - begun < 8
+    wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
+
+
+def test_who_waits_at_a_worker_that_retires_is_told_of_the_end_that_a_stop_brings(
+    service: RunningService,
+) -> None:
+    genvm_id = service.start_run({"sleep_ms": 120_000})
+    waiting = wait_for_end(service, genvm_id)
+    reload(service)
+    assert service.stop() == 0
+    assert waiting.answered().json()["status"]["cause"] == "shutdown"
 
 
 def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> None:
