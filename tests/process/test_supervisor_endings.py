@@ -72,6 +72,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(supervisor: RunningS
 def test_a_second_cancel_shortens_the_first(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
         run_id = client.start("ignores_term")
+        wait_until(lambda: client.catches(signal.SIGTERM, run_id))
         patient = threading.Thread(target=supervisor.connect().cancel, args=(run_id, 60.0))
         patient.start()
         wait_until(lambda: f"run_stopping run={run_id}" in supervisor.log)
