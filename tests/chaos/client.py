@@ -81,7 +81,8 @@ class Client(threading.Thread):
     def _one_run(self, plan: RunPlan) -> None:
         time.sleep(plan.pause)
         if plan.hang_up is not None:
-            self._oracle.sends(plan)
+            if plan.hang_up == 1:
+                self._oracle.sends(plan)
             self._wire.hang_up("POST", "/genvm/run", plan.body(), part=plan.hang_up)
             if plan.token is None:
                 return

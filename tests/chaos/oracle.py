@@ -40,7 +40,7 @@ class Oracle:
             self.counts[what] += times
 
     def sends(self, plan: RunPlan) -> None:
-        """A request for this run is about to go out."""
+        """A request for this run is about to go out, whole."""
         with self._lock:
             self._plans[plan.name] = plan
             self.counts["requests for runs"] += 1

@@ -68,6 +68,8 @@ def _beginnings(run: RunFacts) -> Iterator[tuple[str, str]]:
     strangers = {name for name in names if run.plan is not None and name != run.plan.name}
     if strangers:
         yield "one id, one run", f"is also {', '.join(sorted(strangers))}"
+    if names and run.plan is None:
+        yield "begun as asked", f"has begun as {names[0]}, whose request was never sent whole"
 
 
 def _result(told: Account, reading: Reading) -> Iterator[tuple[str, str]]:

@@ -97,7 +97,7 @@ class Wire:
         self._oracle.count("hang-ups")
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
-                connection.sendall(request[: round(len(request) * part)])
+                connection.sendall(request[: int(len(request) * part)])
                 time.sleep(after)
         except OSError:
             # The service was away: then there was nobody to hang up on.

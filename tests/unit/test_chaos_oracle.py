@@ -86,7 +86,11 @@ def test_a_run_as_it_must_be_is_believed() -> None:
 
 def test_who_has_begun_or_was_acknowledged_has_a_status() -> None:
     assert demands(facts(reading=None)) == ["one ending"]
-    assert demands(facts(reading=None, is_acknowledged=False, plan=None)) == ["one ending"]
+    assert demands(facts(reading=None, is_acknowledged=False)) == ["one ending"]
+
+
+def test_half_a_request_begins_nothing() -> None:
+    assert demands(facts(plan=None)) == ["begun as asked"]
 
 
 def test_a_result_that_was_answered_is_kept() -> None:
