@@ -11,6 +11,8 @@ from protocol.errors import ManagerError
 from .patience import reply_patience
 from .status_view import StatusView
 
+STREAM_PATH = "/events"
+
 HEARTBEAT = 15.0
 """Seconds of silence after which something is sent, so that whatever stands in between keeps the
 connection, and both sides notice when it is lost."""

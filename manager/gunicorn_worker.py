@@ -20,6 +20,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from setproctitle import getproctitle, setproctitle
 
+from .follower import STREAM_PATH
 from .gunicorn_errors import answer_error
 from .patience import DRAIN_PATIENCE, HEAD_PATIENCE, TRANSFER_PATIENCE, PatientUnreader
 
@@ -51,10 +52,11 @@ def begin_request(worker: Any, req: Any) -> None:
 
     Say in the reply that the connection closes, where it may have to: gunicorn closes it without a
     word when the application leaves much of a body unread, as an error does; a client that sends
-    its next request then gets no answer. A worker that retires wants to be rid of it.
+    its next request then gets no answer. A worker that retires wants to be rid of it. A stream is
+    the last on its connection: who comes again may be for another worker.
     """
     req.unreader.allow(TRANSFER_PATIENCE)
-    if worker.is_retired:
+    if worker.is_retired or req.path == STREAM_PATH:
         req.force_close()
     for name, value in req.headers:
         if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= MAX_UNREAD):

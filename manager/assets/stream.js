@@ -1,6 +1,7 @@
 // Following /events: server-sent events by fetch, since EventSource cannot send a token.
 
 const DELAYS = [150, 500, 1000, 2000, 3000, 5000]; // milliseconds before each further attempt
+const PATIENCE = 2; // attempts that may fail before anybody need know
 const SILENCE = 40_000; // the service says something every 15 s
 const HIDDEN_PATIENCE = 10_000; // a page that nobody looks at gives its place away
 
@@ -36,7 +37,7 @@ export class Stream {
         this.#since ??= Date.now();
       } catch (error) {
         this.#since ??= Date.now();
-        if (!document.hidden) this.#lose(error);
+        if (!document.hidden && this.#attempts >= PATIENCE) this.#lose(error);
       }
       await this.#pause();
     }

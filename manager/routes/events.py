@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from protocol.errors import ManagerError
 
-from ..follower import Follower
+from ..follower import STREAM_PATH, Follower
 from ..shares import Share
 from ..status_feed import OVER, StatusFeed
 from ..transfers import current_caller
@@ -19,7 +19,7 @@ def routes(feed: StatusFeed, followers: Share) -> Blueprint:
     """`GET /events`, server-sent events; each stream holds a place among the `followers`."""
     blueprint = Blueprint("events", __name__)
 
-    @blueprint.get("/events")
+    @blueprint.get(STREAM_PATH)
     def events() -> Response:
         with ExitStack() as stack:
             stack.enter_context(followers.place())

@@ -187,6 +187,7 @@ def test_a_reload_ends_the_streams_and_who_comes_again_finds_the_next_worker(
     service: RunningService, streams: ExitStack
 ) -> None:
     stream = follow(service, streams)
+    assert stream.is_last
     with httpx.Client(base_url=service.url, verify=False, timeout=60) as kept:
         assert kept.get("/status").is_success
         service.half("http").send_signal(signal.SIGHUP)

@@ -19,6 +19,7 @@ class EventStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._lines = response.iter_lines()
+        self.is_last = response.headers["Connection"] == "close"
         self.names: list[str] = []
         self.view: dict[str, Any] = {}
         self.ats: list[float] = []
