@@ -32,6 +32,10 @@ class Client:
     module: Module
     session: Session
 
+    async def another(self) -> Client:
+        """Another session with the same module, to be closed by whoever asked for it."""
+        return Client(self.module, await self.module.open_session(HELLO))
+
     async def request(self, url: str, method: str = "GET", **more: Any) -> dict[str, Any]:
         limit = more.pop("limit", None)
         payload = {"method": method, "url": url, "headers": {}, "body": None, "sign": False, **more}

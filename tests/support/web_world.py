@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -36,10 +39,12 @@ class Site:
     port: int
     routes: dict[str, Route] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        shown = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{shown}:{self.port}"
 
     def url(self, path: str = "/") -> str:
         return f"http://{self.host}{path}"
@@ -48,10 +53,15 @@ class Site:
         return [asked.path for asked in self.asked]
 
 
-@contextmanager
-def site(routes: Mapping[str, Route], address: str = "127.0.0.1", port: int = 0) -> Iterator[Site]:
-    """Serve routes for as long as the context is entered."""
-    served = Site(0, dict(routes))
+@contextlib.contextmanager
+def site(
+    routes: Mapping[str, Route],
+    address: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Site]:
+    """Serve routes for as long as the context is entered; over TLS where there is a context."""
+    served = Site(0, dict(routes), address=address)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -80,6 +90,20 @@ def site(routes: Mapping[str, Route], address: str = "127.0.0.1", port: int = 0)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64
+        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+        def server_bind(self) -> None:
+            """Without asking DNS for our own name."""
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = self.server_address[:2]
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """On the connection's own thread, as a handshake takes the client's time."""
+            if tls is not None:
+                request = tls.wrap_socket(request, server_side=True)
+            with contextlib.closing(request):
+                super().finish_request(request, client_address)
 
         def handle_error(self, *_: object) -> None:
             """A client that goes away in the middle is part of the tests."""
@@ -94,6 +118,37 @@ def site(routes: Mapping[str, Route], address: str = "127.0.0.1", port: int = 0)
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def talker(talk: Callable[[socket.socket], None]) -> Iterator[Site]:
+    """A server that says what `talk` has it say, on a thread for each connection."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            talk(connection)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=listening.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield Site(listening.getsockname()[1])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def heard(connection: socket.socket) -> bytes:
+    """The head of the next request; nothing when the client has gone."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (part := connection.recv(1)):
+        head += part
+    return head
 
 
 @dataclass
@@ -121,7 +176,7 @@ class NameServer:
         return reply
 
 
-@contextmanager
+@contextlib.contextmanager
 def name_server(zone: dict[str, list[list[str]]]) -> Iterator[NameServer]:
     """Answer questions over UDP for as long as the context is entered."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:

@@ -61,5 +61,5 @@ def test_a_file_that_is_no_yaml_says_where_and_not_what(
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "genvm-module-llm.yaml").write_text(text)
     with pytest.raises(RequestFailed, match=f"llm.yaml: not YAML{where}") as caught:
-        asyncio.run(ConfigurationFiles(tmp_path).read(ModuleKind.LLM))
+        asyncio.run(ConfigurationFiles([tmp_path / "config"]).read(ModuleKind.LLM))
     assert KEY[:12] not in caught.value.message

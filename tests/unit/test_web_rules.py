@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.errors import BadRequest
+from protocol.framing import MAX_FRAME
 from workers.web.addresses import is_public
-from workers.web.decoding import Body, TooLarge
+from workers.web.config import parse_config
+from workers.web.decoding import Body, TooLarge, Undecodable
 from workers.web.faults import WebFault
+from workers.web.navigation import code_of
 from workers.web.urls import UrlRules, parse
 
 RULES = UrlRules()
@@ -78,6 +84,24 @@ REFUSED = {
     "http://[::]/": "TLD_FORBIDDEN",
     "http://[::ffff:127.0.0.1]/": "TLD_FORBIDDEN",
     "http://[::ffff:7f00:1]/": "TLD_FORBIDDEN",
+    "http://[0:0:0:0:0:ffff:127.0.0.1]/": "TLD_FORBIDDEN",
+    "http://[::127.0.0.1]/": "TLD_FORBIDDEN",
+    "http://[64:ff9b::7f00:1]/": "TLD_FORBIDDEN",
+    "http://[2002:7f00:1::]/": "TLD_FORBIDDEN",
+    "http://[fe80::1%25eth0]/": "MALFORMED_URL",
+    "http://[fd00:ec2::254]/": "TLD_FORBIDDEN",
+    "http://0/": "TLD_FORBIDDEN",
+    "http://0.0.0.0/": "TLD_FORBIDDEN",
+    "http://127.0.0.1.:80/": "TLD_FORBIDDEN",
+    "http://0x7F000001/": "TLD_FORBIDDEN",
+    "http://0x/": "TLD_FORBIDDEN",
+    "http://127.0x0.0.01/": "TLD_FORBIDDEN",
+    "http://\u2460\u2461\u2466.0.0.1/": "TLD_FORBIDDEN",
+    "http://loc\u00adalhost/": "TLD_FORBIDDEN",
+    "http://\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3/": "TLD_FORBIDDEN",
+    "http://example.com..../": "MALFORMED_URL",
+    "http://xn--/": "MALFORMED_URL",
+    "http://xn--localhost-/": "MALFORMED_URL",
     "http://10.0.0.1/": "TLD_FORBIDDEN",
     "http://169.254.169.254/latest/meta-data/": "TLD_FORBIDDEN",
     "http://8.8.8.8/": "TLD_FORBIDDEN",
@@ -128,6 +152,14 @@ NOT_PUBLIC = [
     "fd00:ec2::254",
     "fe80::1",
     "fec0::1",
+    "1::1",
+    "2001:1::1",
+    "2001:20::1",
+    "2a00:1450::5efe:7f00:1",
+    "2a00:1450::200:5efe:a00:1",
+    "3fff::1",
+    "4000::1",
+    "5f00::1",
     "ff02::1",
     "ff0e::1",
 ]
@@ -151,6 +183,7 @@ def test_what_the_operator_names_skips_port_and_name() -> None:
     for url in ("http://localhost:1234/", "http://10.0.0.1:8080/", "http://[::1]:99/",
                 "http://a.internal/"):  # fmt: skip
         rules.check(url)
+    assert rules.check_place("::1", 99) == rules.check_place("[0::1]", 99) == "::1"
     for url in ("http://10.0.0.1/", "http://[::1]/", "http://a.internal:8080/"):
         with pytest.raises(WebFault):
             rules.check(url)
@@ -188,7 +221,71 @@ def test_a_packed_body_however_it_is_cut_up(content: bytes, step: int) -> None:
     assert body.content() == content
 
 
-def test_a_bomb_is_noticed_before_it_unfolds() -> None:
-    body = Body(1_000, b"gzip")
+PACKED = {
+    b"gzip": gzip.compress,
+    b"x-gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b" Deflate ": lambda content: zlib.compress(content)[2:-4],
+}
+
+
+@pytest.mark.parametrize("coding", PACKED)
+def test_a_bomb_is_noticed_before_it_unfolds(coding: bytes) -> None:
+    body = Body(1_000, coding)
+    tracemalloc.start()
+    try:
+        bomb = PACKED[coding](bytes(100 << 20))
+        tracemalloc.reset_peak()
+        with pytest.raises(TooLarge):
+            body.append(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_several_packed_streams_are_one_body(step: int) -> None:
+    packed = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two") + bytes(9)
+    body = Body(7, b"gzip")
+    for start in range(0, len(packed), step):
+        body.append(packed[start : start + step])
+    assert body.content() == b"one two"
+
+
+@pytest.mark.parametrize("coding", PACKED)
+def test_a_packed_body_without_its_end_is_refused(coding: bytes) -> None:
+    body = Body(1_000, coding)
+    body.append(PACKED[coding](b"whole")[:-1])
+    with pytest.raises(Undecodable, match="cut off"):
+        body.content()
+    assert Body(0, coding).content() == b"", "nothing at all is an answer to HEAD"
+
+
+def test_streams_without_end_and_without_content_are_bounded_by_what_unfolds() -> None:
+    body = Body(10, b"gzip")
+    body.append(gzip.compress(b"") * 10_000 + gzip.compress(b"12345678"))
+    assert body.content() == b"12345678"
     with pytest.raises(TooLarge):
-        body.append(gzip.compress(bytes(100 << 20)))
+        body.append(gzip.compress(b"910") * 2)
+
+
+@pytest.mark.parametrize("size", [0, MAX_FRAME])
+def test_a_body_has_to_fit_into_a_frame(size: int) -> None:
+    with pytest.raises(BadRequest, match="config: max_body"):
+        parse_config({"max_body": size})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("net::ERR_TOO_MANY_REDIRECTS", "TOO_MANY_REDIRECTS"),
+        ("net::ERR_CERT_DATE_INVALID", "CONNECTION_FAILED"),
+        ("net::ERR_CONNECTION_RESET", "CONNECTION_FAILED"),
+        ("net::ERR_INVALID_REDIRECT", "MALFORMED_URL"),
+        ("net::ERR_INVALID_HTTP_RESPONSE", "MALFORMED_RESPONSE"),
+        ("net::ERR_FAILED", "WEBPAGE_LOAD_FAILED"),
+        ("", "WEBPAGE_LOAD_FAILED"),
+    ],
+)
+def test_chromiums_errors_have_codes_of_ours(error: str, code: str) -> None:
+    assert code_of(error) == code
