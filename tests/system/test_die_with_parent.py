@@ -15,7 +15,7 @@ from supervisor.core.ladder import SHUTDOWN_GRACE
 from tests.support.service import processes_of, wait_until
 from tests.support.studio import DEAF, SLEEPING, Studio, studio_request
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds; about one is what it takes on a machine that does nothing else."""
 
 STARTS_AND_WAITS = """

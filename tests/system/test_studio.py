@@ -154,7 +154,7 @@ def test_what_was_finished_is_there_after_a_restart_on_the_same_port() -> None:
         status = wait_until(lambda: studio.poll(genvm_id))
         begin = time.monotonic()
         assert studio.stop(manager, signal.SIGINT) == 0
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
         assert not studio.leftovers()
         manager = studio.start()
         studio.await_status()
