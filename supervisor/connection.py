@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 
 from protocol import __version__, ipc
-from protocol.errors import BadRequest, ManagerError
+from protocol.errors import BadRequest, ManagerError, Unavailable
 from protocol.framing import FrameError, FrameParser, frame
 
 from .event_log import EventLog
@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._frame_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
+        self._is_made = False
         self.task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------- what the event loop calls
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._is_made = True
         uid = _peer_uid(transport)
         if uid not in (0, os.geteuid()):
             self._log.warning("client_refused", uid=uid)
@@ -91,6 +93,18 @@ class Connection(asyncio.Protocol):
             self._write_timer = None
 
     # ---------------------------------------------------------------------------- commands
+
+    def hang_up(self) -> None:
+        """Close once all replies are out. One that is only about to be made is refused then."""
+        if self._is_made:
+            self.transport.close()
+        else:
+            self.refusal = Unavailable("the supervisor is shutting down", 5)
+
+    def abort(self) -> None:
+        """Close without waiting for anything."""
+        if self._is_made:
+            self.transport.abort()
 
     def refuse(self, error: ManagerError) -> None:
         """Say why, then hang up."""

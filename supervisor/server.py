@@ -54,13 +54,13 @@ class Server:
         if pending:
             await asyncio.wait(pending, timeout=_CLOSE_PATIENCE)
         for connection in self._connections:
-            connection.transport.close()
+            connection.hang_up()
         if self._connections:
             self._all_gone.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_gone.wait(), _CLOSE_PATIENCE)
         for connection in list(self._connections):
-            connection.transport.abort()
+            connection.abort()
 
     def _connection(self) -> Connection:
         connection = Connection(self._service, self._log, self._max_frame, self._gone)

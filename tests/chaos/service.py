@@ -50,13 +50,15 @@ class ServiceBroken(Exception):
 
 
 class Role(Enum):
-    """Who a process is; `EXECUTOR`: an executor, or what one has started."""
+    """Who a process is. `RETIRING`: after a reload, until its clients have gone or been silent for
+    long enough. `EXECUTOR`: an executor, or what one has started."""
 
     SERVE = "serve"
     GUARD = "guard"
     SUPERVISOR = "supervisor"
     MASTER = "http master"
     WORKER = "http worker"
+    RETIRING = "http worker that retires"
     EXECUTOR = "executor"
 
 
@@ -69,8 +71,9 @@ class House:
     @property
     def is_whole(self) -> bool:
         """Whether everybody is there."""
-        counts = [len(self.members[role]) for role in Role if role is not Role.EXECUTOR]
-        return counts == [1, 1, 1, 1, HTTP_WORKERS]
+        wanted = dict.fromkeys((Role.SERVE, Role.GUARD, Role.SUPERVISOR, Role.MASTER), 1)
+        wanted[Role.WORKER] = HTTP_WORKERS
+        return all(len(self.members[role]) == count for role, count in wanted.items())
 
     @property
     def all(self) -> list[psutil.Process]:
@@ -166,6 +169,7 @@ class ServiceUnderTest:
                 Role.SUPERVISOR: supervisor,
                 Role.MASTER: master,
                 Role.WORKER: _those(Role.WORKER, master),
+                Role.RETIRING: _those(Role.RETIRING, master),
                 Role.EXECUTOR: [each for one in supervisor for each in _descendants(one)],
             }
         )
@@ -252,12 +256,13 @@ def _those(role: Role, parents: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _is(process: psutil.Process, role: Role) -> bool:
-    """One that retires, after a reload, is in no role any more."""
     try:
         title = " ".join(process.cmdline()).strip()
     except psutil.Error:
         return False
-    return title.startswith(f"genvm-manager {role.value} ") and not title.endswith("(retiring)")
+    if title.endswith("(retiring)"):
+        return role is Role.RETIRING
+    return title.startswith(f"genvm-manager {role.value} ")
 
 
 def _free_port() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import random
 import resource
@@ -11,6 +13,8 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
@@ -20,7 +24,9 @@ from protocol.errors import BadRequest
 from protocol.framing import frame, receive_frame
 from protocol.ipc import Capture, Failure, GetRun, GetStatus, Hello, MajorSelector, Welcome
 from supervisor.connection import FRAME_PATIENCE
-from supervisor.server import MAX_CLIENTS
+from supervisor.event_log import EventLog
+from supervisor.server import MAX_CLIENTS, Server
+from supervisor.service import Service
 from tests.support.supervisor import RunningSupervisor, start_command, wait_until
 
 
@@ -234,3 +240,20 @@ def test_a_client_that_does_not_read_holds_up_nobody(supervisor: RunningSupervis
     lazy.socket.sendall(frame(ipc.encode(GetRun(run.id))))
     assert supervisor.client.run("quick").exit.code == 0
     lazy.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_server_closes_in_the_middle_of_a_connections_making(turns: int, tmp_path: Path) -> None:
+    """Whatever the event loop has done of it by then: accepted it, made it, or neither."""
+
+    async def close_while_one_connects() -> None:
+        log = EventLog(logging.getLogger("server"))
+        server = Server(cast(Service, None), log, max_frame=1_000)
+        await server.listen(tmp_path / "socket")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "socket"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.close()
+
+    asyncio.run(close_while_one_connects())
