@@ -1,6 +1,7 @@
 // One output of a run, read in parts: its newest part first, then what comes and what was before.
 
-const PART = 64 << 10; // bytes read at once
+const PART = 64 << 10; // bytes read at once of what has been there
+const GROWTH = 256 << 10; // and of what has come since; the service gives no more
 const KEPT = 1 << 20; // bytes on the page; more is for `genvm-manager logs`
 const ATTEMPTS = 3;
 
@@ -43,14 +44,17 @@ export class Output {
     const { raw, at } = await this.#read(place, PART);
     const skipped = at > this.dropped ? this.#border(raw) : 0;
     this.start = at + skipped;
-    return this.#taken(raw.subarray(skipped), this.start);
+    this.#taken(raw.subarray(skipped), this.start);
+    return raw.subarray(skipped);
   }
 
-  /** What has come since; `missed` bytes were dropped before they could be read. */
+  /** What has come since; `missed` bytes were dropped before they could be read, and `isBehind` when
+   * it comes more quickly than it is read. */
   async more() {
-    const { raw, at } = await this.#read(this.end, PART);
+    const { raw, at, total } = await this.#read(this.end, GROWTH);
     const missed = Math.max(0, at - this.end);
-    return { raw: this.#taken(raw, at), missed };
+    this.#taken(raw, at);
+    return { raw, missed, isBehind: this.dropped + total > this.end };
   }
 
   /** The part before all that has been read. */
@@ -65,7 +69,6 @@ export class Output {
 
   #taken(raw, at) {
     this.end = at + raw.length;
-    return raw;
   }
 
   /** Up to `length` bytes from a place on, and where they really begin. */

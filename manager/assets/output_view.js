@@ -131,15 +131,15 @@ class Tab {
   }
 
   async #loadMore() {
-    if (this.#output.isFull) {
-      // Too much for a page: it begins anew with what is newest.
+    const isAtEnd = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 8;
+    const { raw, missed, isBehind } = await this.#output.more();
+    if (isBehind || this.#output.isFull) {
+      // Too much, or too quick, for a page: it begins anew with what is newest.
       this.#output = this.#renew();
       this.#sink.clear();
       await this.#loadNewest();
       return;
     }
-    const isAtEnd = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 8;
-    const { raw, missed } = await this.#output.more();
     if (missed) this.#sink.gap(`${bytes(missed)} came too quickly and are not kept`);
     this.#sink.append(raw);
     this.#describe();

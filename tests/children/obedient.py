@@ -2,8 +2,9 @@
 
 The calldata is a map, each key optional: `print` str, `log` list of objects, `hide` bool to keep a
 daemon that nobody can tell by its environment, `sleep_ms` int, `spin_ms` int to be busy for,
-`result` bytes, `linger_ms` int to live on for after the result was answered, which a file
-`answered` in its TMPDIR then says, `signal` int to end itself by, `exit` int.
+`print_after` str after both, `result` bytes, `linger_ms` int to live on for after the result was
+answered, which a file `answered` in its TMPDIR then says, `signal` int to end itself by, `exit`
+int.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
     until = time.monotonic() + orders.get("spin_ms", 0) / 1000
     while time.monotonic() < until:
         pass
+    print(orders.get("print_after", ""), end="", flush=True)
     if (result := orders.get("result")) is not None:
         with socket.socket(fileno=result_fd) as host:
             head = bytes([Method.CONSUME_RESULT]) + len(result).to_bytes(4, "little")

@@ -256,6 +256,16 @@ def test_a_run_is_followed_to_its_end(page: Page, service: RunningService) -> No
     assert "so far" in page.text(".output")
 
 
+def test_output_is_shown_as_it_comes(page: Page, service: RunningService) -> None:
+    orders = {"print": "begun ü", "sleep_ms": 4000, "print_after": " and done"}
+    genvm_id = service.start_run(orders)
+    see_run(page, genvm_id)
+    page.wait_for("begun ü", ".output")
+    page.wait_for("begun ü and done", ".output")
+    page.wait_for("finished", ".run > header")
+    assert page.look("document.querySelector('.output pre').textContent") == "begun ü and done"
+
+
 def test_a_long_output_is_read_from_its_end(page: Page, service: RunningService) -> None:
     lines = [f"line {number:>6} ü" for number in range(20_000)]
     genvm_id = finished(service, {"print": "\n".join(lines)})
