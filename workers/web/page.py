@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from .devtools import CommandRefused, DevTools
+from .devtools import BrowserGone, CommandRefused, DevTools
 from .faults import BODY_TOO_LARGE, WEBPAGE_LOAD_FAILED, WebFault
 from .navigation import NO_DOCUMENT, code_of
 from .proxy import PageProxy
@@ -20,8 +20,8 @@ VIEWPORT = (1280, 1024)
 
 _SHOWN_BODY = 16 << 10
 _ERROR_PATIENCE = 2.0
-_TRIES = 5
-"""How often a page is read that leaves for another one meanwhile."""
+_TRIES = 50
+"""How often a page is tried to be read that leaves for another one meanwhile."""
 
 _NOTHING = "''"
 _TEXT = "(document.body?.innerText ?? document.documentElement?.textContent ?? '')"
@@ -72,8 +72,8 @@ class Page:
         self._frame = ""
         self._url = ""
         self._error = ""
-        self._is_committed = False
         loop = asyncio.get_running_loop()
+        self._committed: asyncio.Future[None] = loop.create_future()
         self._loaded: asyncio.Future[None] = loop.create_future()
         self._crashed: asyncio.Future[None] = loop.create_future()
 
@@ -116,14 +116,14 @@ class Page:
         if begun.get("isDownload"):
             raise self._failed(url, "it is a download")
         if not self._error:
-            await self._unless_crashed(self._loaded)
+            await self._unless_over(self._loaded)
         elif self._error != NO_DOCUMENT:
             # Chromium's page about the error knows which of several URLs it was.
-            await asyncio.wait({self._loaded, self._crashed}, timeout=_ERROR_PATIENCE)
+            await asyncio.wait({self._committed}, timeout=_ERROR_PATIENCE)
 
     async def settle(self, wait: float) -> None:
         """Give the page's scripts that many seconds."""
-        await self._unless_crashed(asyncio.ensure_future(asyncio.sleep(wait)))
+        await self._unless_over(asyncio.ensure_future(asyncio.sleep(wait)))
 
     async def text(self, limit: int) -> str:
         """What a person reads, up to `limit` bytes."""
@@ -153,8 +153,6 @@ class Page:
 
     async def _read(self, content: str, limit: int) -> str:
         visit = await self._visit(content, limit)
-        if self._proxy.is_exhausted:
-            raise WebFault(BODY_TOO_LARGE, self._url, "it loads more than a page may")
         if self._error not in ("", NO_DOCUMENT) or not visit.is_good:
             raise self._failure(visit)
         # A code unit makes at least one byte, so nothing that fits was left out.
@@ -208,14 +206,19 @@ class Page:
 
     async def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         sending = asyncio.ensure_future(self._tools.send(method, self._session, **parameters))
-        return await self._unless_crashed(sending)
+        return await self._unless_over(sending)
 
-    async def _unless_crashed(self, waiting: asyncio.Future[T]) -> T:
-        either: set[asyncio.Future[Any]] = {waiting, self._crashed}
+    async def _unless_over(self, waiting: asyncio.Future[T]) -> T:
+        """What is waited for, unless it is over with the page before."""
+        ends: set[asyncio.Future[Any]] = {self._crashed, self._tools.gone, self._proxy.exhausted}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
+            await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if self._proxy.exhausted.done():
+                raise WebFault(BODY_TOO_LARGE, self._url, "it loads more than a page may")
+            if self._crashed.done():
                 raise PageCrashed
+            if not waiting.done():
+                raise BrowserGone
             return waiting.result()
         finally:
             if waiting is not self._loaded:
@@ -235,21 +238,26 @@ class Page:
 
     def _note_document(self, event: dict[str, Any]) -> None:
         frame = event["frame"]
-        self._is_committed |= "parentId" not in frame and frame["url"] != "about:blank"
+        if "parentId" not in frame and frame["url"] != "about:blank":
+            _settle(self._committed)
 
     def _note_load(self, _: dict[str, Any]) -> None:
-        if self._is_committed and not self._loaded.done():
-            self._loaded.set_result(None)
+        if self._committed.done():
+            _settle(self._loaded)
 
     def _note_crash(self, _: dict[str, Any]) -> None:
-        if not self._crashed.done():
-            self._crashed.set_result(None)
+        _settle(self._crashed)
 
     def _dismiss_dialog(self, _: dict[str, Any]) -> None:
         dismissing = asyncio.ensure_future(
             self._tools.send("Page.handleJavaScriptDialog", self._session, accept=False)
         )
         dismissing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _well_formed(text: str) -> str:

@@ -41,6 +41,9 @@ class PageProxy:
         self._left = byte_limit
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.exhausted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Settled once as much has passed as may."""
+
         self.url = ""
         """Where the browser finds it, once it is open."""
 
@@ -60,13 +63,8 @@ class PageProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether as much has passed as may."""
-        return self._left <= 0
-
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= _MOST_CONNECTIONS or self.is_exhausted:
+        if len(self._tasks) >= _MOST_CONNECTIONS or self.exhausted.done():
             writer.transport.abort()
             return
         task = asyncio.create_task(self._serve((reader, writer)))
@@ -135,8 +133,7 @@ class PageProxy:
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while part := await source.read(_CHUNK):
-                self._left -= len(part)
-                if self.is_exhausted:
+                if not self._count(len(part)):
                     sink.transport.abort()
                     return
                 sink.write(part)
@@ -144,14 +141,21 @@ class PageProxy:
             if sink.can_write_eof():
                 sink.write_eof()
 
+    def _count(self, passed: int) -> bool:
+        """Whether so many bytes more may pass."""
+        self._left -= passed
+        if self._left <= 0 and not self.exhausted.done():
+            self.exhausted.set_result(None)
+        return self._left > 0
+
 
 async def _dial(address: str, port: int) -> _Streams:
     return await asyncio.open_connection(address, port)
 
 
 async def _pass_status(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> bool:
-    """Pass on the beginning of an answer, and say in it that the connection ends with it: the next
-    request on it may be for another host, in whose name this server could answer.
+    """Pass on the beginning of an answer, and say in it that the connection ends with it, whatever
+    the server says: the browser is to ask for its next request to be looked at too.
 
     False when it is none of HTTP's.
     """
