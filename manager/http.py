@@ -84,6 +84,8 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         super().reload()
         if self._settings.config.log_level != level:
             self._offer_log_level()
+            # Workers tell of a change, but those that retire may be gone before they hear of it.
+            self._shared_level.level = self._settings.config.log_level
 
     def _offer_log_level(self) -> None:
         """Have the supervisor take over the level, and with it every process of ours."""
