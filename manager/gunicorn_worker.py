@@ -38,7 +38,7 @@ LINGER = 2.0
 MAX_LINGERING = 256
 
 PARTING = 0.5
-"""Seconds, when we stop, for a connection to send what may be on its way; then it is closed."""
+"""Seconds, when we stop, for a new connection to send what is on its way; then it is closed."""
 
 RETIRE = signal.SIGUSR2
 """Tells a worker to take no new connection and to end once the last one that it has is done."""
@@ -183,9 +183,12 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def _let_go(self) -> None:
         self.app.stop_waiting()
+        # Who has had an answer knows that the connection may close, and comes again by another one.
+        for idle in self.keepalived_conns:
+            idle.timeout = 0.0
         latest = time.monotonic() + PARTING
-        for silent in (*self.keepalived_conns, *self.pending_conns):
-            silent.timeout = min(silent.timeout, latest)
+        for new in self.pending_conns:
+            new.timeout = min(new.timeout, latest)
 
     def murder_pending(self) -> None:
         """After each turn of the main loop: close whose time is over, and make room."""
