@@ -18,7 +18,13 @@ ZONE = {
     "private.example.com": [["10.0.0.1", "192.168.1.1"]],
     "metadata.example.com": [["169.254.169.254"]],
     "zero.example.com": [["0.0.0.0"]],
+    "link-local.example.com": [["fe80::1"]],
+    "unique-local.example.com": [["fd00:ec2::254"]],
+    "shared.example.com": [["100.64.0.1"]],
     "nat64.example.com": [["64:ff9b::7f00:1"]],
+    "6to4.example.com": [["2002:7f00:1::"]],
+    "teredo.example.com": [["2001:0:4136:e378:8000:63bf:3fff:fdd2"]],
+    "isatap.example.com": [["2a00:1450::5efe:a00:1"]],
     "xn--bcher-kva.example.com": [["127.0.0.1"]],
 }
 
@@ -44,10 +50,13 @@ def refusal(names: NameServer, url: str, **config: Any) -> WebFault:
 
 @pytest.mark.parametrize("name", [name for name in ZONE if "xn--" not in name])
 def test_a_name_that_leads_inside_is_refused(names: NameServer, name: str) -> None:
-    for url in (f"http://{name}/", f"https://{name}./", f"http://{name.upper()}/"):
-        fault = refusal(names, url)
-        assert fault.causes == ["ADDRESS_FORBIDDEN"], url
-        assert fault.context["url"] == url
+    async def work(client: Client) -> None:
+        for url in (f"http://{name}/", f"https://{name}./", f"http://{name.upper()}/"):
+            fault = await client.refused(client.request(url))
+            assert fault.causes == ["ADDRESS_FORBIDDEN"], url
+            assert fault.context["url"] == url
+
+    with_module({**NO_BROWSER, "dns_servers": [names.address]}, work)
 
 
 def test_a_name_in_other_letters_is_the_same_name(names: NameServer) -> None:
@@ -58,6 +67,19 @@ def test_a_name_that_nobody_knows(names: NameServer) -> None:
     assert refusal(names, "http://unknown.example.com/").causes == ["HOST_NOT_FOUND"]
 
 
+def test_name_servers_that_do_not_know_about_one_kind_of_address(names: NameServer) -> None:
+    try:
+        names.fails_for = {"AAAA"}
+        assert refusal(names, "http://loopback.example.com/").causes == ["ADDRESS_FORBIDDEN"]
+        assert refusal(names, "http://unknown.example.com/").causes == ["CONNECTION_FAILED"]
+        names.fails_for = {"A", "AAAA"}
+        fault = refusal(names, "http://loopback.example.com/")
+        assert fault.causes == ["CONNECTION_FAILED"]
+        assert "no name server answers" in fault.context["reason"]
+    finally:
+        names.fails_for = set()
+
+
 def test_a_redirect_to_such_a_name_is_refused_too(names: NameServer, inside: Site) -> None:
     inside.routes["/away"] = (302, {"location": "http://loopback.example.com/"}, b"")
     fault = refusal(names, inside.url("/away"), always_allow_hosts=[inside.host])
@@ -65,7 +87,22 @@ def test_a_redirect_to_such_a_name_is_refused_too(names: NameServer, inside: Sit
     assert fault.context["url"] == "http://loopback.example.com/"
 
 
-def test_names_the_operator_allows_are_looked_up_here_and_not_in_dns(
+def test_a_name_that_the_operator_allows_is_asked_of_his_own_name_servers(
+    names: NameServer, inside: Site
+) -> None:
+    async def work(client: Client) -> bytes:
+        body: bytes = (await client.request(f"http://loopback.example.com:{inside.port}/"))["body"]
+        return body
+
+    hosts = [f"loopback.example.com:{inside.port}"]
+    config = {**NO_BROWSER, "dns_servers": [names.address], "always_allow_hosts": hosts}
+    assert with_module(config, work) == b"the operator's own"
+    assert refusal(names, "http://loopback.example.com/", always_allow_hosts=hosts).causes == [
+        "ADDRESS_FORBIDDEN"
+    ], "on the port that he named alone"
+
+
+def test_names_the_operator_allows_that_are_no_domains_are_looked_up_here(
     names: NameServer, inside: Site
 ) -> None:
     async def work(client: Client) -> bytes:

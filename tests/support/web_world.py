@@ -14,6 +14,7 @@ from typing import Any
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rrset
 
 
@@ -159,6 +160,8 @@ class NameServer:
     address: str
     zone: dict[str, list[list[str]]]
     asked: dict[str, int] = field(default_factory=dict)
+    fails_for: set[str] = field(default_factory=set)
+    """Kinds of questions, `A` or `AAAA`, that it answers with a failure of its own."""
 
     def answer(self, query: dns.message.Message) -> dns.message.Message:
         reply = dns.message.make_response(query)
@@ -170,6 +173,9 @@ class NameServer:
         current = answers[min(number, len(answers) - 1)]
         if kind == "A":
             self.asked[name] = number + 1
+        if kind in self.fails_for:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+            return reply
         fitting = [one for one in current if (":" in one) == (kind == "AAAA")]
         if kind in ("A", "AAAA") and fitting:
             reply.answer.append(dns.rrset.from_text(question.name, 0, "IN", kind, *fitting))
