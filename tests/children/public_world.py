@@ -9,35 +9,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from tests.support.web_module import NO_BROWSER, Client, with_module
-from tests.support.web_world import name_server, site
+from tests.support.web_world import NameServer, Route, name_server, site
+from tests.support.witness import TCP, UDP, Packet, witness
 from workers.web.faults import WebFault
 
 PUBLIC = "93.184.215.14"
 ELSEWHERE = "93.184.215.15"
 
-PAGE = b"""<p>outside</p>
-<iframe src="http://inside.example.com/frame"></iframe>
-<iframe src="http://127.0.0.1/frame"></iframe>
-<iframe src="http://friend.example.com/frame"></iframe>
-<img src="http://inside.example.com/image">
-<img src="http://[::1]/image">
-<img src="http://friend.example.com:8080/image">
-<link rel="stylesheet" href="http://inside.example.com/style">
-<link rel="dns-prefetch" href="//prefetched.example.com">
-<script src="http://inside.example.com/script"></script>
-<script>
-  fetch("http://inside.example.com/fetch", {mode: "no-cors"}).catch(() => {});
-  navigator.sendBeacon("http://inside.example.com/beacon", "x");
-  new WebSocket("ws://inside.example.com/socket");
-  new Worker(URL.createObjectURL(new Blob(["fetch('http://inside.example.com/worker')"])));
-  const peer = new RTCPeerConnection({iceServers: [{urls: "stun:inside.example.com:80"}]});
-  peer.createDataChannel("x");
-  peer.createOffer().then(offer => peer.setLocalDescription(offer));
-  open("http://inside.example.com/popup");
-</script>"""
+LAN = "10.9.8.7"
+PAGE = Path(__file__).with_name("hostile_page.html").read_bytes()
+WORKER = b"fetch('http://inside.example.com/service-worker')"
+LOCAL_PORTS = range(32_768, 61_000)
+"""Where pages' proxies listen, and whoever asks DNS."""
 
 
 def main() -> None:
@@ -45,22 +32,33 @@ def main() -> None:
         ["ip", "link", "set", "lo", "up"],
         ["ip", "address", "add", f"{PUBLIC}/32", "dev", "lo"],
         ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"],
+        ["ip", "address", "add", f"{LAN}/32", "dev", "lo"],
+        ["ip", "route", "add", "default", "dev", "lo", "src", LAN],
     ):
         subprocess.run(command, check=True)
     zone = {
         "example.com": [[PUBLIC]],
         "friend.example.com": [[ELSEWHERE]],
         "inside.example.com": [["127.0.0.1"]],
+        "lan.example.com": [[LAN]],
         "mixed.example.com": [["127.0.0.1", PUBLIC]],
         "rebinds.example.com": [[PUBLIC], ["127.0.0.1"]],
         "prefetched.example.com": [[PUBLIC]],
     }
-    routes = {"/": b"outside", "/page": PAGE, "/to-inside": (302, _to("inside"), b"")}
+    routes: dict[str, Route] = {
+        "/": b"outside",
+        "/page": PAGE,
+        "/worker.js": (200, {"content-type": "text/javascript"}, WORKER),
+        "/to-inside": (302, _to("inside"), b""),
+    }
     with (
+        witness() as seen,
         name_server(zone) as names,
         site(routes, PUBLIC, 80),
         site({"/frame": b"<p>a friend's"}, ELSEWHERE, 80) as friend,
         site({"/": b"inside"}, "127.0.0.1", 80) as inside,
+        site({"/status": b"the service"}, "127.0.0.1", 3999) as service,
+        site({"/": b"a neighbour"}, LAN, 80) as neighbour,
     ):
         config: dict[str, Any] = {"dns_servers": [names.address]}
         found = {
@@ -74,14 +72,27 @@ def main() -> None:
                 ("redirect", "example.com/to-inside"),
             ]
         }
-        if "--render" in sys.argv:
+        if sys.argv[1:]:
+            config["browser_path"] = sys.argv[1]
             found["page"] = with_module(config, _rendering("http://example.com/page"))
             found["page redirect"] = with_module(config, _rendering("http://example.com/to-inside"))
             found["page inside"] = with_module(config, _rendering("http://inside.example.com/"))
         found["asked friend"] = friend.paths()
-        found["asked inside"] = inside.paths()
+        found["asked inside"] = [*inside.paths(), *service.paths(), *neighbour.paths()]
         found["prefetched"] = "prefetched.example.com" in names.asked
+        found["strangers"] = sorted(packet for packet in seen if not _is_known(packet, names))
     print(json.dumps(found))
+
+
+def _is_known(packet: Packet, names: NameServer) -> bool:
+    """Whether a packet went where it may: to the sites, to DNS, to a page's proxy, or to the proxy
+    of the browser's own, which is nobody's."""
+    dns_port = int(names.address.rpartition(":")[2])
+    if packet.protocol == UDP:
+        return packet.address == "127.0.0.1" and dns_port in (packet.port, packet.source_port)
+    is_site = packet.address in (PUBLIC, ELSEWHERE) and packet.port in (80, 443)
+    is_proxy = packet.address == "127.0.0.1" and packet.port in (9, *LOCAL_PORTS)
+    return packet.protocol == TCP and (is_site or is_proxy)
 
 
 def _to(host: str) -> dict[str, str]:
@@ -101,7 +112,7 @@ def _asking(url: str) -> Any:
 def _rendering(url: str) -> Any:
     async def work(client: Client) -> str:
         try:
-            return str(await client.render(url, wait_after_loaded="1s"))
+            return str(await client.render(url, wait_after_loaded="3s"))
         except WebFault as fault:
             return fault.code
 

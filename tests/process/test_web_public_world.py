@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.web_browser import needs_browser
+from tests.support.web_browser import BROWSERS
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"),
@@ -42,14 +42,17 @@ def test_requests_reach_the_public_and_nothing_inside() -> None:
     assert found["inside"] == "ADDRESS_FORBIDDEN"
     assert found["redirect"] == "ADDRESS_FORBIDDEN"
     assert found["asked inside"] == []
+    assert found["strangers"] == []
 
 
-@needs_browser
-def test_nothing_that_a_page_does_reaches_the_inside() -> None:
-    found = happened("--render")
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_nothing_that_a_page_does_reaches_the_inside(browser: str) -> None:
+    found = happened(browser)
     assert found["page"].startswith("outside")
+    assert found["page"].endswith("tried 35"), "its script has run to the end"
     assert found["asked friend"] == ["/frame"], "frames from the public internet do load"
     assert found["asked inside"] == []
+    assert found["strangers"] == [], "not a packet went anywhere else"
     assert not found["prefetched"], "the browser looks up no name itself"
     assert found["page redirect"] == "ADDRESS_FORBIDDEN"
     assert found["page inside"] == "ADDRESS_FORBIDDEN"
