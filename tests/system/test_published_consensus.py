@@ -16,9 +16,11 @@ from tests.support.provider_formats import Asked
 from tests.support.providers import PlayedProvider, Say, module_config, provider
 from tests.support.served_node import LLM, WEB, Ran, ServedContract, ServedNode, served_node
 from tests.support.web_world import Asked as AskedPage
-from tests.support.web_world import Site, site
+from tests.support.web_world import Site, name_server, site
 
 RECIPIENT = "0x" + "b0" * 20
+PUBLIC = "8.8.8.8"
+"""An address that the web module may ask the webdriver service for; nobody connects to it."""
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,10 @@ def played() -> Iterator[PlayedProvider]:
 
 @pytest.fixture(scope="module")
 def node(played: PlayedProvider, webdriver: Site) -> Iterator[ServedNode]:
-    with served_node() as node:
+    with name_server({"example.org": [[PUBLIC]]}) as names, served_node() as node:
         node.start(LLM, module_config({"one": played.backend()}))
-        node.start(WEB, {"workers": 1, "webdriver_host": f"http://{webdriver.host}"})
+        rendering = {"webdriver_host": f"http://{webdriver.host}", "dns_servers": [names.address]}
+        node.start(WEB, {"workers": 1, **rendering})
         yield node
 
 

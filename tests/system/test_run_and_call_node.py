@@ -116,16 +116,15 @@ def test_without_a_service_a_private_one_is_used_and_gone_afterwards(
         wait_until(lambda: not processes_of(Path(scratch)), within=5)
 
 
-def test_a_temporary_folder_too_deep_for_sockets_is_3_and_says_so(
+def test_a_temporary_folder_too_deep_for_sockets_does_not_matter_to_a_service_by_url(
     author: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Such a service may be another user's: its executors are served at a port."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
     ended = author.types("run", str(author.probe), "--args", '["a"]')
-    assert ended.code == 3
-    assert "TMPDIR" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert ended.code == 0, ended.stderr
     assert list(deep.iterdir()) == []
 
 

@@ -101,3 +101,14 @@ def test_a_fault_of_the_ledger_reaches_the_command(ledger: Ledger) -> None:
         connection.sendall(b"\0" + bytes(20 + 32 + 9))
         assert connection.recv(1) == b""
     assert not leftovers(url)
+
+
+def test_a_temporary_folder_too_deep_for_sockets_is_said(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with pytest.raises(OSError, match="TMPDIR"), serving(LedgerHost(ledger, CONTRACT, 0)):
+        pass
+    assert list(deep.iterdir()) == []
