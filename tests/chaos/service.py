@@ -76,6 +76,12 @@ class House:
         return all(len(self.members[role]) == count for role, count in wanted.items())
 
     @property
+    def on_duty(self) -> list[psutil.Process]:
+        """All but those that retire."""
+        retiring = self.members[Role.RETIRING]
+        return [process for process in self.all if process not in retiring]
+
+    @property
     def all(self) -> list[psutil.Process]:
         return [process for members in self.members.values() for process in members]
 
@@ -181,7 +187,7 @@ class ServiceUnderTest:
             house = self.house()
             if not house.members[Role.SERVE]:
                 raise ServiceBroken(f"serve ended by itself with {self.wait()}")
-            is_healed = house.is_whole and not set(without) & set(house.all)
+            is_healed = house.is_whole and not set(without) & set(house.on_duty)
             if is_healed and self._has_started() and self.is_ready():
                 return house
             time.sleep(_PAUSE)
