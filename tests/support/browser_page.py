@@ -149,14 +149,19 @@ class Page:
         return wait_until(lambda: self.look(expression), within)
 
     def click(self, selector: str) -> None:
-        """Press the mouse in the middle of the first such element, once it can be pressed."""
+        """Press the mouse in the middle of the first such element, once it can be pressed and
+        stands still: what comes above it moves it."""
         where = f"document.querySelector({json.dumps(selector)})"
         self.wait_until(f"!!{where} && !{where}.disabled && {where}.offsetParent !== null")
-        box = self.look(
+        middle = (
             f"(found => {{ found.scrollIntoView({{block: 'center'}});"
             " const {x, y, width, height} = found.getBoundingClientRect();"
             f" return [x + width / 2, y + height / 2] }})({where})"
         )
+        before = None
+        while (box := self.look(middle)) != before:
+            before = box
+            self.look("new Promise(done => setTimeout(done, 200))")
         for kind in ("mousePressed", "mouseReleased"):
             self.call(
                 "Input.dispatchMouseEvent",

@@ -270,6 +270,7 @@ def test_a_long_output_is_read_from_its_end(page: Page, service: RunningService)
     lines = [f"line {number:>6} ü" for number in range(20_000)]
     genvm_id = finished(service, {"print": "\n".join(lines)})
     see_run(page, genvm_id)
+    page.wait_for("It handed over none", ".result")
     page.wait_for(lines[-1], ".output")
     assert page.look("document.querySelector('.output pre').textContent.length") < 70_000
     before = page.look("document.querySelector('.output pre').textContent.length")
