@@ -6,7 +6,10 @@ ports that are allowed. Prints what happened as one JSON object.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -20,20 +23,25 @@ from workers.web.faults import WebFault
 PUBLIC = "93.184.215.14"
 ELSEWHERE = "93.184.215.15"
 
-LAN = "10.9.8.7"
+LAN, ROUTER = "10.9.8.7", "10.9.8.1"
 PAGE = Path(__file__).with_name("hostile_page.html").read_bytes()
 WORKER = b"fetch('http://inside.example.com/service-worker')"
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 LOCAL_PORTS = range(32_768, 61_000)
 """Where pages' proxies listen, and whoever asks DNS."""
 
 
 def main() -> None:
+    lan = _interface("lan0")
     for command in (
         ["ip", "link", "set", "lo", "up"],
         ["ip", "address", "add", f"{PUBLIC}/32", "dev", "lo"],
         ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"],
-        ["ip", "address", "add", f"{LAN}/32", "dev", "lo"],
-        ["ip", "route", "add", "default", "dev", "lo", "src", LAN],
+        ["ip", "address", "add", f"{LAN}/24", "dev", "lan0"],
+        ["ip", "link", "set", "lan0", "up"],
+        ["ip", "route", "add", "default", "via", ROUTER, "dev", "lan0"],
+        ["ip", "neighbour", "add", ROUTER, "lladdr", "02:00:00:00:00:01", "dev", "lan0"],
     ):
         subprocess.run(command, check=True)
     zone = {
@@ -81,7 +89,16 @@ def main() -> None:
         found["asked inside"] = [*inside.paths(), *service.paths(), *neighbour.paths()]
         found["prefetched"] = "prefetched.example.com" in names.asked
         found["strangers"] = sorted(packet for packet in seen if not _is_known(packet, names))
+    os.close(lan)
     print(json.dumps(found))
+
+
+def _interface(name: str) -> int:
+    """A network card with a cable in it, at whose other end nobody listens; gives what keeps it
+    plugged in."""
+    cable = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(cable, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TAP | _IFF_NO_PI))
+    return cable
 
 
 def _is_known(packet: Packet, names: NameServer) -> bool:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 _ALL_PROTOCOLS = 0x0003
 _IPV4, _IPV6 = 0x0800, 0x86DD
 TCP, UDP = 6, 17
+_OF_THE_KERNEL = (0, 2, 58)
+"""Hop-by-hop options, IGMP, ICMPv6: how machines find their neighbours."""
+
 _SYN, _ACK = 0x02, 0x10
 
 
@@ -51,7 +54,7 @@ def witness() -> Iterator[set[Packet]]:
 
 
 def _read(kind: int, data: bytes) -> Packet | None:
-    """None for what belongs to a connection that was asked for before."""
+    """None for what belongs to a connection that was asked for before, and for the kernel's own."""
     if kind == _IPV4:
         protocol, address, body = data[9], data[16:20], data[(data[0] & 15) * 4 :]
     elif kind == _IPV6:
@@ -59,6 +62,8 @@ def _read(kind: int, data: bytes) -> Packet | None:
     else:
         return Packet(kind, 0, "", 0)
     shown = str(ipaddress.ip_address(address))
+    if protocol in _OF_THE_KERNEL:
+        return None
     if protocol not in (TCP, UDP):
         return Packet(protocol, 0, shown, 0)
     if protocol == TCP and body[13] & (_SYN | _ACK) != _SYN:

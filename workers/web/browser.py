@@ -58,7 +58,7 @@ _FLAGS = (
     "--disable-sync",
     "--no-pings",
     "--disable-features=AutofillServerCommunication,HttpsUpgrades,MediaRouter,OptimizationHints,"
-    "Translate",
+    "Translate,WebRtcHideLocalIpsWithMdns",
     # A page is one process, whose memory is bounded: no windows of its own, and its frames, between
     # which there is no secret to keep, are in it too.
     "--block-new-web-contents",
@@ -68,6 +68,7 @@ _FLAGS = (
     # exempt, not past it by UDP, and no name is looked up here.
     "--proxy-server=http://127.0.0.1:9",
     "--proxy-bypass-list=<-loopback>",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
