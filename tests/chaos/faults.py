@@ -17,10 +17,7 @@ import psutil
 from .disturbance import Disturbance, Effect
 from .oracle import Oracle
 from .plans import FaultPlan, fault_plan
-from .service import TOTAL_PERMITS, House, Role, ServiceUnderTest
-
-LEFT_PATIENCE = 15.0
-"""Seconds in which all that a killed `serve` leaves must be gone."""
+from .service import LEFT_PATIENCE, TOTAL_PERMITS, House, Role, ServiceUnderTest
 
 _LONGEST_FREEZE = 3.0
 _AGAIN_WITHIN = 1.5

@@ -28,6 +28,9 @@ TOTAL_PERMITS = 6
 HTTP_WORKERS = 2
 START_PATIENCE = 60.0
 STOP_PATIENCE = 45.0
+LEFT_PATIENCE = 15.0
+"""Seconds in which all that a killed `serve` leaves must be gone."""
+
 HEAL_PATIENCE = 60.0
 """Seconds within which the service must be whole again after any fault."""
 
@@ -141,12 +144,21 @@ class ServiceUnderTest:
             raise ServiceBroken(f"serve did not stop within {STOP_PATIENCE:.0f} s") from None
 
     def end_all(self) -> None:
-        """Kill whatever is left of it."""
+        """Kill it and whatever is left of it.
+
+        `serve` first: it would start others, and without it the supervisor ends its runs, those
+        that have no name too.
+        """
         self._http.close()
-        for process in self.processes():
-            process.kill()
         if self._serve is not None:
+            self._serve.kill()
             self._serve.wait()
+        patient_until = time.monotonic() + LEFT_PATIENCE
+        while left := self.processes():
+            for process in left if time.monotonic() > patient_until else ():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(_PAUSE)
 
     def discard(self) -> None:
         """Leave no trace of it."""
