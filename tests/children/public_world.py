@@ -88,6 +88,7 @@ def main() -> None:
         found["asked friend"] = friend.paths()
         found["asked inside"] = [*inside.paths(), *service.paths(), *neighbour.paths()]
         found["prefetched"] = "prefetched.example.com" in names.asked
+        found["strange names"] = sorted(names.asked.keys() - zone.keys())
         found["strangers"] = sorted(packet for packet in seen if not _is_known(packet, names))
     os.close(lan)
     print(json.dumps(found))
@@ -107,7 +108,7 @@ def _is_known(packet: Packet, names: NameServer) -> bool:
     dns_port = int(names.address.rpartition(":")[2])
     if packet.protocol == UDP:
         return packet.address == "127.0.0.1" and dns_port in (packet.port, packet.source_port)
-    is_site = packet.address in (PUBLIC, ELSEWHERE) and packet.port in (80, 443)
+    is_site = packet.address in (PUBLIC, ELSEWHERE) and packet.port == 80
     is_proxy = packet.address == "127.0.0.1" and packet.port in (9, *LOCAL_PORTS)
     return packet.protocol == TCP and (is_site or is_proxy)
 

@@ -53,6 +53,7 @@ def test_nothing_that_a_page_does_reaches_the_inside(browser: str) -> None:
     assert found["asked friend"] == ["/frame"], "frames from the public internet do load"
     assert found["asked inside"] == []
     assert found["strangers"] == [], "not a packet went anywhere else"
+    assert found["strange names"] == [], "the browser has no errands of its own"
     assert not found["prefetched"], "the browser looks up no name itself"
     assert found["page redirect"] == "ADDRESS_FORBIDDEN"
     assert found["page inside"] == "ADDRESS_FORBIDDEN"
