@@ -98,6 +98,8 @@ class RunningService:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-test-"))
+        # Browsers are another user's, who has to get to his temporary files.
+        self.folder.chmod(0o755)
         self.state = self.folder / "state"
         self._scratch = self.folder / "scratch"
         self._scratch.mkdir()
