@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,16 @@ class Reader(gl.Contract):
 SLOW = "/slow"
 
 
+@dataclass(frozen=True)
+class Profiles:
+    """The folders of browsers that there are in a folder for temporary files."""
+
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(list(self.folder.glob("genvm-browser-*")))
+
+
 def echo(asked: Any) -> tuple[int, dict[str, str], bytes]:
     said = f"{asked.method} {asked.headers.get('x-bytes', '')}"
     return 201, {"x-method": said.strip()}, asked.body
@@ -80,8 +92,15 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def node(world: Site, port: int) -> Iterator[ServedNode]:
-    with served_node("drain_timeout: 5s") as node:
+def profiles() -> Iterator[Profiles]:
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Profiles(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def node(world: Site, port: int, profiles: Profiles) -> Iterator[ServedNode]:
+    with served_node("drain_timeout: 5s", TMPDIR=str(profiles.folder)) as node:
         node.start(LLM, {"backends": {}, "workers": 1}, allow_empty_backends=True)
         node.start(WEB, config(world, workers=2, bind_address=f"127.0.0.1:{port}"))
         yield node
@@ -102,11 +121,6 @@ def pids(node: ServedNode) -> list[int]:
 
 def families(node: ServedNode) -> list[psutil.Process]:
     return [process for pid in pids(node) for process in browser_family(pid)]
-
-
-def profiles(service: RunningService) -> list[Path]:
-    """Folders of browsers, of whatever service that has its temporary files there."""
-    return list((service.folder / "scratch").glob("genvm-browser-*"))
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
@@ -184,18 +198,18 @@ def test_twenty_pages_at_once(node: ServedNode, world: Site, port: int) -> None:
 
 
 def test_a_browser_that_is_killed_costs_its_pages(
-    node: ServedNode, reader: ServedContract, world: Site
+    node: ServedNode, reader: ServedContract, world: Site, profiles: Profiles
 ) -> None:
     run_id = during_a_page(node, reader, world)
     browser_family(busy_worker(node))[0].kill()
     assert node.end(run_id).returned()["causes"] == ["WEBPAGE_CRASHED"]
     for _ in range(2):
         assert reader.lead("read", world.url(), "text", "0ms").returned() == "made by a script"
-    wait_until(lambda: len(profiles(node.service)) == 2)
+    wait_until(lambda: len(profiles) == 2)
 
 
 def test_a_worker_that_is_killed_costs_its_runs(
-    node: ServedNode, reader: ServedContract, world: Site
+    node: ServedNode, reader: ServedContract, world: Site, profiles: Profiles
 ) -> None:
     run_id = during_a_page(node, reader, world)
     worker = busy_worker(node)
@@ -206,11 +220,11 @@ def test_a_worker_that_is_killed_costs_its_runs(
     wait_until(lambda: len(pids(node)) == 2 and worker not in pids(node))
     for _ in range(2):
         assert reader.lead("read", world.url(), "text", "0ms").returned() == "made by a script"
-    wait_until(lambda: len(profiles(node.service)) == 2)
+    wait_until(lambda: len(profiles) == 2)
 
 
 def test_a_killed_supervisor_takes_the_browsers_along(
-    node: ServedNode, reader: ServedContract, world: Site
+    node: ServedNode, reader: ServedContract, world: Site, profiles: Profiles
 ) -> None:
     before, family = pids(node), families(node)
     node.service.half("supervisor").kill()
@@ -218,7 +232,7 @@ def test_a_killed_supervisor_takes_the_browsers_along(
     wait_until(lambda: _runs_again(node))
     assert set(before).isdisjoint(pids(node))
     assert reader.lead("read", world.url(), "text", "0ms").returned() == "made by a script"
-    wait_until(lambda: len(profiles(node.service)) == 2)
+    wait_until(lambda: len(profiles) == 2)
 
 
 def _runs_again(node: ServedNode) -> bool:
@@ -229,7 +243,9 @@ def _runs_again(node: ServedNode) -> bool:
 # -------------------------------------------------------------------------------------- its end
 
 
-def test_a_stop_leaves_nothing(node: ServedNode, reader: ServedContract, world: Site) -> None:
+def test_a_stop_leaves_nothing(
+    node: ServedNode, reader: ServedContract, world: Site, profiles: Profiles
+) -> None:
     family = families(node)
     with ThreadPoolExecutor(1) as threads:
         run_id = during_a_page(node, reader, world)
@@ -239,7 +255,7 @@ def test_a_stop_leaves_nothing(node: ServedNode, reader: ServedContract, world: 
         assert stopping.result(30) == "module_stopped"
     assert "web" in node.end(run_id).internal_error()
     assert are_gone(family)
-    assert profiles(node.service) == []
+    assert len(profiles) == 0
 
 
 def test_without_a_browser_contracts_are_told_so_and_requests_work(
@@ -253,13 +269,16 @@ def test_without_a_browser_contracts_are_told_so_and_requests_work(
     assert node.stop(WEB) == "module_stopped"
 
 
-def test_when_everything_is_killed_at_once_the_browsers_end_by_themselves(world: Site) -> None:
-    with RunningService("--no-precompile") as service:
+def test_when_everything_is_killed_at_once_the_browsers_end_by_themselves(
+    world: Site, profiles: Profiles
+) -> None:
+    variables = {"TMPDIR": str(profiles.folder)}
+    with RunningService("--no-precompile", environment=variables) as service:
         start = {"module_type": "web", "config": config(world)}
         assert service.http.post("/module/start", json=start, timeout=60).is_success
         everything = service.process.children(recursive=True)
         browsers = browser_family(service.process.pid)
-        assert browsers and len(profiles(service)) == 1
+        assert browsers and len(profiles) == 1
         ours = [process for process in everything if process not in browsers]
         for process in [service.process, *ours]:
             process.send_signal(signal.SIGSTOP)
@@ -269,4 +288,4 @@ def test_when_everything_is_killed_at_once_the_browsers_end_by_themselves(world:
         wait_until(lambda: are_gone(browsers))
         service.start()
         assert service.http.post("/module/start", json=start, timeout=60).is_success
-        assert len(profiles(service)) == 1, "the dead one's folder went with the next start"
+        assert len(profiles) == 1, "the dead one's folder went with the next start"

@@ -17,17 +17,20 @@ import psutil
 _PREFIX = "genvm-browser"
 _NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<started>[0-9]+)-.*")
 _OPEN_TO_ALL = "/tmp"  # noqa: S108 - what is made there is not
+_LONGEST = 24
+"""Characters of the folder that it may lie in: Chromium has a socket below, by a bounded path."""
 
 
 @contextmanager
 def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
     """A new, empty folder for a user, None being ours; removed only when there is an exception.
 
-    It lies in the folder for temporary files, or in /tmp when the user cannot get there.
+    It lies in the folder for temporary files, or in /tmp when the user cannot get there, or when
+    its path is too long for Chromium.
     """
     prefix = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-"
     where = tempfile.gettempdir()
-    if user is not None and not _is_open(Path(where)):
+    if len(where) > _LONGEST or (user is not None and not _is_open(Path(where))):
         where = _OPEN_TO_ALL
     profile = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
     try:
