@@ -4,7 +4,7 @@ the whole service (genlayer-test on PyPI)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.calls import SENDER
-from tests.support.provider_formats import Asked
-from tests.support.providers import PlayedProvider, Say, module_config, provider
+from tests.support.model import Model
+from tests.support.providers import PlayedProvider, module_config, provider
 from tests.support.served_node import LLM, WEB, Ran, ServedContract, ServedNode, served_node
 from tests.support.web_world import Asked as AskedPage
 from tests.support.web_world import Site, name_server, site
@@ -48,19 +48,6 @@ def node(played: PlayedProvider, webdriver: Site) -> Iterator[ServedNode]:
         rendering = {"webdriver_host": f"http://{webdriver.host}", "dns_servers": [names.address]}
         node.start(WEB, {"workers": 1, **rendering})
         yield node
-
-
-class Model:
-    """Gives `answer` to what contracts ask, and judges by `verdict`."""
-
-    def __init__(self, answer: Callable[[str], str], *, verdict: bool = True) -> None:
-        self._answer = answer
-        self._verdict = verdict
-
-    def __call__(self, asked: Asked) -> Say:
-        if '"result": <bool>' in (asked.system or ""):
-            return Say(json.dumps({"reason": "I say so", "result": self._verdict}))
-        return Say(self._answer(asked.text))
 
 
 def agreed(

@@ -1,0 +1,22 @@
+"""A model that contracts ask, and that judges between a leader's answer and a validator's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tests.support.provider_formats import Asked
+from tests.support.providers import Say
+
+
+class Model:
+    """Gives `answer` to what contracts ask, and judges by `verdict`."""
+
+    def __init__(self, answer: Callable[[str], str], *, verdict: bool = True) -> None:
+        self._answer = answer
+        self._verdict = verdict
+
+    def __call__(self, asked: Asked) -> Say:
+        if '"result": <bool>' in (asked.system or ""):
+            return Say(json.dumps({"reason": "I say so", "result": self._verdict}))
+        return Say(self._answer(asked.text))
