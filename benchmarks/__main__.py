@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import calldata_codec, cold_call, prompts, runs, status_endpoint, sustained
+from benchmarks import calldata_codec, cold_call, pages, prompts, runs, status_endpoint, sustained
 from benchmarks.figures import Figure, table
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "runs": runs.figures,
     "sustained": sustained.figures,
     "prompts": prompts.figures,
+    "pages": pages.figures,
     "cold-call": cold_call.figures,
 }
 

@@ -1,0 +1,63 @@
+"""Runs of a service that ask modules, one question after the other, for some seconds."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from typing import Any
+
+import httpx
+
+from benchmarks.http_load import Load
+from benchmarks.runs import REQUEST
+from benchmarks.servers import Service
+from protocol import calldata
+
+EXECUTOR = (sys.executable, "-m", "benchmarks.peers.asking_executor")
+SECONDS = 3.0
+START = 2.0
+"""Seconds in which all clients must have started."""
+
+HOST_DATA = '{"node_address": "0x01", "tx_id": "0x02"}'
+
+
+class Asking:
+    """Has runs of a service, whose executor is `EXECUTOR`, ask."""
+
+    def __init__(self, ours: Service) -> None:
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{ours.port}", timeout=60)
+
+    def start_module(self, kind: str, config: dict[str, Any], **more: Any) -> None:
+        self._post("/module/start", module_type=kind, config=config, **more)
+
+    def load(self, what: str, clients: int, url: str = "", port: int = 0) -> Load:
+        """What so many clients at once get; `port` is of whoever is asked past the module."""
+        begins = time.time() + START
+        order = {
+            "what": what,
+            "url": url,
+            "port": port,
+            "begins_ms": round(begins * 1e3),
+            "ends_ms": round((begins + SECONDS) * 1e3),
+        }
+        request = {
+            **REQUEST,
+            "is_sync": False,
+            "host_data": HOST_DATA,
+            "calldata": base64.b64encode(calldata.encode(order)).decode(),
+        }
+        ids = [self._post("/genvm/run", **request)["id"] for _ in range(clients)]
+        latencies = sorted(second for run_id in ids for second in self._printed(run_id))
+        return Load(len(latencies) / SECONDS, latencies)
+
+    def _printed(self, run_id: int) -> list[float]:
+        status = self._http.get(f"/genvm/{run_id}?wait=60s").json()["status"]
+        printed: list[float] = json.loads(status["stdout"])
+        return printed
+
+    def _post(self, path: str, **body: Any) -> Any:
+        answer = self._http.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()

@@ -1,0 +1,120 @@
+"""HTTP requests and pages through the web module, beside doing the same oneself.
+
+Requests: by runs of an executor that does nothing else, through the module or on a connection of
+its own. Pages: by such runs, beside the module's own code with a warm browser in one process, and
+beside a browser that is started for each page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.asking import EXECUTOR, Asking
+from benchmarks.figures import Figure
+from benchmarks.servers import Service, free_port, is_listening, peer, service, wait_until
+from protocol.module_frames import ModuleHello, ModuleRequest
+from workers.web.browser import find_browser
+from workers.web.module import open_module
+
+CROWD = 8
+CONFIG = {"always_allow_hosts": ["127.0.0.1"], "workers": 2}
+PAGES_ALONE = 20
+COLD_STARTS = 3
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    with ExitStack() as stack:
+        port = free_port()
+        stack.enter_context(peer("page_server", str(port)))
+        wait_until(lambda: is_listening(port))
+        ours = stack.enter_context(service(executor=EXECUTOR))
+        asking = Asking(ours)
+        asking.start_module("llm", {"backends": {}}, allow_empty_backends=True)
+        asking.start_module("web", CONFIG)
+        url = f"http://127.0.0.1:{port}/"
+        yield from _requests(asking, url, port, rounds)
+        yield from _pages(asking, url, rounds)
+        yield _memory(ours)
+
+
+def _requests(asking: Asking, url: str, port: int, rounds: int) -> Iterator[Figure]:
+    alone = Figure("requests, 1 client", "1/s", beside_name="direct")
+    crowd = Figure(f"requests, {CROWD} clients", "1/s", beside_name="direct")
+    p50 = Figure("request p50, 1 client", "ms", beside_name="direct")
+    added = Figure("  of which the module adds", "ms")
+    for _ in range(rounds):
+        direct, through = asking.load("request", 1, port=port), asking.load("request", 1, url)
+        alone.beside.append(direct.rate)
+        alone.rounds.append(through.rate)
+        p50.beside.append(direct.percentile(50) * 1e3)
+        p50.rounds.append(through.percentile(50) * 1e3)
+        added.rounds.append((through.percentile(50) - direct.percentile(50)) * 1e3)
+        crowd.beside.append(asking.load("request", CROWD, port=port).rate)
+        crowd.rounds.append(asking.load("request", CROWD, url).rate)
+    yield from (alone, crowd, p50, added)
+
+
+def _pages(asking: Asking, url: str, rounds: int) -> Iterator[Figure]:
+    alone = Figure("pages, 1 client", "1/s")
+    crowd = Figure(f"pages, {CROWD} clients", "1/s")
+    p50 = Figure("page p50, 1 client", "ms", beside_name="no service")
+    cold = Figure("page p50, 1 client", "ms", beside_name="browser started for it")
+    for _ in range(rounds):
+        through = asking.load("page", 1, url)
+        alone.rounds.append(through.rate)
+        crowd.rounds.append(asking.load("page", CROWD, url).rate)
+        p50.rounds.append(through.percentile(50) * 1e3)
+        p50.beside.append(asyncio.run(_without_service(url)))
+        cold.rounds.append(through.percentile(50) * 1e3)
+        cold.beside.append(median(_milliseconds(lambda: _cold(url)) for _ in range(COLD_STARTS)))
+    yield from (alone, crowd, p50, cold)
+
+
+@dataclass(frozen=True)
+class _Options:
+    allow_empty_backends: bool = False
+
+
+async def _without_service(url: str) -> float:
+    """The module's own code in this process: the milliseconds of a page, without any between."""
+    module = await open_module(CONFIG, _Options(), logging.getLogger("web"))
+    session = await module.open_session(ModuleHello(1, {}))
+    asked = {"mode": "text", "url": url, "wait_after_loaded": "0ms"}
+    took = []
+    for _ in range(PAGES_ALONE):
+        began = time.perf_counter()
+        await session.answer(ModuleRequest("Render", [asked, None]))
+        took.append((time.perf_counter() - began) * 1e3)
+    await session.close()
+    await module.close()
+    return median(took)
+
+
+def _cold(url: str) -> None:
+    """One page by the browser's own command line; its sandbox it leaves out for want of a user."""
+    command = [find_browser(None), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", url]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert b"Of some words." in done.stdout
+
+
+def _memory(ours: Service) -> Figure:
+    """Of a worker with its browser, pages that are shared counted once."""
+    sizes = []
+    for worker in ours.processes("web worker"):
+        family = [worker, *worker.children(recursive=True)]
+        sizes.append(sum(each.memory_full_info().pss for each in family) / 1e6)
+    return Figure("memory, a web worker and its browser", "MB", sizes)
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
