@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,14 @@ pytestmark = [needs_browser, pytest.mark.xdist_group("browser")]
 
 LIMIT = 400 << 20
 """Bytes that a process of the browser may take here."""
+
+
+def bomb(megabytes: int) -> bytes:
+    """Text that was packed by `deflate`."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packing.compress(b"x" * (1 << 20)) + packing.flush(zlib.Z_FULL_FLUSH)
+    return block * megabytes + b"\x03\x00"
+
 
 ROUTES: dict[str, Route] = {
     "/fine": b"<p>fine",
@@ -43,6 +52,7 @@ ROUTES: dict[str, Route] = {
     "/blobs": b"""<p>x<script>const all = []; (async () => { for (;;) {
         const blob = new Blob([new Uint8Array(32 << 20).fill(7)]); all.push(blob);
         await blob.slice(0, 1).arrayBuffer() }})()</script>""",
+    "/bomb": (200, {"content-encoding": "deflate"}, bomb(2_000)),
     "/big": bytes(8 << 20),
     "/loads": b"""<p>x<script>(async () => {
         for (;;) await (await fetch('/big')).arrayBuffer() })()</script>""",
@@ -120,13 +130,14 @@ def test_what_a_page_does_without_end_is_its_own_end(world: Site) -> None:
             ("/loads", "40s", "BODY_TOO_LARGE"),
             ("/sends", "40s", "BODY_TOO_LARGE"),
             ("/blobs", "40s", "WEBPAGE_CRASHED"),
+            ("/bomb", "0s", "WEBPAGE_CRASHED"),
         ]:
             url = world.url(path)
             fault = await client.refused(client.render(url, wait_after_loaded=wait))
             assert (fault.causes, fault.context["url"]) == ([code], url)
             assert await client.render(world.url("/fine")) == "fine"
 
-    with_browser(work, world, render_timeout="4s", max_page_memory=LIMIT)
+    with_browser(work, world, render_timeout="10s", max_page_memory=LIMIT)
 
 
 def test_a_page_opens_no_windows_and_is_one_process_whatever_it_shows(world: Site) -> None:

@@ -6,7 +6,6 @@ They share the machine, as well as they can; each leaves it with the service up.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.installed import (
 from tests.support.machine import Machine, why_not
 from tests.support.service import wait_until
 from tests.support.supervisor import has_ended
+from tests.support.web_browser import BROWSERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -283,7 +283,7 @@ def test_modules_run_behind_the_hardening(service: InstalledService) -> None:
         return all(module["state"] == "running" for module in modules)
 
     wait_until(are_running, within=60)
-    if shutil.which("chromium"):
+    if BROWSERS:
         journal = service.machine.journal(f"--unit={SUPERVISOR}", "--grep=browser_started")
         assert all("with Chromium's sandbox" in str(entry["MESSAGE"]) for entry in journal)
         assert journal

@@ -59,7 +59,8 @@ async def _examined(config: WebConfig) -> Finding:
         return warning(
             TOPIC,
             f"contracts can fetch but not render pages: {fault.reason}",
-            "on Debian: apt-get install chromium; or set browser_path or webdriver_host",
+            "on Debian: apt-get install chromium-headless-shell; "
+            "or set browser_path or webdriver_host",
         )
     finally:
         await keeper.close()
