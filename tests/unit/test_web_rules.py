@@ -17,6 +17,7 @@ from workers.web.config import parse_config
 from workers.web.decoding import Body, TooLarge, Undecodable
 from workers.web.faults import WebFault
 from workers.web.navigation import code_of
+from workers.web.network import Network
 from workers.web.urls import UrlRules, parse
 
 RULES = UrlRules()
@@ -267,6 +268,26 @@ def test_streams_without_end_and_without_content_are_bounded_by_what_unfolds() -
     assert body.content() == b"12345678"
     with pytest.raises(TooLarge):
         body.append(gzip.compress(b"910") * 2)
+
+
+@pytest.mark.parametrize("host", ["", "http://example.com", "a b", "x:y", "user@x", "[::1", "[x]"])
+def test_a_host_that_the_operator_misspells_is_named(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^always_allow_hosts: expected NAME or NAME:PORT, got"):
+        UrlRules([], [host])
+
+
+@pytest.mark.parametrize("server", ["nonsense", "1.2.3", "1.2.3.4:x", "dns.example.com"])
+def test_a_name_server_that_the_operator_misspells_is_named(server: str) -> None:
+    with pytest.raises(ValueError, match=r"^dns_servers: expected ADDRESS or ADDRESS:PORT, got"):
+        Network(RULES, [server])
+
+
+def test_a_trusted_host_may_be_spelt_in_many_ways() -> None:
+    rules = UrlRules([], [" B\u00fccher.de. ", "EXAMPLE.com:080", "::1", "[0:0::2]:7", "1.2.3.4"])
+    for host, port in [("xn--bcher-kva.de", 1), ("example.com", 80), ("::1", 5), ("::2", 7),
+                       ("1.2.3.4", 9)]:  # fmt: skip
+        assert rules.is_trusted(host, port)
+    assert not rules.is_trusted("example.com", 81)
 
 
 @pytest.mark.parametrize("size", [0, MAX_FRAME])

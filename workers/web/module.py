@@ -146,7 +146,7 @@ async def open_module(
     try:
         module = WebModule(settings, log)
     except ValueError as error:
-        raise BadRequest(f"config: dns_servers: {error}") from None
+        raise BadRequest(f"config: {error}") from None
     if module.browsers is not None:
         with suppress(TimeoutError):
             await asyncio.wait_for(module.browsers.settled(), BROWSER_PATIENCE)

@@ -6,6 +6,7 @@ Spec 05, safety.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -40,7 +41,7 @@ class Network:
     """Reaches hosts that the rules let through, at addresses that are public."""
 
     def __init__(self, rules: UrlRules, dns_servers: Sequence[str] = ()) -> None:
-        """`dns_servers` as in `WebConfig`. Raises `ValueError` for one that is no address."""
+        """`dns_servers` as in `WebConfig`. Raises `ValueError` naming the setting that is none."""
         self._rules = rules
         self._resolver = _resolver(dns_servers)
         self._has_dns_of_its_own = bool(dns_servers)
@@ -160,7 +161,12 @@ def _name_server(text: str) -> dns.nameserver.Do53Nameserver:
         address, port = text, ""
     else:
         address, _, port = text.partition(":")
-    return dns.nameserver.Do53Nameserver(address, int(port or _DNS_PORT))
+    try:
+        place = str(ipaddress.ip_address(address)), int(port or _DNS_PORT)
+    except ValueError:
+        reason = f"dns_servers: expected ADDRESS or ADDRESS:PORT, got {text[:40]!r}"
+        raise ValueError(reason) from None
+    return dns.nameserver.Do53Nameserver(*place)
 
 
 def _place(host: str, port: int) -> str:

@@ -63,6 +63,7 @@ class UrlRules:
     """Decides by scheme, port and name; `Network` decides by address."""
 
     def __init__(self, extra_tld: Iterable[str] = (), always_allow_hosts: Iterable[str] = ()):
+        """Raises `ValueError` naming the setting that is none."""
         self._extra = {tld.lower().strip(".") for tld in extra_tld}
         self._allowed = {_plain(host) for host in always_allow_hosts}
         self._public = PublicSuffixList(accept_unknown=False, only_icann=True)
@@ -155,4 +156,13 @@ def _host(host: str, url: str) -> str:
 
 def _plain(host: str) -> str:
     """A host of the configuration, with or without a port, as targets name it."""
-    return host.strip().lower().removesuffix(".").replace("[", "").replace("]", "")
+    given = host.strip()
+    is_bare = given.count(":") > 1 and not given.startswith("[")
+    place = _AUTHORITY.fullmatch(f"[{given}]" if is_bare else given)
+    try:
+        if place is not None:
+            plain = _host(place["host"], given)
+            return f"{plain}:{int(place['port'])}" if place["port"] else plain
+    except WebFault:
+        pass
+    raise ValueError(f"always_allow_hosts: expected NAME or NAME:PORT, got {given[:40]!r}")
