@@ -78,3 +78,13 @@ def test_those_of_the_dead_go_with_their_browsers(temporary: Path) -> None:
         assert living.poll() is None
         assert set(temporary.iterdir()) == {ours, unknown}
         living.kill()
+
+
+def test_those_of_the_dead_go_before_a_parent_has_looked(temporary: Path) -> None:
+    code = "import os, workers.web.profile as it\nwith it.make_profile(None): os._exit(0)"
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        assert len(list(temporary.iterdir())) == 1
+        remove_orphaned_profiles()
+        assert not list(temporary.iterdir())

@@ -208,7 +208,7 @@ def test_a_return_is_shown_with_its_times_and_its_value(
     assert '"owner": 0x' + "5f" * 20 in shown
     assert '"sums": [12345678901234567890, -5, null, true]' in shown
     assert "2 storage pages written" in shown
-    assert "code 0" in page.text(".facts")
+    page.wait_for("code 0", ".facts")
     times = page.text(section("Timeline"))
     assert times.index("Accepted") < times.index("Started") < times.index("Finished")
     assert "waited" in times
@@ -230,7 +230,7 @@ def test_an_error_says_which_and_what_it_means(
     see_run(page, finished(service, {"result": result(code, data), "exit": 1}))
     for word in words:
         page.wait_for(word, ".result")
-    assert "code 1" in page.text(".facts")
+    page.wait_for("code 1", ".facts")
 
 
 def test_a_run_that_was_killed_says_so(page: Page, service: RunningService) -> None:

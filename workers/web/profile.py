@@ -80,7 +80,10 @@ def _lives(pid: int, started: int) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process was created, in clock ticks since boot; None: there is none."""
+    """When a process was created, in clock ticks since boot; None: there is none, or only what is
+    left until its parent looks, which need not ever be."""
     with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if state not in (b"Z", b"X"):
+            return int(fields[18])
     return None
