@@ -82,7 +82,10 @@ def main() -> None:
         }
         if sys.argv[1:]:
             config["browser_path"] = sys.argv[1]
-            found["page"] = with_module(config, _rendering("http://example.com/page"))
+            for _ in range(3):
+                found["page"] = with_module(config, _rendering("http://example.com/page"))
+                if friend.paths():  # else it was late: seen once in a hundred on a busy machine
+                    break
             found["page redirect"] = with_module(config, _rendering("http://example.com/to-inside"))
             found["page inside"] = with_module(config, _rendering("http://inside.example.com/"))
         found["asked friend"] = friend.paths()
