@@ -19,8 +19,10 @@ from protocol.errors import BadRequest, RequestFailed
 from protocol.module_frames import FatalFault
 from tests.support.pool import PoolUnderTest, is_gone, run, running_pool, wait_until
 from tests.support.supervisor import PROJECT
+from workers.entry import Identity
 from workers.pool import pool as pool_rules
 from workers.pool import worker as worker_rules
+from workers.pool.process import WorkerProcess
 
 
 def test_a_pool_has_started_when_every_worker_answers() -> None:
@@ -85,6 +87,27 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on() -> None:
             executors = [await pool.greeted() for _ in range(3)]
             both = {(await executor.ask("Who"))["pid"] for executor in executors}
             assert both == set(pool.pids)
+
+    run(test)
+
+
+def test_starting_a_worker_reaps_no_other() -> None:
+    """Whoever holds the other's pid would signal a process that is gone, or somebody else's."""
+
+    async def test() -> None:
+        ends: list[str] = []
+        first, second = (
+            WorkerProcess(Identity("echo", "/test"), lambda message: None, ends.append)
+            for _ in range(2)
+        )
+        os.kill(first.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+        third = WorkerProcess(Identity("echo", "/test"), lambda message: None, ends.append)
+        for process in (first, second, third):
+            process.kill()
+        for process in (first, second, third):
+            await process.gone.wait()
+        assert ends == ["was ended by SIGKILL"] * 3
 
     run(test)
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 import multiprocess  # type: ignore[import-untyped]
+from multiprocess.process import _children as _to_be_reaped  # type: ignore[import-untyped]
 
 from ..control import FromWorker, Stop, ToWorker, decode_from_worker
 from ..control_channel import Channel
@@ -50,6 +51,8 @@ class WorkerProcess:
                 self._process.start()
             self.pid: int = self._process.pid
             self._pidfd: int | None = os.pidfd_open(self.pid)
+            # Else whoever starts the next one reaps this one, whose pid is then anybody's.
+            _to_be_reaped.discard(self._process)
         except BaseException:
             ours.close()
             raise
