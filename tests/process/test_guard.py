@@ -53,6 +53,7 @@ def test_nothing_of_a_killed_supervisor_is_left_though_nothing_is_restarted() ->
         client = supervisor.client
         run_id = client.start("hides_a_daemon")
         deaf = client.start("ignores_term")
+        wait_until(lambda: client.catches(signal.SIGTERM, deaf))
         wait_until(lambda: is_without_name(family(client, run_id)[-1]))
         left = family(client, run_id) + family(client, deaf)
         assert len(left) == 4

@@ -80,6 +80,12 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def _is_pythons(path: Path) -> bool:
+    """Whether it is the cache, or what tempfile writes to see whether it can: a process that is
+    killed in between leaves it."""
+    return path.name == "cache" or (path.is_file() and path.read_bytes() in (b"", b"blat"))
+
+
 class RunningService:
     """`genvm-manager serve`, started by entering and stopped by leaving.
 
@@ -229,7 +235,7 @@ class RunningService:
         """No process of the service, no socket, note or temporary file is there any more."""
         wait_until(lambda: not processes_of(self.folder), within=5)
         left = [path for path in self.folder.rglob("*") if path.is_socket()]
-        left += [path for path in self._scratch.iterdir() if path.name != "cache"]
+        left += [path for path in self._scratch.iterdir() if not _is_pythons(path)]
         left += [self.state / "service.json"] if (self.state / "service.json").exists() else []
         tmp = self.state / "tmp"
         left += list(tmp.iterdir()) if tmp.is_dir() else []

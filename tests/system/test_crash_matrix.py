@@ -173,8 +173,8 @@ ROWS = (
         ("guard", "supervisor"), "lost", "exited", "lost",
     ),
     Row(
-        "supervisor, guard and HTTP master", kill("supervisor", "guard", "http"), ("503", "cut"),
-        ("503", "cut"), ("guard", "supervisor", "http", "worker"), "lost", "exited", "lost",
+        "supervisor, guard and HTTP master", kill("supervisor", "guard", "http"),
+        ("503", "cut", "lost"), ("503", "cut"), ("guard", "supervisor", "http", "worker"), "lost", "exited", "lost",
     ),
     Row(
         "`genvm-manager serve`", kill("serve"), ("503", "shutdown", "cut"), ("503", "cut"), PARTS,

@@ -18,6 +18,7 @@ from tests.support.pool import WebSocketExecutor
 from tests.support.served_node import LLM, WEB, ServedContract, ServedNode, served_node
 from tests.support.service import RunningService, wait_until
 from tests.support.studio import free_port
+from tests.support.supervisor import has_ended
 from tests.support.web_browser import browser_family, needs_browser
 from tests.support.web_world import Site, site
 
@@ -124,9 +125,7 @@ def families(node: ServedNode) -> list[psutil.Process]:
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
-    return not any(
-        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
-    )
+    return all(has_ended(process) for process in processes)
 
 
 def causes(reader: ServedContract, url: str, wait: str = "0ms") -> Any:
