@@ -83,7 +83,8 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 def _is_pythons(path: Path) -> bool:
     """Whether it is the cache, or what tempfile writes to see whether it can: a process that is
     killed in between leaves it."""
-    return path.name == "cache" or (path.is_file() and path.read_bytes() in (b"", b"blat"))
+    is_trial = len(path.name) == 8 and path.is_file() and path.read_bytes() in (b"", b"blat")
+    return path.name == "cache" or is_trial
 
 
 class RunningService:

@@ -174,7 +174,8 @@ ROWS = (
     ),
     Row(
         "supervisor, guard and HTTP master", kill("supervisor", "guard", "http"),
-        ("503", "cut", "lost"), ("503", "cut"), ("guard", "supervisor", "http", "worker"), "lost", "exited", "lost",
+        ("503", "cut", "lost"), ("503", "cut"), ("guard", "supervisor", "http", "worker"),
+        "lost", "exited", "lost",
     ),
     Row(
         "`genvm-manager serve`", kill("serve"), ("503", "shutdown", "cut"), ("503", "cut"), PARTS,
