@@ -18,7 +18,7 @@ from tests.support.web_module import Client, with_module
 from tests.support.web_world import Route, Site, heard, site, talker
 from workers.web.devtools import DevTools
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("browser")]
+pytestmark = needs_browser
 
 LIMIT = 400 << 20
 """Bytes that a process of the browser may take here."""

@@ -18,7 +18,7 @@ from tests.support.web_module import Client, with_module
 from tests.support.web_world import Route, Site, site
 from workers.web.faults import WebFault
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("browser")]
+pytestmark = needs_browser
 
 RED, BLUE, BLACK = (255, 0, 0), (0, 0, 255), (0, 0, 0)
 

@@ -112,7 +112,6 @@ def test_old_tls_is_refused(names: NameServer, certificate: Certificate) -> None
 
 
 @needs_browser
-@pytest.mark.xdist_group("browser")
 def test_a_page_over_tls_and_its_service_worker(
     names: NameServer, shop: Site, certificate: Certificate
 ) -> None:
@@ -132,7 +131,6 @@ def test_a_page_over_tls_and_its_service_worker(
 
 
 @needs_browser
-@pytest.mark.xdist_group("browser")
 def test_a_page_whose_server_nobody_vouches_for(names: NameServer, shop: Site) -> None:
     async def work(client: Client) -> None:
         url = f"https://{NAME}:{shop.port}/"

@@ -18,7 +18,7 @@ from tests.support.service import PROJECT, RunningService, wait_until
 from tests.support.web_browser import needs_browser
 from tests.support.web_world import site
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("browser")]
+pytestmark = needs_browser
 
 CONFIG = "http_workers: 1, http_threads: 8, permits: {total: 3}, execution_retention: 10m"
 TOKEN = "a-token+that/nobody=guesses"

@@ -23,7 +23,6 @@ from tests.support.web_world import Site, name_server, site
 
 pytestmark = [
     needs_browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(not shutil.which("openssl"), reason="certificates take openssl"),
     pytest.mark.skipif(os.geteuid() != 0, reason="the contracts ask for pages at port 443"),
 ]

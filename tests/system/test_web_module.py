@@ -22,7 +22,7 @@ from tests.support.supervisor import has_ended
 from tests.support.web_browser import browser_family, needs_browser
 from tests.support.web_world import Site, site
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("browser")]
+pytestmark = needs_browser
 
 SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing
