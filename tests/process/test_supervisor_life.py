@@ -119,7 +119,7 @@ def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -
                 each.cause for each in supervisor.client.status().executions if each.id == run_id
             ]
         assert supervisor.client.get(kept.id) == kept
-        assert supervisor.client.start("quick") > deaf
+        assert supervisor.client.run("quick").id > deaf
         supervisor.assert_no_runs()
 
 
