@@ -24,12 +24,16 @@ from .gunicorn_master import Loaded, Master
 from .gunicorn_settings import gunicorn_settings
 from .http_settings import SettingsFiles, SettingsUnusable
 from .lifeline import stop_when_closed
+from .listeners import AddressError, split_address
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .shares import Shares
 from .status_feed import StatusFeed
 from .supervisor_client import ANSWER_MARGIN, Connection, SupervisorClient
 from .transfers import current_caller
+
+EXIT_BAD_CONFIG = 2
+"""As the supervisor's: whoever starts us need not try again."""
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +42,11 @@ class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
     def __init__(self, files: SettingsFiles, binds: Sequence[str], state_folder: Path) -> None:
-        """`binds` empty: the configuration's. Raises `SettingsUnusable`."""
+        """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
         self._files = files
         self._settings = files.read()
         config = self._settings.config
+        split_address(config.bind_address)
         self._binds = binds or [config.bind_address]
         self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
@@ -139,7 +144,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until SIGTERM. Exit code 1: the configuration is wrong, or the address is taken."""
+    """Serve until SIGTERM. Exit code 2: the settings are wrong; 1: the address is taken."""
     arguments = _arguments(argv)
     # A core would have keys in it that clients send, and the token.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -151,9 +156,9 @@ def main(argv: Sequence[str]) -> int:
             arguments.bind or [],
             arguments.state_dir.absolute(),
         )
-    except (ValueError, SettingsUnusable) as error:
+    except (AddressError, SettingsUnusable) as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
-        return 1
+        return EXIT_BAD_CONFIG
     _allow_many_descriptors()
     service.run()
     return 0

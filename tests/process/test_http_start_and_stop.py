@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from manager.http import EXIT_BAD_CONFIG
 from tests.support.service_manager import Listener
 from tests.support.supervisor import PATIENCE, PROJECT, wait_until
 
@@ -65,6 +66,29 @@ def test_http_is_ready_when_a_worker_serves(tmp_path: Path, listener: Listener) 
         listener.hear_until("WATCHDOG", "1")
         process.terminate()
         assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ("http_workers: none", "http_workers: expected int"),
+        ("token_file: /nowhere/token", "/nowhere/token"),
+        ("bind_address: everywhere", "bind_address"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_an_end_of_their_own(
+    tmp_path: Path, settings: str, complaint: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(settings)
+    command = [sys.executable, "-m", "manager.http", "--state-dir", str(tmp_path)]
+    command += ["--config", str(tmp_path / "config.yaml")]
+    ended = subprocess.run(
+        command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert ended.returncode == EXIT_BAD_CONFIG, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("genvm-manager http: ")
+    assert complaint in line
 
 
 def test_http_whose_workers_fail_is_never_ready(tmp_path: Path, listener: Listener) -> None:

@@ -211,6 +211,22 @@ def test_a_reload_of_http_is_noticed_by_nobody(service: InstalledService) -> Non
     wait_until(lambda: service.http.get("/status").is_success, within=60)
 
 
+def test_wrong_settings_are_not_tried_again_and_again(service: InstalledService) -> None:
+    settings = service.machine.path(SETTINGS)
+    good = settings.read_text()
+    settings.write_text("http_workers: none\n")
+    for unit in (SUPERVISOR, MANAGER):
+        service.machine.try_("systemctl", "restart", unit)
+        assert service.machine.unit(unit, "ActiveState") == "failed"
+        assert service.machine.unit(unit, "ExecMainStatus") == "2"
+        assert service.machine.unit(unit, "NRestarts") == "0"
+        journal = service.machine.journal(f"--unit={unit}", "--grep=http_workers: expected int")
+        assert journal
+    settings.write_text(good)
+    service.machine.run("systemctl", "restart", SUPERVISOR, MANAGER, SOCKET)
+    service.wait_until_ready()
+
+
 def test_a_restart_of_the_supervisor_lets_runs_finish(service: InstalledService) -> None:
     master = service.process("http master")
     run_id = service.start_run(sleep_ms=2_000)

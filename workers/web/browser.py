@@ -30,7 +30,7 @@ _USUAL_NAMES = (
     "google-chrome",
     "chrome",
 )
-"""The first is Chromium without what only people need: a page costs a fifth of the time in it."""
+"""The first is Chromium without what only people need: a page costs a third of the time in it."""
 
 _NOBODY = "nobody"
 _TYPE = "--type="
