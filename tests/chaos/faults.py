@@ -181,8 +181,9 @@ class Faults:
                 self._oracle.violated("stops as asked", f"serve ended with {code}")
             if left := self._service.processes():
                 self._oracle.violated("no process is left", f"after a planned stop: {left}")
-        self._oracle.sets_permits(TOTAL_PERMITS, for_sure=True)
         self._oracle.count("starts in vain", self._service.start())
+        # Until then the old halves may have said yes to a change that ends with them.
+        self._oracle.sets_permits(TOTAL_PERMITS, for_sure=False)
         alive = psutil.wait_procs(house.all, timeout=LEFT_PATIENCE)[1]
         if alive:
             self._oracle.violated("no process is left", f"after the end of serve: {alive}")

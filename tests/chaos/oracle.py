@@ -71,7 +71,7 @@ class Oracle:
             self._ended.add(run_id)
 
     def sets_permits(self, total: int, *, for_sure: bool) -> None:
-        """The service was asked for this budget; for sure, once it has said so or begins anew."""
+        """The service was asked for this budget, or began anew; for sure, once it has said so."""
         with self._lock:
             self._budgets = {total} if for_sure else {*self._budgets, total}
 
