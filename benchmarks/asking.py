@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx
 
+from benchmarks.figures import Figure
 from benchmarks.http_load import Load
 from benchmarks.runs import REQUEST
 from benchmarks.servers import Service
 from protocol import calldata
 
 EXECUTOR = (sys.executable, "-m", "benchmarks.peers.asking_executor")
+CROWD = 8
 SECONDS = 3.0
 START = 2.0
 """Seconds in which all clients must have started."""
@@ -61,3 +63,32 @@ class Asking:
         answer = self._http.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
+
+
+class Comparison:
+    """Asking through a module beside asking directly, one client and `CROWD` at once: a round at a
+    time, then the figures."""
+
+    def __init__(self, asking: Asking, what: str, port: int, url: str = "") -> None:
+        """`port` is of whoever is asked directly."""
+        self._asking, self._what, self._port, self._url = asking, what, port, url
+        self._alone = Figure(f"{what}s, 1 client", "1/s", beside_name="direct")
+        self._crowd = Figure(f"{what}s, {CROWD} clients", "1/s", beside_name="direct")
+        self._p50 = Figure(f"{what} p50, 1 client", "ms", beside_name="direct")
+        self._added = Figure("  of which the module adds", "ms")
+
+    def measure(self) -> int:
+        """One round; gives how much was asked through the module."""
+        direct, through = self._load(1, is_direct=True), self._load(1)
+        self._alone.add(through.rate, direct.rate)
+        self._p50.add(through.percentile(50) * 1e3, direct.percentile(50) * 1e3)
+        self._added.rounds.append((through.percentile(50) - direct.percentile(50)) * 1e3)
+        direct, crowd = self._load(CROWD, is_direct=True), self._load(CROWD)
+        self._crowd.add(crowd.rate, direct.rate)
+        return len(through.latencies) + len(crowd.latencies)
+
+    def figures(self) -> tuple[Figure, ...]:
+        return self._alone, self._crowd, self._p50, self._added
+
+    def _load(self, clients: int, *, is_direct: bool = False) -> Load:
+        return self._asking.load(self._what, clients, self._url, self._port if is_direct else 0)

@@ -21,6 +21,11 @@ class Figure:
     beside: list[float] = field(default_factory=list)
     note: str = ""
 
+    def add(self, ours: float, theirs: float) -> None:
+        """A round of both."""
+        self.rounds.append(ours)
+        self.beside.append(theirs)
+
     @property
     def ratios(self) -> list[float]:
         """This divided by the alternative, one per round."""

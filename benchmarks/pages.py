@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.asking import EXECUTOR, Asking
+from benchmarks.asking import CROWD, EXECUTOR, Asking, Comparison
 from benchmarks.figures import Figure
 from benchmarks.servers import Service, free_port, is_listening, peer, service, wait_until
 from protocol.module_frames import ModuleHello, ModuleRequest
 from workers.web.browser import find_browser
 from workers.web.module import open_module
 
-CROWD = 8
 CONFIG = {"always_allow_hosts": ["127.0.0.1"], "workers": 2}
 PAGES_ALONE = 20
 COLD_STARTS = 3
@@ -46,20 +45,10 @@ def figures(rounds: int) -> Iterator[Figure]:
 
 
 def _requests(asking: Asking, url: str, port: int, rounds: int) -> Iterator[Figure]:
-    alone = Figure("requests, 1 client", "1/s", beside_name="direct")
-    crowd = Figure(f"requests, {CROWD} clients", "1/s", beside_name="direct")
-    p50 = Figure("request p50, 1 client", "ms", beside_name="direct")
-    added = Figure("  of which the module adds", "ms")
+    comparison = Comparison(asking, "request", port, url)
     for _ in range(rounds):
-        direct, through = asking.load("request", 1, port=port), asking.load("request", 1, url)
-        alone.beside.append(direct.rate)
-        alone.rounds.append(through.rate)
-        p50.beside.append(direct.percentile(50) * 1e3)
-        p50.rounds.append(through.percentile(50) * 1e3)
-        added.rounds.append((through.percentile(50) - direct.percentile(50)) * 1e3)
-        crowd.beside.append(asking.load("request", CROWD, port=port).rate)
-        crowd.rounds.append(asking.load("request", CROWD, url).rate)
-    yield from (alone, crowd, p50, added)
+        comparison.measure()
+    yield from comparison.figures()
 
 
 def _pages(asking: Asking, url: str, rounds: int) -> Iterator[Figure]:

@@ -24,7 +24,6 @@ from .gunicorn_master import Loaded, Master
 from .gunicorn_settings import gunicorn_settings
 from .http_settings import SettingsFiles, SettingsUnusable
 from .lifeline import stop_when_closed
-from .listeners import AddressError, split_address
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .shares import Shares
@@ -42,11 +41,10 @@ class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
     def __init__(self, files: SettingsFiles, binds: Sequence[str], state_folder: Path) -> None:
-        """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
+        """`binds` empty: the configuration's. Raises `SettingsUnusable`."""
         self._files = files
         self._settings = files.read()
         config = self._settings.config
-        split_address(config.bind_address)
         self._binds = binds or [config.bind_address]
         self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
@@ -156,7 +154,7 @@ def main(argv: Sequence[str]) -> int:
             arguments.bind or [],
             arguments.state_dir.absolute(),
         )
-    except (AddressError, SettingsUnusable) as error:
+    except SettingsUnusable as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
     _allow_many_descriptors()

@@ -10,6 +10,7 @@ import msgspec
 from protocol.config import Config, parse_config
 from protocol.errors import BadRequest
 
+from .listeners import AddressError, split_address
 from .token_file import TokenFileError, read_token
 
 RELOADED = ("http_workers", "http_threads", "allowed_hosts", "token_file", "log_level")
@@ -58,9 +59,10 @@ class SettingsFiles:
         """What they say now. Raises `SettingsUnusable`."""
         try:
             config, _ = parse_config(self.config.read_text() if self.config else "")
+            split_address(config.bind_address)
             token_file = self.token_file(config)
             return HttpSettings(config, read_token(token_file) if token_file else None)
-        except (OSError, UnicodeDecodeError, BadRequest) as error:
+        except (OSError, UnicodeDecodeError, BadRequest, AddressError) as error:
             raise SettingsUnusable(f"{self.config}: {error}") from None
         except TokenFileError as error:
             raise SettingsUnusable(str(error)) from None
