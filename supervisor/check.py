@@ -1,4 +1,4 @@
-"""`python -m supervisor.check`: which executors there are, and whether each starts.
+"""`python -m supervisor.check`: the memory for runs, and the executors: whether each starts.
 
 Prints findings (`protocol.finding`). It needs no state folder and no running supervisor.
 """
@@ -20,6 +20,8 @@ from protocol.finding import Finding, encode_findings, failure, ok, warning
 from .core.environment import Environment
 from .core.manifest import Executor
 from .manifest_source import ManifestSource
+from .memory_check import examine_memory
+from .runtime.available_memory import available_memory
 from .runtime.launcher import executor_environment
 
 TOPIC = "executors"
@@ -37,11 +39,14 @@ def main() -> int:
     for name in ("config", "root", "manifest-path"):
         parser.add_argument(f"--{name}", type=Path, help="as the supervisor takes it")
     given = parser.parse_args()
+    findings: list[Finding] = []
     try:
         config = parse_config(given.config.read_text())[0] if given.config else Config()
-        findings = list(_examined(config, given.root, given.manifest_path))
+        findings = [examine_memory(config, available_memory(config.cgroup))]
+        findings += _examined(config, given.root, given.manifest_path)
     except (ManagerError, OSError, UnicodeDecodeError) as error:
-        findings = [failure(TOPIC, str(error), "correct it; docs/OPERATIONS.md explains the keys")]
+        mend = "correct it; docs/OPERATIONS.md explains the keys"
+        findings.append(failure(TOPIC, str(error), mend))
     sys.stdout.buffer.write(encode_findings(findings))
     return 0
 

@@ -13,10 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import setproctitle
 
-from protocol.config import Config, PermitCosts, parse_config
+from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
 from protocol.state_folder import run_scratch, run_store, supervisor_socket
@@ -42,6 +41,7 @@ from .modules.modules import Modules
 from .modules.surroundings import Surroundings
 from .permit_desk import PermitDesk
 from .run_life import RunLife
+from .runtime.available_memory import available_memory, permits_by_memory
 from .runtime.cgroup_base import CgroupUnusable
 from .runtime.cgroup_homes import discard_homes, make_homes
 from .runtime.cgroup_leftovers import Leftovers
@@ -266,7 +266,7 @@ def _assemble(
         setting.folder, setting.environment, settings.log_level, config.log_format
     )
     changes = Changes()
-    pool = PermitPool(_total_permits(config.permits), config.max_queued)
+    pool = PermitPool(_total_permits(config, log), config.max_queued)
     life = RunLife(
         store=store,
         launcher=Launcher(os.environ, config.executor_env),
@@ -315,12 +315,18 @@ def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
     )
 
 
-def _total_permits(costs: PermitCosts) -> int:
+def _total_permits(config: Config, log: EventLog) -> int:
     """The configured number, or what free memory allows; at least the dearest run's cost."""
-    total = costs.total
-    if total is None:
-        total = int(psutil.virtual_memory().available / (costs.gib_per_permit * (1 << 30)))
-    return max(total, costs.dearest)
+    costs = config.permits
+    if costs.total is not None:
+        return max(costs.total, costs.dearest)
+    memory = available_memory(config.cgroup)
+    permits = permits_by_memory(costs, memory)
+    log.info(
+        "permits_by_memory", permits=permits, bound=memory.bound,
+        available_gib=round(memory.available / (1 << 30), 1),
+    )  # fmt: skip
+    return permits
 
 
 async def _stop(service: Service, stops: StopRequests, patience: float, log: EventLog) -> None:

@@ -18,12 +18,31 @@ class Hierarchy:
     top: str
     own: str
 
+    @property
+    def has_us(self) -> bool:
+        """Whether our own cgroup is in the part that is mounted."""
+        return self.folder(self.own) is not None
+
     def folder(self, cgroup: str) -> str | None:
         """Where a cgroup lies; None when that is no part of what is mounted."""
         top = self.top.rstrip("/")
         if cgroup != top and not cgroup.startswith(f"{top}/"):
             return None
-        return f"{self.mount}{cgroup[len(top) :]}".rstrip("/")
+        below = cgroup[len(top) :]
+        # With `..` it begins above the cgroup that our namespace calls `/`.
+        return None if ".." in below.split("/") else f"{self.mount}{below}".rstrip("/")
+
+    def path(self, cgroup: str) -> list[str]:
+        """The folders of a cgroup and of those above it, as far as they are mounted, top first."""
+        folder = self.folder(cgroup)
+        if folder is None:
+            # What was mounted before our namespace began: how it goes on below has no name here.
+            is_above = self.top != "/" and not self.top.replace("/..", "")
+            return [self.mount] if is_above else []
+        found = [folder]
+        while len(found[0]) > len(self.mount):
+            found.insert(0, found[0].rpartition("/")[0])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +54,22 @@ class Hierarchies:
 
 
 def parse_hierarchies(mounts: str, membership: str) -> Hierarchies:
-    """By `/proc/self/mountinfo` and `/proc/self/cgroup`."""
+    """By `/proc/self/mountinfo` and `/proc/self/cgroup`.
+
+    Of several mounts of one the first where we are to be seen.
+    """
     own = dict(_memberships(membership))
     found: dict[str, Hierarchy] = {}
     for line in mounts.splitlines():
         place, _, kind = line.partition(" - ")
         system, _, options = kind.split(" ", 2)
         controller = _controller(system, options.split(","))
-        if controller in own and controller not in found:
-            top, mount = (_unescaped(field) for field in place.split(" ")[3:5])
-            found[controller] = Hierarchy(mount, top, own[controller])
+        if controller not in own or (controller in found and found[controller].has_us):
+            continue
+        top, mount = (_unescaped(field) for field in place.split(" ")[3:5])
+        hierarchy = Hierarchy(mount, top, own[controller])
+        if controller not in found or hierarchy.has_us:
+            found[controller] = hierarchy
     return Hierarchies(found.get(""), found.get(_MEMORY))
 
 

@@ -26,8 +26,8 @@ def write(folder: str, name: str, value: object) -> None:
 
 def number(folder: str, name: str, key: bytes = b"") -> int | None:
     """The number that a file holds, or the one behind `key` in it; None when there is none."""
-    for line in contents(f"{folder}/{name}", 4096).splitlines():
-        *name_in_it, value = line.split()
+    for line in contents(f"{folder}/{name}", 16 << 10).splitlines():
+        *name_in_it, value = line.split() or [b""]
         if name_in_it == key.split() and value.isdigit():
             return int(value)
     return None

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import psutil
-
 import protocol
 from protocol.finding import Finding, failure, ok, warning
 
@@ -114,8 +112,8 @@ def _room(what: str, folder: Path, wanted: int) -> Finding:
     return ok("disk", says)
 
 
-def limits(installation: Installation) -> Iterator[Finding]:
-    """What the system lets a process have: descriptors, processes, memory."""
+def limits(_: Installation) -> Iterator[Finding]:
+    """What the system lets a process have: descriptors, processes, address space."""
     topic = "limits"
     raise_it = "raise it: ulimit, /etc/security/limits.conf, or Limit… of the unit"
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -132,26 +130,6 @@ def limits(installation: Installation) -> Iterator[Finding]:
             "address space is limited (ulimit -v), and WebAssembly reserves much of it",
             "have it unlimited",
         )
-    yield _memory(installation)
-
-
-def _memory(installation: Installation) -> Finding:
-    """Against what as many runs may use as there are permits."""
-    topic = "memory"
-    permits = installation.config.permits
-    total, available = psutil.virtual_memory().total, psutil.virtual_memory().available
-    says = f"{available / _GIB:.1f} of {total / _GIB:.1f} GiB are available"
-    if permits.total is None:
-        free = max(permits.dearest, int(available / (permits.gib_per_permit * _GIB)))
-        return ok(topic, f"{says}: {free} permits for a service that starts now")
-    wanted = permits.total * permits.gib_per_permit * _GIB
-    if wanted > total:
-        return warning(
-            topic,
-            f"{says}; {permits.total} permits stand for {wanted / _GIB:.1f} GiB",
-            "lower permits.total, or permits.gib_per_permit if runs need less",
-        )
-    return ok(topic, f"{says}; {permits.total} permits are set")
 
 
 def _is_below(limit: int, wanted: int) -> bool:

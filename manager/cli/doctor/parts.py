@@ -17,7 +17,7 @@ _PATIENCE = 300.0
 
 
 def executors(installation: Installation) -> Iterator[Finding]:
-    """Those of the manifest: whether each is there, starts, is compiled."""
+    """The memory for runs; those of the manifest: whether each is there, starts, is compiled."""
     given = {
         "config": installation.config_path,
         "root": installation.root,
