@@ -53,7 +53,9 @@ def figures() -> dict[str, str]:
 
 
 def test_each_figure_is_the_code_s_own_and_each_setting_is_one() -> None:
-    table = GUIDE.partition("## What is bounded, and what happens at the bound\n")[2].partition("\n## ")[0]
+    table = GUIDE.partition("## What is bounded, and what happens at the bound\n")[2].partition(
+        "\n## "
+    )[0]
     rows = dict(_ROW.findall(table))
     assert len(rows) > len(figures())
     for what, most in figures().items():
