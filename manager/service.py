@@ -29,7 +29,7 @@ from .http_client import HttpClient
 from .http_settings import SettingsFiles, SettingsUnusable
 from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
 from .orphans import Orphans
-from .service_note import find_service, remove_note, write_note
+from .service_note import ServiceNote, find_service, remove_note, write_note
 from .service_process import ServiceProcess, await_events
 from .stop_signals import StopSignals
 from .supervisor_client import Connection
@@ -168,7 +168,7 @@ class Service:
             self._check_executor()
             with HttpClient(self.address, token) as client:
                 self._await(http, client.is_ready)
-            write_note(folder, self.url, self.socket, self._token_file)
+            self._write_note(self._token_file)
         except OSError as error:
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
         except (ValueError, AddressError, TokenFileError) as error:
@@ -289,7 +289,7 @@ class Service:
         try:
             token_file = self._files.token_file(self._files.read().config)
             if token_file != self._token_file:
-                write_note(self._settings.state_folder, self.url, self.socket, token_file)
+                self._write_note(token_file)
         except (SettingsUnusable, OSError) as error:
             self._report(f"not reloaded: {error}")
             return
@@ -297,6 +297,11 @@ class Service:
         for process in self._processes:
             if process.name == "HTTP":
                 process.signal(signal.SIGHUP)
+
+    def _write_note(self, token_file: Path | None) -> None:
+        folder = self._settings.state_folder
+        note = ServiceNote.of_this_process(folder, self.url, self.socket, token_file)
+        write_note(folder, note)
 
     def _look_after(self, bury: Callable[[ServiceProcess], None]) -> None:
         """Start again what is due, and have `bury` see to what has ended."""

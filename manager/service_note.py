@@ -6,45 +6,61 @@ import os
 from pathlib import Path
 
 import msgspec
-import psutil
 
+from protocol.process_identity import boot_id, lives, start_ticks
 from protocol.state_folder import service_note
+
+UNREADABLE = "it was written by another version of genvm-manager, or it is damaged"
 
 
 class ServiceNote(msgspec.Struct, frozen=True):
-    """`url` is None when only the Unix socket at `socket` is listened on. `created` is when the
-    process `pid` was created, by which it is told from a later one of the same number. The token
-    in the file `token_file`, if any, is what requests need. `state_folder` is where the note was
-    left: in a copy of that folder it means nothing."""
+    """`url` is None when only the Unix socket at `socket` is listened on. `pid`, `start_ticks` and
+    `boot_id` name the process for ever, whatever becomes of the clock. The token in the file
+    `token_file`, if any, is what requests need. `state_folder` is where the note was left: in a
+    copy of that folder it means nothing."""
 
     url: str | None
     socket: str | None
     pid: int
-    created: float
+    start_ticks: int
+    boot_id: str
     state_folder: str
     token_file: str | None = None
+
+    @classmethod
+    def of_this_process(
+        cls, state_folder: Path, url: str | None, socket: Path | None, token_file: Path | None
+    ) -> ServiceNote:
+        """Return the note of this process, which serves at these addresses."""
+        pid = os.getpid()
+        return cls(
+            url,
+            str(socket) if socket else None,
+            pid,
+            start_ticks(pid) or 0,
+            boot_id(),
+            str(state_folder.absolute()),
+            str(token_file) if token_file else None,
+        )
 
     @property
     def address(self) -> str:
         """What `HttpClient` takes."""
         return self.url or f"unix:{self.socket}"
 
+    def fault(self, folder: Path) -> str | None:
+        """Return why the note, found in `folder`, names no service that runs on it; else None."""
+        if not _is_same(self.state_folder, folder):
+            return f"it was written in {self.state_folder}, of which this folder is a copy"
+        if self.boot_id != boot_id() or not lives(self.pid, self.start_ticks):
+            return f"the service with pid {self.pid} has ended"
+        return None
 
-def write_note(
-    state_folder: Path, url: str | None, socket: Path | None, token_file: Path | None
-) -> None:
-    """Say that this process serves at these addresses, and where the token is that it wants."""
-    own = psutil.Process()
-    note = ServiceNote(
-        url,
-        str(socket) if socket else None,
-        own.pid,
-        own.create_time(),
-        str(state_folder.absolute()),
-        str(token_file) if token_file else None,
-    )
+
+def write_note(state_folder: Path, note: ServiceNote) -> None:
+    """Leave the note in the state folder. Raises `OSError`."""
     path = service_note(state_folder)
-    draft = path.with_suffix(f".{own.pid}")
+    draft = path.with_suffix(f".{note.pid}")
     draft.write_bytes(msgspec.json.encode(note))
     draft.replace(path)
 
@@ -57,22 +73,23 @@ def remove_note(state_folder: Path) -> None:
 
 
 def find_service(state_folder: Path) -> str | None:
-    """The address of the service that runs on this state folder; None when none does."""
+    """Return the address of the service that runs on this state folder; None when none does."""
     note = find_note(state_folder)
     return None if note is None else note.address
 
 
 def find_note(state_folder: Path) -> ServiceNote | None:
-    """The note of the service that runs on this state folder; None when none does."""
+    """Return the note of the service that runs on this state folder; None when none does."""
     note = _read(state_folder)
-    if note is None or not _is_same(note.state_folder, state_folder):
-        return None
-    try:
-        process = psutil.Process(note.pid)
-        is_it = process.create_time() == note.created
-        return note if is_it and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
+    return None if note is None or note.fault(state_folder) else note
+
+
+def note_fault(state_folder: Path) -> str | None:
+    """Return why the note in the folder names no service; None when it does or there is none."""
+    note = _read(state_folder)
+    if note is not None:
+        return note.fault(state_folder)
+    return UNREADABLE if service_note(state_folder).exists() else None
 
 
 def _is_same(noted: str, folder: Path) -> bool:

@@ -17,6 +17,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.ipc import Cause, Exit, FinishedRun, RunState
+from protocol.process_identity import start_ticks
 
 from .changes import Changes
 from .core.capture import LIMITS
@@ -30,7 +31,6 @@ from .runtime.cgroup_memory import MemoryUse
 from .runtime.child import Child, Output
 from .runtime.code_host import CodeHost
 from .runtime.launcher import Launcher, LaunchOrder, ModuleSockets
-from .runtime.processes import start_ticks
 from .runtime.reaper import Ending, Reaper
 from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch

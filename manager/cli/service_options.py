@@ -15,7 +15,7 @@ import click
 import psutil
 
 from manager.http_client import HttpClient, TokenRefused, Unreachable
-from manager.service_note import ServiceNote, find_note
+from manager.service_note import UNREADABLE, ServiceNote, find_note, note_fault
 from manager.system_service import (
     STATE_FOLDER,
     find_system_service,
@@ -85,7 +85,8 @@ class ServiceOptions:
     def known_service(self) -> Access | None:
         """The one at --url, or that the environment names unless a folder is named, else the one
         that runs on the folder, else, unless another folder is named, this machine's; None without
-        any. Raises `Misuse`."""
+        any. Raises `Misuse`, and `Unreachable` for a note on the usual folder that cannot be read:
+        then it may be that service that is meant."""
         note = find_note(self.folder)
         address = self.url or (None if self.state_dir else _url_in_environment())
         if note is not None and address in (None, note.address):
@@ -93,6 +94,8 @@ class ServiceOptions:
             return Access(note.address, self.token_file or noted, _runs_as_we_do(note))
         if address is not None:
             return Access(address, self._token_file_elsewhere(), False)
+        if self.state_dir is None and note_fault(self.folder) == UNREADABLE:
+            raise Unreachable(f"no service is found on {self.folder}: {_about_note(UNREADABLE)}")
         return self._system_service() if self.state_dir in (None, STATE_FOLDER) else None
 
     def _system_service(self) -> Access | None:
@@ -115,7 +118,9 @@ class ServiceOptions:
         if known is not None:
             return known
         if self.state_dir is not None:
-            raise Unreachable(f"no service runs on {self.state_dir}")
+            fault = note_fault(self.folder)
+            because = f": {_about_note(fault)}" if fault else ""
+            raise Unreachable(f"no service runs on {self.state_dir}{because}")
         return Access(USUAL_ADDRESS, self._token_file_elsewhere(), False)
 
 
@@ -215,6 +220,10 @@ def _sentence(error: Exception, options: ServiceOptions, had_token: bool) -> str
         case RunNotFound():
             return f"{error}; `genvm-manager ps --all` lists those that are kept"
     return str(error)
+
+
+def _about_note(fault: str) -> str:
+    return f"service.json there names none, {fault}"
 
 
 def _runs_as_we_do(note: ServiceNote) -> bool:

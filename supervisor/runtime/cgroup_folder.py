@@ -10,7 +10,9 @@ import signal
 from collections.abc import Iterable
 from contextlib import suppress
 
-from .processes import contents, signal_process
+from protocol.process_identity import contents
+
+from .processes import signal_process
 
 MEMBERS = "cgroup.procs"
 

@@ -7,13 +7,13 @@ import time
 from contextlib import suppress
 
 from protocol.config import AUTO
+from protocol.process_identity import contents
 
 from ..event_log import EventLog
 from .cgroup_base import SERVICE, Base, CgroupUnusable, find_base
 from .cgroup_folder import MEMBERS, own_members, remove, write
 from .cgroup_leftovers import forget_homes, home_name, note_homes
 from .cgroup_memory import LEGACY, UNIFIED
-from .processes import contents
 from .run_cgroup import Home
 
 _SUBTREE = "cgroup.subtree_control"

@@ -10,8 +10,9 @@ import os
 import time
 from contextlib import suppress
 
+from protocol.process_identity import contents, lives, start_ticks
+
 from .cgroup_folder import is_populated, kill, members, remove
-from .processes import contents, lives, start_ticks
 
 _NOTE = "cgroups"
 _PREFIX = "runs."

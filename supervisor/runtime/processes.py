@@ -6,9 +6,10 @@ import ctypes
 import os
 import signal
 
+from protocol.process_identity import contents
+
 _PR_SET_CHILD_SUBREAPER = 36
 _ENVIRONMENT_LIMIT = 256 << 10
-_CHUNK = 16 << 10
 
 
 def become_subreaper() -> None:
@@ -38,26 +39,6 @@ def children_of(pid: int) -> list[int]:
         for thread in threads
         for child in contents(f"/proc/{pid}/task/{thread}/children", 1 << 16).split()
     ]
-
-
-def start_ticks(pid: int) -> int | None:
-    """When `pid` was created, in clock ticks since boot: with the pid it names one process.
-
-    psutil's `create_time` moves with the wall clock, this does not.
-    """
-    fields = contents(f"/proc/{pid}/stat", 4096).rpartition(b")")[2].split()
-    return int(fields[19]) if len(fields) > 19 else None
-
-
-def lives(pid: int, ticks: int) -> bool:
-    """Whether the process that `start_ticks` was said of has not ended yet."""
-    fields = contents(f"/proc/{pid}/stat", 4096).rpartition(b")")[2].split()
-    return len(fields) > 19 and int(fields[19]) == ticks and fields[0] not in (b"Z", b"X")
-
-
-def boot_id() -> str:
-    """What changes with each boot of the machine."""
-    return contents("/proc/sys/kernel/random/boot_id", 64).decode().strip()
 
 
 def environment_value(pid: int, name: str) -> str | None:
@@ -103,20 +84,3 @@ def reap(kind: int, number: int) -> bool:
         return os.waitid(kind, number, os.WEXITED | os.WNOHANG) is not None
     except ChildProcessError:
         return False
-
-
-def contents(path: str, size: int) -> bytes:
-    """What a file of the kernel's holds, up to so many bytes; nothing when it cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        found = bytearray()
-        while len(found) < size and (part := os.read(descriptor, _CHUNK)):
-            found += part
-        return bytes(found)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)

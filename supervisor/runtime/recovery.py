@@ -8,12 +8,13 @@ from signal import Signals
 import psutil
 
 from protocol.ipc import Cause
+from protocol.process_identity import start_ticks
 
 from ..core.ladder import REAP_PATIENCE
 from ..event_log import EventLog
 from ..metrics import Metrics
 from .launcher import RUN_TOKEN
-from .processes import environment_value, signal_group, signal_process, start_ticks
+from .processes import environment_value, signal_group, signal_process
 from .store import RunStore
 from .store_reads import Unfinished
 from .store_writes import UnseenEnd

@@ -6,7 +6,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from .processes import boot_id
+from protocol.process_identity import boot_id
+
 from .store_failure import StoreUnusable, is_damaged
 from .store_schema import UnknownSchema, identify, migrate
 

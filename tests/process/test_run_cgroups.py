@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from protocol.ipc import Cause, Exit
+from protocol.process_identity import start_ticks
 from supervisor.runtime.cgroup_folder import members, own_members
 from supervisor.runtime.cgroup_leftovers import Leftovers, home_name, note_homes
-from supervisor.runtime.processes import start_ticks
 from supervisor.runtime.run_cgroup import Home, RunCgroup
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
 from tests.support.supervisor import (

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from manager.http_client import HttpClient
@@ -92,8 +91,7 @@ def test_commands_at_once_take_turns_and_lose_nothing(author: Author) -> None:
 def test_the_service_of_the_state_folder_is_found(tmp_path: Path, service: Service) -> None:
     author = Author(tmp_path, None)
     author.state_dir.mkdir()
-    own = psutil.Process()
-    note = ServiceNote(service.url, None, own.pid, own.create_time(), str(author.state_dir))
+    note = ServiceNote.of_this_process(author.state_dir, service.url, None, None)
     service_note(author.state_dir).write_bytes(msgspec.json.encode(note))
     ended = author.types("run", str(author.probe), "--args", '["a"]', "--json")
     assert "no service" not in ended.stderr
