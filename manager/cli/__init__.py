@@ -9,6 +9,8 @@ from click.shell_completion import CompletionItem
 
 from protocol import __version__
 
+from .program import Program
+
 SECTIONS = {
     "Service": {
         "serve": "Run the service in the foreground.",
@@ -45,7 +47,7 @@ _WIDTH = max(len(name) for section in SECTIONS.values() for name in section)
 COMMANDS = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
 
-class CommandGroup(click.Group):
+class CommandGroup(Program):
     """Knows its commands by name and summary before it has any of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

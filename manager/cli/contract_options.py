@@ -24,7 +24,7 @@ Exit codes:
   2   it ended with a VM error (a trap, an exit code, out of memory or time)
   3   internal: the executor, the service or the local node failed
   64  the command is at fault: an option, an argument, a file, a balance
-  130 interrupted (143 by SIGTERM)
+  130 interrupted (143 by SIGTERM, 129 by SIGHUP)
 
 After any code but 0 nothing has changed. Messages to other contracts run afterwards and do not
 alter the code; --json lists how each ended.

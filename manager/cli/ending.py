@@ -7,28 +7,37 @@ the numbers of BSD's sysexits where it has them.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
+
+from protocol.signals import heeded
 
 NOT_WELL = 1
 MISUSE = 64
 NO_SUCH_RUN = 66
 NO_SERVICE = 69
+NOT_WRITTEN = 74
 TRY_AGAIN = 75
 NOT_ADMITTED = 77
 OUT_OF_TIME = 124
+HUNG_UP = 129
 INTERRUPTED = 130
+NOT_READ = 141
 TERMINATED = 143
 
 _OF_ALL = {
     MISUSE: "the command is at fault: an option, an argument, a file",
     NO_SERVICE: "no service answers",
+    NOT_WRITTEN: "the output could not be written: a full disk, a closed stdout",
     TRY_AGAIN: "the service cannot do it now; try again",
     NOT_ADMITTED: "the service wants a token, or another one",
-    INTERRUPTED: "interrupted (143 by SIGTERM)",
+    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
+    NOT_READ: "whoever read the output reads no more, as after `| head`",
 }
 
 UNKNOWN_RUN = {NO_SUCH_RUN: "no run with this id is known"}
@@ -48,6 +57,17 @@ def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
     else:
         click.echo(f"Error: {sentence}", err=True)
     sys.exit(code)
+
+
+def unwind_on_signals() -> None:
+    """Have SIGTERM, and the terminal's end unless it is ignored, unwind what is under way, as
+    Ctrl-C does, so that nothing is left behind."""
+    for number in (signal.SIGTERM, *heeded(signal.SIGHUP)):
+        signal.signal(number, _unwind)
+
+
+def _unwind(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(HUNG_UP if number == signal.SIGHUP else TERMINATED)
 
 
 class Misuse(click.UsageError):

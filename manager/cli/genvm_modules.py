@@ -14,10 +14,11 @@ from ..listeners import AddressError, split_address
 from ..parent import Parent, ParentUnknown
 from ..root_tree import settings_of
 from ..service import ServiceFailed, ServiceSettings, read_config
+from .program import Program
 from .serve import FILE, FOLDER, serve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="genvm-modules")
 @click.option("--root", type=FOLDER, required=True, hidden=True)
 @click.option("--started-by", type=int, hidden=True)

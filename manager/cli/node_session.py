@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from protocol.errors import BadRequest, ManagerError
 from protocol.state_folder import local_node
 
 from .contract_options import ContractOptions
-from .ending import INTERRUPTED, MISUSE, TERMINATED, fail
+from .ending import INTERRUPTED, MISUSE, fail, unwind_on_signals
 from .outcome import exit_code, receipt_as_json, receipt_as_text
 
 FAILED = 3
@@ -60,9 +59,9 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
 def faults_in_words(as_json: bool = False) -> Iterator[None]:
     """End the command with one sentence and a code when something goes wrong inside.
 
-    SIGTERM, like Ctrl-C, unwinds what is under way, so that nothing is left behind.
+    SIGTERM and SIGHUP, like Ctrl-C, unwind what is under way, so that nothing is left behind.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    unwind_on_signals()
     try:
         yield
     except (Refused, BadRequest) as error:

@@ -7,7 +7,6 @@ import os
 import resource
 import shlex
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -22,6 +21,7 @@ from ..parent import Parent
 from ..root_tree import settings_of
 from ..service import Service, ServiceFailed, ServiceSettings, StopRequested, read_config
 from ..stop_signals import StopSignals
+from .streams import OutputLost, drop_output
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +141,10 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
 
 def _say(line: str, *, is_error: bool = False) -> None:
     # Whoever read our output may be gone; that is no reason to go without cleaning up.
-    with suppress(OSError):
+    try:
         click.echo(line, err=is_error)
+    except OutputLost:
+        drop_output()
 
 
 def _greet(service: Service, folder: Path) -> None:

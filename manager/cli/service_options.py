@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,10 +32,10 @@ from .ending import (
     NO_SUCH_RUN,
     NOT_ADMITTED,
     NOT_WELL,
-    TERMINATED,
     TRY_AGAIN,
     Misuse,
     fail,
+    unwind_on_signals,
 )
 from .parameters import UrlType
 
@@ -164,17 +162,15 @@ def service_options(
 def asking(options: ServiceOptions) -> Iterator[HttpClient]:
     """A client of the service. What goes wrong inside ends the command, in words and with a code.
 
-    SIGTERM, like Ctrl-C, unwinds what is under way.
+    SIGTERM and SIGHUP, like Ctrl-C, unwind what is under way.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    unwind_on_signals()
     token = None
     try:
         access = options.service()
         token = access.token()
         with HttpClient(access.address, token) as client:
             yield client
-    except BrokenPipeError:
-        raise
     except Misuse as error:
         fail(error.message, MISUSE, options.as_json)
     except (ManagerError, TokenFileError, OSError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import textwrap
 from collections import Counter
@@ -17,7 +16,14 @@ import msgspec
 from manager.root_tree import settings_of
 from protocol.finding import Finding, Verdict, failure
 
-from ..ending import INTERRUPTED, MISUSE, NOT_WELL, TERMINATED, Command, fail
+from ..ending import (
+    INTERRUPTED,
+    MISUSE,
+    NOT_WELL,
+    Command,
+    fail,
+    unwind_on_signals,
+)
 from ..progress import Progress
 from ..serve import FILE, FOLDER
 from ..service_options import ServiceOptions, service_options
@@ -49,7 +55,7 @@ Exit codes:
   0   all is well, warnings aside
   1   something does not work
   {MISUSE}  the command is at fault: an option, an argument, a file
-  {INTERRUPTED} interrupted (143 by SIGTERM)
+  {INTERRUPTED} interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
 _COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILURE: "red"}
 _WORDS = {Verdict.OK: "ok", Verdict.WARNING: "warn", Verdict.FAILURE: "FAIL"}
@@ -85,7 +91,7 @@ def command(
       genvm-manager doctor
       sudo -u genvm genvm-manager doctor --config /etc/genvm/settings.yaml
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    unwind_on_signals()
     config_path = config_path or (root and settings_of(root))
     installation = Installation(ServiceOptions(**given), config_path, root, manifest_path)
     as_json = installation.options.as_json
