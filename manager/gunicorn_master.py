@@ -11,7 +11,9 @@ from typing import Any
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 
-from .gunicorn_worker import RETIRE, TOLD
+from protocol.signals import is_ignored
+
+from .gunicorn_worker import RETIRE, STOPS, TOLD
 from .http_settings import SettingsUnusable
 from .log_level import SharedLevel, put_in_force
 
@@ -60,6 +62,12 @@ class Master(Arbiter):  # type: ignore[misc]
         super().start()
         if service_manager is not None:
             os.environ["NOTIFY_SOCKET"] = service_manager
+
+    def init_signals(self) -> None:
+        """At the start. What asks to stop stays ignored where it was; SIGTERM never is."""
+        ignored = [number for number in STOPS if is_ignored(number)]
+        self.SIGNALS = [number for number in Arbiter.SIGNALS if number not in ignored]
+        super().init_signals()
 
     def handle_hup(self) -> None:
         """SIGHUP. Many at once are one."""

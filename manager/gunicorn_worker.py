@@ -20,6 +20,8 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from setproctitle import getproctitle, setproctitle
 
+from protocol.signals import is_ignored
+
 from .follower import STREAM_PATH
 from .gunicorn_errors import answer_error
 from .patience import DRAIN_PATIENCE, HEAD_PATIENCE, TRANSFER_PATIENCE, PatientUnreader
@@ -42,6 +44,9 @@ PARTING = 0.5
 
 RETIRE = signal.SIGUSR2
 """Tells a worker to take no new connection and to end once the last one that it has is done."""
+
+STOPS = (signal.SIGINT, signal.SIGQUIT)
+"""What a terminal sends to stop us, unless whoever started us had it ignored."""
 
 TOLD = (signal.SIGTERM, signal.SIGQUIT, RETIRE)
 """What the master sends; it forks workers with these blocked, and they unblock them."""
@@ -153,9 +158,11 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
     # ----------------------------------------------------------------------------------- endings
 
     def init_signals(self) -> None:
+        ignored = [number for number in STOPS if is_ignored(number)]
         super().init_signals()
         # A hang-up may go to the whole group, and is for the master.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGHUP, *ignored):
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(RETIRE, self._handle_retire)
         signal.siginterrupt(RETIRE, False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)

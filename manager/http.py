@@ -17,6 +17,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from protocol import ipc
 from protocol.errors import ManagerError
 from protocol.log_lines import Level
+from protocol.signals import settle_signals
 from protocol.state_folder import supervisor_socket
 
 from .app import create_app
@@ -146,6 +147,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = _arguments(argv)
     # A core would have keys in it that clients send, and the token.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    settle_signals()
     if arguments.lifeline_fd is not None:
         stop_when_closed(arguments.lifeline_fd)
     try:

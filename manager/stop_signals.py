@@ -8,16 +8,17 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from .parent import Parent
+from protocol.signals import heeded, is_ignored
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from .parent import Parent
 
 AT_ONCE = 3
 """So many signals, or the parent's end, mean that nothing is waited for."""
 
 
 class StopSignals:
-    """While it is entered, the three signals do nothing but count; enter it in the main thread.
+    """While it is entered, SIGINT, SIGTERM and SIGHUP do nothing but count; enter it in the main
+    thread. SIGINT stays ignored where it was, as it is for a background job of a script.
 
     SIGHUP counts only when it says that the terminal is gone from which this process was started.
     Any other is a request to reload, as daemons take it; so are all for a process whose starter had
@@ -35,9 +36,9 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self._stops_with_terminal = _has_terminal() and not is_ignored
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._stops_with_terminal = _has_terminal() and not is_ignored(signal.SIGHUP)
+        counted = (*heeded(signal.SIGINT), signal.SIGTERM, signal.SIGHUP)
+        self._previous = {number: signal.signal(number, self._note) for number in counted}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,6 +17,8 @@ from contextlib import suppress
 
 import setproctitle
 
+from protocol.signals import heeded, settle_signals
+
 from .runtime.cgroup_leftovers import Leftovers
 from .runtime.processes import become_subreaper, own_children, signal_group, signal_process
 
@@ -33,8 +35,6 @@ and go by itself. No run's process can be in that session."""
 ABORT_PATIENCE = 2.0
 """Seconds after SIGABRT for the supervisor to say where it hangs; if it does not, it is killed."""
 
-_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_AWAITED = {*_ASKING, signal.SIGABRT, signal.SIGCHLD}
 _PAUSE = 0.05
 
 
@@ -44,6 +44,7 @@ def guarded(run: Callable[[int], int]) -> int:
     `run` gets the reading end of a pipe: an `ASK` comes for each signal to stop, and the pipe ends
     with the guard. A supervisor that a signal ends has the guard end by the same one.
     """
+    settle_signals()
     outsiders = frozenset(own_children())
     folder = _state_folder(sys.argv[1:])
     # A core would have keys of providers in it; runs would leave theirs in the state folder.
@@ -51,15 +52,17 @@ def guarded(run: Callable[[int], int]) -> int:
     _fill_standard_descriptors()
     become_subreaper()
     reader, writer = os.pipe()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    # A blocked signal comes though it is ignored: those are left out.
+    asking = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    awaited = {*asking, signal.SIGABRT, signal.SIGCHLD}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     pid = os.fork()
     if pid == 0:
         os.close(writer)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return run(reader)
     _settle_in(writer, folder)
-    status = _Guard(pid, writer, outsiders, folder).watch()
+    status = _Guard(pid, writer, outsiders, folder, awaited).watch()
     return _end_like(os.waitstatus_to_exitcode(status), mask)
 
 
@@ -67,12 +70,18 @@ class _Guard:
     """Watches one supervisor. `outsiders`: children that were here before it, not ours to end."""
 
     def __init__(
-        self, supervisor: int, line: int, outsiders: frozenset[int], folder: str | None
+        self,
+        supervisor: int,
+        line: int,
+        outsiders: frozenset[int],
+        folder: str | None,
+        awaited: set[signal.Signals],
     ) -> None:
         self._supervisor = supervisor
         self._line = line
         self._outsiders = outsiders
         self._folder = folder
+        self._awaited = awaited
         self._status: int | None = None
         self._kill_at: float | None = None
 
@@ -95,9 +104,9 @@ class _Guard:
     def _next_signal(self) -> int | None:
         """None: there was none until the supervisor was to be killed."""
         if self._kill_at is None:
-            return signal.sigwaitinfo(_AWAITED).si_signo
+            return signal.sigwaitinfo(self._awaited).si_signo
         left = max(0.0, self._kill_at - time.monotonic())
-        found = signal.sigtimedwait(_AWAITED, left)
+        found = signal.sigtimedwait(self._awaited, left)
         return found and found.si_signo
 
     def _abort(self) -> None:

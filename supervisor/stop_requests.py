@@ -8,6 +8,8 @@ import signal
 from collections import Counter
 from typing import Literal
 
+from protocol.signals import heeded
+
 from .core.ladder import SHUTDOWN_GRACE
 
 _CHUNK = 4096
@@ -43,10 +45,10 @@ class StopRequests:
 
 
 def stop_requests(guard: int, lifeline: int | None) -> StopRequests:
-    """Listen for signals, to the guard and, where there is one, for the end of the lifeline."""
+    """Listen to signals that are not ignored, the guard and, if given, the end of the lifeline."""
     loop = asyncio.get_running_loop()
     stops = StopRequests()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stops.ask, "signal")
     for descriptor in (guard, lifeline):
         if descriptor is not None:

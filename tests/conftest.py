@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.signals import start_with_defaults
+
 PROJECT = Path(__file__).resolve().parent.parent
 PUBLISHED = PROJECT / ".venv" / "published-contracts"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests start processes with the dispositions of signals that they need. Not where xdist's
+    workers are started: those keep what was ignored, and come here themselves."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        start_with_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ import msgspec
 import setproctitle
 
 from protocol.errors import ManagerError, RequestFailed
+from protocol.signals import settle_signals
 
 from .control import (
     HEARTBEAT,
@@ -68,6 +69,7 @@ def _settle_in(control: socket.socket, identity: Identity) -> None:
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             os.set_inheritable(int(descriptor), int(descriptor) <= 2)
+    settle_signals()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.dup(control.fileno()),), daemon=True).start()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from protocol.errors import ExecutorStartFailed
 from protocol.executor import ModuleDescriptors, RunArguments
+from protocol.signals import ALL_SIGNALS
 
 from ..core.capture import CaptureLimits
 
@@ -21,9 +22,6 @@ RUN_TOKEN = "GENVM_RUN_TOKEN"  # noqa: S105 - the name of a variable
 
 _INHERITED = ("PATH", "HOME", "LANG")
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_ALL_SIGNALS = [
-    number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class Launcher:
             file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for source, target in kept.items()],
             setsid=True,
             setsigmask=[],
-            setsigdef=_ALL_SIGNALS,
+            setsigdef=ALL_SIGNALS,
         )
         return Launched(pid, _watched(pid), out.ours, err.ours, log.our_end(), result)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from protocol import calldata
 from protocol.calldata import Address
 from protocol.state_folder import local_node
 from tests.support.service import GENVM_MANAGER
+
+DEADLINE = 90.0
 
 PROBE = """\
 # { "Depends": "py-genlayer:test" }
@@ -118,18 +121,27 @@ class Author:
         if url:
             self._where += ["--url", url]
 
-    def start(self, command: str, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [GENVM_MANAGER, command, *self._where, *words],
+    @contextmanager
+    def starts(
+        self, command: str, *words: str, before: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A command that is killed on the way out if it still runs; the words `before` go before
+        it."""
+        with subprocess.Popen(
+            [*before, GENVM_MANAGER, command, *self._where, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
-    def types(self, *words: str) -> Ended:
-        process = self.start(*words)
-        stdout, stderr = process.communicate(timeout=60)
+    def types(self, command: str, *words: str) -> Ended:
+        with self.starts(command, *words) as process:
+            stdout, stderr = process.communicate(timeout=DEADLINE)
         return Ended(process.returncode, stdout, stderr)
 
     def deploys(self, word: str = "hello") -> str:

@@ -146,7 +146,7 @@ class RunningService:
         shutil.rmtree(self.folder)
 
     def start(self, **how: Any) -> None:
-        """Start and wait until it serves; `how` goes to `subprocess.Popen`."""
+        """Start and wait until it serves; `how` goes to `launch`."""
         self._process = self.launch(self.folder / "log", **how)
         wait_until(self._is_up, START_DEADLINE)
         url = find_service(self.state)
@@ -155,11 +155,14 @@ class RunningService:
         self.http = httpx.Client(base_url=url if url.startswith("http") else "http://localhost")
         self.url = url
 
-    def launch(self, log: Path, *options: str, **how: Any) -> subprocess.Popen[str]:
-        """`genvm-manager serve` on this state folder, its output going to the file `log`."""
+    def launch(
+        self, log: Path, *options: str, before: Sequence[str] = (), **how: Any
+    ) -> subprocess.Popen[str]:
+        """`genvm-manager serve` on this state folder, its output going to the file `log`; the words
+        `before` come first."""
         with log.open("a") as output:
             return subprocess.Popen(
-                self._command([*self._options, *options]),
+                [*before, *self._command([*self._options, *options])],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -260,9 +260,12 @@ class RunningSupervisor:
         """From the next start on, use the manifest of the package."""
         self._options.clear()
 
-    def launch(self, *options: str, **extra: object) -> subprocess.Popen[bytes]:
-        """Start a supervisor on this folder, without waiting for anything."""
-        command = [sys.executable, "-m", "supervisor", "--state-dir", str(self.state)]
+    def launch(
+        self, *options: str, before: Sequence[str] = (), **extra: object
+    ) -> subprocess.Popen[bytes]:
+        """Start a supervisor on this folder, without waiting for anything; `before` goes before
+        its command."""
+        command = [*before, sys.executable, "-m", "supervisor", "--state-dir", str(self.state)]
         command += ["--config", str(self.folder / "config.yaml")]
         command += self._options + list(options)
         with self.log_path.open("ab") as output:
@@ -275,7 +278,7 @@ class RunningSupervisor:
                 **extra,
             )
 
-    def start(self, *options: str, **extra: object) -> None:
+    def start(self, *options: str, **extra: Any) -> None:
         """Start and wait until it answers."""
         self.process = self.launch(*options, **extra)
         self.client = wait_until(self._connected, PATIENCE)

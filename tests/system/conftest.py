@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from manager.http_client import HttpClient
 from manager.service import Service, private_service
+from protocol.ipc import RunState
 from tests.support.author import Author
 
 
@@ -23,6 +25,11 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def author(tmp_path: Path, service: Service) -> Author:
-    """Somebody who types commands at that service, with a fresh local node."""
-    return Author(tmp_path, service.address)
+def author(tmp_path: Path, service: Service) -> Iterator[Author]:
+    """Somebody who types commands at that service, with a fresh local node. Runs that a failed test
+    leaves are ended: the next one must not see them."""
+    yield Author(tmp_path, service.address)
+    with HttpClient(service.address) as client:
+        for genvm_id, run in client.status().executions.items():
+            if run.state is not RunState.FINISHED:
+                client.cancel(int(genvm_id), grace_ms=0)

@@ -16,7 +16,7 @@ from manager.service import Service
 from manager.service_note import ServiceNote
 from protocol.ipc import RunState
 from protocol.state_folder import service_note
-from tests.support.author import Author
+from tests.support.author import DEADLINE, Author
 from tests.support.service import processes_of, wait_until
 
 ALICE = "0x2000000000000000000000000000000000000002"
@@ -127,7 +127,9 @@ def test_a_temporary_folder_too_deep_for_sockets_does_not_matter_to_a_service_by
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["INT", "TERM", "HUP"],
 )
 def test_an_interrupted_command_ends_its_run_and_changes_nothing(
     author: Author, service: Service, number: signal.Signals, code: int
@@ -139,13 +141,13 @@ def test_an_interrupted_command_ends_its_run_and_changes_nothing(
             executions = client.status().executions
             return [int(i) for i, one in executions.items() if one.state is RunState.RUNNING]
 
-        command = author.start("call", address, "hang")
-        (run_id,) = wait_until(under_way)
-        command.send_signal(number)
-        _, stderr = command.communicate(timeout=20)
+        with author.starts("call", address, "hang") as command:
+            (run_id,) = wait_until(under_way)
+            command.send_signal(number)
+            _, stderr = command.communicate(timeout=DEADLINE)
         assert command.returncode == code
         assert "Traceback" not in stderr
-        ended = client.get_run(run_id, wait=10).status
+        ended = client.get_run(run_id, wait=DEADLINE).status
     assert ended is not None
     # A signal that comes before the run's id does ends the run all the same: its host leaves it.
     assert ended.cause in ("cancelled", "exited")

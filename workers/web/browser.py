@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from protocol.signals import ALL_SIGNALS
+
 from .devtools import BrowserGone, CommandRefused, DevTools
 from .profile import make_profile, remove_profile, user_data
 
@@ -192,6 +194,8 @@ async def _spawn(command: list[str], profile: Path, tools: DevTools) -> int:
                 (os.POSIX_SPAWN_DUP2, writes, _WRITES),
             ],
             setsid=True,
+            setsigmask=[],
+            setsigdef=ALL_SIGNALS,
         )
         undo.pop_all()
     os.close(reads)
