@@ -59,6 +59,10 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "umask": 0o177,
         "worker_tmp_dir": _heartbeat_folder(state_folder),
         "control_socket_disable": True,
+        # gunicorn would have whoever asks from this machine, any proxy's client with it, say by
+        # which path and scheme a request came.
+        "forwarder_headers": "",
+        "secure_scheme_headers": {},
         "logger_class": JoinedLogger,
         "errorlog": None,
         "pre_request": begin_request,

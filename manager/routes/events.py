@@ -14,6 +14,13 @@ from ..shares import Share
 from ..status_feed import OVER, StatusFeed
 from ..transfers import current_caller
 
+_HEADERS = {
+    "Cache-Control": "no-store, no-transform",
+    # nginx would keep events back until there are enough of them.
+    "X-Accel-Buffering": "no",
+}
+"""For whatever stands in between: nothing of a stream is to be kept, changed or kept back."""
+
 
 def routes(feed: StatusFeed, followers: Share) -> Blueprint:
     """`GET /events`, server-sent events; each stream holds a place among the `followers`."""
@@ -27,8 +34,9 @@ def routes(feed: StatusFeed, followers: Share) -> Blueprint:
             first = follower.next()
             if feed.is_over:
                 follower.end(OVER)
-            response = Response(_stream(first, follower), content_type="text/event-stream")
-            response.headers["Cache-Control"] = "no-store"
+            response = Response(
+                _stream(first, follower), content_type="text/event-stream", headers=_HEADERS
+            )
             response.call_on_close(stack.pop_all().close)
         return response
 

@@ -152,6 +152,15 @@ def test_any_name_is_welcome_on_a_unix_socket() -> None:
             assert http.get("/status").status_code == 200
 
 
+def test_no_header_says_by_which_path_or_scheme_a_request_came(loopback: RunningService) -> None:
+    """gunicorn would believe whoever asks from this machine, the clients of any proxy here too."""
+    named = {"SCRIPT_NAME": "/readyz", "PATH_INFO": "/status"}
+    assert loopback.http.get("/healthz", headers=named).json() == {"status": "alive"}
+    assert loopback.http.get("/readyz/status", headers=named).status_code == 404
+    contradictory = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
+    assert loopback.http.get("/healthz", headers=contradictory).status_code == 200
+
+
 def token_file(folder: Path, text: str = TOKEN + "\n", mode: int = 0o600) -> Path:
     path = folder / "token"
     path.write_text(text)

@@ -91,6 +91,14 @@ def test_what_has_not_changed_is_not_told_again(
     set_permits(service, 8)
 
 
+def test_a_stream_asks_whatever_stands_in_between_to_hand_it_on_at_once(
+    service: RunningService,
+) -> None:
+    with service.http.stream("GET", "/events") as response:
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Cache-Control"] == "no-store, no-transform"
+
+
 def test_many_changes_are_told_together(service: RunningService, streams: ExitStack) -> None:
     stream = follow(service, streams)
     changes = 0

@@ -19,7 +19,7 @@ class EventStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._lines = response.iter_lines()
-        self.is_last = response.headers["Connection"] == "close"
+        self.is_last = response.headers.get("Connection") == "close"
         self.names: list[str] = []
         self.view: dict[str, Any] = {}
         self.ats: list[float] = []
@@ -45,6 +45,11 @@ class EventStream:
             assert time.monotonic() < deadline, f"not so within {within} s: {self.view}"
             self.read()
         return value
+
+    def read_comment(self) -> None:
+        """Read on until a comment line has come."""
+        while not next(self._lines).startswith(":"):
+            pass
 
     def drain(self) -> None:
         """Read to the end of the stream."""
