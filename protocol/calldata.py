@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 MAX_DEPTH = 128
 """How deep lists and maps may nest, on both sides, unless the caller says otherwise."""
 
+MAX_VALUES = 1 << 20
+"""How many values lists and maps may hold in all, each key of a map counted as well, on both sides,
+unless the caller says otherwise. A value takes some 70 bytes of memory, however few it is
+encoded in."""
+
 _ATOM, _POSITIVE, _NEGATIVE, _BYTES, _STR, _LIST, _MAP = range(7)
 _NULL, _FALSE, _TRUE, _ADDRESS = (atom << 3 | _ATOM for atom in range(4))
 
@@ -130,31 +135,61 @@ def _address_bytes(value: object) -> bytes:
 # --------------------------------------------------------------------------------------- encoding
 
 
+class Encoded:
+    """Calldata that was written before: `encode` takes it for the value that it holds.
+
+    `values`: how many that counts for.
+    """
+
+    __slots__ = ("content", "values")
+
+    def __init__(self, content: bytes, values: int) -> None:
+        self.content = content
+        self.values = values
+
+
 def encode(
-    value: Any, *, default: Callable[[Any], Any] | None = None, max_depth: int = MAX_DEPTH
+    value: Any,
+    *,
+    default: Callable[[Any], Any] | None = None,
+    max_depth: int = MAX_DEPTH,
+    max_values: int = MAX_VALUES,
 ) -> bytes:
     """The calldata of `value`.
 
     Beside the types of calldata, dataclasses encode as maps, tuples as lists, `bytearray` and
     `memoryview` as bytes. A value of another type goes through `default`, which returns something
     that can be encoded or raises; without one, any mapping is a map and any sequence a list.
-    Raises `EncodeError` for floats, keys that are not `str`, lone surrogates, unknown types and
-    nesting deeper than `max_depth`.
+    Raises `EncodeError` for floats, keys that are not `str`, lone surrogates, unknown types,
+    nesting deeper than `max_depth` and more than `max_values` values.
     """
     out = bytearray()
-    _Encoder(out, default, max_depth).write(value, 0)
+    _Encoder(out, default, max_depth, max_values).write(value, 0)
     return bytes(out)
 
 
+def encoded(value: Any, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Encoded:
+    """The calldata of `value`, to be part of more than one encoding. Raises as `encode`."""
+    out = bytearray()
+    encoder = _Encoder(out, None, max_depth, max_values)
+    encoder.write(value, 0)
+    return Encoded(bytes(out), max_values - encoder.left)
+
+
 class _Encoder:
-    __slots__ = ("_default", "_max_depth", "_out")
+    __slots__ = ("_default", "_max_depth", "_max_values", "_out", "left")
 
     def __init__(
-        self, out: bytearray, default: Callable[[Any], Any] | None, max_depth: int
+        self,
+        out: bytearray,
+        default: Callable[[Any], Any] | None,
+        max_depth: int,
+        max_values: int,
     ) -> None:
         self._out = out
         self._default = default
         self._max_depth = max_depth
+        self._max_values = self.left = max_values
 
     def write(self, value: Any, depth: int) -> None:
         out = self._out
@@ -187,6 +222,7 @@ class _Encoder:
 
     def _write_list(self, items: Sequence[Any], depth: int) -> None:
         self._check_depth(depth)
+        self._count(len(items))
         _head(self._out, len(items) << 3 | _LIST)
         for index, item in enumerate(items):
             try:
@@ -196,6 +232,7 @@ class _Encoder:
 
     def _write_map(self, entries: Mapping[str, Any], depth: int) -> None:
         self._check_depth(depth)
+        self._count(2 * len(entries))
         out = self._out
         try:
             rows = sorted((key.encode("utf-8"), key) for key in entries)
@@ -214,6 +251,10 @@ class _Encoder:
                 raise EncodeError(error.reason, f".{key}{error.path}") from None
 
     def _write_other(self, value: Any, depth: int) -> None:
+        if type(value) is Encoded:
+            self._count(value.values)
+            self._out += value.content
+            return None
         for base, plain in _PLAIN_FORMS:
             if isinstance(value, base):
                 return self.write(plain(value), depth)
@@ -229,6 +270,11 @@ class _Encoder:
     def _check_depth(self, depth: int) -> None:
         if depth >= self._max_depth:
             raise EncodeError(f"nested deeper than {self._max_depth}")
+
+    def _count(self, values: int) -> None:
+        self.left -= values
+        if self.left < 0:
+            raise EncodeError(f"more than {self._max_values} values")
 
 
 _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
@@ -268,27 +314,74 @@ def _head(out: bytearray, number: int) -> None:
     out.append(number)
 
 
+_GROUPS = 8 << 10
+"""Groups of 7 bits that are moved at once, a multiple of 8: the work stays linear."""
+
+
 def _long_uleb128(number: int) -> bytes:
-    """Groups of 7 bits by way of the binary digits: shifting a huge number down is quadratic."""
-    digits = bin(number)[2:]
-    digits = digits.zfill(-(-len(digits) // 7) * 7)
-    groups = bytearray(int(digits[i : i + 7], 2) | 0x80 for i in range(0, len(digits), 7))
-    groups.reverse()
-    groups[-1] &= 0x7F
-    return bytes(groups)
+    """Groups of 7 bits for a number of any size: shifting a huge one down is quadratic."""
+    groups = -(-number.bit_length() // 7)
+    packed = number.to_bytes(-(-groups // 8) * 7, "little")
+    step = _GROUPS // 8 * 7
+    out = bytearray()
+    for at in range(0, len(packed), step):
+        out += _spread(packed[at : at + step])
+    del out[groups:]
+    out[-1] &= 0x7F
+    return bytes(out)
+
+
+def _spread(packed: bytes) -> bytes:
+    """Each 7 bytes as 8 that have 7 bits each, and the high bit set."""
+    lanes = len(packed) // 7
+    wide = bytearray(8 * lanes)
+    for index in range(7):
+        wide[index::8] = packed[index::7]
+    number = int.from_bytes(wide, "little")
+    for low, width, gap in _HALVES:
+        mask = _repeated(low, (width + gap) // 4, lanes)
+        number = number & mask | (number & mask << width) << gap
+    return (number | _repeated(0x80, 1, lanes)).to_bytes(8 * lanes, "little")
+
+
+def _gathered(spread: bytes) -> bytes:
+    """What `_spread` was given; the high bits are ignored. `spread` has a multiple of 8 bytes."""
+    lanes = len(spread) // 8
+    number = int.from_bytes(spread, "little")
+    for low, width, gap in reversed(_HALVES):
+        mask = _repeated(low, (width + gap) // 4, lanes)
+        number = number & mask | number >> gap & mask << width
+    packed = bytearray(number.to_bytes(8 * lanes, "little"))
+    del packed[7::8]
+    return bytes(packed)
+
+
+_HALVES = ((0xFFFFFFF, 28, 4), (0x3FFF, 14, 2), (0x7F, 7, 1))
+"""How lanes are halved: the low half's bits, how many they are, and the gap that comes behind."""
+
+
+def _repeated(low: int, size: int, lanes: int) -> int:
+    """`low` in each `size` bytes of so many lanes of 8 bytes."""
+    return int.from_bytes(low.to_bytes(size, "little") * (8 * lanes // size), "little")
 
 
 # --------------------------------------------------------------------------------------- decoding
 
 
-def decode(data: bytes | bytearray | memoryview, *, max_depth: int = MAX_DEPTH) -> Any:
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_values: int = MAX_VALUES,
+) -> Any:
     """The value that `data` encodes, all of it.
 
-    Raises `DecodeError`, and nothing else, for any bytes that `encode` would not have written, and
-    for nesting deeper than `max_depth`. Allocates no more than the input can fill.
+    Raises `DecodeError`, and nothing else, for any bytes that `encode` would not have written, for
+    nesting deeper than `max_depth` and for more than `max_values` values. Allocates no more than
+    the input can fill.
     """
     raw = bytes(data)
-    decoder = _Decoder(raw, max_depth)
+    decoder = _Decoder(raw, max_depth, max_values)
     try:
         value, end = decoder.read(0, 0)
     except IndexError:
@@ -299,12 +392,13 @@ def decode(data: bytes | bytearray | memoryview, *, max_depth: int = MAX_DEPTH) 
 
 
 class _Decoder:
-    __slots__ = ("_data", "_max_depth", "_size")
+    __slots__ = ("_data", "_left", "_max_depth", "_max_values", "_size")
 
-    def __init__(self, data: bytes, max_depth: int) -> None:
+    def __init__(self, data: bytes, max_depth: int, max_values: int) -> None:
         self._data = data
         self._size = len(data)
         self._max_depth = max_depth
+        self._max_values = self._left = max_values
 
     def read(self, at: int, depth: int) -> tuple[Any, int]:
         data = self._data
@@ -384,8 +478,11 @@ class _Decoder:
             if previous is not None and raw <= previous:
                 raise DecodeError("map keys are not strictly increasing", key_at)
             previous = raw
-            key, at = self._text(at, length)
-            entries[key], at = read(at, depth + 1)
+            try:
+                key = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DecodeError("a str is not UTF-8", at + error.start) from None
+            entries[key], at = read(end, depth + 1)
         return entries, at
 
     def _check_room(self, at: int, count: int, least: int, start: int, depth: int) -> None:
@@ -393,13 +490,18 @@ class _Decoder:
             raise DecodeError("more items are announced than bytes follow", at)
         if depth >= self._max_depth:
             raise DecodeError(f"nested deeper than {self._max_depth}", start)
+        self._left -= count * least
+        if self._left < 0:
+            raise DecodeError(f"more than {self._max_values} values", start)
 
     def _uleb128(self, at: int) -> tuple[int, int]:
         """The number whose first byte, known to continue, stands at `at`, and where it ends."""
         data = self._data
-        end = at + 1
-        while data[end] >= 0x80:
-            end += 1
+        for end in range(at + 1, at + 72):
+            if data[end] < 0x80:
+                break
+        else:
+            end = self._last_group(at + 72)
         if data[end] == 0:
             raise DecodeError("a number is padded with a zero byte", end)
         end += 1
@@ -408,5 +510,21 @@ class _Decoder:
             for byte in reversed(data[at:end]):
                 number = number << 7 | byte & 0x7F
             return number, end
-        digits = "".join(format(byte & 0x7F, "07b") for byte in reversed(data[at:end]))
-        return int(digits, 2), end
+        packed = bytearray()
+        for start in range(at, end, _GROUPS):
+            part = data[start : min(start + _GROUPS, end)]
+            packed += _gathered(part + bytes(-len(part) % 8))
+        return int.from_bytes(packed, "little"), end
+
+    def _last_group(self, end: int) -> int:
+        """Where a number that continues up to `end`, at least, has its last byte."""
+        while part := self._data[end : end + _GROUPS]:
+            rest = part.lstrip(_CONTINUING)
+            end += len(part) - len(rest)
+            if rest:
+                break
+        return end
+
+
+_CONTINUING = bytes(range(0x80, 0x100))
+"""The bytes of a number behind which another one comes."""

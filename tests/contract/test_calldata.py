@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.calldata import MAX_DEPTH, Address, DecodeError, EncodeError, decode, encode
+from protocol.calldata import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    Address,
+    DecodeError,
+    EncodeError,
+    decode,
+    encode,
+    encoded,
+)
 
 VECTORS = json.loads((Path(__file__).parent / "calldata-vectors.json").read_text())
 
@@ -108,6 +118,70 @@ def test_numbers_at_the_borders_of_the_fast_paths(bits: int, nudge: int) -> None
 def test_a_number_of_a_megabyte_takes_linear_time() -> None:
     number = (1 << (8 << 20)) - 3
     assert decode(encode(number)) == number
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 8193, 16_384, 50_001])
+def test_numbers_at_the_borders_of_the_blocks(size: int) -> None:
+    for number in (1 << 7 * size, (1 << 7 * size - 3) - 1, -(0x5A5A5A << 7 * size - 20)):
+        written = encode(number)
+        assert decode(written) == number
+        head = number << 3 | 1 if number >= 0 else ~number << 3 | 2
+        shifted = [head >> at & 0x7F | 0x80 for at in range(0, head.bit_length(), 7)]
+        shifted[-1] &= 0x7F
+        assert written == bytes(shifted)
+
+
+def count(value: Any) -> int:
+    match value:
+        case list():
+            return len(value) + sum(map(count, value))
+        case dict():
+            return 2 * len(value) + sum(map(count, value.values()))
+    return 0
+
+
+@given(values)
+def test_values_are_counted_alike_on_both_sides(value: Any) -> None:
+    most = count(value)
+    written = encode(value, max_values=most)
+    assert decode(written, max_values=most) == value
+    assert encoded(value).values == most
+    if most:
+        with pytest.raises(EncodeError, match=f"more than {most - 1} values"):
+            encode(value, max_values=most - 1)
+        with pytest.raises(DecodeError, match=f"more than {most - 1} values"):
+            decode(written, max_values=most - 1)
+
+
+@given(values)
+def test_what_was_encoded_before_stands_for_its_value(value: Any) -> None:
+    part = encoded(value)
+    assert encode([1, part, {"a": part}]) == encode([1, value, {"a": value}])
+    assert encoded([part]).values == 1 + part.values
+
+
+@pytest.mark.parametrize("item", [{}, [], None, b"", -1])
+@pytest.mark.parametrize("form", [list, dict])
+def test_millions_of_small_values_are_refused_before_any_is_made(item: Any, form: type) -> None:
+    size = 1 << 23
+    head = size << 3 | (5 if form is list else 6)
+    groups = [head >> at & 0x7F | 0x80 for at in range(0, head.bit_length(), 7)]
+    groups[-1] &= 0x7F
+    body = bytes(groups) + (encode(item) if form is list else b"\0" + encode(item)) * size
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError, match=f"more than {MAX_VALUES} values at offset 0"):
+            decode(body)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+    finally:
+        tracemalloc.stop()
+
+
+def test_as_many_values_as_are_allowed_pass() -> None:
+    value: list[Any] = [{}] * MAX_VALUES
+    assert len(decode(encode(value))) == MAX_VALUES
+    with pytest.raises(EncodeError, match="more than"):
+        encode([*value, 1])
 
 
 def test_nesting_is_bounded_on_both_sides() -> None:
