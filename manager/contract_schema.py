@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from protocol.vm_errors import describe
 
 MAX_SHOWN = 300
 """Characters of a contract's own words that an error repeats."""
+
+_MAX_VALUES = 1 << 16
+"""Values of a result that are looked at; one that holds a schema has a dozen."""
 
 
 def schema_in(status: RunStatus) -> str:
@@ -47,7 +51,7 @@ def _result(run: FinishedRun) -> RunResult:
     if run.result is None:
         raise _NoSchema(f"the executor gave no result and {_words(run.exit)}")
     try:
-        return decode_result(run.result)
+        return decode_result(run.result, _MAX_VALUES)
     except ResultError as error:
         raise _NoSchema(f"the executor's result is not understood: {error}") from None
 
@@ -64,7 +68,7 @@ def _document(result: RunResult) -> str:
         kind = type(result.data).__name__
         raise _NoSchema(f"the contract has no schema: #get-schema returned {kind}, expected str")
     try:
-        msgspec.json.decode(result.data)
+        msgspec.json.decode(result.data, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise _NoSchema(
             f"the contract has no schema: #get-schema returned {_shown(result.data)}, expected JSON"
@@ -79,7 +83,12 @@ def _described(code: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return repr(value)[:MAX_SHOWN]
+    if isinstance(value, (str, bytes)):
+        return repr(value[:MAX_SHOWN])[:MAX_SHOWN]
+    try:
+        return repr(value)[:MAX_SHOWN]
+    except ValueError:  # Python writes no int of more than 4300 digits.
+        return reprlib.repr(hex(value)) if isinstance(value, int) else type(value).__name__
 
 
 def _words(end: Exit) -> str:

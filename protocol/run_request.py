@@ -20,6 +20,9 @@ MAX_DEADLINE = 24 * 3600.0
 """The longest a run may take, in seconds."""
 
 MAX_TOKEN = 256
+MAX_HOST_DATA = 1 << 20
+"""Characters of the JSON that nodes send along; it is parsed here, and once more by the executor."""
+
 Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _MAX_SOCKET_PATH = 107
 _PERMISSIONS = frozenset("rwscnu")
@@ -105,6 +108,8 @@ class RunRequest(Struct):
             raise ValueError(f"permissions: expected letters of rwscnu, got {unknown[0]!r}")
         if self.host_genvm_id is not None and not 0 < len(self.host_genvm_id) <= MAX_TOKEN:
             raise ValueError(f"host_genvm_id: expected 1 to {MAX_TOKEN} characters")
+        if len(self.host_data) > MAX_HOST_DATA:
+            raise ValueError(f"host_data: expected at most {MAX_HOST_DATA} characters")
         if self.needs_modules:
             _check_host_data(self.host_data)
 

@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 from . import calldata
 
 
+MAX_VALUES = 6 << 20
+"""The most calldata values in a result: three for each page, those of emissions and of the data."""
+
+
 class ResultCode(IntEnum):
     """How a contract call ended, as the first byte of a result."""
 
@@ -43,7 +47,7 @@ class RunResult(NamedTuple):
         """The bytes for `consume_result`."""
         fields = self._asdict()
         code = fields.pop("code")
-        return bytes([code]) + calldata.encode(fields)
+        return bytes([code]) + calldata.encode(fields, max_values=MAX_VALUES)
 
 
 class ResultError(ValueError):
@@ -71,10 +75,10 @@ _ABSENT: dict[str, Any] = {
 }
 
 
-def decode_result(encoded: bytes) -> RunResult:
+def decode_result(encoded: bytes, max_values: int = MAX_VALUES) -> RunResult:
     """The result in the bytes of `consume_result`; unknown fields are ignored, absent ones empty.
 
-    Raises `ResultError` for anything else.
+    Raises `ResultError` for anything else, and for more than `max_values` values.
     """
     if not encoded:
         raise ResultError("result: expected a result code byte, got nothing")
@@ -83,7 +87,7 @@ def decode_result(encoded: bytes) -> RunResult:
     except ValueError:
         raise ResultError(f"result: code {encoded[0]} is unknown") from None
     try:
-        fields = calldata.decode(encoded[1:])
+        fields = calldata.decode(encoded[1:], max_values=max_values)
     except calldata.DecodeError as error:
         raise ResultError(f"result: {error}") from error
     if not isinstance(fields, dict) or "data" not in fields:
@@ -116,4 +120,4 @@ def execution_hash(
         "storage_changes": storage_changes,
         "emissions": emissions,
     }
-    return hashlib.sha3_256(calldata.encode(outcome)).digest()
+    return hashlib.sha3_256(calldata.encode(outcome, max_values=MAX_VALUES)).digest()

@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .calldata import Address, DecodeError, decode
+from .calldata import MAX_VALUES, Address, DecodeError, decode
 from .errors import BadRequest
 from .secret import Secret
 
 T = TypeVar("T")
+
+_MAX_ERROR = 1000
+"""Characters of msgspec's own words; it repeats a wrong value whole."""
 
 _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
@@ -21,6 +24,9 @@ _EXPECTED = re.compile(r"^Expected ")
 
 def from_json(body: bytes, kind: type[T]) -> T:
     """The `kind` in a JSON body: bytes are base64, addresses hex. `BadRequest` names the field."""
+    # What they hold costs 70 bytes of memory and more; those inside strings are rarely so many.
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise BadRequest(f"body: more than {MAX_VALUES} values, by its commas and brackets")
     try:
         return json_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
@@ -65,7 +71,10 @@ def from_value(value: Any, kind: type[T]) -> T:
 
 def describe(error: msgspec.ValidationError) -> str:
     """`"permits: expected int, got str"` from msgspec's words for the same."""
-    matched = _AT.match(str(error))
+    text = str(error)
+    if len(text) > _MAX_ERROR:
+        text = text[:_MAX_ERROR] + "…" + text[max(text.rfind(" - at `"), _MAX_ERROR) :][:_MAX_ERROR]
+    matched = _AT.match(text)
     assert matched is not None
     reason, path = matched["reason"], (matched["path"] or "").removeprefix("$").removeprefix(".")
     if missing := _MISSING.fullmatch(reason):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -202,6 +204,7 @@ def test_a_missing_field_is_named(form: str, field: str) -> None:
         ({"extra_args": [1]}, "extra_args[0]: expected str, got int"),
         ({"leader_nondet_results": [1]}, "leader_nondet_results[0]: expected bytes, got int"),
         ({"is_sync": False}, "host_data: expected JSON text"),
+        ({"host_data": " " * 1048577}, "host_data: expected at most 1048576 characters"),
         ({"is_sync": False, "host_data": "[]"}, "host_data: expected a str node_address"),
         ({"is_sync": False, "host_data": '{"node_address": ""}'}, "host_data: expected a str tx_"),
     ],
@@ -224,3 +227,47 @@ def test_bodies_that_are_no_request(body: bytes) -> None:
         from_json(body, RunRequest)
     with pytest.raises(BadRequest):
         from_calldata(body, RunRequest)
+
+
+MANY = 3 << 20
+
+
+@pytest.mark.parametrize("item", ["[]", "{}", '""', "1"])
+def test_a_wide_json_body_is_refused_before_anything_is_made(item: str) -> None:
+    text = json.dumps(as_json(NATIVE))[:-1] + ', "gas_data": [' + f"{item}," * MANY + "1]}"
+    body = text.encode()
+    assert _peak_of_refusal(lambda: from_json(body, RunRequest)) == (
+        "body: more than 1048576 values, by its commas and brackets"
+    )
+
+
+@pytest.mark.parametrize("item", [{}, [], b"", 1])
+def test_a_wide_calldata_body_is_refused_before_anything_is_made(item: Any) -> None:
+    few = calldata.encode(NATIVE | {"z": [item] * 3})
+    at = few.index(b"\x01z") + 2
+    head = MANY << 3 | 5
+    groups = bytes([head & 127 | 128, head >> 7 & 127 | 128, head >> 14 & 127 | 128, head >> 21])
+    body = few[:at] + groups + calldata.encode(item) * MANY
+    assert _peak_of_refusal(lambda: from_calldata(body, RunRequest)) == (
+        f"body: not calldata: more than 1048576 values at offset {at}"
+    )
+
+
+def _peak_of_refusal(decode: Callable[[], object]) -> str:
+    """The error of `decode`, which has to come without many bytes of memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRequest) as raised:
+            decode()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 17
+    finally:
+        tracemalloc.stop()
+    return str(raised.value)
+
+
+def test_an_error_never_repeats_a_long_value() -> None:
+    request = as_json(NATIVE) | {"selector": {"kind": "x" * (1 << 20)}}
+    with pytest.raises(BadRequest) as raised:
+        from_json(json.dumps(request).encode(), RunRequest)
+    assert str(raised.value).startswith("selector.kind: ")
+    assert len(str(raised.value)) < 3000

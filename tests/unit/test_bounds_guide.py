@@ -6,10 +6,11 @@ import re
 
 from manager.gunicorn_master import MOST_RETIRED
 from protocol.backoff import Backoff
+from protocol.calldata import MAX_VALUES
 from protocol.config import Config
 from protocol.host import MAX_BLOB
 from protocol.ipc import MAX_REPLY, Capture
-from protocol.run_request import MAX_DEADLINE
+from protocol.run_request import MAX_DEADLINE, MAX_HOST_DATA
 from supervisor.core.capture import LIMITS
 from supervisor.core.log_records import MAX_LINE
 from supervisor.daemon import FRAME_ROOM
@@ -33,6 +34,8 @@ def figures() -> dict[str, str]:
     assert brief and tail and everything
     assert everything.stream_bytes == everything.log_bytes
     return {
+        "values in a request's body, each key of a map counted as well": str(MAX_VALUES),
+        "`host_data`": mib(MAX_HOST_DATA),
         "bytes that those hold": mib(MAX_QUEUED_BYTES),
         "connections to the supervisor": str(MAX_CLIENTS),
         "a command to the supervisor": f"`max_body` and {mib(FRAME_ROOM)}",
