@@ -119,8 +119,8 @@ class WorkerReply(Struct, frozen=True):
 
 
 class ModuleReply(Struct, frozen=True):
-    """`reason` says why it failed; `retiring` are sessions of the one before a restart that still
-    go on."""
+    """`reason` says why it did not start, why it failed, or what it lacks while it runs;
+    `retiring` are sessions of the one before a restart that still go on."""
 
     state: ipc.ModuleState
     since: datetime

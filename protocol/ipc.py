@@ -414,7 +414,8 @@ class ModuleWorker(Struct, frozen=True):
 
 
 class ModuleStatus(Struct, frozen=True):
-    """`reason` says why it failed. `retiring`: sessions of the one before it that still go on."""
+    """`reason`: why it did not start, why it failed, or what it lacks while it runs. `retiring`:
+    sessions of the one before it that still go on."""
 
     state: ModuleState
     reason: str | None

@@ -32,7 +32,7 @@ class Open(Struct, tag=True, frozen=True):
     """Open a module; answered by `Ready` or `Failed`. The first message.
 
     `module` is the dotted name of a module with an `open_module`, `config` a JSON object. As many
-    listening sockets come along as `descriptors` says. `tells_of_config`: see `ModuleOptions`.
+    listening sockets come along as `descriptors` says. For the rest see `ModuleOptions`.
     """
 
     module: str
@@ -42,6 +42,7 @@ class Open(Struct, tag=True, frozen=True):
     logging: Logging
     tells_of_config: bool = False
     descriptors: int = 0
+    unset_variables: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Shows no configuration: there are keys in it."""
@@ -84,7 +85,9 @@ ToWorker = Open | Connect | SetLevel | Drain | Stop | Check
 
 
 class Ready(Struct, tag=True, frozen=True):
-    """The module answers requests."""
+    """The module answers requests. `shortage`: see `workers.module.Module`."""
+
+    shortage: str | None = None
 
 
 class Failed(Struct, tag=True, frozen=True):

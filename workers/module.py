@@ -29,6 +29,10 @@ class Session(Protocol):
 class Module(Protocol):
     """A module that is ready for requests; many sessions go on at once, on one event loop."""
 
+    @property
+    def shortage(self) -> str | None:
+        """Why every request of a kind fails, and what the operator can do about it; else None."""
+
     async def open_session(self, hello: ModuleHello) -> Session:
         """Called with a connection's first frame. Raises `FatalFault` to refuse it."""
 
@@ -53,3 +57,8 @@ class ModuleOptions(Protocol):
     @property
     def tells_of_config(self) -> bool:
         """Whether to log what is to be said of the configuration: one worker does, for all."""
+
+    @property
+    def unset_variables(self) -> Mapping[str, str]:
+        """By the path of a text in the configuration, such as `backends.openai.key`: a variable in
+        it that is not set or empty."""

@@ -16,6 +16,7 @@ class UserErrorModule:
 
     def __init__(self, module: Module) -> None:
         self._module = module
+        self.shortage = None
 
     async def open_session(self, _: ModuleHello) -> Session:
         return UserErrorSession()

@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -97,6 +97,7 @@ async def _live(control: socket.socket, identity: Identity) -> None:
 class _Options(NamedTuple):
     allow_empty_backends: bool
     tells_of_config: bool
+    unset_variables: Mapping[str, str]
 
 
 class WorkerLife:
@@ -165,13 +166,13 @@ class WorkerLife:
         open_module = _attribute(order.module, "open_module", self._name)
         # Whoever only wants errors needs no backends.
         allow_empty = order.allow_empty_backends or order.user_error
-        options = _Options(allow_empty, order.tells_of_config)
+        options = _Options(allow_empty, order.tells_of_config, order.unset_variables)
         self._module = await open_module(msgspec.json.decode(order.config), options, self._log)
         if order.user_error:
             self._module = UserErrorModule(self._module)
         self._sessions = Sessions(self._module, self._log, self._report)
         await self._listen(self._sessions, listening)
-        self._channel.send(Ready())
+        self._channel.send(Ready(self._module.shortage))
 
     async def _check(self, order: Check) -> None:
         check = _attribute(order.module, "check", self._name)

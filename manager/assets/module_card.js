@@ -46,9 +46,10 @@ export class ModuleCard {
     say(this.#state, module.state);
     say(this.#since, `for ${age(status.now - since)}`);
     mark(this.#since, "title", moment(since));
-    const reason = module.reason ?? this.#actions.problem(this.#kind);
-    say(this.#reason, reason ?? "");
-    this.#reason.hidden = reason === null;
+    // What failed here may be the module's own reason already.
+    const reasons = new Set([module.reason, this.#actions.problem(this.#kind)]);
+    say(this.#reason, [...reasons].filter((each) => each !== null).join("; "));
+    this.#reason.hidden = this.#reason.textContent === "";
     this.#showWorkers(module, status.moduleCpu(this.#kind));
     this.#offer(module.state, status.isLive);
   }

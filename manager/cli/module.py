@@ -63,13 +63,15 @@ def _start_options(decorated: F) -> F:
             "--user-error", is_flag=True, help="Answer every request with a user error, for tests."
         ),
         click.option(
-            "--allow-empty-backends", is_flag=True, help="Also start with no model to ask."
+            "--allow-empty-backends",
+            is_flag=True,
+            help="Also start with a --config whose models cannot be asked.",
         ),
         click.option(
             "--config",
             type=ConfigType(),
-            help="Its settings, YAML or JSON (- is stdin).  [default: config/"
-            "genvm-module-KIND.yaml of the service's root, else the package's]",
+            help="Its settings, YAML or JSON (- is stdin), laid over config/genvm-module-KIND.yaml "
+            "of the service's root, else the package's; with `backends` they stand alone.",
         ),
     ):
         decorated = option(decorated)
@@ -175,7 +177,9 @@ def _tell(options: ServiceOptions, reply: msgspec.Struct, words: str) -> None:
 
 
 def _workers(status: StatusReply, kind: ModuleKind) -> str:
-    return count(len(status.modules[kind].workers), "worker")
+    module = status.modules[kind]
+    lacks = f"; {module.reason}" if module.reason else ""
+    return count(len(module.workers), "worker") + lacks
 
 
 def _rows(kind: ModuleKind, module: ModuleReply) -> Iterator[Row]:

@@ -51,8 +51,8 @@ FIELD_NOTES: dict[str, dict[str, str]] = {
     "ModuleBody": {"module_type": "`llm` or `web`, in any letter case."},
     "ModuleStartBody": {
         "module_type": "`llm` or `web`, in any letter case.",
-        "config": "As its configuration file has it; null: that file.",
-        "allow_empty_backends": "Start an LLM module that can ask nobody.",
+        "config": "Laid over its configuration file; one with `backends` stands alone.",
+        "allow_empty_backends": "Start an LLM module whose `config` has no usable backend.",
         "user_error": "Answer every request with a user error.",
     },
     "LlmCheckBody": {

@@ -271,9 +271,11 @@ _MODULES = (
         "Start a module",
         _json(replies.ModuleStarted, {"result": "module_started"}),
         BAD_BODY | UNAVAILABLE | {500: "`module_already_running`, or why it does not start."},
-        "Answers once the module serves. Without `config` its configuration file holds; "
-        "`${ENV[NAME]}` in any text of it is filled in. `user_error` has it answer every request "
-        "with a user error.",
+        "Answers once the module serves. `config` is laid over its configuration file, key by key; "
+        "an LLM module's that has `backends` stands alone. `${ENV[NAME]}` in any text is filled "
+        "in. Where the keys of all backends of the file are missing, the module starts, and "
+        "`/status` says in `reason` which variables to set before a restart. `user_error` has it "
+        "answer every request with a user error.",
         bodies=(_json(ModuleStartBody, examples.MODULE_START),),
     ),
     Operation(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from protocol.errors import BadRequest
+from protocol.ipc import ModuleKind
 from protocol.secret import without_secrets
 
 DEFAULT_WORKERS = 2
@@ -23,16 +24,23 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _HIDDEN = "key"
 """What stands at this name, at whatever depth, is shown to nobody."""
 
+_ADDRESS = frozenset({"bind_address", "host", "port"})
+"""Keys that are replaced together: all of them say where to listen."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
     """`settings` is the whole of it as JSON, variables filled in; `secrets` are texts in it that no
-    line of a log may show. `address`: host and port where the module listens besides."""
+    line of a log may show. `address`: host and port where the module listens besides.
+    `unset_variables`: by the path of a text in it, the first variable there that is not set or
+    empty. `awaits_keys`: its backends are those of the default, whose keys may be set later."""
 
     settings: bytes
     workers: int
     address: tuple[str, int] | None
     secrets: tuple[str, ...]
+    unset_variables: dict[str, str]
+    awaits_keys: bool
 
     def __repr__(self) -> str:
         """Shows no settings: there are keys in them."""
@@ -43,21 +51,45 @@ class ModuleConfig:
         return without_secrets(text, self.secrets)
 
 
-def module_config(value: Any, environment: Mapping[str, str]) -> ModuleConfig:
-    """A module's configuration, as YAML or JSON gave it. Raises `BadRequest` naming the key.
+def stands_alone(kind: ModuleKind, given: Mapping[str, Any]) -> bool:
+    """Whether a configuration that a client gave is the whole of it: an LLM module's is when it
+    names backends, and any other is laid over the module's file."""
+    return kind is ModuleKind.LLM and given.get("backends") is not None
+
+
+def replaced_keys(given: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of the file that hold no more when `given` is laid over it."""
+    return frozenset(given) | (_ADDRESS if not _ADDRESS.isdisjoint(given) else frozenset())
+
+
+def module_config(
+    given: Any, environment: Mapping[str, str], default: Mapping[str, Any] | None = None
+) -> ModuleConfig:
+    """A module's configuration, as YAML or JSON gave it, laid over the `default`.
 
     `${ENV[NAME]}` in any text of it is replaced by the variable, or by nothing if there is none.
-    What an error shows is as it was given: it tells no variable.
+    Raises `BadRequest` naming the key. What an error shows is as it was given, with no variable
+    filled in.
     """
-    if not isinstance(value, dict):
-        raise BadRequest(f"config: expected a map, got {type(value).__name__}")
-    secrets: set[str] = set()
-    filled = _filled(value, environment, secrets, 0)
+    if not isinstance(given, dict):
+        raise BadRequest(f"config: expected a map, got {type(given).__name__}")
+    replaced = replaced_keys(given)
+    kept = {name: value for name, value in (default or {}).items() if name not in replaced}
+    written = {**kept, **given}
+    filling = _Filling(environment)
+    filled = filling.fill(written, "", 0)
     settings = msgspec.json.encode(filled)
     if len(settings) > MAX_SIZE:
         raise BadRequest(f"config: longer than {MAX_SIZE} bytes")
-    pool_keys = _PoolKeys(filled, value)
-    return ModuleConfig(settings, pool_keys.workers(), pool_keys.address(), tuple(sorted(secrets)))
+    pool_keys = _PoolKeys(filled, written)
+    return ModuleConfig(
+        settings=settings,
+        workers=pool_keys.workers(),
+        address=pool_keys.address(),
+        secrets=tuple(sorted(filling.secrets)),
+        unset_variables=filling.unset,
+        awaits_keys=bool(kept.get("backends")),
+    )
 
 
 def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
@@ -67,24 +99,43 @@ def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None
     return filled, missing[0] if missing else None
 
 
-def _filled(value: Any, environment: Mapping[str, str], secrets: set[str], depth: int) -> Any:
-    if depth > _MAX_DEPTH:
-        raise BadRequest(f"config: nests deeper than {_MAX_DEPTH}")
-    if isinstance(value, str):
-        secrets.update(environment.get(name, "") for name in _VARIABLE.findall(value))
-        secrets.discard("")
-        return resolved(value, environment)[0]
-    if isinstance(value, list):
-        return [_filled(each, environment, secrets, depth + 1) for each in value]
-    if isinstance(value, dict):
-        filled = {
-            str(name): _filled(each, environment, secrets, depth + 1)
-            for name, each in value.items()
-        }
-        if isinstance(key := filled.get(_HIDDEN), str) and key:
-            secrets.add(key)
-        return filled
-    return value
+@dataclass(slots=True)
+class _Filling:
+    """Fills variables in, and notes what it saw. What comes of it is bounded before it is made."""
+
+    environment: Mapping[str, str]
+    secrets: set[str] = field(default_factory=set)
+    unset: dict[str, str] = field(default_factory=dict)
+    _added: int = 0
+
+    def fill(self, value: Any, path: str, depth: int) -> Any:
+        """`value` with its variables filled in; `path` is its place in the configuration."""
+        if depth > _MAX_DEPTH:
+            raise BadRequest(f"config: nests deeper than {_MAX_DEPTH}")
+        if isinstance(value, str):
+            return self._fill_text(value, path)
+        if isinstance(value, list):
+            return [self.fill(each, path, depth + 1) for each in value]
+        if isinstance(value, dict):
+            filled = {
+                str(name): self.fill(each, f"{path}.{name}" if path else str(name), depth + 1)
+                for name, each in value.items()
+            }
+            if isinstance(key := filled.get(_HIDDEN), str) and key:
+                self.secrets.add(key)
+            return filled
+        return value
+
+    def _fill_text(self, text: str, path: str) -> str:
+        for name in _VARIABLE.findall(text):
+            if not (value := self.environment.get(name, "")):
+                self.unset.setdefault(path, name)
+                continue
+            self.secrets.add(value)
+            self._added += len(value)
+            if self._added > MAX_SIZE:
+                raise BadRequest(f"config: longer than {MAX_SIZE} bytes with its variables")
+        return resolved(text, self.environment)[0]
 
 
 class _PoolKeys:

@@ -6,7 +6,7 @@ from protocol.ipc import ModuleKind, ModuleState
 
 ALLOWED: dict[ModuleState, frozenset[ModuleState]] = {
     ModuleState.STOPPED: frozenset({ModuleState.STARTING}),
-    ModuleState.STARTING: frozenset({ModuleState.RUNNING, ModuleState.STOPPED, ModuleState.FAILED}),
+    ModuleState.STARTING: frozenset({ModuleState.RUNNING, ModuleState.STOPPED}),
     ModuleState.RUNNING: frozenset({ModuleState.STOPPING, ModuleState.FAILED}),
     ModuleState.STOPPING: frozenset({ModuleState.STOPPED}),
     ModuleState.FAILED: frozenset({ModuleState.STARTING, ModuleState.RUNNING, ModuleState.STOPPED}),

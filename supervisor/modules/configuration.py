@@ -1,4 +1,4 @@
-"""Where a module's configuration comes from when nobody gives one."""
+"""Where a module's default configuration comes from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfigurationFiles:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
 
-    async def read(self, kind: ModuleKind) -> Any:
+    async def read(self, kind: ModuleKind) -> dict[str, Any]:
         """What the file says now. Raises `RequestFailed` naming the file."""
         return await asyncio.to_thread(self._read, kind)
 
@@ -38,21 +38,24 @@ class ConfigurationFiles:
                 return theirs
         return importlib.resources.files("workers") / kind / name
 
-    def _read(self, kind: ModuleKind) -> Any:
+    def _read(self, kind: ModuleKind) -> dict[str, Any]:
         place = self._place(kind)
         try:
             with place.open("rb") as file:
                 text = file.read(MAX_SIZE + 1)
             if len(text) > MAX_SIZE:
                 raise RequestFailed(f"{place}: longer than {MAX_SIZE} bytes")
-            return yaml.safe_load(text) or {}
+            value = yaml.safe_load(text) or {}
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
         except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
             raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
+        if not isinstance(value, dict):
+            raise RequestFailed(f"{place}: expected a map, got {type(value).__name__}")
+        return value
 
 
 def _where(error: Exception) -> str:
-    """Where YAML ends to be YAML. What stands there may be a key, and is not shown."""
+    """Position of the YAML syntax error. The text there may be a key, so it is not shown."""
     mark = getattr(error, "problem_mark", None)
     return f", at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

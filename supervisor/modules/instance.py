@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -11,13 +13,16 @@ from protocol.errors import BadRequest, RequestFailed
 from protocol.ipc import ModuleKind, StartModule
 from workers.pool import Address, Listener, Pool, PoolOrder
 
-from ..core.module_config import ModuleConfig, module_config
+from ..core.module_config import ModuleConfig, module_config, replaced_keys, stands_alone
 from ..event_log import EventLog
 from .configuration import ConfigurationFiles
 from .surroundings import Surroundings
 
 STOP_PATIENCE = 3.0
 """Seconds for each rung of the ladder, once nobody is served any more."""
+
+_NAMED = re.compile(r"(?:config: )?(\w+)(?=[.:])")
+"""The key that an error is about, as those of configurations begin."""
 
 
 class Instance:
@@ -57,34 +62,47 @@ class InstanceMaker:
     ) -> Instance:
         """An instance that answers requests; `failed` is told why when it is given up later.
 
-        It takes over the listening sockets of the one `before` it when they are at its address.
-        Raises `BadRequest` naming the key of a configuration that was given, and `RequestFailed`
-        for all else; nothing is left then.
+        What the order gives of a configuration is laid over the module's file, unless it stands
+        alone. The instance takes over the listening sockets of the one `before` it when they are
+        at its address. Raises `BadRequest` naming the key of a configuration that was given, and
+        `RequestFailed` for all else; nothing is left then.
         """
-        config = await self._config(order)
+        given = _decoded(order.config)
+        try:
+            return await self._opened(order, await self._config(order.kind, given), failed, before)
+        except BadRequest as error:
+            raise self._at_fault(order.kind, given, error) from None
+
+    async def _opened(
+        self,
+        order: StartModule,
+        config: ModuleConfig,
+        failed: Callable[[Instance, str], None],
+        before: Instance | None,
+    ) -> Instance:
         inherited = before.listener if before is not None else None
         listener = await _listener(config, inherited)
         instance = Instance(self._order(order, config, listener), listener, self._log, failed)
         try:
             await instance.pool.start()
-        except BaseException as error:
+        except BaseException:
             if listener is not None and listener is not inherited:
                 listener.close()
-            if isinstance(error, BadRequest) and order.config is None:
-                raise self._at_fault(order.kind, error) from None
             raise
         return instance
 
-    async def _config(self, order: StartModule) -> ModuleConfig:
-        if order.config is not None:
-            return module_config(_decoded(order.config), self._surroundings.environment)
-        try:
-            return module_config(await self._files.read(order.kind), self._surroundings.environment)
-        except BadRequest as error:
-            raise self._at_fault(order.kind, error) from None
+    async def _config(self, kind: ModuleKind, given: dict[str, Any]) -> ModuleConfig:
+        default = {} if stands_alone(kind, given) else await self._files.read(kind)
+        return module_config(given, self._surroundings.environment, default)
 
-    def _at_fault(self, kind: ModuleKind, error: BadRequest) -> RequestFailed:
+    def _at_fault(
+        self, kind: ModuleKind, given: dict[str, Any], error: BadRequest
+    ) -> BadRequest | RequestFailed:
         """What is wrong with the module's file is nothing that the client has sent."""
+        named = _NAMED.match(error.message)
+        is_given = named[1] in replaced_keys(given) if named else bool(given)
+        if is_given or stands_alone(kind, given):
+            return error
         return RequestFailed(f"{self._files.name(kind)}: {error.message}")
 
     def _order(
@@ -95,10 +113,11 @@ class InstanceMaker:
             module=f"workers.{order.kind}.module",
             config=config.settings,
             workers=config.workers,
-            allow_empty_backends=order.allow_empty_backends,
+            allow_empty_backends=order.allow_empty_backends or config.awaits_keys,
             user_error=order.user_error,
             logging=self._surroundings.logging(config.secrets),
             listening=tuple(listener.sockets) if listener is not None else (),
+            unset_variables=config.unset_variables,
         )
 
 
@@ -114,8 +133,13 @@ async def _listener(config: ModuleConfig, inherited: Listener | None) -> Listene
         raise RequestFailed(config.hide(error.message)) from None
 
 
-def _decoded(config: bytes) -> object:
+def _decoded(config: bytes | None) -> dict[str, Any]:
+    if config is None:
+        return {}
     try:
-        return msgspec.json.decode(config)
+        given = msgspec.json.decode(config)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"config: not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise BadRequest(f"config: expected a map, got {type(given).__name__}")
+    return given

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 
 from protocol.errors import (
-    BadRequest,
     ManagerError,
     ModuleAlreadyRunning,
     ModuleBusy,
@@ -151,17 +150,19 @@ class Module:
             raise
         if self.state is not ModuleState.RUNNING:
             self._advance(ModuleState.RUNNING)
+        self._reason = self._serving.pool.shortage
+        self._changes.note()
         if before is not None:
             # Those before it have had their time.
             self._hurry()
             self._part_with(before, self._drain_timeout)
 
     def _did_not_start(self, error: BaseException) -> None:
-        """What a bad configuration or a stop prevents has not failed."""
-        if isinstance(error, ManagerError) and not isinstance(error, BadRequest):
-            self._fail(error.message)
-        else:
-            self._advance(ModuleState.STOPPED)
+        self._advance(ModuleState.STOPPED)
+        if isinstance(error, ManagerError):
+            self._reason = error.message
+        if isinstance(error, RequestFailed):
+            self._log.error("module_start_failed", module=self.kind, reason=error.message)
 
     def _gave_up(self, instance: Instance, reason: str) -> None:
         """The last worker of an instance has been given up."""

@@ -31,6 +31,7 @@ class EchoModule:
         self.config = config
         self.options = options
         self.log = log
+        self.shortage = None
         self.cancelled = 0
         self.closed = 0
 

@@ -204,13 +204,20 @@ def test_without_a_backend_it_does_not_start() -> None:
 
     with provider("openai-compatible") as played:
         settings = module_config({"one": played.backend(key="")})
-        with pytest.raises(RequestFailed, match=r"none is left \(one: its key is empty\)"):
+        with pytest.raises(RequestFailed, match=r"usable \(one: its key is empty\)"):
             run(work(settings))
-        with pytest.raises(RequestFailed, match="none is given"):
+        with pytest.raises(RequestFailed, match="the configuration names none"):
             run(work({}))
-        nobody = (["NO_PROVIDER_FOR_PROMPT"], {"attempts": []})
-        assert run(work(settings, allow_empty_backends=True)) == nobody
-        assert run(work({}, allow_empty_backends=True)) == nobody
+        unset = {"backends.one.key": "A_KEY"}
+        for given, variables, cause in (
+            (settings, {}, " (one: its key is empty): configure one"),
+            (settings, unset, ": set A_KEY (POST /env)"),
+            ({}, unset, " (the configuration names none): configure one"),
+        ):
+            reason = f"no LLM backend is usable{cause} and restart the module"
+            nobody = (["NO_PROVIDER_FOR_PROMPT"], {"attempts": [], "reason": reason})
+            options = {"allow_empty_backends": True, "unset_variables": variables}
+            assert run(work(given, **options)) == nobody
         with pytest.raises(BadRequest, match="timeout: expected a duration"):
             run(work({**settings, "timeout": "soon"}, allow_empty_backends=True))
 

@@ -256,6 +256,35 @@ def test_an_address_that_is_taken_is_named() -> None:
     run(test)
 
 
+def test_a_name_means_all_addresses_that_this_machine_has() -> None:
+    """`localhost` is `::1` as well, also where there is no IPv6."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)
+        usable = {family for family, *_ in found if _has(family)}
+        assert usable
+        for host in ("localhost", ""):
+            listener = await Listener.bind(Address(host, 0))
+            try:
+                assert usable <= {each.family for each in listener.sockets}
+            finally:
+                listener.close()
+        with pytest.raises(RequestFailed, match="Cannot assign requested address"):
+            await Listener.bind(Address("192.0.2.1", 80))
+
+    run(test)
+
+
+def _has(family: int) -> bool:
+    try:
+        with socket.socket(family) as probe:
+            probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def test_strangers_do_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
     async def test() -> None:
         async with listening() as (pool, port):

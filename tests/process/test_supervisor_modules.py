@@ -20,7 +20,16 @@ from protocol.errors import (
     RequestFailed,
     Unavailable,
 )
-from protocol.ipc import Cause, Exit, ModuleState, SetLogLevel, StartModule
+from protocol.ipc import (
+    Cause,
+    Done,
+    Exit,
+    ModuleState,
+    RestartModule,
+    SetEnv,
+    SetLogLevel,
+    StartModule,
+)
 from tests.support.module_runs import (
     ASKING,
     LLM,
@@ -38,6 +47,10 @@ from tests.support.supervisor import Client, RunningSupervisor, has_ended, wait_
 
 R = TypeVar("R")
 STOPPING = {ModuleState.STOPPING}
+NO_KEYS = (
+    "no LLM backend is usable: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
+    "(POST /env) and restart the module"
+)
 
 
 @contextmanager
@@ -115,14 +128,75 @@ def test_a_bad_configuration_starts_nothing(
     assert (status.state, status.workers) == (ModuleState.STOPPED, [])
 
 
-def test_a_start_that_fails_says_why_and_can_be_tried_again(client: Client) -> None:
-    with pytest.raises(RequestFailed, match="backends: none is left"):
-        client.ask(StartModule(LLM, b'{"backends": {}}'))
-    status = module(client, LLM)
-    assert status.state is ModuleState.FAILED
-    assert "backends: none is left" in (status.reason or "")
+@pytest.mark.parametrize(
+    ("config", "fault", "words"),
+    [
+        (b'{"backends": {}}', RequestFailed, "backends: no LLM backend is usable"),
+        (b'{"workers": "two"}', BadRequest, "config: workers: expected 1 to 64"),
+        (b'{"bind_address": "nowhere.invalid:80"}', RequestFailed, "cannot listen at nowhere"),
+    ],
+)
+def test_a_start_that_fails_leaves_the_module_stopped_and_says_why(
+    client: Client, config: bytes, fault: type[Exception], words: str
+) -> None:
+    for ask in (StartModule, RestartModule):
+        with pytest.raises(fault, match=words):
+            client.ask(ask(LLM, config))
+        status = module(client, LLM)
+        assert status.state is ModuleState.STOPPED
+        assert (status.reason or "").startswith(words)
     start(client, LLM)
     assert module(client, LLM).reason is None
+
+
+def test_a_module_starts_without_its_keys_and_says_which(client: Client) -> None:
+    port = free_port()
+    config = b'{"host": "localhost", "port": %d}' % port
+    assert client.ask(StartModule(LLM, config)) == Done()
+    status = module(client, LLM)
+    assert status.state is ModuleState.RUNNING
+    assert status.reason == NO_KEYS
+    assert not is_refused_at(port)
+    client.ask(SetEnv("GEMINIKEY", "sk-never-used"))
+    assert client.ask(RestartModule(LLM, config)) == Done()
+    assert module(client, LLM).reason is None
+    client.ask(SetEnv("GEMINIKEY", ""))
+    assert client.ask(RestartModule(LLM, None)) == Done()
+    assert module(client, LLM).reason == NO_KEYS
+    wait_until(lambda: is_refused_at(port))
+
+
+def test_what_a_client_gives_is_laid_over_the_modules_file(supervisor: RunningSupervisor) -> None:
+    root = supervisor.folder / "laid-over"
+    (root / "config").mkdir(parents=True)
+    file = root / "config" / "genvm-module-llm.yaml"
+    mine = "{host: 'http://h', provider: openai-compatible, key: '${ENV[MY_KEY]}', models: {m: {}}}"
+    port, other = free_port(), free_port()
+    file.write_text(f"workers: 1\nbind_address: 127.0.0.1:{port}\nbackends: {{mine: {mine}}}")
+    web = root / "config" / "genvm-module-web.yaml"
+    web.write_text("workers: 1\nwebdriver_host: http://127.0.0.1:9\ntimeout: soon")
+    with RunningSupervisor(f"root: {root}") as rooted:
+        client = rooted.client
+        client.ask(StartModule(LLM))
+        status = module(client, LLM)
+        assert (len(status.workers), is_refused_at(port)) == (1, False)
+        words = "no LLM backend is usable: set MY_KEY (POST /env) and restart the module"
+        assert status.reason == words
+        client.ask(RestartModule(LLM, b'{"host": "127.0.0.1", "port": %d, "workers": 2}' % other))
+        wait_until(lambda: is_refused_at(port))
+        assert (len(module(client, LLM).workers), is_refused_at(other)) == (2, False)
+        with pytest.raises(BadRequest, match=r"^config: host: expected str beside port"):
+            client.ask(RestartModule(LLM, b'{"port": 9}'))
+        with pytest.raises(RequestFailed, match=r"llm\.yaml: backends\.mine\.host"):
+            file.write_text("backends: {mine: {host: nowhere, provider: ollama}}")
+            client.ask(RestartModule(LLM, b'{"workers": 1}'))
+        with pytest.raises(RequestFailed, match="no LLM backend is usable"):
+            file.write_text("backends: {}")
+            client.ask(RestartModule(LLM, b"{}"))
+        with pytest.raises(RequestFailed, match=r"web\.yaml: config: timeout"):
+            client.ask(StartModule(WEB, b'{"max_redirects": 3}'))
+        client.ask(StartModule(WEB, b'{"timeout": "3s"}'))
+        assert (len(module(client, WEB).workers), module(client, WEB).reason) == (1, None)
 
 
 def test_a_fault_in_the_modules_own_file_is_not_the_clients(supervisor: RunningSupervisor) -> None:
@@ -340,8 +414,11 @@ def test_an_address_in_use_is_said(client: Client) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(RequestFailed, match=f"127.0.0.1:{port}.*in use"):
-            start(client, LLM, bind_address=f"127.0.0.1:{port}")
+        for config in ({"bind_address": f"127.0.0.1:{port}"}, {"host": "localhost", "port": port}):
+            words = rf"^cannot listen at \S+:{port}: Address already in use; end what listens there"
+            with pytest.raises(RequestFailed, match=words):
+                start(client, LLM, **config)
+            assert f":{port}: Address already in use" in (module(client, LLM).reason or "")
 
 
 # ------------------------------------------------------------------------------------ the house

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from protocol.log_lines import TRACE, formatter
@@ -23,6 +23,7 @@ class Options:
 
     allow_empty_backends: bool = False
     tells_of_config: bool = True
+    unset_variables: dict[str, str] = field(default_factory=dict)
 
 
 class Lines(logging.Handler):

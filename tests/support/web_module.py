@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from protocol.module_frames import ModuleHello, ModuleRequest
@@ -23,6 +23,7 @@ HELLO = ModuleHello(7, {"node_address": "0x" + "0" * 40, "tx_id": "0x1"})
 class Options:
     allow_empty_backends: bool = False
     tells_of_config: bool = True
+    unset_variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -202,8 +202,10 @@ def test_a_variable_that_is_set_later_becomes_the_key(
         node.stop(LLM)
         refused = node.post("/module/start", module_type=LLM, config=config)
         assert refused.status_code == 500
-        assert "none is left (one: its key is empty)" in refused.json()["error"]
-        assert node.status()["modules"][LLM]["state"] == "failed"
+        words = "no LLM backend is usable: set SOME_KEY (POST /env) and restart the module"
+        assert words in refused.json()["error"]
+        shown = node.status()["modules"][LLM]
+        assert (shown["state"], words in shown["reason"]) == ("stopped", True)
         node.post("/env", key="SOME_KEY", value="sk-of-the-environment")
         warnings = node.service.log.count("llm_config_keys_without_meaning keys=vm_count")
         node.start(LLM, config)
@@ -212,19 +214,28 @@ def test_a_variable_that_is_set_later_becomes_the_key(
         assert node.service.log.count("llm_config_keys_without_meaning") == warnings + 1
 
 
-def test_the_own_configuration_serves_once_a_key_is_set(node: ServedNode) -> None:
+def test_without_a_key_prompts_say_which_to_set(node: ServedNode, asker: ServedContract) -> None:
     node.stop(LLM)
-    refused = node.post("/module/start", module_type="Llm").json()["error"]
-    assert "google: its key is empty" in refused
-    node.post("/env", key="GEMINIKEY", value="sk-never-used")
     assert node.post("/module/start", module_type="Llm").json() == {"result": "module_started"}
+    (answer,) = asker.lead("ask", [prompt()]).returned()
+    reason = node.status()["modules"][LLM]["reason"]
+    assert "set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY (POST /env)" in reason
+    assert answer == {
+        "causes": ["NO_PROVIDER_FOR_PROMPT"],
+        "ctx": {"attempts": [], "reason": reason},
+    }
+    node.post("/env", key="GEMINIKEY", value="sk-never-used")
+    assert node.post("/module/restart", module_type="Llm").json() == {"result": "module_restarted"}
+    assert node.status()["modules"][LLM]["reason"] is None
 
 
 def test_a_module_may_start_with_nobody_to_ask(node: ServedNode, asker: ServedContract) -> None:
     node.stop(LLM)
     node.start(LLM, {"backends": {}}, allow_empty_backends=True)
     (answer,) = asker.lead("ask", [prompt()]).returned()
-    assert answer == {"causes": ["NO_PROVIDER_FOR_PROMPT"], "ctx": {"attempts": []}}
+    assert answer["causes"] == ["NO_PROVIDER_FOR_PROMPT"]
+    assert answer["ctx"]["attempts"] == []
+    assert "the configuration names none" in answer["ctx"]["reason"]
 
 
 def test_a_module_may_answer_everything_with_a_user_error(

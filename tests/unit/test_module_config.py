@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from protocol.errors import BadRequest
-from supervisor.core.module_config import MAX_SIZE, ModuleConfig, module_config, resolved
+from protocol.ipc import ModuleKind
+from supervisor.core.module_config import (
+    MAX_SIZE,
+    ModuleConfig,
+    module_config,
+    resolved,
+    stands_alone,
+)
 
 ENVIRONMENT = {"A": "alpha", "KEY": "sk-1234567890"}
 
@@ -92,3 +99,46 @@ def test_what_is_wrong_is_named(value: Any, words: str) -> None:
 def test_a_text_with_a_variable_that_is_not_set() -> None:
     assert resolved("${ENV[A]}", ENVIRONMENT) == ("alpha", None)
     assert resolved("${ENV[NONE]}${ENV[A]}", ENVIRONMENT) == ("alpha", "NONE")
+
+
+# ---------------------------------------------------------------------------------- laid over
+
+
+DEFAULT = {
+    "bind_address": "a:1",
+    "workers": 3,
+    "backends": {"x": {"key": "${ENV[NONE]}"}, "y": {"key": "${ENV[EMPTY]}${ENV[KEY]}"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "address", "workers"),
+    [
+        ({}, ("a", 1), 3),
+        ({"host": "b", "port": 2}, ("b", 2), 3),
+        ({"bind_address": None}, None, 3),
+        ({"workers": 5, "bind_address": "c:3"}, ("c", 3), 5),
+    ],
+)
+def test_what_is_given_is_laid_over_the_default(
+    given: dict[str, Any], address: tuple[str, int] | None, workers: int
+) -> None:
+    found = module_config(given, {**ENVIRONMENT, "EMPTY": ""}, DEFAULT)
+    assert (found.address, found.workers) == (address, workers)
+    assert found.unset_variables == {"backends.x.key": "NONE", "backends.y.key": "EMPTY"}
+    assert found.awaits_keys
+
+
+def test_backends_that_are_given_stand_alone() -> None:
+    assert stands_alone(ModuleKind.LLM, {"backends": {}})
+    for given in ({}, {"backends": None}, {"workers": 1}):
+        assert not stands_alone(ModuleKind.LLM, given)
+    assert not stands_alone(ModuleKind.WEB, {"backends": {}})
+    assert not module_config({"backends": {"x": {}}}, {}).awaits_keys
+    assert not module_config({}, {}, {"backends": {}}).awaits_keys
+
+
+def test_variables_do_not_make_a_configuration_larger_than_one_may_be() -> None:
+    """Each is long and named often: refused before that much text is made."""
+    with pytest.raises(BadRequest, match=r"^config: longer than \d+ bytes with its variables"):
+        module_config({"a": "${ENV[A]}" * 300_000}, {"A": "x" * 65_536})

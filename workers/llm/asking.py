@@ -34,10 +34,17 @@ class Answer(NamedTuple):
 
 
 class Asker:
-    """Asks the models of a configuration."""
+    """Asks the models of a configuration. `shortage`: why there is none, in a sentence."""
 
-    def __init__(self, config: LlmConfig, transport: Transport, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        config: LlmConfig,
+        transport: Transport,
+        log: logging.Logger,
+        shortage: str | None = None,
+    ) -> None:
         self.config = config
+        self.shortage = shortage
         self.transport = transport
         self.log = log
 
@@ -55,6 +62,8 @@ class Asker:
             return answer.value
         absent = unavailable(self.config.backends, wanted, found)
         context = failure_context([*absent, *inquiry.attempts])
+        if self.shortage is not None:
+            context["reason"] = self.shortage
         fields = {"genvm_id": genvm_id, "attempts": len(inquiry.attempts)}
         self.log.warning("prompt_without_answer", extra={"fields": fields})
         raise UserFault(["NO_PROVIDER_FOR_PROMPT"], context)

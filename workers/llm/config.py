@@ -30,6 +30,7 @@ MAX_TIMEOUT = 3600.0
 KEYLESS = ("ollama",)
 """Providers that need no key."""
 
+_EMPTY_KEY = "its key is empty"
 _OTHERS_KEYS = frozenset(["bind_address", "host", "port", "workers"])
 """Keys that the pool and its listener read."""
 
@@ -106,10 +107,12 @@ class LlmConfig(Struct, frozen=True):
 
 
 class Dropped(NamedTuple):
-    """A backend that is left out; `reason` is half a sentence that names no secret."""
+    """A backend that is left out; `reason` is half a sentence that names no secret. `variable`: the
+    one that its key wants, which is not set."""
 
     backend: str
     reason: str
+    variable: str | None = None
 
 
 class ReadConfig(NamedTuple):
@@ -120,16 +123,22 @@ class ReadConfig(NamedTuple):
     unknown_keys: list[str]
 
 
-def read_config(value: Mapping[str, Any]) -> ReadConfig:
+def read_config(
+    value: Mapping[str, Any], unset_variables: Mapping[str, str] | None = None
+) -> ReadConfig:
     """The configuration in a YAML map in which `${ENV[…]}` is filled in already.
 
-    Raises `BadRequest` naming the key at fault.
+    `unset_variables`: see `workers.module.ModuleOptions`. Raises `BadRequest` naming the key at
+    fault.
     """
+    unset = unset_variables or {}
     backends = {
         name: _backend(fields, f"backends.{name}")
         for name, fields in _entries(value.get("backends"), "backends")
     }
-    dropped = [Dropped(name, reason) for name, each in backends.items() if (reason := _fault(each))]
+    dropped = [
+        _dropped(name, reason, unset) for name, each in backends.items() if (reason := _fault(each))
+    ]
     left_out = {each.backend for each in dropped}
     config = LlmConfig(
         backends={
@@ -141,6 +150,20 @@ def read_config(value: Mapping[str, Any]) -> ReadConfig:
         timeout=_timeout(value.get("timeout")),
     )
     return ReadConfig(config, dropped, sorted(_unknown_keys(value)))
+
+
+def shortage(read: ReadConfig) -> str:
+    """Why a configuration without a usable backend has none, and what to do: one sentence."""
+    variables = [each.variable for each in read.dropped if each.variable]
+    if variables:
+        *others, last = variables
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        return f"no LLM backend is usable: set {wanted} (POST /env) and restart the module"
+    reasons = "; ".join(f"{each.backend}: {each.reason}" for each in read.dropped)
+    return (
+        f"no LLM backend is usable ({reasons or 'the configuration names none'}): "
+        "configure one and restart the module"
+    )
 
 
 def default_config() -> dict[str, Any]:
@@ -208,8 +231,13 @@ def _fault(backend: Backend) -> str | None:
     if not any(model.enabled for model in backend.models.values()):
         return "it has no enabled model"
     if not backend.key and backend.provider not in KEYLESS:
-        return "its key is empty"
+        return _EMPTY_KEY
     return None
+
+
+def _dropped(name: str, reason: str, unset: Mapping[str, str]) -> Dropped:
+    variable = unset.get(f"backends.{name}.key") if reason == _EMPTY_KEY else None
+    return Dropped(name, f"{reason}: {variable} is not set" if variable else reason, variable)
 
 
 def _with_enabled_models(backend: Backend) -> Backend:

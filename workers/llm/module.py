@@ -11,7 +11,7 @@ from protocol.module_frames import ModuleHello, ModuleRequest
 
 from ..module import ModuleOptions
 from .asking import Asker
-from .config import ReadConfig, read_config
+from .config import ReadConfig, read_config, shortage
 from .questions import read_question
 from .selection import Wanted, wanted_backends
 from .transport import Transport
@@ -25,15 +25,17 @@ async def open_module(
 ) -> LlmModule:
     """The module of a configuration, ready for sessions.
 
-    Raises `BadRequest` naming the key at fault, and `RequestFailed` when no backend is left, unless
-    `options.allow_empty_backends`.
+    Raises `BadRequest` naming the key at fault, and `RequestFailed` when no backend is usable,
+    unless `options.allow_empty_backends`.
     """
-    read = read_config(config)
+    read = read_config(config, options.unset_variables)
     if options.tells_of_config:
         _report(read, log)
-    if not read.config.backends and not options.allow_empty_backends:
-        raise RequestFailed(_nobody_left(read))
-    return LlmModule(Asker(read.config, Transport(), log))
+    if read.config.backends:
+        return LlmModule(Asker(read.config, Transport(), log))
+    if not options.allow_empty_backends:
+        raise RequestFailed(f"backends: {shortage(read)}, or start with allow_empty_backends")
+    return LlmModule(Asker(read.config, Transport(), log, shortage(read)))
 
 
 class LlmModule:
@@ -41,6 +43,11 @@ class LlmModule:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
+
+    @property
+    def shortage(self) -> str | None:
+        """See `workers.module.Module`."""
+        return self._asker.shortage
 
     async def open_session(self, hello: ModuleHello) -> LlmSession:
         """See `workers.module.Module`."""
@@ -74,12 +81,5 @@ def _report(read: ReadConfig, log: logging.Logger) -> None:
         keys = ", ".join(read.unknown_keys)
         log.warning("llm_config_keys_without_meaning", extra={"fields": {"keys": keys}})
     for dropped in read.dropped:
-        log.warning("llm_backend_dropped", extra={"fields": dropped._asdict()})
-
-
-def _nobody_left(read: ReadConfig) -> str:
-    reasons = [f"{dropped.backend}: {dropped.reason}" for dropped in read.dropped]
-    return (
-        f"backends: none is left ({'; '.join(reasons) or 'none is given'}). Set a key, for "
-        "instance with POST /env, or start with allow_empty_backends"
-    )
+        fields = {"backend": dropped.backend, "reason": dropped.reason}
+        log.warning("llm_backend_dropped", extra={"fields": fields})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from protocol.errors import RequestFailed
 
 _BACKLOG = 1_024
 _MOST_ADDRESSES = 8
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Address:
 
 
 class Listener:
-    """The listening sockets of an address: one for each family that its name stands for."""
+    """The listening sockets of an address: one for each of those that its name stands for and this
+    machine has. `localhost` may mean `::1` where there is no IPv6."""
 
     def __init__(self, address: Address, sockets: list[socket.socket]) -> None:
         self.address = address
@@ -39,13 +42,20 @@ class Listener:
         """Listen there. Raises `RequestFailed` that says why it cannot."""
         sockets: list[socket.socket] = []
         try:
+            absent = None
             for family, place in await _places(address):
-                sockets.append(_listening(family, place))
+                try:
+                    sockets.append(_listening(family, place))
+                except OSError as error:
+                    if error.errno not in _ABSENT:
+                        raise
+                    absent = error
+            if not sockets and absent is not None:
+                raise absent
         except (OSError, UnicodeError) as error:
             for each in sockets:
                 each.close()
-            reason = getattr(error, "strerror", None) or "the host is no name that can be looked up"
-            raise RequestFailed(f"cannot listen at {address}: {reason}") from None
+            raise RequestFailed(f"cannot listen at {address}: {_reason(error)}") from None
         return cls(address, sockets)
 
     def close(self) -> None:
@@ -78,3 +88,11 @@ def _listening(family: socket.AddressFamily, place: Any) -> socket.socket:
         listening.listen(_BACKLOG)
         undo.pop_all()
     return listening
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError) or error.strerror is None:
+        return "the host is no name that can be looked up"
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}; end what listens there, or give another port"
+    return error.strerror

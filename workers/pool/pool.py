@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -34,7 +34,8 @@ class PoolOrder:
     """What a pool is started with.
 
     `module`: dotted name of what has `open_module`. `config`: a JSON object. `listening`: sockets
-    that all workers accept from; they stay the caller's.
+    that all workers accept from; they stay the caller's. `unset_variables`: see
+    `workers.module.ModuleOptions`.
     """
 
     identity: Identity
@@ -45,6 +46,7 @@ class PoolOrder:
     user_error: bool
     logging: Logging
     listening: tuple[socket.socket, ...] = ()
+    unset_variables: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Shows no configuration: there are keys in it."""
@@ -81,6 +83,7 @@ class Pool:
             logging=order.logging,
             tells_of_config=True,
             descriptors=len(order.listening),
+            unset_variables=dict(order.unset_variables),
         )
         self._slots = [
             Slot(order.identity.name, self._make, backoff or Backoff(), log)
@@ -91,6 +94,8 @@ class Pool:
         self._changed = asyncio.Event()
         self._is_hurried = False
         self._is_ending = False
+        self.shortage: str | None = None
+        """See `workers.module.Module`; known once the pool has started."""
 
     @property
     def workers(self) -> list[WorkerView]:
@@ -117,6 +122,7 @@ class Pool:
             await asyncio.gather(*opening, return_exceptions=True)
             await self.stop(0)
             raise
+        self.shortage = next((each.worker.shortage for each in self._slots if each.worker), None)
         self._keepers = [self._loop.create_task(slot.keep()) for slot in self._slots]
         for keeper in self._keepers:
             keeper.add_done_callback(lambda _: self._given_up())

@@ -43,7 +43,8 @@ class IllegalTransition(Exception):
 class Worker:
     """`settled`: it is ready, or has ended. `gone`: nothing is left of it either.
 
-    `error` says why it ended by itself. `changed` is called when its state or its load changes.
+    `error` says why it ended by itself, `shortage` what its module lacks. `changed` is called when
+    its state or its load changes.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Worker:
         self._silent_beats = 0
         self.state = WorkerState.STARTING
         self.error: ManagerError | None = None
+        self.shortage: str | None = None
         self.settled = asyncio.Event()
         self._process = WorkerProcess(identity, self._receive, self._ended)
         self.pid = self._process.pid
@@ -108,6 +110,7 @@ class Worker:
             self.error = message.error()
         elif isinstance(message, Ready) and self.state is WorkerState.STARTING:
             self._late.cancel()
+            self.shortage = message.shortage
             self._advance(WorkerState.READY)
 
     def _ended(self, how: str) -> None:

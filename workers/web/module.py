@@ -55,6 +55,7 @@ class WebModule:
 
     def __init__(self, config: WebConfig, log: logging.Logger) -> None:
         self.config = config
+        self.shortage = None
         self.rules = UrlRules(config.extra_tld, config.always_allow_hosts)
         self.network = Network(self.rules, config.dns_servers)
         self.trust: ssl.SSLContext = usual_trust()

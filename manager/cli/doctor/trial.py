@@ -55,6 +55,9 @@ def _health(status: StatusReply) -> Iterator[Finding]:
         if module.state is ModuleState.FAILED:
             says = f"the {kind} module has failed: {module.reason}"
             yield failure("service", says, f"mend that, then: genvm-manager module start {kind}")
+        elif module.reason is not None:
+            says = f"the {kind} module is {module.state}: {module.reason}"
+            yield warning("service", says, f"mend that, then: genvm-manager module restart {kind}")
 
 
 def trial_run(installation: Installation) -> Iterator[Finding]:
