@@ -22,7 +22,7 @@ from .transfers import current_caller
 OPEN = frozenset({"health.alive", "page.page", "page.asset"})
 """Endpoints that answer without a token: that the process lives, and a page without its data."""
 
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]\s,]+)(?::\d{0,5})?", re.IGNORECASE)
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]\s,]+)(?::[0-9]{0,5})?", re.IGNORECASE)
 _NEXT_STEP = "have the page's host added to allowed_hosts if it is trusted"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.routing import BaseConverter
 
 from protocol.config import Config
 
@@ -30,6 +31,15 @@ from .supervisor_client import SupervisorClient
 from .transfers import install_transfers
 
 
+class NumberConverter(BaseConverter):
+    """A whole number in a path. Flask's own takes the digits of every script, in any number."""
+
+    regex = "[0-9]{1,40}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
 def create_app(
     client: SupervisorClient, feed: StatusFeed, config: Config, shares: Shares, token: str | None
 ) -> Flask:
@@ -38,6 +48,7 @@ def create_app(
     app = Flask("manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
+    app.url_map.converters["number"] = NumberConverter
     install_error_handlers(app)
     install_transfers(app, shares)
     install_access_rules(app, config, token)

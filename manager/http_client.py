@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from protocol.httpx_alone import httpx
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact, ModuleKind
 from protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from protocol.log_lines import Level
+from protocol.numbers import whole_number
 from protocol.validation import json_decoder
 
 from .replies import (
@@ -48,6 +50,9 @@ T = TypeVar("T")
 
 ANSWER_MARGIN = 30.0
 """Seconds that the service has for an answer beyond what the request itself may wait."""
+
+MAX_RETRY_AFTER = 86_400
+"""Seconds that a service may ask to be left alone for."""
 
 QUEUE_PATIENCE = 3600.0
 """Seconds that `start_run` waits while permits are short."""
@@ -276,6 +281,13 @@ class HttpClient:
             raise ManagerError(f"{self.url} does not answer as a GenVM Manager: {error}") from None
 
 
+def _retry_after(response: httpx.Response) -> int:
+    """Seconds; a date is not understood."""
+    with suppress(ValueError):
+        return whole_number(response.headers.get("Retry-After", ""), MAX_RETRY_AFTER)
+    return 1
+
+
 def _reason(error: httpx.HTTPError) -> str:
     """Without the number that the system puts before it."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
@@ -290,6 +302,5 @@ def _error_of(response: httpx.Response, what: str) -> ManagerError:
     except msgspec.DecodeError:
         message = f"HTTP status {response.status_code} {response.reason_phrase}"
     if response.status_code == 503:
-        retry_after = response.headers.get("Retry-After", "")
-        return Unavailable(message, int(retry_after) if retry_after.isdigit() else 1)
+        return Unavailable(message, _retry_after(response))
     return _ERRORS.get(response.status_code, ManagerError)(message)

@@ -11,6 +11,7 @@ import socket
 import stat
 from pathlib import Path
 
+from protocol.host_port import HostPort, is_host, parse_host_port
 from protocol.state_folder import MAX_SOCKET_PATH
 
 BACKLOG = 2048
@@ -20,16 +21,18 @@ class AddressError(Exception):
     """An address that cannot be listened on; the message says why, and what to do."""
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`, where an IPv6 host may stand in brackets."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise AddressError(f"bind_address: expected HOST:PORT, got {text!r}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+def split_address(text: str) -> HostPort:
+    """Host and port of `HOST:PORT`, an IPv6 host in brackets. Raises `AddressError`."""
+    try:
+        return parse_host_port(text)
+    except ValueError as error:
+        raise AddressError(f"bind_address: {error}") from None
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises `AddressError`."""
+    if not is_host(host):
+        raise AddressError(f"host {host[:60]!r}: expected a name or an IP address, without port")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

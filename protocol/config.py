@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from .durations import parse_duration
 from .errors import BadRequest
+from .host_port import is_host
 from .log_lines import Form, Level
 from .validation import from_value
 
@@ -90,6 +91,9 @@ class Config(Struct, frozen=True):
                 parse_duration(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        for name in self.allowed_hosts:
+            if not is_host(name.removeprefix("[").removesuffix("]")):
+                raise ValueError(f"allowed_hosts: expected names without port, got {name[:60]!r}")
         if self.cgroup not in (None, AUTO) and not _is_cgroup(self.cgroup):
             raise ValueError(
                 f"cgroup: expected {AUTO}, null or a path such as /genvm, as /proc/PID/cgroup has "

@@ -25,13 +25,23 @@ ROW_TIMEOUT = 60.0
 """Seconds that one provider has for one prompt."""
 
 
+MAX_HOST = 2_048
+MAX_NAME = 256
+MAX_KEY = 64 << 10
+"""Characters; as many as a variable of `POST /env` may have bytes."""
+
+MAX_TEXT = 1 << 20
+MAX_IMAGES = 2
+"""Characters and images of a prompt, as contracts have them."""
+
+
 class CheckConfig(Struct, frozen=True):
     """A provider's model. In `key`, `${ENV[NAME]}` is filled in before a worker gets it."""
 
-    host: str
+    host: Annotated[str, Meta(max_length=MAX_HOST)]
     provider: Provider
-    model: str
-    key: str
+    model: Annotated[str, Meta(max_length=MAX_NAME)]
+    key: Annotated[str, Meta(max_length=MAX_KEY)]
 
     def __repr__(self) -> str:
         """Shows no key: it may land in a log."""
@@ -41,11 +51,11 @@ class CheckConfig(Struct, frozen=True):
 class CheckPrompt(Struct, frozen=True):
     """What each provider is asked. `images` are base64 in JSON."""
 
-    system_message: str | None
-    user_message: str
-    temperature: float
+    system_message: Annotated[str, Meta(max_length=MAX_TEXT)] | None
+    user_message: Annotated[str, Meta(max_length=MAX_TEXT)]
+    temperature: Annotated[float, Meta(ge=0, le=2)]
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)]
-    images: list[bytes] = []
+    images: Annotated[list[bytes], Meta(max_length=MAX_IMAGES)] = []
     use_max_completion_tokens: bool = False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -14,6 +13,8 @@ from .durations import parse_duration
 from .errors import BadRequest
 from .executor import PASS_THROUGH_FIELDS, ExecutionData
 from .ipc import Capture, MajorSelector, Selector, StartRun, VersionSelector
+from .numbers import decimal_or_hexadecimal
+from .run_host import parse_run_host
 from .timestamps import parse_rfc3339
 
 MAX_DEADLINE = 24 * 3600.0
@@ -21,10 +22,17 @@ MAX_DEADLINE = 24 * 3600.0
 
 MAX_TOKEN = 256
 MAX_HOST_DATA = 1 << 20
-"""Characters of the JSON that nodes send along; it is parsed here, and once more by the executor."""
+"""Characters of the JSON that nodes send along; parsed here, and once more by the executor."""
 
+MAX_EXTRA_ARGS = 64
+MAX_EXTRA_ARG = 1_024
+"""Characters of each."""
+
+MAX_LEADER_RESULTS = 65_536
 Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
-_MAX_SOCKET_PATH = 107
+ShortText = Annotated[str, Meta(max_length=128)]
+"""A time, a duration, a version, the name of a mode."""
+
 _PERMISSIONS = frozenset("rwscnu")
 _CAPTURES: dict[str, Capture] = {
     "disabled": Capture.NOTHING,
@@ -43,11 +51,11 @@ class Message(Struct):
     is_init: bool
     value: int | str | None = 0
     signer_address: Address | None = None
-    datetime: str | None = None
+    datetime: ShortText | None = None
 
     def __post_init__(self) -> None:
         self.chain_id = _whole_number("chain_id", self.chain_id)
-        self.value = _whole_number("value", self.value or 0)
+        self.value = _whole_number("value", 0 if self.value is None else self.value)
         if self.datetime is not None:
             _check_time("datetime", self.datetime)
 
@@ -57,7 +65,7 @@ class RequestedSelector(Struct):
 
     kind: Literal["major", "version"]
     major: Major | None = None
-    version: str | None = None
+    version: ShortText | None = None
 
     def resolved(self) -> Selector:
         """The selector proper. `BadRequest` when the field that `kind` names is absent."""
@@ -73,7 +81,7 @@ class RunRequest(Struct):
 
     message: Message
     calldata: bytes
-    timestamp: str
+    timestamp: ShortText
     host: str
     major: Major | None = None
     selector: RequestedSelector | None = None
@@ -82,13 +90,15 @@ class RunRequest(Struct):
     is_sync: bool = False
     permissions: str = "rwscn"
     no_modules: bool = False
-    leader_nondet_results: list[bytes] | None = None
+    leader_nondet_results: Annotated[list[bytes], Meta(max_length=MAX_LEADER_RESULTS)] | None = None
     capture_output: bool = True
-    debug_mode: str | None = None
+    debug_mode: ShortText | None = None
     max_execution_minutes: float = 20
-    deadline: str | None = None
+    deadline: ShortText | None = None
     host_genvm_id: str | None = None
-    extra_args: list[str] = []
+    extra_args: Annotated[
+        list[Annotated[str, Meta(max_length=MAX_EXTRA_ARG)]], Meta(max_length=MAX_EXTRA_ARGS)
+    ] = []
     storage_pages: Any = UNSET
     bucket_totals: Any = UNSET
     gas_data: Any = UNSET
@@ -103,9 +113,7 @@ class RunRequest(Struct):
             raise ValueError("major: missing")
         _check_time("timestamp", self.timestamp)
         _check_host(self.host)
-        unknown = sorted(set(self.permissions) - _PERMISSIONS)
-        if unknown:
-            raise ValueError(f"permissions: expected letters of rwscnu, got {unknown[0]!r}")
+        check_permissions(self.permissions)
         if self.host_genvm_id is not None and not 0 < len(self.host_genvm_id) <= MAX_TOKEN:
             raise ValueError(f"host_genvm_id: expected 1 to {MAX_TOKEN} characters")
         if len(self.host_data) > MAX_HOST_DATA:
@@ -185,11 +193,21 @@ class RunRequest(Struct):
             raise BadRequest(str(error).removeprefix(".")) from None
 
 
+def check_permissions(letters: str) -> None:
+    """Raises `ValueError` unless they are letters of `rwscnu`, each once at most."""
+    if unknown := sorted(set(letters) - _PERMISSIONS):
+        raise ValueError(f"permissions: expected letters of rwscnu, got {unknown[0]!r}")
+    if len(letters) > len(set(letters)):
+        raise ValueError(
+            f"permissions: expected at most {len(_PERMISSIONS)} letters, each of rwscnu once"
+        )
+
+
 def _whole_number(name: str, given: int | str) -> int:
     try:
-        number = given if isinstance(given, int) else int(given, 16 if given[:2] == "0x" else 10)
-    except ValueError:
-        raise ValueError(f"{name}: expected int, got {str(given)[:40]!r}") from None
+        number = given if isinstance(given, int) else decimal_or_hexadecimal(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if not 0 <= number < 1 << 256:
         raise ValueError(f"{name}: expected 0 or more, below 2**256")
     return number
@@ -203,18 +221,10 @@ def _check_time(name: str, text: str) -> None:
 
 
 def _check_host(host: str) -> None:
-    if host.startswith("unix://"):
-        path = host.removeprefix("unix://")
-        if not path.startswith("/") or "\0" in path or len(path.encode()) > _MAX_SOCKET_PATH:
-            raise ValueError(f"host: expected unix:///PATH of at most {_MAX_SOCKET_PATH} bytes")
-        return
     try:
-        parts = urlsplit(host)
-        is_whole = parts.scheme == "tcp" and bool(parts.hostname) and bool(parts.port)
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise ValueError(f"host: expected unix://PATH or tcp://HOST:PORT, got {host[:60]!r}")
+        parse_run_host(host)
+    except ValueError as error:
+        raise ValueError(f"host: {error}") from None
 
 
 def _check_host_data(text: str) -> None:

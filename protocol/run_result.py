@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from . import calldata
 
-
 MAX_VALUES = 6 << 20
 """The most calldata values in a result: three for each page, those of emissions and of the data."""
 

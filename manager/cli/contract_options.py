@@ -13,7 +13,7 @@ from manager.local_node.ledger import DEFAULT_SENDER
 from protocol import calldata
 from protocol.calldata import Address
 
-from .parameters import DurationType
+from .parameters import MAX_VALUE, DurationType, NumberType
 from .service_options import ServiceOptions, service_options
 
 ENDING_HELP = """
@@ -103,7 +103,7 @@ _OPTIONS = (
     ),
     click.option(
         "--value",
-        type=click.IntRange(min=0),
+        type=NumberType(0, MAX_VALUE),
         default=0,
         help="What the sender pays, in the smallest unit (10^18 make one GEN).",
     ),

@@ -14,6 +14,7 @@ from ..listeners import AddressError, split_address
 from ..parent import Parent, ParentUnknown
 from ..root_tree import settings_of
 from ..service import ServiceFailed, ServiceSettings, read_config
+from .parameters import PortType
 from .program import Program
 from .serve import FILE, FOLDER, serve
 
@@ -36,9 +37,7 @@ def main(context: click.Context, root: Path, started_by: int | None) -> None:
 
 
 @main.command("manager")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 3999]"
-)
+@click.option("--port", type=PortType(), help="Port; 0 takes a free one.  [default: 3999]")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option(
     "--socket",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,11 +15,15 @@ from click.shell_completion import CompletionItem
 
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
+from protocol.host_port import MAX_PORT, is_host
 from protocol.timestamps import parse_rfc3339
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DIGITS = re.compile(r"[0-9]{1,80}")
+
 MAX_RUN_ID = (1 << 63) - 1
+MAX_VALUE = (1 << 256) - 1
 MAX_CODE = 32 << 20
 """Bytes of a contract; more would not fit into one request with its arguments."""
 
@@ -27,14 +32,35 @@ class UrlType(click.ParamType[Any]):
     name = "url"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        try:
-            parts = urlsplit(value)
-            is_whole = parts.scheme == "unix" or bool(parts.hostname and parts.port != 0)
-        except ValueError:
-            is_whole = False
-        if not is_whole or parts.scheme not in ("http", "https", "unix"):
+        if not _is_url(value):
             self.fail(f"expected http://HOST:PORT or unix:PATH, got {value!r}", param, ctx)
         return str(value)
+
+
+def _is_url(text: str) -> bool:
+    if not text.isprintable():
+        return False
+    try:
+        parts = urlsplit(text)
+        names_no_one = parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in ("http", "https") and names_no_one and is_host(parts.hostname or "")
+
+
+class NumberType(click.IntRange):
+    """A whole number in decimal digits: click's own also takes `1_000`, ` 12 ` and `+5`."""
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            self.fail(f"expected a number in decimal digits, got {value[:40]!r}", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        return number
 
 
 class DurationType(click.ParamType[Any]):
@@ -50,7 +76,7 @@ class DurationType(click.ParamType[Any]):
         return str(value)
 
 
-class RunIdType(click.IntRange):
+class RunIdType(NumberType):
     """A run's id; a shell completes those that the service lists."""
 
     name = "id"
@@ -73,6 +99,13 @@ class RunIdType(click.IntRange):
                 if run_id.startswith(incomplete)
             ]
         return []
+
+
+class PortType(NumberType):
+    """A port to listen at; 0 stands for a free one."""
+
+    def __init__(self) -> None:
+        super().__init__(0, MAX_PORT)
 
 
 class ContractType(click.Path):

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from .ending import Command, exit_codes
+from .parameters import NumberType
 from .service_options import ServiceOptions, asking, service_options
 from .words import count
 
@@ -15,7 +16,7 @@ MAX_PERMITS = 1_000_000
 
 
 @click.command("permits", cls=Command, epilog=exit_codes({0: "done"}))
-@click.argument("total", metavar="[N]", type=click.IntRange(1, MAX_PERMITS), required=False)
+@click.argument("total", metavar="[N]", type=NumberType(1, MAX_PERMITS), required=False)
 @service_options()
 def command(total: int | None, **given: Any) -> None:
     """Show how many permits there are, or have N of them from now on.

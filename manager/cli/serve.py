@@ -21,6 +21,7 @@ from ..parent import Parent
 from ..root_tree import settings_of
 from ..service import Service, ServiceFailed, ServiceSettings, StopRequested, read_config
 from ..stop_signals import StopSignals
+from .parameters import PortType
 from .streams import OutputLost, drop_output
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 3999]"
-)
+@click.option("--port", type=PortType(), help="Port; 0 takes a free one.  [default: 3999]")
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),

@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from protocol.calldata import MAX_DEPTH, Address
 
 _MAX_DIGITS = 4000
+_INT = re.compile(r"-?0x[0-9A-Fa-f]+")
 """Python and other readers of JSON refuse longer decimals, as reading them is slow."""
 
 _MAX_DECIMAL = 10**_MAX_DIGITS
@@ -112,6 +114,8 @@ def _read_bytes(content: Any) -> bytes:
 def _read_int(content: Any) -> int:
     if not isinstance(content, str):
         raise TypeError(f"expected a string, got {type(content).__name__}")
+    if not _INT.fullmatch(content):
+        raise ValueError(f"expected 0x and hexadecimal digits, got {content[:40]!r}")
     return int(content, 16)
 
 

@@ -7,6 +7,7 @@ from flask import Blueprint, Request, Response, request
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, RunNotFound
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from protocol.numbers import whole_number
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 
@@ -33,14 +34,14 @@ def routes(client: SupervisorClient) -> Blueprint:
         started = client.start_run(_run_request(request).command())
         return json_response(RunStarted(started.id))
 
-    @blueprint.get("/genvm/<int:genvm_id>")
+    @blueprint.get("/genvm/<number:genvm_id>")
     def read(genvm_id: int) -> Response:
         wait, as_base64, outputs = _wait(request), _wants_base64(request), _wants_outputs(request)
         run = client.get_run(genvm_id, wait, outputs).run if genvm_id <= _MAX_ID else None
         status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
         return json_response(RunReply(genvm_id, status))
 
-    @blueprint.get("/genvm/<int:genvm_id>/artifact")
+    @blueprint.get("/genvm/<number:genvm_id>/artifact")
     def read_artifact(genvm_id: int) -> Response:
         field = _artifact(request)
         offset = _byte_count(request, "offset", 0)
@@ -49,7 +50,7 @@ def routes(client: SupervisorClient) -> Blueprint:
         part = client.read_artifact(genvm_id, field, offset, max_len)
         return json_response(ArtifactReply.of(genvm_id, field, part))
 
-    @blueprint.delete("/genvm/<int:genvm_id>")
+    @blueprint.delete("/genvm/<number:genvm_id>")
     def end(genvm_id: int) -> Response:
         grace = _grace(request)
         _require_possible(genvm_id)
@@ -115,16 +116,18 @@ def _artifact(request: Request) -> Artifact:
 
 def _byte_count(request: Request, name: str, absent: int) -> int:
     """Bytes, from a query such as `?offset=0`."""
-    given = request.args.get(name, str(absent))
-    if not (given.isascii() and given.isdigit() and int(given) <= _MAX_ID):
-        raise BadRequest(f"{name}: expected a whole number of bytes, got {given[:40]!r}")
-    return int(given)
+    try:
+        return whole_number(request.args.get(name, str(absent)), _MAX_ID)
+    except ValueError:
+        expected = "expected a whole number of bytes"
+        raise BadRequest(f"{name}: {expected}, got {request.args[name][:40]!r}") from None
 
 
 def _grace(request: Request) -> float:
     """Seconds, from `?wait_timeout_ms=30000`."""
     given = request.args.get("wait_timeout_ms", str(DEFAULT_GRACE_MS))
-    if not (given.isascii() and given.isdigit() and int(given) <= MAX_GRACE_MS):
+    try:
+        return whole_number(given, MAX_GRACE_MS) / 1000
+    except ValueError:
         expected = f"expected whole milliseconds up to {MAX_GRACE_MS}"
-        raise BadRequest(f"wait_timeout_ms: {expected}, got {given[:40]!r}")
-    return int(given) / 1000
+        raise BadRequest(f"wait_timeout_ms: {expected}, got {given[:40]!r}") from None

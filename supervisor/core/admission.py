@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from protocol.errors import BadRequest
 from protocol.ipc import StartRun
-from protocol.run_request import MAX_DEADLINE, MAX_TOKEN
+from protocol.run_host import parse_run_host
+from protocol.run_request import MAX_DEADLINE, MAX_TOKEN, check_permissions
 
 DEBUG_OPTION = "--debug-mode"
 SAFE_LEVELS = frozenset({"disabled", "safe", "safe-unbounded"})
@@ -31,10 +32,14 @@ def admit(command: StartRun, policy: AdmissionPolicy) -> None:
         raise BadRequest(f"deadline: expected more than 0 and at most {MAX_DEADLINE:.0f} seconds")
     if not math.isfinite(command.timestamp):
         raise BadRequest("timestamp: expected a point in time")
-    if not command.host.startswith(("unix://", "tcp://")) or "\0" in command.host:
-        raise BadRequest("host: expected unix://PATH or tcp://HOST:PORT")
-    if not set(command.permissions) <= set("rwscnu"):
-        raise BadRequest("permissions: expected letters of rwscnu")
+    try:
+        parse_run_host(command.host)
+    except ValueError as error:
+        raise BadRequest(f"host: {error}") from None
+    try:
+        check_permissions(command.permissions)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
     if command.token is not None and not 0 < len(command.token) <= MAX_TOKEN:
         raise BadRequest(f"host_genvm_id: expected 1 to {MAX_TOKEN} characters")
 

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from protocol.errors import BadRequest
+from protocol.host_port import MAX_PORT, HostPort, is_host, parse_host_port
 from protocol.ipc import ModuleKind
+from protocol.numbers import whole_number
 from protocol.secret import without_secrets
 
 DEFAULT_WORKERS = 2
@@ -20,7 +22,9 @@ MAX_SIZE = 4 << 20
 
 _MAX_DEPTH = 32
 _VARIABLE = re.compile(r"\$\{ENV\[([^\]}]*)\]\}")
-_PORT = re.compile(r"[0-9]{1,5}")
+ALL_ADDRESSES = ""
+"""As a host: all addresses of this machine."""
+
 _HIDDEN = "key"
 """What stands at this name, at whatever depth, is shown to nobody."""
 
@@ -162,13 +166,20 @@ class _PoolKeys:
             return None
         if not isinstance(host, str):
             raise self._wrong("host", "expected str beside port")
+        if host != ALL_ADDRESSES and not is_host(host):
+            raise self._wrong("host", "expected a name or an IP address")
         return host, self._port("port", port)
 
     def _bind_address(self, given: Any) -> tuple[str, int]:
-        host, colon, port = given.rpartition(":") if isinstance(given, str) else ("", "", "")
-        if not colon or not _PORT.fullmatch(port):
-            raise self._wrong("bind_address", "expected HOST:PORT")
-        return host.removeprefix("[").removesuffix("]"), self._port("bind_address", int(port))
+        text = given if isinstance(given, str) else ""
+        try:
+            if text.startswith(":"):
+                place = HostPort(ALL_ADDRESSES, whole_number(text[1:], MAX_PORT))
+            else:
+                place = parse_host_port(text)
+        except ValueError:
+            raise self._wrong("bind_address", "expected HOST:PORT") from None
+        return place.host, self._port("bind_address", place.port)
 
     def _port(self, name: str, given: Any) -> int:
         if type(given) is not int or not 0 < given < 1 << 16:

@@ -29,7 +29,7 @@ class LlmChecks:
 
         Raises `BadRequest` for more rows than may be, and `Unavailable` while too many ask.
         """
-        if len(configs) * len(prompts) > MAX_ROWS:
+        if max(1, len(configs)) * max(1, len(prompts)) > MAX_ROWS:
             raise BadRequest(f"configs: times test_prompts, more than {MAX_ROWS} rows")
         if self._under_way >= MAX_CHECKS:
             raise Unavailable(f"{MAX_CHECKS} checks are under way already; come again", 5)

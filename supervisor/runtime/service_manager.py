@@ -7,11 +7,13 @@ datagram to the socket that NOTIFY_SOCKET names.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDNAMES")
 
 _FIRST_PASSED = 3
@@ -44,7 +46,7 @@ class ServiceManager:
         )
         environment.pop("LISTEN_FDS", None)
         ours = (str(os.getpid()), str(os.getppid()))
-        is_watched = patience.isdecimal() and watched in ("", *ours)
+        is_watched = _DIGITS.fullmatch(patience) is not None and watched in ("", *ours)
         return cls(
             address or None,
             int(patience) / 1e6 if is_watched else None,

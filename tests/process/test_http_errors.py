@@ -49,6 +49,8 @@ def json_request(**changes: Any) -> dict[str, Any]:
         ("GET", "/genvm/five"),
         ("GET", "/genvm/-1"),
         ("GET", "/genvm/1.5"),
+        ("GET", "/genvm/%D9%A3"),
+        ("DELETE", "/genvm/" + "9" * 3_000),
     ],
 )
 def test_unknown_path_or_wrong_method_is_not_found(
@@ -70,7 +72,13 @@ def test_unknown_path_or_wrong_method_is_not_found(
         ({"message": 5}, "message: expected object, got int"),
         ({"is_sync": "yes"}, "is_sync: expected bool, got str"),
         ({"host": "ftp://x"}, "host: expected"),
+        ({"host": "tcp://a@b:1"}, "host: expected"),
+        ({"host": "tcp://a\nb:1"}, "host: expected"),
         ({"permissions": "rwx"}, "permissions: expected"),
+        ({"permissions": "r" * 50_000}, "permissions: expected at most 6 letters"),
+        ({"extra_args": ["x"] * 20_000}, "extra_args: expected array of length <= 64"),
+        ({"debug_mode": "x" * 50_000}, "debug_mode: expected str of length <= 128"),
+        ({"selector": {"kind": "x" * 50_000}}, "selector.kind: Invalid enum value 'xxx"),
         ({"timestamp": "yesterday"}, "timestamp: expected RFC 3339"),
         ({"deadline": "soon"}, "deadline: expected a duration"),
         ({"deadline": "0s"}, "deadline: expected more than nothing"),
@@ -90,6 +98,7 @@ def test_a_field_at_fault_is_named(
     response = service.http.post("/genvm/run", json=json_request(**changes))
     assert response.status_code == 400
     assert error in response.json()["error"]
+    assert len(response.content) < 2_200
 
 
 @pytest.mark.parametrize("form", ["json", "calldata"])

@@ -10,7 +10,13 @@ from protocol.calldata import MAX_VALUES
 from protocol.config import Config
 from protocol.host import MAX_BLOB
 from protocol.ipc import MAX_REPLY, Capture
-from protocol.run_request import MAX_DEADLINE, MAX_HOST_DATA
+from protocol.run_request import (
+    MAX_DEADLINE,
+    MAX_EXTRA_ARG,
+    MAX_EXTRA_ARGS,
+    MAX_HOST_DATA,
+    MAX_LEADER_RESULTS,
+)
 from supervisor.core.capture import LIMITS
 from supervisor.core.log_records import MAX_LINE
 from supervisor.daemon import FRAME_ROOM
@@ -38,6 +44,9 @@ def figures() -> dict[str, str]:
         "`host_data`": mib(MAX_HOST_DATA),
         "bytes that those hold": mib(MAX_QUEUED_BYTES),
         "connections to the supervisor": str(MAX_CLIENTS),
+        "words in `extra_args`": str(MAX_EXTRA_ARGS),
+        "characters of each of those": str(MAX_EXTRA_ARG),
+        "`leader_nondet_results`": str(MAX_LEADER_RESULTS),
         "a command to the supervisor": f"`max_body` and {mib(FRAME_ROOM)}",
         "a reply of the supervisor": mib(MAX_REPLY),
         "stdout and stderr that are kept, each": mib(tail.stream_bytes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ DEFAULT_MEMORY = 1 << 30
 MAX_MEMORY = 4 << 30
 DEFAULT_SECONDS = 600.0
 MAX_SECONDS = 24 * 3600.0
-MAX_DESCRIPTOR_DIGITS = 9
+_DESCRIPTOR = re.compile(r"[0-9]{1,9}")
 DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")
 
 
@@ -131,7 +132,7 @@ def _permissions(letters: str) -> frozenset[str]:
 
 def _descriptor(address: str) -> int:
     scheme, _, number = address.partition("fd://")
-    if scheme or not number.isdecimal() or len(number) > MAX_DESCRIPTOR_DIGITS:
+    if scheme or not _DESCRIPTOR.fullmatch(number):
         raise argparse.ArgumentTypeError(f"{address!r}: expected fd:// and a descriptor's number")
     return int(number)
 

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from protocol.calldata import Address
 from protocol.executor import METHOD_HOSTS
 from protocol.host import HostClient, Method, StorageRead
+from protocol.host_port import parse_host_port
+from protocol.numbers import whole_number
 
 CONNECT_SECONDS = 5.0
+MAX_DESCRIPTOR = 999_999_999
 ANSWER_SECONDS = 60.0
 """How long a host may take for one answer, at most; after that it counts as gone."""
 
@@ -85,15 +88,14 @@ def connect(addresses: Sequence[str], max_seconds: float) -> Hosts:
 
 def _open(scheme: str, rest: str) -> socket.socket:
     if scheme == "fd":
-        return socket.socket(fileno=int(rest))
+        return socket.socket(fileno=whole_number(rest, MAX_DESCRIPTOR))
     if scheme == "unix":
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(CONNECT_SECONDS)
         connection.connect(rest)
         return connection
     if scheme == "tcp":
-        name, _, port = rest.rpartition(":")
-        connection = socket.create_connection((name.strip("[]"), int(port)), CONNECT_SECONDS)
+        connection = socket.create_connection(parse_host_port(rest), CONNECT_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
     raise ValueError("expected unix://PATH, tcp://HOST:PORT or fd://N")

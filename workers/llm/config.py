@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest
+from protocol.host_port import is_host
 from protocol.secret import Secret
 from protocol.validation import from_value
 
@@ -194,6 +195,8 @@ def check_host(host: str) -> None:
         raise ValueError("host: expected http://HOST or https://HOST")
     if "@" in parts.netloc:
         raise ValueError("host: holds a name or password; the key belongs into key")
+    if not is_host(parts.hostname or "") or parts.netloc.endswith(":"):
+        raise ValueError("host: expected http://HOST or https://HOST, a DNS name or an IP address")
     if parts.query or parts.fragment:
         raise ValueError("host: ends where the path ends; it has no ? and no #")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 
 import msgspec
@@ -24,6 +25,7 @@ MAX_REASON = 300
 CONNECT_SECONDS = 10.0
 _KEPT_CONNECTIONS = 32
 _KEY_REFUSED = (401, 403)
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class ProviderFault(Exception):
@@ -122,11 +124,7 @@ def _reason(body: bytes) -> str:
 def _pause(reply: httpx.Response) -> float | None:
     """`Retry-After` in seconds; a date is not understood."""
     text = reply.headers.get("retry-after", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
+    return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def _plain_words(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,6 +12,7 @@ from msgspec import Meta, Struct
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest
 from protocol.framing import MAX_FRAME
+from protocol.host_port import is_host
 from protocol.validation import from_value
 
 Count = Annotated[int, Meta(ge=1)]
@@ -55,8 +57,19 @@ class WebConfig(Struct, frozen=True):
                 parse_duration(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-        if self.webdriver_host and not self.webdriver_host.startswith(("http://", "https://")):
-            raise ValueError("webdriver_host: expected http://… or https://…")
+        if self.webdriver_host and not _is_url(self.webdriver_host):
+            raise ValueError("webdriver_host: expected http://HOST:PORT or https://HOST:PORT")
+
+
+def _is_url(text: str) -> bool:
+    """Whether it is one of HTTP that names a host, and no user."""
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return False
+    is_plain = text.isprintable() and " " not in text and "@" not in parts.netloc
+    return is_whole and is_plain and is_host(parts.hostname or "")
 
 
 def parse_config(value: Mapping[str, Any]) -> tuple[WebConfig, list[str]]:

@@ -18,6 +18,8 @@ import dns.nameserver
 import dns.resolver
 import httpcore
 
+from protocol.host_port import is_host, parse_host_port
+
 from .addresses import is_public
 from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFault
 from .urls import UrlRules, is_domain
@@ -154,19 +156,22 @@ def _resolver(servers: Sequence[str]) -> dns.asyncresolver.Resolver:
 
 
 def _name_server(text: str) -> dns.nameserver.Do53Nameserver:
-    if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") > 1:
-        address, port = text, ""
-    else:
-        address, _, port = text.partition(":")
     try:
-        place = str(ipaddress.ip_address(address)), int(port or _DNS_PORT)
+        return dns.nameserver.Do53Nameserver(*_address_and_port(text))
     except ValueError:
         reason = f"dns_servers: expected ADDRESS or ADDRESS:PORT, got {text[:40]!r}"
         raise ValueError(reason) from None
-    return dns.nameserver.Do53Nameserver(*place)
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    """Raises `ValueError`."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if is_host(bare):
+        return str(ipaddress.ip_address(bare)), _DNS_PORT
+    place = parse_host_port(text)
+    if not place.port:
+        raise ValueError("nobody listens at port 0")
+    return str(ipaddress.ip_address(place.host)), place.port
 
 
 def _place(host: str, port: int) -> str:
