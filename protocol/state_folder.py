@@ -61,6 +61,11 @@ def run_store(state_folder: Path) -> Path:
     return state_folder / "runs.db"
 
 
+def last_run_id(state_folder: Path) -> Path:
+    """The last run id once more, by which ids go on when the database is lost."""
+    return state_folder / "last-run-id"
+
+
 def run_scratch(state_folder: Path) -> Path:
     """Holds one folder per run under way: its TMPDIR."""
     return state_folder / "tmp"

@@ -14,6 +14,7 @@ from .keepsake import Keepsake
 from .modules.llm_checks import LlmChecks
 from .modules.modules import Modules
 from .permit_desk import PermitDesk
+from .runtime.last_run_id import RESERVED_AT_ONCE
 from .settings import Settings
 
 SHUTTING_DOWN = "the supervisor is shutting down"
@@ -116,6 +117,12 @@ class Controls:
         """The budget was changed to this."""
         self._keepsake.changes.permits = total
         self._keepsake.save()
+
+    def remember_id(self, run_id: int) -> None:
+        """This id was given to a run. Many are noted at once, ahead of their use."""
+        if run_id > self._keepsake.changes.run_ids:
+            self._keepsake.changes.run_ids = run_id + RESERVED_AT_ONCE
+            self._keepsake.save()
 
     def _remember_module(self, order: StartModule) -> None:
         started = StartModule(

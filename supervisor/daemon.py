@@ -96,6 +96,14 @@ class Setting:
     service_manager: ServiceManager
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What a supervisor leaves to the next one."""
+
+    store: RunStore
+    keepsake: Keepsake
+
+
 def main(guard: int) -> int:
     """Run until told to stop; the exit status. `guard` is the pipe from `supervisor.guard`."""
     service_manager = ServiceManager.named_in(os.environ)
@@ -216,12 +224,14 @@ async def _serve(setting: Setting) -> None:
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
     metrics = Metrics()
-    store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log)
+    keepsake = Keepsake(_kept_file(setting), log)
+    ids = keepsake.changes.run_ids
+    store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log, ids)
     with contextlib.closing(store):
         homes = _cgroup_homes(setting, log)
         await finish_lost_runs(store, metrics, log)
         reaper = Reaper(loop, Enclosures(homes, config.run_memory_limit, log), log)
-        service = _assemble(setting, store, reaper, metrics, log)
+        service = _assemble(setting, Lasting(store, keepsake), reaper, metrics, log)
         server = Server(service, log, config.max_body + FRAME_ROOM)
         stops = stop_requests(setting.guard, setting.lifeline)
         await server.listen(path)
@@ -253,7 +263,11 @@ def _cgroup_homes(setting: Setting, log: EventLog) -> tuple[Home, ...]:
 
 
 def _assemble(
-    setting: Setting, store: RunStore, reaper: Reaper, metrics: Metrics, log: EventLog
+    setting: Setting,
+    lasting: Lasting,
+    reaper: Reaper,
+    metrics: Metrics,
+    log: EventLog,
 ) -> Service:
     config = setting.config
     settings = Settings(
@@ -268,7 +282,7 @@ def _assemble(
     changes = Changes()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
     life = RunLife(
-        store=store,
+        store=lasting.store,
         launcher=Launcher(os.environ, config.executor_env),
         reaper=reaper,
         desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
@@ -280,8 +294,7 @@ def _assemble(
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    keepsake = Keepsake(_kept_file(setting), log)
-    controls = Controls(settings, life.modules, LlmChecks(surroundings), keepsake, log)
+    controls = Controls(settings, life.modules, LlmChecks(surroundings), lasting.keepsake, log)
     controls.resume(life.desk)
     return Service(life, policy, controls)
 

@@ -40,6 +40,8 @@ class Changes(Struct):
     permits: int | None = None
     log_level: Level | None = None
     modules: dict[ModuleKind, StartModule] = {}
+    run_ids: int = 0
+    """Up to here ids of runs may have been given; counts when the state folder was lost."""
 
     def __repr__(self) -> str:
         """Shows no value: it may land in a log."""

@@ -76,7 +76,7 @@ class Service:
         self._audit_timer: asyncio.TimerHandle | None = None
         self._log = life.log
         self._policy = policy
-        self._last_id = life.store.reads.last_id()
+        self._last_id = life.store.last_id
         self._runs: dict[int, Run] = {}
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -187,6 +187,7 @@ class Service:
             self.modules.require()
         cost = self._desk.cost(request.needs_modules)
         self._last_id += 1
+        self.controls.remember_id(self._last_id)
         run = Run(self._last_id, request, executor, cost, storage)
         self._desk.queue(run)
         self._runs[run.id] = run

@@ -16,6 +16,9 @@ from .runtime.store_failure import StoreFailed
 PERIOD = 1.0
 """Seconds between two looks at what is too old."""
 
+LOOK_PERIOD = 0.5
+"""Seconds between two looks at the files, which each operation begins with."""
+
 _PRUNE_STEP = 100
 """Runs per transaction: between two steps others get to write."""
 
@@ -90,4 +93,4 @@ class StoreUpkeep:
         """Takes a third of the writer's time at most: moving pages is slow, others wait."""
         began = time.monotonic()
         is_large = await self._store.shrink()
-        await asyncio.sleep(2 * (time.monotonic() - began) if is_large else PERIOD)
+        await asyncio.sleep(2 * (time.monotonic() - began) if is_large else LOOK_PERIOD)

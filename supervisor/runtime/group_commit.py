@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .store_failure import StoreDamaged, StoreFailed, store_failure
 
@@ -18,6 +18,16 @@ Operation = Callable[[sqlite3.Connection], T]
 _MAX_BATCH = 256
 _MAX_BATCH_BYTES = 16 << 20
 """The log of writes grows by what one transaction holds, and others wait for it."""
+
+
+class Files(Protocol):
+    """The files that are written to; both are called in the writer's thread."""
+
+    def ensure(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return the connection to write with, before each transaction. Raises `StoreFailed`."""
+
+    def written(self, connection: sqlite3.Connection) -> None:
+        """Take in that a transaction was written."""
 
 
 class _Entry(NamedTuple):
@@ -37,6 +47,7 @@ class GroupCommit:
         self,
         loop: asyncio.AbstractEventLoop,
         connection: sqlite3.Connection,
+        files: Files,
         failure_changed: Callable[[str | None], None],
     ) -> None:
         """`connection` is in autocommit mode and becomes the thread's own.
@@ -45,6 +56,7 @@ class GroupCommit:
         """
         self._loop = loop
         self._connection = connection
+        self._files = files
         self._failure_changed = failure_changed
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._rest: _Entry | None = None
@@ -79,15 +91,25 @@ class GroupCommit:
         is_open = True
         while is_open:
             batch, is_open = self._take()
-            changes = self._connection.total_changes
-            outcomes = self._commit(batch)
-            if outcomes is None:
-                # One operation spoils a whole transaction: find out which.
-                outcomes = [self._alone(entry) for entry in batch]
-            has_written = self._connection.total_changes > changes
+            outcomes, has_written = self._carry_out(batch)
             self._loop.call_soon_threadsafe(self._resolve, outcomes, has_written)
             # What was written may be large, and nothing more may come for long.
             del batch, outcomes
+
+    def _carry_out(self, batch: list[_Entry]) -> tuple[list[_Outcome], bool]:
+        """What became of each, and whether anything was written."""
+        try:
+            self._connection = self._files.ensure(self._connection)
+        except Exception as error:
+            failure = error if isinstance(error, StoreFailed) else store_failure("written", error)
+            return [(entry, None, failure) for entry in batch], False
+        changes = self._connection.total_changes
+        outcomes = self._commit(batch)
+        if outcomes is None:
+            # One operation spoils a whole transaction: find out which.
+            outcomes = [self._alone(entry) for entry in batch]
+        self._files.written(self._connection)
+        return outcomes, self._connection.total_changes > changes
 
     def _take(self) -> tuple[list[_Entry], bool]:
         """What goes into one transaction, in order; and whether more may come."""

@@ -7,15 +7,20 @@ raises `StoreFailed` when it is not.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.ipc import FinishedRun
+from protocol.state_folder import last_run_id
 
 from ..event_log import EventLog
 from . import store_writes as writes
 from .group_commit import GroupCommit
+from .last_run_id import LastRunId
+from .store_failure import StoreDamaged
 from .store_file import open_store
+from .store_files import StoreFiles
 from .store_reads import StoreReader
 from .store_writes import Accepted, Arrived, Launched, Pruned, UnseenEnd
 
@@ -30,14 +35,24 @@ class RunStore:
     """
 
     def __init__(
-        self, path: Path, max_bytes: int, loop: asyncio.AbstractEventLoop, log: EventLog
+        self,
+        path: Path,
+        max_bytes: int,
+        loop: asyncio.AbstractEventLoop,
+        log: EventLog,
+        id_elsewhere: int = 0,
     ) -> None:
-        """Finished runs are to count no more than `max_bytes`. Raises `StoreUnusable`."""
+        """Finished runs are to count no more than `max_bytes`; ids up to `id_elsewhere` may have
+        been given, if nothing in the folder says more. Raises `StoreUnusable`."""
         connection, self.instance, self.is_same_place = open_store(path)
         self._log = log
         self._max_bytes = max_bytes
-        self._writer = GroupCommit(loop, connection, self._failure_changed)
-        self.reads = StoreReader(path, loop, self._writer.found_damage)
+        self._last_run_id = LastRunId(last_run_id(path.parent))
+        self.last_id = self._continued(connection, id_elsewhere)
+        """The last id that was given, on record or not."""
+        self.reads = StoreReader(path, loop, self._found_damage)
+        self._files = StoreFiles(path, self._last_run_id, self.reads, log)
+        self._writer = GroupCommit(loop, connection, self._files, self._failure_changed)
         self.retained_runs, self.retained_bytes = self.reads.retained()
         self.crowded = asyncio.Event()
         """Set while the finished runs count more than they may."""
@@ -55,7 +70,12 @@ class RunStore:
 
     async def accept(self, run: Accepted) -> int:
         """Record a run. Gives its id, or that of the retained run with the same token."""
-        return await self._writer.submit(lambda connection: writes.accept(connection, run))
+
+        def accept(connection: sqlite3.Connection) -> int:
+            self._last_run_id.reserve(run.id)
+            return writes.accept(connection, run)
+
+        return await self._writer.submit(accept)
 
     async def launch(self, run: Launched) -> None:
         """Record that a run's process lives."""
@@ -115,6 +135,18 @@ class RunStore:
         """Write what is left, then close; blocks for as long as that takes."""
         self.reads.close()
         self._writer.close()
+        self._files.close()
+
+    def _continued(self, connection: sqlite3.Connection, id_elsewhere: int) -> int:
+        """Return the last id that may have been given, and have the store go on from there."""
+        on_record = writes.last_id(connection)
+        last = self._last_run_id.continues(on_record)
+        if on_record == 0:
+            last = max(last, id_elsewhere)
+        if last > on_record:
+            self._log.error("run_outcomes_lost", why="runs.db is new or older", ids_after=last)
+            writes.skip_ids(connection, last)
+        return last
 
     def _count(self, more: int) -> None:
         self.retained_bytes += more
@@ -122,6 +154,9 @@ class RunStore:
             self.crowded.set()
         else:
             self.crowded.clear()
+
+    def _found_damage(self, damage: StoreDamaged) -> None:
+        self._writer.found_damage(damage)
 
     def _failure_changed(self, failure: str | None) -> None:
         if failure is None:

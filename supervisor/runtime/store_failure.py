@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 from protocol.errors import RequestFailed
@@ -14,6 +15,13 @@ _ADVICE = {
     "away, and start it with an empty store",
 }
 _CHECK_DISK = "check its disk"
+_CODES = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+}
+"""SQLite's codes for what the system says of files that we write ourselves."""
 
 
 class StoreUnusable(Exception):
@@ -37,9 +45,12 @@ def store_failure(done: str, error: Exception) -> StoreFailed:
     """What to raise for a store that cannot be `done`: read, written."""
     advice = _ADVICE.get(_primary_code(error), _CHECK_DISK)
     kind = StoreDamaged if is_damaged(error) else StoreFailed
-    return kind(f"the state store cannot be {done}: {error}; {advice}")
+    words = error.strerror if isinstance(error, OSError) else error
+    return kind(f"the state store cannot be {done}: {words}; {advice}")
 
 
 def _primary_code(error: Exception) -> int:
     """SQLite's code for a kind of error: its extended codes have more in their upper bytes."""
+    if isinstance(error, OSError):
+        return _CODES.get(error.errno or 0, sqlite3.SQLITE_ERROR)
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

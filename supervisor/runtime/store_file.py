@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from protocol.process_identity import boot_id
 
 from .store_failure import StoreUnusable, is_damaged
-from .store_schema import UnknownSchema, identify, migrate
+from .store_schema import UnknownSchema, check_version, identify, migrate, settle
 
 _WHOLE_CHECK = 256 << 20
 """Bytes of the largest file that is checked wholly: a quarter of a second, some seconds when the
@@ -33,8 +34,8 @@ _SETTINGS = (
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
-    """A connection to write to the store, the store's name, whether it was last used in this boot
-    and is the same file as then.
+    """Return a connection to write to the store, the store's name, and whether it was last used in
+    this boot and is the same file as then.
 
     Raises `StoreUnusable`.
     """
@@ -48,16 +49,51 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
+    if path.exists():
+        _refuse_newer(path)
+    # What writing a copy has left when it was killed.
+    with contextlib.suppress(OSError):
+        Path(f"{path}.new").unlink(missing_ok=True)
+    connection = _connected(path)
+    _check(connection, path)
+    migrate(connection)
+    name, is_same_place = identify(connection, _place(path))
+    # From now on the file's first page says whose it is, and its log of writes is there.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return connection, name, is_same_place
+
+
+def reopen_store(path: Path) -> sqlite3.Connection:
+    """Open a copy of the store that we have written ourselves: it has our name.
+
+    Raises `sqlite3.Error`.
+    """
+    connection = _connected(path)
+    settle(connection, _place(path))
+    return connection
+
+
+def _connected(path: Path) -> sqlite3.Connection:
     # A statement that is kept for the next time keeps a copy of all that was bound to it.
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=0
     )
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
-    _check(connection, path)
-    migrate(connection)
+    return connection
+
+
+def _place(path: Path) -> str:
     file = path.stat()
-    return connection, *identify(connection, f"{boot_id()} {file.st_dev}:{file.st_ino}")
+    return f"{boot_id()} {file.st_dev}:{file.st_ino}"
+
+
+def _refuse_newer(path: Path) -> None:
+    """Raise `UnknownSchema` for what a newer program has written, before anything is changed."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # What is wrong with it otherwise is found out, and said, by what comes next.
+    with contextlib.closing(connection), contextlib.suppress(sqlite3.DatabaseError):
+        check_version(connection)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

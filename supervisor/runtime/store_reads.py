@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from protocol.ipc import Artifact, ArtifactPart, Cause, Execution, Exit, FinishedRun, RunState
 
-from .store_failure import StoreDamaged, store_failure
+from .store_failure import StoreDamaged, StoreFailed, store_failure
 from .store_writes import SIZE
 
 T = TypeVar("T")
@@ -56,6 +56,9 @@ class StoreReader:
         """`found_damage` is called on the loop with what came in the way of reading."""
         self._loop = loop
         self._found_damage = found_damage
+        self._path = path
+        self._is_stale = False
+        self._failure: StoreFailed | None = None
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._thread = ThreadPoolExecutor(1, "store-reader")
 
@@ -63,6 +66,14 @@ class StoreReader:
         """Finish what was asked for, then close."""
         self._thread.shutdown(wait=True)
         self._connection.close()
+
+    def renew(self) -> None:
+        """Read another file from the next time on: the one that is at the path now."""
+        self._is_stale = True
+
+    def refuse(self, failure: StoreFailed) -> None:
+        """Read nothing more: what was cut would be read as zeros."""
+        self._failure = failure
 
     async def is_retained(self, run_id: int) -> bool:
         """Whether a run with this id is known."""
@@ -83,11 +94,6 @@ class StoreReader:
         return await self._in_thread(
             lambda: _read_part(self._connection, run_id, field, offset, length)
         )
-
-    def last_id(self) -> int:
-        """The greatest id ever given."""
-        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'runs'")
-        return int(row[0]) if row else 0
 
     def unfinished(self) -> list[Unfinished]:
         """The runs without an end."""
@@ -126,10 +132,22 @@ class StoreReader:
 
     async def _in_thread(self, read: Callable[[], T]) -> T:
         try:
-            return await self._loop.run_in_executor(self._thread, _reading, read)
+            return await self._loop.run_in_executor(self._thread, self._read, read)
         except StoreDamaged as damage:
             self._found_damage(damage)
             raise
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """To be called in the thread."""
+        if self._failure is not None:
+            raise self._failure
+        if self._is_stale:
+            self._is_stale = False
+            self._connection.close()
+            self._connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
+        return _reading(read)
 
 
 def _reading(read: Callable[[], T]) -> T:

@@ -71,17 +71,27 @@ class UnknownSchema(Exception):
     """The store was written by a newer program; the message says so."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the store to the current version, in one transaction."""
-    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-    version = row[0] or 0
-    if version > CURRENT:
+def check_version(connection: sqlite3.Connection) -> None:
+    """Raise `UnknownSchema` when a newer program has written the store; only reads."""
+    table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+    if connection.execute(table).fetchone() is None:
+        return
+    if (version := _version(connection)) > CURRENT:
         raise UnknownSchema(
             f"the run store has schema {version}, this program knows up to {CURRENT}: "
             "start the program that wrote it, or choose another --state-dir"
         )
-    if version == CURRENT:
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    return row[0] or 0
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the store to the current version, in one transaction."""
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    if (version := _version(connection)) == CURRENT:
         return
     connection.executescript("".join(["BEGIN IMMEDIATE;", *MIGRATIONS[version:], "COMMIT;"]))
 
@@ -94,8 +104,22 @@ def identify(connection: sqlite3.Connection, place: str) -> tuple[str, bool]:
     """
     row = connection.execute("SELECT instance, boot_id FROM identity").fetchone()
     if row is not None and row[1] == place:
+        _sign(connection, row[0])
         return str(row[0]), True
     instance = secrets.token_hex(8)
     connection.execute("DELETE FROM identity")
     connection.execute("INSERT INTO identity VALUES (?, ?)", (instance, place))
+    _sign(connection, instance)
     return instance, False
+
+
+def settle(connection: sqlite3.Connection, place: str) -> None:
+    """Keep the store's name in another place: we have put it there."""
+    connection.execute("UPDATE identity SET boot_id = ?", (place,))
+
+
+def _sign(connection: sqlite3.Connection, instance: str) -> None:
+    """Have the first page of the file say whose it is; written only when it is not so yet."""
+    signature = int(instance[:7], 16)
+    if connection.execute("PRAGMA application_id").fetchone()[0] != signature:
+        connection.execute(f"PRAGMA application_id = {signature}")

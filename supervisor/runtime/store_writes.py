@@ -72,6 +72,18 @@ class Pruned:
     crowded_out: int
 
 
+def last_id(connection: sqlite3.Connection) -> int:
+    """Return the greatest id ever put on record."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def skip_ids(connection: sqlite3.Connection, last: int) -> None:
+    """Have `last` count as put on record."""
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'runs'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('runs', ?)", (last,))
+
+
 def accept(connection: sqlite3.Connection, run: Accepted) -> int:
     """Gives the run's id, or that of the one that has its token already."""
     if run.token is not None:

@@ -200,6 +200,35 @@ def test_a_store_that_cannot_be_read_is_said_and_left_alone(
             connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
             connection.execute("INSERT INTO schema_version VALUES (99)")
             connection.commit()
+    before = path.read_bytes()
     assert words in failed_start(service)
-    if content is not None:
-        assert path.read_bytes() == content
+    assert path.read_bytes() == before
+
+
+def test_a_newer_store_that_was_killed_is_left_as_it_is(service: RunningService) -> None:
+    """A downgrade: what the newer program has not yet moved into the database stays, too."""
+    service.start()
+    known, _ = finished_reply(service)
+    with contextlib.closing(sqlite3.connect(run_store(service.state))) as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99)")
+        connection.commit()
+    everybody = processes_of(service.folder)
+    for process in everybody:
+        process.suspend()
+    for process in everybody:
+        process.kill()
+    service.wait(20)
+    wait_until(lambda: not processes_of(service.folder))
+    names = ("runs.db", "runs.db-wal")
+    before = {name: (service.state / name).read_bytes() for name in names}
+    assert len(before["runs.db-wal"]) > len(LARGE)
+    said = failed_start(service)
+    assert "has schema 99, this program knows up to" in said
+    assert "start the program that wrote it, or choose another --state-dir" in said
+    assert {name: (service.state / name).read_bytes() for name in names} == before
+    with contextlib.closing(sqlite3.connect(run_store(service.state))) as connection:
+        connection.execute("DELETE FROM schema_version WHERE version = 99")
+        connection.commit()
+    service.start()
+    assert service.http.get(f"/genvm/{known}").json()["status"]["stdout"] == LARGE
+    assert service.stop() == 0
