@@ -30,10 +30,10 @@ PASS_THROUGH_FIELDS = (
 
 
 class ModuleDescriptors(NamedTuple):
-    """Descriptors, in the child, of its connections to the module workers."""
+    """Descriptors, in the child, of its connections to the module workers; None: it has none."""
 
-    llm: int
-    web: int
+    llm: int | None = None
+    web: int | None = None
 
 
 class RunArguments(NamedTuple):
@@ -45,7 +45,7 @@ class RunArguments(NamedTuple):
     host: str
     result_fd: int
     permissions: str
-    modules: ModuleDescriptors | None
+    modules: ModuleDescriptors
     genvm_id: int
 
     def argv(self) -> list[str]:
@@ -55,9 +55,9 @@ class RunArguments(NamedTuple):
             arguments.append("--sync")
         arguments += ["--host", self.host, "--host", f"fd://{self.result_fd}"]
         arguments += ["--permissions", self.permissions]
-        if self.modules:
-            arguments.append(f"--module-llm=fd://{self.modules.llm}")
-            arguments.append(f"--module-web=fd://{self.modules.web}")
+        for module, descriptor in self.modules._asdict().items():
+            if descriptor is not None:
+                arguments.append(f"--module-{module}=fd://{descriptor}")
         return [*arguments, f"--genvm-id={self.genvm_id}"]
 
 

@@ -19,7 +19,7 @@ from .contract_code import MAX_CODE
 from .llm_check import CheckConfig, CheckPrompt, CheckRow
 from .log_lines import Level
 
-VERSION = 4
+VERSION = 5
 """Both sides must name the same; it grows with each change that the other side would misread."""
 
 MAX_REPLY = 320 << 20
@@ -113,13 +113,14 @@ class Hello(Struct, tag=True, frozen=True):
 
 
 class StartRun(Struct, tag=True, frozen=True):
-    """Answered by `RunStarted` once the child runs. `deadline` counts from its start."""
+    """Answered by `RunStarted` once the child runs. `deadline` counts from its start. `modules` are
+    required, and the child is connected to them and no others."""
 
     selector: Selector
     timestamp: float
     host: str
     is_sync: bool
-    needs_modules: bool
+    modules: list[ModuleKind]
     permissions: str
     capture: Capture
     is_unsafe: bool
@@ -127,6 +128,10 @@ class StartRun(Struct, tag=True, frozen=True):
     token: str | None
     extra_args: list[str]
     execution_data: bytes
+
+    @property
+    def needs_modules(self) -> bool:
+        return bool(self.modules)
 
 
 class ReadSchema(Struct, tag=True, frozen=True):

@@ -12,7 +12,7 @@ from .calldata import Address, EncodeError
 from .durations import parse_duration
 from .errors import BadRequest
 from .executor import PASS_THROUGH_FIELDS, ExecutionData
-from .ipc import Capture, MajorSelector, Selector, StartRun, VersionSelector
+from .ipc import Capture, MajorSelector, ModuleKind, Selector, StartRun, VersionSelector
 from .numbers import decimal_or_hexadecimal
 from .run_host import parse_run_host
 from .timestamps import parse_rfc3339
@@ -90,6 +90,9 @@ class RunRequest(Struct):
     is_sync: bool = False
     permissions: str = "rwscn"
     no_modules: bool = False
+    modules: list[ModuleKind] | None = None
+    """What the run needs where it needs modules; None: all."""
+
     leader_nondet_results: Annotated[list[bytes], Meta(max_length=MAX_LEADER_RESULTS)] | None = None
     capture_output: bool = True
     debug_mode: ShortText | None = None
@@ -118,13 +121,16 @@ class RunRequest(Struct):
             raise ValueError(f"host_genvm_id: expected 1 to {MAX_TOKEN} characters")
         if len(self.host_data) > MAX_HOST_DATA:
             raise ValueError(f"host_data: expected at most {MAX_HOST_DATA} characters")
-        if self.needs_modules:
+        self._check_modules()
+        if self.needed_modules:
             _check_host_data(self.host_data)
 
     @property
-    def needs_modules(self) -> bool:
-        """Whether the executor must be connected to the LLM and web modules."""
-        return not self.is_sync and not self.no_modules and "n" in self.permissions
+    def needed_modules(self) -> list[ModuleKind]:
+        """The modules that must run, and that the executor is connected to."""
+        if self.is_sync or self.no_modules or "n" not in self.permissions:
+            return []
+        return [kind for kind in ModuleKind if self.modules is None or kind in self.modules]
 
     def command(self) -> StartRun:
         """The supervisor's command for this run. `BadRequest` names the field at fault."""
@@ -134,7 +140,7 @@ class RunRequest(Struct):
             timestamp=parse_rfc3339(self.timestamp).timestamp(),
             host=self.host,
             is_sync=self.is_sync,
-            needs_modules=self.needs_modules,
+            modules=self.needed_modules,
             permissions=self.permissions,
             capture=capture,
             is_unsafe=is_unsafe,
@@ -143,6 +149,14 @@ class RunRequest(Struct):
             extra_args=self.extra_args,
             execution_data=self._execution_data(),
         )
+
+    def _check_modules(self) -> None:
+        given = self.modules or []
+        for kind in ModuleKind:
+            if given.count(kind) > 1:
+                raise ValueError(f"modules: names {kind} twice")
+        if given and self.no_modules:
+            raise ValueError(f"modules: names {given[0]}, while no_modules is true")
 
     def _selector(self) -> Selector:
         if self.selector is not None:

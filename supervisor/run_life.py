@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from signal import Signals
@@ -16,7 +17,7 @@ from protocol.errors import (
     RequestFailed,
     Unavailable,
 )
-from protocol.ipc import Cause, Exit, FinishedRun, RunState
+from protocol.ipc import Cause, Exit, FinishedRun, ModuleKind, RunState
 from protocol.process_identity import start_ticks
 
 from .changes import Changes
@@ -30,7 +31,7 @@ from .run import Run, settle
 from .runtime.cgroup_memory import MemoryUse
 from .runtime.child import Child, Output
 from .runtime.code_host import CodeHost
-from .runtime.launcher import Launcher, LaunchOrder, ModuleSockets
+from .runtime.launcher import Launcher, LaunchOrder
 from .runtime.reaper import Ending, Reaper
 from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch
@@ -123,7 +124,7 @@ class RunLife:
             is_sync=request.is_sync,
             host=request.host if run.storage is None else self._serve_host(run),
             permissions=request.permissions,
-            modules=self._connect_modules() if request.needs_modules else None,
+            modules=self._connect_modules(request.modules),
         )
         keep = partial(self._keep_result, run)
         run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
@@ -147,9 +148,9 @@ class RunLife:
                 f"no folder for temporary files could be made: {error.strerror}"
             ) from None
 
-    def _connect_modules(self) -> ModuleSockets:
+    def _connect_modules(self, wanted: Sequence[ModuleKind]) -> Mapping[ModuleKind, socket.socket]:
         try:
-            return self.modules.connect()
+            return self.modules.connect(wanted)
         except OSError as error:
             raise ExecutorStartFailed(
                 f"it could not be connected to the modules: {error.strerror}"

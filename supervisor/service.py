@@ -183,8 +183,7 @@ class Service:
         executor = self.controls.settings.manifests.current.choose(
             request.selector, request.timestamp
         )
-        if request.needs_modules:
-            self.modules.require()
+        self.modules.require(request.modules)
         cost = self._desk.cost(request.needs_modules)
         self._last_id += 1
         self.controls.remember_id(self._last_id)

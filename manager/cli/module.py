@@ -47,8 +47,8 @@ _START_ENDING = exit_codes({0: "it answers requests", 1: "it runs already, or it
 def command() -> None:
     """Start, stop and look at the LLM and the web module.
 
-    Contracts that are not deterministic ask models and read the web through them. A run that may do
-    so needs both.
+    Contracts that are not deterministic ask models and read the web through them. A run needs both,
+    unless it says which; those of `genvm-manager run` and `call` get what runs.
     """
 
 

@@ -37,9 +37,9 @@ class ServiceFault(Exception):
 class HttpExecutions:
     """Runs transactions, each within `deadline` (such as `30s`), on the service behind `client`.
 
-    Runs are a leader's. They go without modules unless the service has both running: what they
-    compute then depends on the ledger and the time alone. `is_sync` would mean replaying a
-    leader's results, and there are none here.
+    Runs are a leader's. They get the modules that the service has running; without any, what they
+    compute depends on the ledger and the time alone. `is_sync` would mean replaying a leader's
+    results, and there are none here.
     """
 
     def __init__(self, client: HttpClient, deadline: str, *, is_own: bool = True) -> None:
@@ -47,8 +47,11 @@ class HttpExecutions:
         self._client = client
         self._deadline = deadline
         self._is_own = is_own
-        status = client.status()
-        self._has_modules = {status.llm_module, status.web_module} == {ModuleState.RUNNING}
+        self._modules = [
+            str(kind)
+            for kind, module in client.status().modules.items()
+            if module.state is ModuleState.RUNNING
+        ]
 
     def run(
         self, transaction: Transaction, callee: Address, permissions: str, host: LedgerHost
@@ -93,7 +96,7 @@ class HttpExecutions:
             "host": url,
             "host_data": msgspec.json.encode({"node_address": "local", "tx_id": token}).decode(),
             "permissions": permissions,
-            "no_modules": not self._has_modules,
+            "modules": self._modules,
             "deadline": self._deadline,
             "host_genvm_id": token,
         }

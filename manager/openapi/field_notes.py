@@ -17,6 +17,7 @@ FIELD_NOTES: dict[str, dict[str, str]] = {
         "is_sync": "Deterministic replay: no modules needed, cheaper permits.",
         "permissions": "Letters of r(ead) w(rite) s(end) c(all) n(ondet) u(register runners).",
         "no_modules": "Run without modules although `n` is granted.",
+        "modules": "Those that a run with `n` needs and gets, of `llm` and `web`; null: both.",
         "leader_nondet_results": "Null: this run is the leader; else it validates against these.",
         "capture_output": "False: stdout and stderr go nowhere.",
         "debug_mode": "Instead of `capture_output`: `disabled`, `safe` or `safe-unbounded`.",

@@ -36,7 +36,7 @@ def schema_run(command: ReadSchema, deadline: float) -> StartRun:
         timestamp=command.timestamp,
         host="",
         is_sync=True,
-        needs_modules=False,
+        modules=[],
         permissions="r",
         capture=Capture.TAIL,
         is_unsafe=False,

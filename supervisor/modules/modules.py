@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from protocol.errors import ModulesNotRunning, Refusal, Unavailable
 from protocol.ipc import ModuleKind, ModuleState, ModuleStatus
 from protocol.log_lines import Level
 
-from ..runtime.launcher import ModuleSockets
 from ..runtime.sampler import Sample
 from .module import NOT_RUNNING, Module
 
@@ -25,22 +24,24 @@ class Modules:
     def __getitem__(self, kind: ModuleKind) -> Module:
         return self._modules[kind]
 
-    def require(self) -> None:
-        """Raises `ModulesNotRunning` unless a run that needs modules could have them, `Unavailable`
+    def require(self, wanted: Sequence[ModuleKind]) -> None:
+        """Raises `ModulesNotRunning` unless a run could have those that it needs, `Unavailable`
         when it soon can."""
-        if any(module.state is ModuleState.STARTING for module in self._modules.values()):
+        states = {self._modules[kind].state for kind in wanted}
+        if ModuleState.STARTING in states:
             raise Unavailable("the modules are starting", 2, Refusal.MODULES)
-        if any(module.state is not ModuleState.RUNNING for module in self._modules.values()):
+        if states - {ModuleState.RUNNING}:
             raise ModulesNotRunning(NOT_RUNNING)
 
-    def connect(self) -> ModuleSockets:
-        """A run's connections. Raises `ModulesNotRunning`, or `OSError` without descriptors."""
+    def connect(self, wanted: Sequence[ModuleKind]) -> dict[ModuleKind, socket.socket]:
+        """A run's connections to those that it needs. Raises `ModulesNotRunning`, or `OSError`
+        without descriptors."""
         with ExitStack() as undo:
-            connections: dict[ModuleKind, socket.socket] = {}
-            for kind, module in self._modules.items():
-                connections[kind] = undo.enter_context(module.connect())
+            connections = {
+                kind: undo.enter_context(self._modules[kind].connect()) for kind in wanted
+            }
             undo.pop_all()
-        return ModuleSockets(connections[ModuleKind.LLM], connections[ModuleKind.WEB])
+        return connections
 
     def set_level(self, level: Level) -> None:
         """Have all workers log at another level."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from protocol.errors import ExecutorStartFailed
 from protocol.executor import ModuleDescriptors, RunArguments
+from protocol.ipc import ModuleKind
 from protocol.signals import ALL_SIGNALS
 
 from ..core.capture import CaptureLimits
@@ -22,14 +23,6 @@ RUN_TOKEN = "GENVM_RUN_TOKEN"  # noqa: S105 - the name of a variable
 
 _INHERITED = ("PATH", "HOME", "LANG")
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleSockets:
-    """A run's connections to the modules: the ends that its executor gets."""
-
-    llm: socket.socket
-    web: socket.socket
 
 
 def executor_environment(
@@ -56,8 +49,8 @@ class LaunchOrder:
     is_sync: bool
     host: str
     permissions: str
-    modules: ModuleSockets | None
-    """They are the launcher's to close."""
+    modules: Mapping[ModuleKind, socket.socket]
+    """Its connections to the modules that it needs; they are the launcher's to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +104,8 @@ class Launcher:
         )
         # In the child, dup2 of a descriptor onto itself makes it survive the exec.
         kept = {stdin: 0, out.theirs: 1, err.theirs: 2}
-        inherited = (log.theirs, their_result.fileno(), *(modules or ()))
-        kept |= {number: number for number in inherited}
+        inherited = (log.theirs, their_result.fileno(), *modules)
+        kept |= {number: number for number in inherited if number is not None}
         pid = os.posix_spawnp(
             order.command[0],
             [*order.command, *arguments.argv()],
@@ -125,11 +118,12 @@ class Launcher:
         return Launched(pid, _watched(pid), out.ours, err.ours, log.our_end(), result)
 
 
-def _descriptors(modules: ModuleSockets | None, owner: ExitStack) -> ModuleDescriptors | None:
-    if modules is None:
-        return None
-    llm, web = (owner.enter_context(each) for each in (modules.llm, modules.web))
-    return ModuleDescriptors(llm.fileno(), web.fileno())
+def _descriptors(
+    modules: Mapping[ModuleKind, socket.socket], owner: ExitStack
+) -> ModuleDescriptors:
+    return ModuleDescriptors(
+        **{kind: owner.enter_context(each).fileno() for kind, each in modules.items()}
+    )
 
 
 class _Stream:

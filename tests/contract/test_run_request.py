@@ -14,7 +14,7 @@ from protocol import calldata
 from protocol.calldata import Address
 from protocol.errors import BadRequest
 from protocol.executor import METHOD_HOSTS, decode_execution_data
-from protocol.ipc import Capture, MajorSelector, StartRun, VersionSelector
+from protocol.ipc import Capture, MajorSelector, ModuleKind, StartRun, VersionSelector
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 
@@ -154,20 +154,31 @@ def test_selectors_of_newer_clients() -> None:
     assert by_version.selector == VersionSelector("v0.2.0")
 
 
+LLM, WEB = ModuleKind.LLM, ModuleKind.WEB
 HOST_DATA = '{"node_address": "0x1", "tx_id": "0x2", "more": 1}'
 
 
 @pytest.mark.parametrize(
-    ("changes", "needs_modules"),
+    ("changes", "modules"),
     [
-        ({"is_sync": False, "host_data": HOST_DATA}, True),
-        ({"is_sync": True, "host_data": HOST_DATA}, False),
-        ({"is_sync": False, "no_modules": True}, False),
-        ({"is_sync": False, "permissions": "rwsc"}, False),
+        ({"host_data": HOST_DATA}, [LLM, WEB]),
+        ({"is_sync": True, "modules": ["llm"]}, []),
+        ({"no_modules": True}, []),
+        ({"no_modules": True, "modules": []}, []),
+        ({"permissions": "rwsc", "modules": ["web"]}, []),
+        ({"modules": []}, []),
+        ({"host_data": HOST_DATA, "modules": ["llm"]}, [LLM]),
+        ({"host_data": HOST_DATA, "modules": ["web", "llm"]}, [LLM, WEB]),
     ],
 )
-def test_which_runs_need_modules(changes: dict[str, Any], needs_modules: bool) -> None:
-    assert command(**changes).needs_modules is needs_modules
+def test_which_modules_a_run_needs(changes: dict[str, Any], modules: list[ModuleKind]) -> None:
+    started = command(**{"is_sync": False} | changes)
+    assert (started.modules, started.needs_modules) == (modules, bool(modules))
+
+
+def test_modules_do_not_reach_the_executors_data() -> None:
+    given = command(is_sync=False, host_data=HOST_DATA, modules=["llm"])
+    assert given.execution_data == command(is_sync=False, host_data=HOST_DATA).execution_data
 
 
 @pytest.mark.parametrize("form", ["json", "calldata"])
@@ -217,6 +228,12 @@ def test_a_missing_field_is_named(form: str, field: str) -> None:
         ({"selector": {"kind": "major"}}, "selector.major: missing"),
         ({"selector": {"kind": "colour"}}, "selector.kind: Invalid enum value 'colour'"),
         ({"host_genvm_id": "x" * 300}, "host_genvm_id: expected 1 to 256 characters"),
+        ({"modules": ["llm", "db"]}, "modules[1]: Invalid enum value 'db'"),
+        ({"modules": ["LLM"]}, "modules[0]: Invalid enum value 'LLM'"),
+        ({"modules": "llm"}, "modules: expected array, got str"),
+        ({"modules": ["web", "llm", "web"]}, "modules: names web twice"),
+        ({"modules": ["llm"], "no_modules": True}, "modules: names llm, while no_modules is true"),
+        ({"modules": ["llm"], "is_sync": False}, "host_data: expected JSON text"),
         ({"extra_args": [1]}, "extra_args[0]: expected str, got int"),
         ({"leader_nondet_results": [1]}, "leader_nondet_results[0]: expected bytes, got int"),
         ({"is_sync": False}, "host_data: expected JSON text"),

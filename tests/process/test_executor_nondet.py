@@ -337,8 +337,14 @@ def test_host_data_that_modules_cannot_be_told(chain: Chain, host_data: str) -> 
     assert result(ended).data.startswith("host_data: ")
 
 
-def test_a_run_without_modules_says_what_to_start(chain: Chain) -> None:
+@pytest.mark.parametrize("module", ["llm", "web"])
+def test_a_run_without_a_module_says_how_to_start_that_one(chain: Chain, module: str) -> None:
     contract = Contract()
-    ended = lead(chain, blocks(contract, lead=asking(contract)), host_data=HOST_DATA)
+    page = contract.gl_call({"WebRequest": {"method": "GET", "url": "https://example.com/"}})
+    asked = asking(contract) if module == "llm" else returns_answer(page)
+    ended = lead(chain, blocks(contract, lead=asked), host_data=HOST_DATA)
     assert result(ended).code is ResultCode.INTERNAL_ERROR
-    assert "without the llm module: start both modules, llm and web" in result(ended).data
+    assert result(ended).data == (
+        f"the run was started without the {module} module: start it "
+        f"(genvm-manager module start {module}) and run the contract again"
+    )

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from protocol.errors import ExecutorStartFailed, ModulesNotRunning, NoExecutor, RunNotFound
-from protocol.ipc import Capture, Cause, Exit, MajorSelector, RunState
+from protocol.ipc import Capture, Cause, Exit, MajorSelector, ModuleKind, RunState
 from protocol.state_folder import run_scratch
 from tests.support.supervisor import RunningSupervisor, wait_until
 
@@ -209,7 +209,7 @@ def test_a_start_that_fails_leaves_nothing(supervisor: RunningSupervisor) -> Non
         with pytest.raises(NoExecutor, match="major 99"):
             client.start("quick", selector=MajorSelector(99))
         with pytest.raises(ModulesNotRunning, match=r"^modules are required but not running"):
-            client.start("quick", is_sync=False, needs_modules=True)
+            client.start("quick", is_sync=False, modules=list(ModuleKind))
         assert client.run("quick", token="again").exit.code == 0
 
 

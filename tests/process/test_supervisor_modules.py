@@ -265,12 +265,12 @@ def test_a_run_holds_both_modules_until_its_end(supervisor: RunningSupervisor) -
 def test_many_runs_leave_no_descriptor(supervisor: RunningSupervisor) -> None:
     client = supervisor.client
     start_both(client)
-    client.run("quick", is_sync=False, needs_modules=True)
+    client.run("quick", is_sync=False, modules=[LLM, WEB])
     files = sorted(supervisor.open_files())
     for _ in range(30):
-        client.run("quick", is_sync=False, needs_modules=True)
+        client.run("quick", is_sync=False, modules=[LLM, WEB])
     with pytest.raises(RequestFailed):
-        client.start("quick", is_sync=False, needs_modules=True, timestamp=0.0)
+        client.start("quick", is_sync=False, modules=[LLM, WEB], timestamp=0.0)
     assert sorted(supervisor.open_files()) == files
 
 
@@ -283,6 +283,21 @@ def test_without_a_module_a_run_that_needs_it_is_refused(client: Client) -> None
         client.start("quick", **ASKING)
     start(client, WEB)
     assert client.run("quick", **ASKING).exit == Exit(code=0)
+
+
+def test_a_run_needs_and_gets_the_modules_that_it_names(supervisor: RunningSupervisor) -> None:
+    client = supervisor.client
+    start(client, LLM)
+    with pytest.raises(ModulesNotRunning):
+        client.start("echoes", **(ASKING | {"modules": [WEB]}))
+    run_id = client.start("echoes", **(ASKING | {"modules": [LLM]}))
+    argv = client.finished(run_id).stdout
+    assert (b"--module-llm=fd://" in argv, b"--module-web" in argv) == (True, False)
+    starting = beside(supervisor, lambda other: start(other, WEB, workers=4))
+    wait_until(lambda: module(client, WEB).state is ModuleState.STARTING)
+    assert client.run("echoes", **(ASKING | {"modules": [LLM]})).exit == Exit(code=0)
+    starting.result(30)
+    assert client.status().permits.in_use == 0
 
 
 def test_while_a_module_starts_a_run_that_needs_it_comes_again(

@@ -35,7 +35,7 @@ QUESTION = frame(encode_hello(ModuleHello(7, {}))) + frame(
 
 ASKING: dict[str, Any] = {
     "is_sync": False,
-    "needs_modules": True,
+    "modules": [LLM, WEB],
     "execution_data": QUESTION,
 }
 

@@ -177,7 +177,7 @@ def run_executor(
         host=host,
         result_fd=theirs.fileno(),
         permissions=permissions,
-        modules=ModuleDescriptors(*(each.fileno() for each in asked)) if asked else None,
+        modules=ModuleDescriptors(*(each.fileno() for each in asked)),
         genvm_id=1,
     )
     process = subprocess.Popen(

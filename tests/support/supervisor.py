@@ -105,7 +105,7 @@ def start_command(child: str, **fields: object) -> StartRun:
         "timestamp": time.time(),
         "host": "unix:///nowhere.sock",
         "is_sync": True,
-        "needs_modules": False,
+        "modules": [],
         "permissions": "rwscn",
         "capture": Capture.TAIL,
         "is_unsafe": False,

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from manager.http_client import HttpClient, ModuleStart
 from manager.local_node.ledger import DEFAULT_SENDER
+from manager.service import Service
+from protocol.ipc import ModuleKind
 from tests.support.author import PROBE, Author
+from tests.support.providers import module_config, provider
 
 ALICE = "0x2000000000000000000000000000000000000002"
 NOBODY = "0x00000000000000000000000000000000000000ff"
@@ -123,15 +127,30 @@ def test_what_is_no_contract_is_a_vm_error(author: Author) -> None:
     assert ended.json["error"].startswith("invalid_contract")
 
 
-def test_a_prompt_without_modules_is_3_and_says_what_to_start(author: Author) -> None:
+def test_a_prompt_without_the_module_is_3_and_says_what_to_start(author: Author) -> None:
     address = author.deploys()
     ended = author.calls(address, "wonder", "how")
     assert (ended.code, ended.json["result"]) == (3, "internal_error")
-    assert "without the llm module: start both modules, llm and web" in ended.json["error"]
-    assert "POST /module/start" in ended.json["error"]
+    assert (
+        "without the llm module: start it (genvm-manager module start llm)" in (ended.json["error"])
+    )
     assert author.reads(address) == "hello"
     # A block that asks nobody needs no modules.
     assert author.calls(address, "wonder", "").json["returned"] == ""
+
+
+def test_a_contract_that_only_prompts_needs_the_llm_module_alone(
+    author: Author, service: Service
+) -> None:
+    address = author.deploys()
+    assert service.url is not None
+    with provider("openai-compatible") as played, HttpClient(service.url) as client:
+        client.start_module(ModuleKind.LLM, ModuleStart(module_config({"one": played.backend()})))
+        try:
+            assert author.calls(address, "wonder", "how").json["returned"] == "fine"
+        finally:
+            client.stop_module(ModuleKind.LLM)
+    assert author.reads(address) == "fine"
 
 
 def test_a_service_that_is_not_there_is_3(tmp_path: Path) -> None:

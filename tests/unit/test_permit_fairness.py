@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from protocol.config import PermitCosts
 from protocol.errors import BadRequest, Refusal, Unavailable
-from protocol.ipc import RunState
+from protocol.ipc import ModuleKind, RunState
 from supervisor.core.audit import AuditedRun, Standing, audit
 from supervisor.core.manifest import Executor
 from supervisor.core.pace import Pace
@@ -149,7 +149,8 @@ RUNS = 400
 
 
 def a_run(run_id: int, desk: PermitDesk, needs_modules: bool, data: bytes = b"") -> Run:
-    request = start_command("quick", needs_modules=needs_modules, execution_data=data)
+    modules = list(ModuleKind) if needs_modules else []
+    request = start_command("quick", modules=modules, execution_data=data)
     executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
     return Run(run_id, request, executor, desk.cost(needs_modules))
 

@@ -83,8 +83,8 @@ class ModuleClient:
     def _connected(self) -> socket.socket:
         if self._descriptor is None:
             raise ModuleFailed(
-                f"the run was started without the {self._name} module: start both modules, llm "
-                "and web, of a running service (POST /module/start), and run it again"
+                f"the run was started without the {self._name} module: start it "
+                f"(genvm-manager module start {self._name}) and run the contract again"
             )
         hello = self._hello()
         connection = socket.socket(fileno=self._descriptor)
