@@ -1,4 +1,5 @@
-"""What falls to `genvm-manager serve` when one of its halves dies together with its own guard."""
+"""What falls to `genvm-manager serve`: of a half that dies together with its own guard, and, to the
+first process of a container, of everybody else there."""
 
 from __future__ import annotations
 
@@ -30,6 +31,23 @@ class Orphans:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
         self._outsiders = {child.pid for child in psutil.Process().children()}
 
+    @property
+    def can_be_seen(self) -> bool:
+        """Whether /proc is that of our PID namespace; in another one's, pids mean others."""
+        try:
+            return os.readlink("/proc/self") == str(os.getpid())
+        except OSError:
+            return False
+
+    def reap(self, own: Collection[int]) -> None:
+        """Reap what has ended, but for the children in `own`: somebody waits for those."""
+        with suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in own:
+                    # It hides the others until it is reaped, after which we are called again.
+                    return
+                os.waitpid(ended.si_pid, os.WNOHANG)
+
     def end(self, sessions: Collection[int]) -> list[int]:
         """Kill and reap, until nothing is left, what is neither of our own session nor of one of
         `sessions`, nor was there before. Gives the pids of what survives that."""
@@ -48,6 +66,8 @@ class Orphans:
         return []
 
     def _inherited(self) -> set[int]:
+        if not self.can_be_seen:
+            return set()
         return {child.pid for child in psutil.Process().children()} - self._outsiders
 
 

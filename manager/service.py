@@ -144,11 +144,18 @@ class Service:
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
             await_events(self._processes, self._stops, timeout)
             self._look_after(self._restart_later)
+            if self._orphans is not None:
+                self._orphans.reap({each.pid for each in self._processes if each.pid is not None})
 
     # ------------------------------------------------------------------------------------ start
 
     def _start(self) -> None:
         folder = self._settings.state_folder
+        if self._orphans is not None and not self._orphans.can_be_seen:
+            self._report(
+                "/proc is not that of this PID namespace: what runs leave behind cannot be found; "
+                "mount it anew, as unshare --mount-proc does"
+            )
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             token = read_token(self._token_file) if self._token_file else None

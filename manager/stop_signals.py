@@ -20,6 +20,8 @@ class StopSignals:
     """While it is entered, SIGINT, SIGTERM and SIGHUP do nothing but count; enter it in the main
     thread. SIGINT stays ignored where it was, as it is for a background job of a script.
 
+    The end of a child counts for nothing, but makes `descriptors` readable.
+
     SIGHUP counts only when it says that the terminal is gone from which this process was started.
     Any other is a request to reload, as daemons take it; so are all for a process whose starter had
     SIGHUP ignored, which is what `nohup` does.
@@ -39,6 +41,7 @@ class StopSignals:
         self._stops_with_terminal = _has_terminal() and not is_ignored(signal.SIGHUP)
         counted = (*heeded(signal.SIGINT), signal.SIGTERM, signal.SIGHUP)
         self._previous = {number: signal.signal(number, self._note) for number in counted}
+        self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,6 +80,9 @@ class StopSignals:
             self._is_reload_asked = True
         else:
             self._signals += 1
+        self._wake()
+
+    def _wake(self, *_: object) -> None:
         with suppress(BlockingIOError):
             os.write(self._writer, b"\0")
 

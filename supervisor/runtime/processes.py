@@ -68,7 +68,12 @@ def signal_process(pid: int, number: signal.Signals) -> bool:
 
 
 def signal_group(group: int, number: signal.Signals) -> bool:
-    """Send a signal to a process group; False when it has no members, zombies included."""
+    """Send a signal to a process group; False when it has no members, zombies included.
+
+    0 is said of a group of another PID namespace; to `killpg` it means our own.
+    """
+    if group <= 0:
+        return False
     try:
         os.killpg(group, number)
     except ProcessLookupError:
