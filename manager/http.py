@@ -25,6 +25,7 @@ from .gunicorn_master import Loaded, Master
 from .gunicorn_settings import gunicorn_settings
 from .http_settings import SettingsFiles, SettingsUnusable
 from .lifeline import stop_when_closed
+from .listeners import AddressError, gunicorn_binds
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .shares import Shares
@@ -35,6 +36,9 @@ from .transfers import current_caller
 EXIT_BAD_CONFIG = 2
 """As the supervisor's: whoever starts us need not try again."""
 
+EXIT_ADDRESS = 1
+"""As gunicorn's own, when it cannot listen."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,11 +46,13 @@ class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
     def __init__(self, files: SettingsFiles, binds: Sequence[str], state_folder: Path) -> None:
-        """`binds` empty: the configuration's. Raises `SettingsUnusable`."""
+        """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
         self._files = files
         self._settings = files.read()
         config = self._settings.config
-        self._binds = binds or [config.bind_address]
+        self._binds = [
+            each for bind in binds or [config.bind_address] for each in gunicorn_binds(bind)
+        ]
         self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
@@ -143,7 +149,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until SIGTERM. Exit code 2: the settings are wrong; 1: the address is taken."""
+    """Serve until SIGTERM. Exit code 2: the settings are wrong; 1: it cannot listen there."""
     arguments = _arguments(argv)
     # A core would have keys in it that clients send, and the token.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -159,6 +165,9 @@ def main(argv: Sequence[str]) -> int:
     except SettingsUnusable as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
+    except AddressError as error:
+        print(f"genvm-manager http: {error}", file=sys.stderr)
+        return EXIT_ADDRESS
     _allow_many_descriptors()
     service.run()
     return 0

@@ -114,10 +114,15 @@ class Service:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
         self._processes: list[ServiceProcess] = []
         self._cleanup = ExitStack()
-        self.url: str | None = None
+        self.urls: list[str] = []
         self.socket = settings.socket
         self._files = SettingsFiles(settings.config_path, settings.token_file)
         self._token_file = self._files.token_file(self.config)
+
+    @property
+    def url(self) -> str | None:
+        """The first of `urls`; None when TCP is not used."""
+        return self.urls[0] if self.urls else None
 
     @property
     def address(self) -> str:
@@ -213,11 +218,10 @@ class Service:
         settings, listeners = self._settings, []
         if settings.socket is None or settings.host is not None or settings.port is not None:
             host, port = split_address(self.config.bind_address)
-            listener = self._cleanup.enter_context(
-                listen_tcp(settings.host or host, port if settings.port is None else settings.port)
-            )
-            self.url = url_of(listener)
-            listeners.append(listener)
+            wanted = port if settings.port is None else settings.port
+            made = listen_tcp(settings.host or host, wanted)
+            listeners.extend(self._cleanup.enter_context(listener) for listener in made)
+            self.urls = [url_of(listener) for listener in listeners]
         if settings.socket is not None:
             listeners.append(self._cleanup.enter_context(listen_unix(settings.socket)))
             self._cleanup.callback(settings.socket.unlink, missing_ok=True)
@@ -307,7 +311,7 @@ class Service:
 
     def _write_note(self, token_file: Path | None) -> None:
         folder = self._settings.state_folder
-        note = ServiceNote.of_this_process(folder, self.url, self.socket, token_file)
+        note = ServiceNote.of_this_process(folder, self.urls, self.socket, token_file)
         write_note(folder, note)
 
     def _look_after(self, bury: Callable[[ServiceProcess], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,8 @@ UNREADABLE = "it was written by another version of genvm-manager, or it is damag
 
 
 class ServiceNote(msgspec.Struct, frozen=True):
-    """`url` is None when only the Unix socket at `socket` is listened on. `pid`, `start_ticks` and
+    """`url` is None when only the Unix socket at `socket` is listened on; `more_urls` are those of
+    the further addresses that the host's name has. `pid`, `start_ticks` and
     `boot_id` name the process for ever, whatever becomes of the clock. The token in the file
     `token_file`, if any, is what requests need. `state_folder` is where the note was left: in a
     copy of that folder it means nothing."""
@@ -26,21 +28,27 @@ class ServiceNote(msgspec.Struct, frozen=True):
     boot_id: str
     state_folder: str
     token_file: str | None = None
+    more_urls: list[str] = []
 
     @classmethod
     def of_this_process(
-        cls, state_folder: Path, url: str | None, socket: Path | None, token_file: Path | None
+        cls,
+        state_folder: Path,
+        urls: Sequence[str],
+        socket: Path | None,
+        token_file: Path | None,
     ) -> ServiceNote:
         """Return the note of this process, which serves at these addresses."""
         pid = os.getpid()
         return cls(
-            url,
+            urls[0] if urls else None,
             str(socket) if socket else None,
             pid,
             start_ticks(pid) or 0,
             boot_id(),
             str(state_folder.absolute()),
             str(token_file) if token_file else None,
+            list(urls[1:]),
         )
 
     @property

@@ -149,7 +149,7 @@ def _say(line: str, *, is_error: bool = False) -> None:
 def _greet(service: Service, folder: Path) -> None:
     url = service.url or "http://localhost"
     curl = "curl" if service.url else f"curl --unix-socket {shlex.quote(str(service.socket))}"
-    addresses = " and ".join(str(a) for a in (service.url, service.socket) if a)
+    addresses = " and ".join(str(a) for a in (*service.urls, service.socket) if a)
     _say(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it).")
     _say("Open it in a browser, or try:" if service.url else "Try:")
     _say(f"  {curl} {url}/status")

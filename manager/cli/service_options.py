@@ -87,9 +87,9 @@ class ServiceOptions:
         then it may be that service that is meant."""
         note = find_note(self.folder)
         address = self.url or (None if self.state_dir else _url_in_environment())
-        if note is not None and address in (None, note.address):
+        if note is not None and address in (None, note.address, *note.more_urls):
             noted = Path(note.token_file) if note.token_file else None
-            return Access(note.address, self.token_file or noted, _runs_as_we_do(note))
+            return Access(address or note.address, self.token_file or noted, _runs_as_we_do(note))
         if address is not None:
             return Access(address, self._token_file_elsewhere(), False)
         if self.state_dir is None and note_fault(self.folder) == UNREADABLE:

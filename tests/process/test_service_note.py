@@ -18,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def own_note(folder: Path) -> ServiceNote:
-    return ServiceNote.of_this_process(folder, NOWHERE, None, None)
+    return ServiceNote.of_this_process(folder, [NOWHERE], None, None)
 
 
 def status(folder: Path | None, home: Path) -> subprocess.CompletedProcess[str]:

@@ -91,7 +91,7 @@ def test_commands_at_once_take_turns_and_lose_nothing(author: Author) -> None:
 def test_the_service_of_the_state_folder_is_found(tmp_path: Path, service: Service) -> None:
     author = Author(tmp_path, None)
     author.state_dir.mkdir()
-    note = ServiceNote.of_this_process(author.state_dir, service.url, None, None)
+    note = ServiceNote.of_this_process(author.state_dir, service.urls, None, None)
     service_note(author.state_dir).write_bytes(msgspec.json.encode(note))
     ended = author.types("run", str(author.probe), "--args", '["a"]', "--json")
     assert "no service" not in ended.stderr

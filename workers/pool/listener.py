@@ -7,15 +7,12 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from protocol.errors import RequestFailed
+from protocol.listening import CannotListen, Place, listen_at_each, places_of
 
 _BACKLOG = 1_024
-_MOST_ADDRESSES = 8
-_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +37,13 @@ class Listener:
     @classmethod
     async def bind(cls, address: Address) -> Listener:
         """Listen there. Raises `RequestFailed` that says why it cannot."""
-        sockets: list[socket.socket] = []
         try:
-            absent = None
-            for family, place in await _places(address):
-                try:
-                    sockets.append(_listening(family, place))
-                except OSError as error:
-                    if error.errno not in _ABSENT:
-                        raise
-                    absent = error
-            if not sockets and absent is not None:
-                raise absent
+            return cls(address, listen_at_each(await _places(address), _listening))
+        except CannotListen as refusal:
+            cause: OSError | UnicodeError = refusal.error
         except (OSError, UnicodeError) as error:
-            for each in sockets:
-                each.close()
-            raise RequestFailed(f"cannot listen at {address}: {_reason(error)}") from None
-        return cls(address, sockets)
+            cause = error
+        raise RequestFailed(f"cannot listen at {address}: {_reason(cause)}")
 
     def close(self) -> None:
         """Listen no more, as far as this process is concerned."""
@@ -64,18 +51,18 @@ class Listener:
             each.close()
 
 
-async def _places(address: Address) -> Sequence[tuple[socket.AddressFamily, Any]]:
+async def _places(address: Address) -> list[Place]:
     found = await asyncio.get_running_loop().getaddrinfo(
         address.host or None,
         address.port,
         type=socket.SOCK_STREAM,
         flags=socket.AI_PASSIVE,
     )
-    places = {(family, place): None for family, _, _, _, place in found}
-    return [*places][:_MOST_ADDRESSES]
+    return places_of(found)
 
 
-def _listening(family: socket.AddressFamily, place: Any) -> socket.socket:
+def _listening(place: Place) -> socket.socket:
+    family, address = place
     with contextlib.ExitStack() as undo:
         listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         undo.callback(listening.close)
@@ -84,7 +71,7 @@ def _listening(family: socket.AddressFamily, place: Any) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(place)
+        listening.bind(address)
         listening.listen(_BACKLOG)
         undo.pop_all()
     return listening
