@@ -58,7 +58,7 @@ class SettingsFiles:
     def read(self) -> HttpSettings:
         """What they say now. Raises `SettingsUnusable`."""
         try:
-            config, _ = parse_config(self.config.read_text() if self.config else "")
+            config, _ = parse_config(self.config.read_text("utf-8-sig") if self.config else "")
             split_address(config.bind_address)
             token_file = self.token_file(config)
             return HttpSettings(config, read_token(token_file) if token_file else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ def read_config(path: Path | None) -> tuple[Config, list[str]]:
     if path is None:
         return Config(), []
     try:
-        return parse_config(path.read_text())
+        return parse_config(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, BadRequest) as error:
         raise ServiceFailed(f"{path}: {error}") from None
 
@@ -215,7 +216,8 @@ class Service:
             raise
 
     def _take_addresses(self) -> tuple[list[str], list[int]]:
-        settings, listeners = self._settings, []
+        settings = self._settings
+        listeners: list[socket.socket] = []
         if settings.socket is None or settings.host is not None or settings.port is not None:
             host, port = split_address(self.config.bind_address)
             wanted = port if settings.port is None else settings.port

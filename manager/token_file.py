@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import grp
 import os
 import re
@@ -28,7 +29,7 @@ def read_token(path: Path) -> str:
         # Not to wait for the writer of a pipe.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
-            content = file.read(MAX_TOKEN + 2)
+            content = file.read(MAX_TOKEN + len(codecs.BOM_UTF8) + 2)
     except OSError as error:
         raise TokenFileError(f"token file {path}: {error.strerror}{_who_may(path)}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -37,7 +38,7 @@ def read_token(path: Path) -> str:
         raise TokenFileError(
             f"token file {path}: others may read it; keep it to yourself: chmod 600 {path}"
         )
-    token = content.decode("latin-1").strip()
+    token = content.removeprefix(codecs.BOM_UTF8).decode("latin-1").strip()
     if not (MIN_TOKEN <= len(token) <= MAX_TOKEN and _TOKEN.fullmatch(token)):
         raise TokenFileError(
             f"token file {path}: expected one line of {MIN_TOKEN} to {MAX_TOKEN} letters, digits "

@@ -6,6 +6,7 @@ never fails and serves `parse-version-pattern` and the manager's version detecti
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from enum import Enum
@@ -28,6 +29,23 @@ NO_VERSION = "v0.0.0"
 
 _MAX_VERSION = 256
 _COMMENTS = ("#", "//", "--")
+_MAX_BLANK = 4 << 10
+_BLANK = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f"
+    "\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
+"""What looks like nothing in an editor."""
+
+_SAVE = "save the file as UTF-8 without a byte order mark"
+_MARKS = {
+    codecs.BOM_UTF8: f"the text begins with a byte order mark, not with its comment; {_SAVE}",
+    codecs.BOM_UTF32_LE: f"the text is UTF-32; {_SAVE}",
+    codecs.BOM_UTF32_BE: f"the text is UTF-32; {_SAVE}",
+    codecs.BOM_UTF16_LE: f"the text is UTF-16; {_SAVE}",
+    codecs.BOM_UTF16_BE: f"the text is UTF-16; {_SAVE}",
+}
+"""By how a text begins, longer ones first."""
 
 
 class InvalidContract(Exception):
@@ -87,6 +105,18 @@ def version_pattern(code: bytes) -> str:
         return NO_VERSION
 
 
+def header_fault(code: bytes) -> str | None:
+    """Why no runner description is found in a text, where its author may not see it: how the file
+    was saved. None for any other code."""
+    if kind_of(code) is not ContractKind.TEXT:
+        return None
+    try:
+        _parse_header(code)
+    except InvalidContract:
+        return _writing_fault(code)
+    return None
+
+
 def major_of(version: str) -> int | None:
     """The digits before the first dot, without the `v`; None, the newest, where there are none."""
     digits = version.removeprefix("v").split(".", 1)[0]
@@ -108,19 +138,51 @@ def _parse_header(code: bytes) -> tuple[str | None, Any]:
     try:
         runner, _ = json.JSONDecoder().raw_decode(description, start)
     except (ValueError, RecursionError):
-        raise InvalidContract(
+        reason = _writing_fault(code) or (
             "the first comment holds no runner description such as "
-            '# { "Depends": "py-genlayer:test" }',
-            "absent_runner_comment",
-        ) from None
+            '# { "Depends": "py-genlayer:test" }'
+        )
+        raise InvalidContract(reason, "absent_runner_comment") from None
     return version, runner
+
+
+def _writing_fault(code: bytes) -> str | None:
+    """What an editor has done to a text that keeps its first comment from being found, if so. The
+    text is not mended: its result is that of the network, which has the same bytes."""
+    for mark, fault in _MARKS.items():
+        if code.startswith(mark):
+            return fault
+    first = code[:_MAX_BLANK].decode("utf-8", "replace")
+    rest = first.lstrip(_BLANK)
+    if rest != first and rest.startswith(_COMMENTS):
+        return (
+            f"the text begins with {_name(first[0])} and not with its comment; remove what is "
+            "before the first comment"
+        )
+    header = code[:MAX_HEADER]
+    for line in _comment_lines(header.decode("utf-8", "replace")):
+        if odd := next((each for each in line if each in _BLANK and not each.isascii()), None):
+            return f"the first comment holds {_name(odd)}, which is no space in JSON; replace it"
+    if b"\r" in header and b"\n" not in header:
+        return (
+            "the lines end with a carriage return alone, so that all is one line; save the file "
+            "with LF or CR LF at the ends of lines"
+        )
+    return None
+
+
+def _name(character: str) -> str:
+    if character in "\r\n":
+        return "a blank line"
+    return {" ": "a space", "\t": "a tab"}.get(character, f"U+{ord(character):04X}")
 
 
 def _decoded(code: bytes) -> str:
     try:
         return code.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidContract("the code is no UTF-8 text", "not_utf8_text") from None
+        reason = _writing_fault(code) or "the code is no UTF-8 text"
+        raise InvalidContract(reason, "not_utf8_text") from None
 
 
 def _split_header(text: str) -> tuple[str | None, str]:

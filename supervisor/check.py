@@ -41,7 +41,7 @@ def main() -> int:
     given = parser.parse_args()
     findings: list[Finding] = []
     try:
-        config = parse_config(given.config.read_text())[0] if given.config else Config()
+        config = parse_config(given.config.read_text("utf-8-sig"))[0] if given.config else Config()
         findings = [examine_memory(config, available_memory(config.cgroup))]
         findings += _examined(config, given.root, given.manifest_path)
     except (ManagerError, OSError, UnicodeDecodeError) as error:

@@ -194,7 +194,7 @@ def _module_folders(root: Path | None, config: Path | None) -> tuple[Path, ...]:
 
 def _text(path: Path, name: str) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ManagerError(f"{name}: {path}: {error}") from None
 

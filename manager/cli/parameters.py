@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 from click.shell_completion import CompletionItem
 
+from protocol.contract_code import header_fault
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
 from protocol.host_port import MAX_PORT, is_host
@@ -127,6 +128,8 @@ class ContractType(click.Path):
             self.fail(f"{path}: {error.strerror}", param, ctx)
         if len(code) > MAX_CODE:
             self.fail(f"{path}: a contract has at most {MAX_CODE} bytes", param, ctx)
+        if fault := header_fault(code):
+            click.echo(f"Note: {path}: {fault}", err=True)
         return code
 
 

@@ -288,6 +288,13 @@ def test_a_token_file_that_cannot_be_used_stops_the_start(
     assert not text or text not in str(raised.value)
 
 
+@pytest.mark.parametrize("text", [f"\ufeff{TOKEN}\r\n", f"{TOKEN}\r\n", f"\n{TOKEN}\r"])
+def test_what_an_editor_adds_to_a_token_is_not_part_of_it(tmp_path: Path, text: str) -> None:
+    assert read_token(token_file(tmp_path, text)) == TOKEN
+    longest = "x" * 1024
+    assert read_token(token_file(tmp_path, f"\ufeff{longest}\r\n")) == longest
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
 def test_only_root_may_let_a_group_read_the_token(tmp_path: Path) -> None:
     path = token_file(tmp_path, mode=0o640)

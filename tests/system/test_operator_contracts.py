@@ -51,7 +51,25 @@ def test_a_contract_without_a_schema(author: Author, tmp_path: Path) -> None:
     path.write_text('# { "Depends": "py-genlayer:test" }\n1 / 0\n')
     ended = author.types("schema", str(path))
     assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: ")
+    # Before it: what a slow machine was waiting for.
+    assert ended.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_byte_order_mark_is_said_and_changes_no_result(author: Author, tmp_path: Path) -> None:
+    path = tmp_path / "contract.py"
+    path.write_text(f"# v1.2.0\n{RICH}", encoding="utf-8-sig", newline="\r\n")
+    note = (
+        f"Note: {path}: the text begins with a byte order mark, not with its comment; save the "
+        "file as UTF-8 without a byte order mark"
+    )
+    deployed = author.types("run", str(path), "--args", '["title"]', "--json")
+    assert deployed.code == 2
+    assert deployed.json["error"] == "invalid_contract absent_runner_comment"
+    assert note in deployed.stderr.splitlines()
+    assert note in author.types("schema", str(path)).stderr.splitlines()
+    version = author.types("detect-version", str(path), "--json")
+    assert (version.code, version.json) == (0, {"specified_major": 0})
+    assert version.stderr.splitlines() == [note]
 
 
 def test_the_version_of_a_contract(author: Author, contract: str) -> None:

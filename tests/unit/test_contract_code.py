@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.contract_code import (
+    NO_VERSION,
     ContractKind,
     InvalidContract,
+    header_fault,
     major_of,
     parse,
     version_pattern,
@@ -62,6 +65,76 @@ def test_code_that_says_nothing_usable(code: bytes, error: str) -> None:
     with pytest.raises(InvalidContract) as raised:
         parse(code)
     assert raised.value.code == error
+
+
+RUNNER = '# { "Depends": "py-genlayer:test" }'
+NO_MARK = "save the file as UTF-8 without a byte order mark"
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "fault"),
+    [
+        (
+            RUNNER.encode("utf-8-sig"),
+            "absent_runner_comment",
+            f"the text begins with a byte order mark, not with its comment; {NO_MARK}",
+        ),
+        (RUNNER.encode("utf-16"), "not_utf8_text", f"the text is UTF-16; {NO_MARK}"),
+        (
+            codecs.BOM_UTF16_BE + RUNNER.encode("utf-16-be"),
+            "not_utf8_text",
+            f"the text is UTF-16; {NO_MARK}",
+        ),
+        (RUNNER.encode("utf-32"), "not_utf8_text", f"the text is UTF-32; {NO_MARK}"),
+        (
+            f"\n\r\n{RUNNER}".encode(),
+            "absent_runner_comment",
+            "the text begins with a blank line and not with its comment; remove what is before "
+            "the first comment",
+        ),
+        (
+            f"\u200b {RUNNER}".encode(),
+            "absent_runner_comment",
+            "the text begins with U+200B and not with its comment; remove what is before the "
+            "first comment",
+        ),
+        (
+            '# {\u00a0"Depends": "py-genlayer:test" }\n'.encode(),
+            "absent_runner_comment",
+            "the first comment holds U+00A0, which is no space in JSON; replace it",
+        ),
+        (
+            f"# v0.2.0\r{RUNNER}\rprint(1)\r".encode(),
+            "absent_runner_comment",
+            "the lines end with a carriage return alone, so that all is one line; save the file "
+            "with LF or CR LF at the ends of lines",
+        ),
+        (b"print(1)", "absent_runner_comment", None),
+        (b"\xff", "not_utf8_text", None),
+    ],
+)
+def test_what_an_editor_did_is_said_and_not_mended(
+    code: bytes, error: str, fault: str | None
+) -> None:
+    with pytest.raises(InvalidContract) as raised:
+        parse(code)
+    assert raised.value.code == f"invalid_contract {error}"
+    assert header_fault(code) == fault
+    assert fault is None or str(raised.value) == fault
+    assert version_pattern(code) == NO_VERSION
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_either_end_of_lines_will_do(end: str) -> None:
+    code = end.join(["# v0.2.0", "# {", '#   "Depends": "py-genlayer:test"', "# }", ""]).encode()
+    found = parse(code)
+    assert (found.version, found.runner) == ("v0.2.0", {"Depends": "py-genlayer:test"})
+    assert header_fault(code) is None
+
+
+@pytest.mark.parametrize("code", [b"\0asm\1\0\0\0", b"PK\x03\x04", RUNNER.encode()])
+def test_of_other_code_nothing_is_said(code: bytes) -> None:
+    assert header_fault(code) is None
 
 
 def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _config(path: Path | None) -> WebConfig:
-    value = yaml.safe_load(path.read_text()) if path else {}
+    value = yaml.safe_load(path.read_text("utf-8-sig")) if path else {}
     if not isinstance(value, dict):
         raise BadRequest("expected a map of keys")
     return parse_config(value)[0]
