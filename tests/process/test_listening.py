@@ -133,7 +133,10 @@ def test_gunicorn_is_given_addresses_for_names_alone(name: Resolve) -> None:
     assert first.removeprefix("127.0.0.1") == second.removeprefix("[::1]") != ":0"
     for bind in ("unix:/run/x.sock", "fd://3", "127.0.0.1:0", "[::1]:4000", "0.0.0.0:80"):
         assert gunicorn_binds(bind) == [bind]
-    with pytest.raises(AddressError, match="--bind: expected HOST:PORT, got 'nonsense'"):
+    with pytest.raises(
+        AddressError,
+        match="--bind: expected HOST:PORT, an IPv6 address in brackets, got 'nonsense'",
+    ):
         gunicorn_binds("nonsense")
 
 
