@@ -6,6 +6,7 @@ The executor pays for this module's imports at each start, so it keeps to the li
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -29,14 +30,15 @@ class RunResult(NamedTuple):
 
     `data`: the returned value, or an error's value or code string. `storage_changes`: pairs of
     key (slot 32 bytes + page number u32 big-endian) and that whole 32-byte page. `emissions`: maps
-    in order, each with a `type`. Only a return carries the two.
+    in order, each with a `type`. Only a return carries the two. `data` and emissions may be
+    `calldata.Encoded`.
     """
 
     code: ResultCode
     data: Any
     execution_hash: bytes
     storage_changes: list[tuple[bytes, bytes]]
-    emissions: list[dict[str, Any]]
+    emissions: Sequence[Any]
     nondet_results: list[bytes]
     nondet_disagreement: int | None
     data_fees_remaining: list[Any]
@@ -110,7 +112,7 @@ def execution_hash(
     code: ResultCode,
     data: Any,
     storage_changes: list[tuple[bytes, bytes]],
-    emissions: list[dict[str, Any]],
+    emissions: Sequence[Any],
 ) -> bytes:
     """The 32 bytes that are equal for equal outcomes on any machine (spec 04, the result)."""
     outcome = {

@@ -23,6 +23,11 @@ from supervisor.daemon import FRAME_ROOM
 from supervisor.permit_desk import MAX_QUEUED_BYTES
 from supervisor.server import MAX_CLIENTS
 from tests.conftest import PROJECT
+from workers.genvm.contract_run import HOST_MEMORY
+from workers.genvm.descriptors import MAX_OUTPUT
+from workers.genvm.gl_calls import MAX_REQUEST_VALUES
+from workers.genvm.log import MAX_OF_CONTRACT
+from workers.genvm.operations import MAX_REQUEST
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| (.*) \| (.*) \| .* \|$", re.MULTILINE)
@@ -42,6 +47,11 @@ def figures() -> dict[str, str]:
     return {
         "values in a request's body, each key of a map counted as well": str(MAX_VALUES),
         "`host_data`": mib(MAX_HOST_DATA),
+        "stdout and stderr that a contract prints in the built-in executor, each": mib(MAX_OUTPUT),
+        "characters of the log that a contract writes there": mib(MAX_OF_CONTRACT),
+        "values in one request of a contract to its host": str(MAX_REQUEST_VALUES),
+        "bytes of one": mib(MAX_REQUEST),
+        "the executor's memory for a run: pages, emissions, answers not yet read": mib(HOST_MEMORY),
         "bytes that those hold": mib(MAX_QUEUED_BYTES),
         "connections to the supervisor": str(MAX_CLIENTS),
         "words in `extra_args`": str(MAX_EXTRA_ARGS),

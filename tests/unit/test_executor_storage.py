@@ -126,3 +126,12 @@ def test_length_of_code_that_nobody_could_have_written_is_refused() -> None:
     storage.write(CODE_SLOT, 0, b"\xff\xff\xff\xff")
     with pytest.raises(InvalidContract):
         read_code(storage, 1 << 25)
+
+
+def test_events_are_counted_by_what_their_values_cost() -> None:
+    event = {"type": "EmitEvent", "topics": [], "blob": {"a": [{}] * 1000}}
+    effects = effects_on(Committed())
+    for _ in range(8):
+        effects.emit(event)
+    with pytest.raises(OutOfMemory):
+        effects.emit(event)

@@ -30,7 +30,7 @@ class Exchange:
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
-        self._handlers: dict[int, Callable[[bytes], bytes]] = {
+        self._handlers: dict[int, Callable[[memoryview], bytes]] = {
             0: self._storage_read,
             1: self._storage_write,
             2: self._get_balance,
@@ -39,7 +39,7 @@ class Exchange:
             5: self._out_of_memory,
         }
 
-    def __call__(self, request: bytes) -> bytes:
+    def __call__(self, request: memoryview) -> bytes:
         handler = self._handlers.get(request[0]) if request else None
         try:
             if handler is None:
@@ -50,27 +50,27 @@ class Exchange:
         except struct.error:
             return bytes([SdkError.INVAL])
 
-    def _storage_read(self, arguments: bytes) -> bytes:
+    def _storage_read(self, arguments: memoryview) -> bytes:
         return self._operations.storage_read(*_RANGE.unpack(arguments))
 
-    def _storage_write(self, arguments: bytes) -> bytes:
+    def _storage_write(self, arguments: memoryview) -> bytes:
         slot, index = _TARGET.unpack_from(arguments)
         self._operations.storage_write(slot, index, arguments[_TARGET.size :])
         return b""
 
-    def _get_balance(self, arguments: bytes) -> bytes:
+    def _get_balance(self, arguments: memoryview) -> bytes:
         if len(arguments) != _ADDRESS_SIZE:
             raise OperationFailed(SdkError.INVAL)
-        return self._operations.get_balance(arguments).to_bytes(32, "little")
+        return self._operations.get_balance(bytes(arguments)).to_bytes(32, "little")
 
-    def _get_self_balance(self, _: bytes) -> bytes:
+    def _get_self_balance(self, _: memoryview) -> bytes:
         return self._operations.get_self_balance().to_bytes(32, "little")
 
-    def _gl_call(self, arguments: bytes) -> bytes:
+    def _gl_call(self, arguments: memoryview) -> bytes:
         result = self._operations.gl_call(arguments)
         if result is None:
             return _U32.pack(NO_RESULT)
         return _U32.pack(len(result)) + result
 
-    def _out_of_memory(self, _: bytes) -> bytes:
+    def _out_of_memory(self, _: memoryview) -> bytes:
         raise OutOfMemory

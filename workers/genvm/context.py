@@ -82,8 +82,10 @@ def decode_message(fields: dict[str, Any]) -> Message:
         moment = datetime.fromisoformat(message.datetime)
     except ValueError as error:
         raise ExecutionDataError(f"message.datetime: {error}") from None
-    if moment.tzinfo is None or moment < _EPOCH:
-        raise ExecutionDataError("message.datetime: expected a time since 1970 with its zone")
+    if moment.tzinfo is None or moment < _EPOCH or message.nanoseconds >= 1 << 64:
+        raise ExecutionDataError(
+            "message.datetime: expected a time from 1970 to 2554 with its zone"
+        )
     return message
 
 
@@ -103,7 +105,8 @@ class OutOfMemory(Exception):
 
 
 class Budget:
-    """Bytes of our own memory that a run may still fill with writes and emissions."""
+    """Bytes of our own memory that a run may still fill: with what it writes and emits, and with
+    what we hold for it meanwhile."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
@@ -114,9 +117,16 @@ class Budget:
         if self._left < 0:
             raise OutOfMemory
 
+    def give(self, size: int) -> None:
+        """Count `size` bytes less, which were taken before."""
+        self._left += size
+
 
 PAGE_COST = 256
 """Bytes of ours that one written page takes, with its key and the tables around it."""
+
+VALUE_COST = 128
+"""Bytes of ours, or of whoever reads the result, that one value of an emission takes."""
 
 
 class Effects:
@@ -125,14 +135,23 @@ class Effects:
     def __init__(self, base: Pages, budget: Budget) -> None:
         self._budget = budget
         self.storage = Storage(base, lambda pages: budget.take(pages * PAGE_COST))
-        self.emissions: list[dict[str, Any]] = []
+        self.emissions: list[calldata.Encoded] = []
         self.spent = 0
 
     def emit(self, emission: dict[str, Any], value: int = 0) -> None:
         """Note a message that leaves with the result, and the `value` it carries away."""
-        self.charge(len(calldata.encode(emission)))
-        self.emissions.append(emission)
+        written = calldata.encoded(emission)
+        self.charge(len(written.content) + VALUE_COST * written.values)
+        self.emissions.append(written)
         self.spent += value
+
+    def hold(self, size: int) -> None:
+        """Count `size` bytes that we keep until `release`. Raises `OutOfMemory`."""
+        self._budget.take(size)
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that were held."""
+        self._budget.give(size)
 
     def charge(self, size: int) -> None:
         """Count `size` bytes that the run keeps for its result. Raises `OutOfMemory`."""

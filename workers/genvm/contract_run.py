@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wasmtime import Module, WasmtimeError
 
+from protocol import calldata
 from protocol.calldata import Address
 from protocol.contract_code import MAX_CODE, InvalidContract, parse
 from protocol.executor import ExecutionData, ExecutionDataError
@@ -28,6 +29,7 @@ from .context import (
     vm_error,
 )
 from .cpython import GuestMissing
+from .deadline import Deadline, TimeUp
 from .descriptors import Output
 from .engine import new_engine
 from .hosts import ANSWER_SECONDS, Hosts
@@ -71,11 +73,13 @@ class ContractRun:
         self.host = host
         self.modules = modules
         self.nondet = nondet
+        self.deadline = Deadline()
         self._began = time.monotonic()
         self._limits = limits
         self._log = log
         self._engine = new_engine()
-        self._world = World(self._engine, self, (Output(1), Output(2)))
+        outputs = Output(1, self.deadline.check), Output(2, self.deadline.check)
+        self._world = World(self._engine, self, outputs)
         self._python = PythonGuest(self._engine, limits.cache_folder)
         self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
 
@@ -108,7 +112,7 @@ class ContractRun:
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
-        self._log.info(message, source="contract")
+        self._log.of_contract("info", message, source="contract")
 
     def microseconds(self) -> int:
         """How long the run has taken so far."""
@@ -135,6 +139,7 @@ class ContractRun:
         done = running.wait(self._limits.seconds)
         while not done and (left := self._seconds_left()) > 0:
             done = running.wait(max(left, _TICK))
+        self.deadline.is_over = True
         for _ in range(_MAX_TICKS):
             if done:
                 return running.result()
@@ -159,6 +164,8 @@ class ContractRun:
             return self._call(context, code)
         except OutOfMemory:
             return vm_error("OOM")
+        except TimeUp:
+            return vm_error("timeout")
         except InvalidContract as error:
             return self._invalid(error)
 
@@ -182,7 +189,7 @@ class ContractRun:
         return outcome
 
     def _invalid(self, error: InvalidContract) -> Outcome:
-        self._log.error(f"the contract cannot be started: {error}")
+        self._log.of_contract("error", f"the contract cannot be started: {error}")
         return vm_error(error.code)
 
     def _prepared(self, program: Program) -> Module:
@@ -224,10 +231,11 @@ def _result(outcome: Outcome, effects: Effects | None = None, fees: object = Non
     kept = effects if outcome.code is ResultCode.RETURN else None
     changes = kept.storage.changes() if kept else []
     emissions = kept.emissions if kept else []
+    data = calldata.encoded(outcome.data)  # It is part of the hash, and of the result.
     return RunResult(
         code=outcome.code,
-        data=outcome.data,
-        execution_hash=execution_hash(outcome.code, outcome.data, changes, emissions),
+        data=data,
+        execution_hash=execution_hash(outcome.code, data, changes, emissions),
         storage_changes=changes,
         emissions=emissions,
         nondet_results=[],

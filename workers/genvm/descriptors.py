@@ -70,6 +70,9 @@ class Descriptor:
         """Move, and give the new position."""
         raise WasiError(Errno.SPIPE)
 
+    def close(self) -> None:
+        """Give back what is held for it; nobody has it any more."""
+
 
 class OpenFile(Descriptor):
     """A file at a position."""
@@ -121,12 +124,19 @@ class OpenDirectory(Descriptor):
 
 
 class Input(Descriptor):
-    """Bytes that are read once, such as stdin; `at_first_read` is called when that begins."""
+    """Bytes that are read once, such as stdin; `at_first_read` is called when that begins, and
+    `at_close` with the number of bytes that were held."""
 
-    def __init__(self, content: bytes, at_first_read: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        at_first_read: Callable[[], None] | None = None,
+        at_close: Callable[[int], None] | None = None,
+    ) -> None:
         self._content = content
         self._position = 0
         self._at_first_read = at_first_read
+        self._at_close = at_close
 
     def read(self, size: int) -> bytes:
         if self._at_first_read is not None:
@@ -136,21 +146,37 @@ class Input(Descriptor):
         self._position += len(chunk)
         return chunk
 
+    def close(self) -> None:
+        if self._at_close is not None:
+            self._at_close(len(self._content))
+
+
+MAX_OUTPUT = 256 << 20
+"""Bytes of stdout, and as many of stderr, that the guests of a run may print; what comes after is
+taken and dropped, so that it changes nothing for them."""
+
+_CHUNK = 1 << 20
+
 
 class Output(Descriptor):
     """What a guest prints, written through to a descriptor of ours.
 
     A reader that went away changes nothing for the guest: a contract's result may not depend on
-    who listens.
+    who listens. `check` is called now and then, and may raise to end a long print.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, check: Callable[[], None]) -> None:
         self._target: int | None = target
+        self._check = check
+        self._left = MAX_OUTPUT
 
     def write(self, content: memoryview) -> None:
+        content = content[: self._left]
+        self._left -= len(content)
         try:
             while content and self._target is not None:
-                content = content[os.write(self._target, content) :]
+                self._check()
+                content = content[os.write(self._target, content[:_CHUNK]) :]
         except OSError:
             self._target = None
 
@@ -175,19 +201,19 @@ class Collected(Descriptor):
 class Exchange(Protocol):
     """Answers requests: the far side of `Bridge`."""
 
-    def __call__(self, request: bytes) -> bytes: ...
+    def __call__(self, request: memoryview) -> bytes: ...
 
 
 class Bridge(Descriptor):
     """Where a Python guest talks to the host: a request is one write, its answer is then read."""
 
-    def __init__(self, exchange: Exchange, inode: int) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._answer = memoryview(b"")
-        self.inode = inode
 
     def write(self, content: memoryview) -> None:
-        self._answer = memoryview(self._exchange(bytes(content)))
+        self._answer = memoryview(b"")
+        self._answer = memoryview(self._exchange(content))
 
     def read(self, size: int) -> bytes:
         chunk = bytes(self._answer[:size])

@@ -18,6 +18,12 @@ from .sdk import CallEnded, OperationFailed, Run, SdkError, ask, need, own_balan
 _MAX_NESTING = calldata.MAX_DEPTH - 4
 """So that what a request holds can still be encoded inside a result."""
 
+MAX_REQUEST_VALUES = calldata.MAX_VALUES - 64
+"""The same for how many they are."""
+
+_COPIES = 3
+"""Of the entry data of a call inside a call: in its request, by itself, in its start message."""
+
 _MAX_TOPICS = 4
 _STATES: dict[Any, StorageType] = {kind.name.lower(): kind for kind in StorageType}
 _STATES |= {int(kind): kind for kind in StorageType}
@@ -52,7 +58,9 @@ class GlCalls:
     def perform(self, request: bytes) -> bytes | None:
         """Do what `request` asks for. Raises `OperationFailed`, and `CallEnded` for an end."""
         try:
-            decoded = calldata.decode(request, max_depth=_MAX_NESTING)
+            decoded = calldata.decode(
+                request, max_depth=_MAX_NESTING, max_values=MAX_REQUEST_VALUES
+            )
         except calldata.DecodeError:
             raise OperationFailed(SdkError.INVAL) from None
         if not isinstance(decoded, dict) or len(decoded) != 1:
@@ -173,7 +181,12 @@ class GlCalls:
         if inner.depth >= MAX_DEPTH:
             return vm_error("depth_limit")
         left = inner.memory_limit - self._memory_size()
-        return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
+        held = _COPIES * len(inner.entry_data)
+        self._context.effects.hold(held)
+        try:
+            return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
+        finally:
+            self._context.effects.release(held)
 
     def _run_nondet(self, request: Any) -> bytes:
         fields = Fields(request)

@@ -7,6 +7,16 @@ import os
 
 MAX_MESSAGE = 16 << 10
 """Characters of one message that are kept."""
+MAX_OF_CONTRACT = 64 << 20
+"""Characters that a contract can have written here in one run; more is dropped."""
+
+UNFORESEEN = "an unforeseen fault of the executor"
+
+_RECORD = 100
+"""Characters around a message."""
+
+_FRAMES = 30
+"""Frames of a traceback that are written down, the innermost ones."""
 
 
 class Log:
@@ -15,6 +25,7 @@ class Log:
     def __init__(self, descriptor: int | None, debug: bool) -> None:
         self._descriptor = descriptor
         self._debug = debug
+        self._left_to_contract = MAX_OF_CONTRACT
 
     def debug(self, message: str, **fields: object) -> None:
         """For whoever measures or searches a fault."""
@@ -28,6 +39,25 @@ class Log:
     def error(self, message: str, **fields: object) -> None:
         """Why a run did not go well."""
         self._write("error", message, fields)
+
+    def of_contract(self, level: str, message: str, **fields: object) -> None:
+        """What a contract says or does, which it may do without end."""
+        if self._left_to_contract < 0:
+            return
+        self._left_to_contract -= _RECORD + len(message[:MAX_MESSAGE])
+        if self._left_to_contract < 0:
+            level, message = "warn", "the contract has said too much: no more of it is written down"
+        self._write(level, message, fields)
+
+    def fault(self, error: BaseException) -> None:
+        """A fault of ours, with the way to it; nobody else is shown that."""
+        import traceback  # noqa: PLC0415 (no run that goes well needs it)
+
+        try:
+            way = "".join(traceback.format_exception(error, limit=-_FRAMES))[-MAX_MESSAGE:]
+            self.error(f"{UNFORESEEN}: {type(error).__name__}: {error}", traceback=way)
+        except Exception:  # Out of memory, or an error that cannot be written down.
+            self.error(f"{UNFORESEEN}: {type(error).__name__}")
 
     def _write(self, level: str, message: str, fields: dict[str, object]) -> None:
         if self._descriptor is None:

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from protocol.calldata import Address
 from protocol.host import MAX_BLOB
 
-from .context import CallContext
+from .context import CallContext, OutOfMemory
 from .gl_calls import GlCalls
 from .sdk import OperationFailed, Run, SdkError, ask, need, own_balance
 from .storage import PAGE
 
 MAX_LENGTH = MAX_BLOB - 2 * PAGE
 """The longest range of storage that one operation reads or writes."""
+
+MAX_REQUEST = MAX_BLOB
+"""Bytes of the longest `gl_call`; a longer one ends the call as out of memory."""
 
 
 class Operations:
@@ -36,13 +39,13 @@ class Operations:
         _check_range(index, length)
         return ask(self._context.effects.storage.read, slot, index, length)
 
-    def storage_write(self, slot: bytes, index: int, content: bytes) -> None:
+    def storage_write(self, slot: bytes, index: int, content: memoryview) -> None:
         """Put `content` into the contract's storage."""
         need(self._context, "w")
         _check_range(index, len(content))
         if slot in self._context.locked:
             raise OperationFailed(SdkError.FORBIDDEN)
-        ask(self._context.effects.storage.write, slot, index, content)
+        ask(self._context.effects.storage.write, slot, index, bytes(content))
 
     def get_balance(self, address: bytes) -> int:
         """The balance of any account before this run."""
@@ -52,9 +55,19 @@ class Operations:
         """The contract's own balance, less what its messages of this run carry away."""
         return own_balance(self._run, self._context)
 
-    def gl_call(self, request: bytes) -> bytes | None:
+    def hold(self, size: int) -> None:
+        """Count bytes of an answer that the guest has not read yet. Raises `OutOfMemory`."""
+        self._context.effects.hold(size)
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that were held."""
+        self._context.effects.release(size)
+
+    def gl_call(self, request: memoryview) -> bytes | None:
         """Do what the calldata in `request` asks for; None where there is nothing to return."""
-        return self._gl_calls.perform(request)
+        if len(request) > MAX_REQUEST:
+            raise OutOfMemory
+        return self._gl_calls.perform(bytes(request))
 
 
 def _check_range(index: int, length: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import time
 from argparse import Namespace
 from contextlib import suppress
@@ -14,7 +15,7 @@ from protocol.host import MAX_BLOB, HostProtocolError
 
 from .contract_run import ContractRun, Limits, internal_error, out_of_memory
 from .hosts import Hosts, HostUnreachable, connect
-from .log import Log
+from .log import UNFORESEEN, Log
 from .modules import Modules
 from .nondet_blocks import NondetBlocks
 
@@ -28,18 +29,33 @@ def run(options: Namespace) -> int:
     gc.enable()
     _hold_standard_descriptors()
     log = Log(options.log_fd, debug=options.debug_mode != "disabled")
+    _write_down_all_faults(log)
+    try:
+        return _run(options, log)
+    except Exception as error:
+        log.fault(error)
+        return _failed(log, _UNFORESEEN)
+
+
+def _run(options: Namespace, log: Log) -> int:
     try:
         hosts = connect(options.hosts, options.max_seconds)
     except HostUnreachable as error:
         return _failed(log, str(error))
     try:
-        hosts.consume_result(_result(options, hosts, log))
+        hosts.consume_result(_result_whatever_happens(options, hosts, log))
         hosts.notify_finished()
     except HostProtocolError as error:
         with suppress(HostProtocolError):  # The result's host may be the one that is left.
             hosts.consume_result(internal_error(str(error)).encode())
         return _failed(log, str(error))
     return 0
+
+
+def _write_down_all_faults(log: Log) -> None:
+    """Have what Python would print, paths of this machine included, in our log instead."""
+    sys.unraisablehook = lambda what: log.fault(what.exc_value or what.exc_type())
+    threading.excepthook = lambda what: log.fault(what.exc_value or what.exc_type())
 
 
 def _failed(log: Log, reason: str) -> int:
@@ -56,6 +72,20 @@ def _hold_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _result_whatever_happens(options: Namespace, hosts: Hosts, log: Log) -> bytes:
+    """The encoded result. No contract ends the executor without one; only a host's loss does."""
+    try:
+        return _result(options, hosts, log)
+    except HostProtocolError:
+        raise
+    except Exception as error:
+        log.fault(error)
+        return internal_error(_UNFORESEEN).encode()
+
+
+_UNFORESEEN = f"{UNFORESEEN}; its log has the details"
 
 
 def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:

@@ -10,6 +10,7 @@ from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal, StorageType
 
 from .context import CallContext, Outcome
+from .deadline import Deadline
 from .hosts import Hosts
 from .storage import CommittedPages
 
@@ -56,6 +57,7 @@ class Run(Protocol):
     host: Hosts
     modules: Modules
     nondet: NondetBlocks
+    deadline: Deadline
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
         """The pages that the host has for a contract."""
@@ -87,4 +89,5 @@ def need(context: CallContext, permission: str) -> None:
 
 def own_balance(run: Run, context: CallContext) -> int:
     """The contract's balance, less what its messages of this run carry away."""
-    return ask(run.host.get_balance, context.message.contract_address) - context.effects.spent
+    balance = ask(run.host.get_balance, context.message.contract_address)
+    return max(0, balance - context.effects.spent)

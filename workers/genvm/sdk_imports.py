@@ -58,7 +58,7 @@ class SdkImports:
         target[:] = self._operations.storage_read(self._memory.read(slot, _SLOT), index, size)
 
     def _storage_write(self, slot: int, index: int, buffer: int, size: int) -> None:
-        content = self._memory.read(buffer, size)
+        content = self._memory.view(buffer, size)
         self._operations.storage_write(self._memory.read(slot, _SLOT), index, content)
 
     def _get_balance(self, address: int, result: int) -> None:
@@ -72,14 +72,17 @@ class SdkImports:
 
     def _gl_call(self, request: int, size: int, result_at: int) -> None:
         self._memory.view(result_at, 4)
-        result = self._operations.gl_call(self._memory.read(request, size))
+        result = self._operations.gl_call(self._memory.view(request, size))
         number = NO_DESCRIPTOR
         if result is not None:
             number = self._new_descriptor(result)
         self._memory.write_u32(result_at, number)
 
     def _new_descriptor(self, content: bytes) -> int:
+        operations = self._operations
+        operations.hold(len(content))
         try:
-            return self._files.add(Input(content))
+            return self._files.add(Input(content, at_close=operations.release))
         except WasiError:
+            operations.release(len(content))
             raise OperationFailed(SdkError.IO) from None

@@ -15,6 +15,7 @@ from protocol.run_result import ResultCode
 from . import sdk_imports, wasi
 from .bridge import Exchange
 from .context import CallContext, Outcome, OutOfMemory, vm_error
+from .deadline import TimeUp
 from .descriptors import Bridge, Collected, Errno, Input, Output, WasiError
 from .filesystem import Device, FileTree
 from .imports import Imports, UnknownImport
@@ -66,21 +67,30 @@ def run_guest(
     """
     memory = Memory()
     operations = Operations(world.run, context, lambda: memory.size)
-    exchange = Exchange(operations)
     start_message = context.start_message()
     environment = _environment(program, context, start_message)
+    bridge = Bridge(Exchange(operations))
+
+    def open_device(device: Device) -> Bridge:
+        # All that is open there has one answer: we hold it until it is read.
+        bridge.inode = device.inode
+        return bridge
+
     files = WasiFiles(
         memory,
         program.tree,
         [Input(start_message, booted), *world.outputs],
-        lambda device: Bridge(exchange, device.inode),
+        open_device,
     )
     catalogue = {
         wasi.MODULE: Wasi(memory, environment).imports() | files.imports(),
         sdk_imports.MODULE: SdkImports(memory, operations, files).imports(),
     }
     guest = _Guest(world.engine, Imports(memory, catalogue), context.memory_limit)
-    return guest.start(module)
+    try:
+        return guest.start(module)
+    finally:
+        files.close()
 
 
 def _environment(program: Program, context: CallContext, start_message: bytes) -> Environment:
@@ -98,7 +108,7 @@ def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTre
     """
     memory = Memory()
     collected = Collected(_MAX_TOOL_OUTPUT)
-    files = WasiFiles(memory, tree, [Input(b""), collected, Output(2)], _no_device)
+    files = WasiFiles(memory, tree, [Input(b""), collected, Output(2, lambda: None)], _no_device)
     environment = Environment(arguments, {}, standing_clock(0), seeded_random(b""))
     catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
     outcome = _Guest(engine, Imports(memory, catalogue), _TOOL_MEMORY).start(module)
@@ -161,6 +171,8 @@ class _Guest:
             return raised.outcome
         if isinstance(raised, OutOfMemory):
             return vm_error("OOM")
+        if isinstance(raised, TimeUp):
+            return vm_error("timeout")
         if isinstance(raised, GuestExit):
             status = raised.status
             return vm_error(f"exit_code {status}") if status else Outcome(ResultCode.RETURN, None)

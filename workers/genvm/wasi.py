@@ -12,6 +12,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
+from itertools import accumulate, islice
 from typing import NamedTuple, NoReturn
 
 from .descriptors import Errno, WasiError
@@ -144,10 +145,12 @@ class Wasi:
         self._memory.write_u32(size_at, sum(map(len, strings)))
 
     def _put_strings(self, strings: list[bytes], pointers: int, at: int) -> None:
-        for index, text in enumerate(strings):
-            self._memory.write_u32(pointers + 4 * index, at)
-            self._memory.write(at, text)
-            at += len(text)
+        written = b"".join(strings)
+        self._memory.view(at, len(written))  # Whatever lies in the memory has a 32-bit address.
+        ends = accumulate(map(len, strings), initial=at)
+        starts = struct.pack(f"<{len(strings)}I", *islice(ends, len(strings)))
+        self._memory.write(pointers, starts)
+        self._memory.write(at, written)
 
     def _clock_res_get(self, clock: int, at: int) -> None:
         self._check_clock(clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from .descriptors import (
     Descriptor,
@@ -68,6 +68,12 @@ class WasiFiles:
                 return number
         raise WasiError(Errno.MFILE)
 
+    def close(self) -> None:
+        """Close all that is open."""
+        for descriptor in self._open.values():
+            descriptor.close()
+        self._open.clear()
+
     def imports(self) -> dict[str, Import]:
         """The functions by name."""
         read_only = refuse(Errno.ROFS)
@@ -116,14 +122,15 @@ class WasiFiles:
         self._get(number)
 
     def _fd_close(self, number: int) -> None:
-        self._get(number)
+        self._get(number).close()
         del self._open[number]
 
     def _fd_renumber(self, source: int, target: int) -> None:
         descriptor = self._get(source)
-        self._get(target)
-        del self._open[source]
-        self._open[target] = descriptor
+        replaced = self._get(target)
+        if replaced is not descriptor:
+            replaced.close()
+            self._open[target] = self._open.pop(source)
 
     def _fd_fdstat_get(self, number: int, at: int) -> None:
         descriptor = self._get(number)
@@ -181,19 +188,20 @@ class WasiFiles:
 
     def _fd_write(self, number: int, buffers: int, count: int, size_at: int) -> None:
         descriptor = self._get(number)
-        total = 0
-        for buffer in self._buffers(buffers, count):
+        content = self._buffers(buffers, count)
+        total = sum(map(len, content))
+        if total >= 1 << 32:
+            raise WasiError(Errno.INVAL)
+        for buffer in content:
             descriptor.write(buffer)
-            total += len(buffer)
         self._memory.write_u32(size_at, total)
 
-    def _buffers(self, at: int, count: int) -> Iterator[memoryview]:
+    def _buffers(self, at: int, count: int) -> list[memoryview]:
         """The buffers that a list of pointers and sizes describes."""
         if count > _MAX_BUFFERS:
             raise WasiError(Errno.INVAL)
         described = self._memory.read(at, count * _BUFFER.size)
-        for pointer, size in _BUFFER.iter_unpack(described):
-            yield self._memory.view(pointer, size)
+        return [self._memory.view(*buffer) for buffer in _BUFFER.iter_unpack(described)]
 
     def _fd_seek(self, number: int, offset: int, whence: int, at: int) -> None:
         signed = offset - (1 << 64) if offset >> 63 else offset
@@ -205,9 +213,9 @@ class WasiFiles:
     def _fd_readdir(self, number: int, at: int, size: int, cookie: int, used_at: int) -> None:
         buffer = self._memory.view(at, size)
         used = 0
-        for position, (name, node) in enumerate(self._directory(number).listing()):
-            if position < cookie:
-                continue
+        listing = self._directory(number).listing()
+        for position in range(min(cookie, len(listing)), len(listing)):
+            name, node = listing[position]
             raw = name.encode()
             entry = _DIRENT.pack(position + 1, node.inode, len(raw), _file_type(node)) + raw
             part = entry[: size - used]
