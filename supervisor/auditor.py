@@ -29,10 +29,19 @@ class Auditor:
         """What is not as it must be; nothing when all is well."""
         return [violation.sentence for violation in self._found.values()]
 
-    def look(self, runs: Iterable[Run], lives: Mapping[int, Task[Any]], last_id: int) -> None:
-        """Look again. `lives` are the tasks that see to the ends of `runs`."""
+    def look(
+        self,
+        runs: Iterable[Run],
+        lives: Mapping[int, Task[Any]],
+        last_id: int,
+        state_fault: str | None = None,
+    ) -> None:
+        """Look again. `lives` are the tasks that see to the ends of `runs`; `state_fault`: what is
+        wrong with the state folder."""
         audited = [_audited(run, lives.get(run.id)) for run in runs]
         found = audit(audited, self._desk.books(), last_id, self._reaper.pids)
+        if state_fault is not None:
+            found.append(Violation("state_folder", state_fault))
         self._tell({violation.rule: violation for violation in found})
 
     def _tell(self, found: dict[str, Violation]) -> None:

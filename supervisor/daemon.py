@@ -18,7 +18,7 @@ import setproctitle
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
-from protocol.state_folder import run_scratch, run_store, supervisor_socket
+from protocol.state_folder import run_scratch, supervisor_socket
 
 from .changes import Changes
 from .controls import Controls
@@ -56,16 +56,17 @@ from .runtime.sampler import OomWitness
 from .runtime.scratch import Scratch
 from .runtime.service_manager import ServiceManager
 from .runtime.state_lock import (
+    HeldFolder,
     StateFolderHeld,
     StateFolderUnusable,
     prepare_folder,
-    take_lock,
 )
 from .runtime.store import RunStore
 from .runtime.store_failure import StoreFailed, StoreUnusable
 from .server import Server
 from .service import Service
 from .settings import Settings
+from .state_watch import StateWatch
 from .stop_requests import StopRequests, stop_requests
 from .store_upkeep import StoreUpkeep
 from .upkeep import Upkeep
@@ -114,7 +115,7 @@ def main(guard: int) -> int:
         return EXIT_BAD_CONFIG
     try:
         prepare_folder(setting.folder)
-        lock = take_lock(setting.folder)
+        held = HeldFolder(setting.folder)
     except StateFolderHeld as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_HELD
@@ -123,7 +124,7 @@ def main(guard: int) -> int:
         return EXIT_UNUSABLE
     try:
         _settle_in(setting.folder)
-        asyncio.run(_serve(setting))
+        asyncio.run(_serve(setting, held))
     except CgroupUnusable as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -131,7 +132,7 @@ def main(guard: int) -> int:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     finally:
-        lock.release()
+        held.release()
     return 0
 
 
@@ -215,7 +216,7 @@ def _settle_in(folder: Path) -> None:
     sys.setswitchinterval(0.0005)
 
 
-async def _serve(setting: Setting) -> None:
+async def _serve(setting: Setting, held: HeldFolder) -> None:
     config = setting.config
     log = open_event_log(config.log_level, config.log_format)
     loop = asyncio.get_running_loop()
@@ -226,7 +227,7 @@ async def _serve(setting: Setting) -> None:
     metrics = Metrics()
     keepsake = Keepsake(_kept_file(setting), log)
     ids = keepsake.changes.run_ids
-    store = RunStore(run_store(setting.folder), config.retained_bytes, loop, log, ids)
+    store = RunStore(held, config.retained_bytes, loop, log, ids)
     with contextlib.closing(store):
         homes = _cgroup_homes(setting, log)
         await finish_lost_runs(store, metrics, log)
@@ -237,7 +238,8 @@ async def _serve(setting: Setting) -> None:
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
         heartbeat = Heartbeat(setting.service_manager, service)
-        upkeep = (*_upkeep(service, config), heartbeat)
+        watch = StateWatch(held, server, service, homes)
+        upkeep = (*_upkeep(service, config), watch, heartbeat)
         background = [asyncio.create_task(work.run()) for work in upkeep]
         await stops.asked.wait()
         setting.service_manager.forget(_KEPT_NAME)

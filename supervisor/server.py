@@ -30,25 +30,46 @@ class Server:
         self._connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
         self._path: Path | None = None
+        self._inode: tuple[int, int] | None = None
         self._listener: asyncio.Server | None = None
 
     async def listen(self, path: Path) -> None:
-        """Be there for clients at `path`; a socket left there by a dead one is replaced."""
+        """Be there for clients at `path`; a socket left there by a dead one is replaced.
+
+        Called again when what is there is not ours any more: whoever is connected stays connected.
+        Raises `OSError`.
+        """
         path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(str(path))
-        os.chmod(path, 0o600)
-        self._path = path
+        try:
+            listening.bind(str(path))
+            os.chmod(path, 0o600)
+            inode = _inode(path)
+        except OSError:
+            listening.close()
+            raise
+        before, self._path, self._inode = self._listener, path, inode
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(
             self._connection, sock=listening, backlog=_BACKLOG
         )
+        if before is not None:
+            before.close()
+
+    async def listen_again(self) -> None:
+        """Listen where we did, in place of whatever is there now. Raises `OSError`."""
+        assert self._path is not None
+        await self.listen(self._path)
+
+    def is_in_place(self) -> bool:
+        """Return whether clients that come find us."""
+        return self._path is not None and _inode(self._path) == self._inode
 
     async def close(self) -> None:
         """Take no more clients, let the last replies out, hang up."""
         if self._listener is not None:
             self._listener.close()
-        if self._path is not None:
+        if self._path is not None and self.is_in_place():
             self._path.unlink(missing_ok=True)
         pending = [each.task for each in self._connections if each.task is not None]
         if pending:
@@ -73,3 +94,11 @@ class Server:
         self._connections.discard(connection)
         if not self._connections:
             self._all_gone.set()
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -81,6 +81,7 @@ class Service:
         self._acceptors: dict[int, asyncio.Task[Any]] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._health: tuple[str | None, list[str]] = (None, [])
+        self._state_fault: str | None = None
 
     @property
     def runs(self) -> Iterable[Run]:
@@ -174,6 +175,8 @@ class Service:
 
     def _require_open(self) -> None:
         self.controls.require_staying()
+        if self._state_fault is not None:
+            raise Unavailable(self._state_fault, 5, Refusal.STORE)
         failure = self._store.failure
         if failure and (self._store.is_damaged or any(run.unrecorded for run in self.runs)):
             raise Unavailable(failure, 5, Refusal.STORE)
@@ -276,11 +279,18 @@ class Service:
         if self._audit_timer is not None:
             self._audit_timer.cancel()
             self._audit_timer = None
-        self._auditor.look(self.runs, {**self._acceptors, **self._lives}, self._last_id)
+        lives = {**self._acceptors, **self._lives}
+        self._auditor.look(self.runs, lives, self._last_id, self._state_fault)
         health = (self._refusal, self._auditor.sentences)
         if health != self._health:
             self._health = health
             self.changes.note()
+
+    def tell_state_fault(self, fault: str | None) -> None:
+        """Nothing can be kept in the state folder, and why; None: it can."""
+        if fault != self._state_fault:
+            self._state_fault = fault
+            self.audit()
 
     def note_samples(self) -> None:
         """All executors have been looked at."""
@@ -290,7 +300,9 @@ class Service:
     @property
     def _refusal(self) -> str | None:
         """Why no run is taken now, if so."""
-        return SHUTTING_DOWN if self.controls.is_closed else self._store.failure
+        if self.controls.is_closed:
+            return SHUTTING_DOWN
+        return self._state_fault or self._store.failure
 
     def _audit_soon(self) -> None:
         if self._audit_timer is None:

@@ -31,6 +31,11 @@ def note_homes(state_folder: str, homes: list[str]) -> None:
         note.writelines(f"{home}\n" for home in homes)
 
 
+def is_noted(state_folder: str, homes: list[str]) -> bool:
+    """Whether that record is there."""
+    return os.fsdecode(contents(f"{state_folder}/{_NOTE}", 64 << 10)).splitlines() == homes
+
+
 def forget_homes(state_folder: str) -> None:
     """Nothing has to be ended any more."""
     with suppress(OSError):

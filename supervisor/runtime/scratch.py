@@ -25,22 +25,41 @@ class Scratch:
         self._parent = parent
         self._log = log
         self._spare: list[str] = []
+        self._lent: set[str] = set()
         self._made = 0
-        if parent.exists():
-            self._remove_tree(str(parent))
-        parent.mkdir(mode=0o700, exist_ok=True)
+        self._descriptor = -1
+        self._make_parent()
 
     def lend(self) -> str:
         """The path of an empty folder that nobody else has. Raises `OSError`."""
-        if self._spare:
-            return self._spare.pop()
-        self._made += 1
-        path = f"{self._parent}/{self._made}"
-        os.mkdir(path, 0o700)
+        while self._spare:
+            if _is_as_new(path := self._spare.pop()):
+                break
+        else:
+            self._made += 1
+            path = f"{self._parent}/{self._made}"
+            os.mkdir(path, 0o700)
+        self._lent.add(path)
         return path
+
+    def is_in_place(self) -> bool:
+        """Return whether the folder that holds them is there, and no link or other folder."""
+        try:
+            found, ours = os.lstat(self._parent), os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def make_again(self) -> None:
+        """Make all folders again that are lent. Raises `OSError`."""
+        self._make_parent()
+        self._spare.clear()
+        for path in self._lent:
+            os.makedirs(path, 0o700, exist_ok=True)
 
     async def take_back(self, path: str) -> None:
         """Keep a folder for the next run, or remove it with what is in it."""
+        self._lent.discard(path)
         if len(self._spare) < _MOST_SPARE and _is_as_new(path):
             self._spare.append(path)
         else:
@@ -50,6 +69,18 @@ class Scratch:
         """Remove the folders that are lent to nobody."""
         while self._spare:
             self._remove_tree(self._spare.pop())
+        os.close(self._descriptor)
+
+    def _make_parent(self) -> None:
+        if self._parent.is_symlink() or self._parent.is_file():
+            self._parent.unlink()
+        elif self._parent.exists():
+            self._remove_tree(str(self._parent))
+        self._parent.mkdir(mode=0o700, exist_ok=True)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        # While it is open, no other folder is given its number.
+        self._descriptor = os.open(self._parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _remove_tree(self, path: str) -> None:
         try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 import time
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from protocol.state_folder import local_node, run_store, service_note, supervisor_lock
 from protocol.timestamps import to_rfc3339
@@ -61,18 +62,107 @@ def _close_to_others(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def take_lock(folder: Path) -> FileLock:
-    """Hold the folder until the process ends. Raises `StateFolderHeld`, `StateFolderUnusable`."""
-    path = supervisor_lock(folder)
-    lock = FileLock(path)
+class HeldFolder:
+    """The state folder while this supervisor holds it: nobody else can, by whatever path.
+
+    One lock is on the folder itself, where no removed file frees it. The other is on the file
+    `supervisor.lock`, which names the holder and keeps supervisors of earlier versions out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take both locks. Raises `StateFolderHeld`, `StateFolderUnusable`."""
+        self.path = path
+        self._lock = -1
+        try:
+            self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unusable(path, error) from None
+        try:
+            _take_folder(self._folder)
+            self._lock = _taken_lock(supervisor_lock(path))
+        except BlockingIOError:
+            self.release()
+            raise StateFolderHeld(
+                f"state folder {path} is held by {_holder(supervisor_lock(path))}"
+            ) from None
+        except OSError as error:
+            self.release()
+            raise _unusable(path, error) from None
+
+    def release(self) -> None:
+        """Let another supervisor have it."""
+        for descriptor in (self._folder, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def is_in_place(self) -> bool:
+        """Return whether the path still leads to the folder that is held. Raises `OSError`."""
+        return _same(os.stat(self.path), os.fstat(self._folder))
+
+    def is_removed(self) -> bool:
+        """Return whether the folder that was held is in no place any more, so nobody can use it."""
+        return os.fstat(self._folder).st_nlink == 0
+
+    def take_again(self) -> None:
+        """Make the removed folder again and hold that; its files have to be written again.
+
+        Raises `StateFolderHeld`, `StateFolderUnusable`.
+        """
+        if self.path.is_symlink():
+            raise StateFolderUnusable(f"{self.path} is a link")
+        prepare_folder(self.path)
+        renewed = HeldFolder(self.path)
+        self.release()
+        self._folder, self._lock = renewed._folder, renewed._lock
+        os.chdir(self.path)
+
+    def ensure_lock(self) -> bool:
+        """Make `supervisor.lock` again when it is not the one that is held; whether it was so.
+
+        Raises `OSError`, `BlockingIOError` when another supervisor holds what is there now.
+        """
+        path = supervisor_lock(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            if _same(os.lstat(path), os.fstat(self._lock)):
+                return False
+            if stat.S_ISDIR(path.lstat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
+            if path.is_symlink():
+                path.unlink()
+        renewed = _taken_lock(path)
+        os.close(self._lock)
+        self._lock = renewed
+        return True
+
+
+def _take_folder(descriptor: int) -> None:
+    """Raises `BlockingIOError` when another holds it."""
     try:
-        lock.acquire(timeout=0)
-        path.write_bytes(msgspec.json.encode(Holder(os.getpid(), time.time())))
-    except Timeout:
-        raise StateFolderHeld(f"state folder {folder} is held by {_holder(path)}") from None
-    except OSError as error:
-        raise _unusable(folder, error) from None
-    return lock
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # File systems of the network lock only what is open for writing, which no folder is.
+        return
+
+
+def _taken_lock(path: Path) -> int:
+    """Return a descriptor of the lock's file, locked and with our name in it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder = msgspec.json.encode(Holder(os.getpid(), time.time()))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder, 0)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def _holder(path: Path) -> str:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 
 from protocol.ipc import FinishedRun
-from protocol.state_folder import last_run_id
+from protocol.state_folder import last_run_id, run_store
 
 from ..event_log import EventLog
 from . import store_writes as writes
 from .group_commit import GroupCommit
 from .last_run_id import LastRunId
+from .state_lock import HeldFolder
 from .store_failure import StoreDamaged
 from .store_file import open_store
 from .store_files import StoreFiles
@@ -36,7 +36,7 @@ class RunStore:
 
     def __init__(
         self,
-        path: Path,
+        held: HeldFolder,
         max_bytes: int,
         loop: asyncio.AbstractEventLoop,
         log: EventLog,
@@ -44,14 +44,15 @@ class RunStore:
     ) -> None:
         """Finished runs are to count no more than `max_bytes`; ids up to `id_elsewhere` may have
         been given, if nothing in the folder says more. Raises `StoreUnusable`."""
+        path = run_store(held.path)
         connection, self.instance, self.is_same_place = open_store(path)
         self._log = log
         self._max_bytes = max_bytes
-        self._last_run_id = LastRunId(last_run_id(path.parent))
+        self._last_run_id = LastRunId(last_run_id(held.path))
         self.last_id = self._continued(connection, id_elsewhere)
         """The last id that was given, on record or not."""
         self.reads = StoreReader(path, loop, self._found_damage)
-        self._files = StoreFiles(path, self._last_run_id, self.reads, log)
+        self._files = StoreFiles(held, self._last_run_id, self.reads, log)
         self._writer = GroupCommit(loop, connection, self._files, self._failure_changed)
         self.retained_runs, self.retained_bytes = self.reads.retained()
         self.crowded = asyncio.Event()

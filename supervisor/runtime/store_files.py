@@ -14,8 +14,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.state_folder import run_store
+
 from ..event_log import EventLog
 from .last_run_id import LastRunId
+from .state_lock import HeldFolder
 from .store_failure import StoreDamaged, StoreFailed, store_failure
 from .store_file import reopen_store
 from .store_reads import StoreReader
@@ -63,13 +66,15 @@ class StoreFiles:
 
     def __init__(
         self,
-        path: Path,
+        held: HeldFolder,
         last_run_id: LastRunId,
         reads: StoreReader,
         log: EventLog,
     ) -> None:
+        self._held = held
+        path = run_store(held.path)
         # SQLite follows links when it opens the file: what is beside it lies there too.
-        self._path = path.resolve()
+        self._path = path.resolve() if path.is_symlink() else path
         self._log_path = Path(f"{self._path}-wal")
         self._last_run_id = last_run_id
         self._reads = reads
@@ -93,6 +98,7 @@ class StoreFiles:
             self._failed = None
             self._last_run_id.ensure()
             return connection
+        self._require_folder(gone)
         if self._failed is not None and time.monotonic() < self._retry_at:
             raise self._failed
         return self._write_back(connection, gone)
@@ -138,6 +144,16 @@ class StoreFiles:
         return None
 
     # --------------------------------------------------------------------------- writing it back
+
+    def _require_folder(self, gone: str) -> None:
+        """Raise `StoreFailed` when the folder is not the one that is held: it may come back."""
+        try:
+            if self._held.is_in_place():
+                return
+        except OSError:
+            pass
+        folder = f"the state folder {self._held.path} was removed, moved or replaced"
+        raise StoreFailed(f"{gone}: {folder}; bring it back, or restart the service")
 
     def _write_back(self, connection: sqlite3.Connection, gone: str) -> sqlite3.Connection:
         if self._failed is None:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from protocol.ipc import Cause, Exit, FinishedRun
-from protocol.state_folder import run_store
 from supervisor.event_log import EventLog
+from supervisor.runtime.state_lock import HeldFolder
 from supervisor.runtime.store import RunStore
 from supervisor.runtime.store_writes import Accepted
 
@@ -22,11 +22,13 @@ def retain_runs(state_folder: Path, count: int) -> None:
 
 async def _write(state_folder: Path, ids: range) -> None:
     log = EventLog(logging.getLogger("supervisor"))
-    store = RunStore(run_store(state_folder), 1 << 30, asyncio.get_running_loop(), log)
+    held = HeldFolder(state_folder)
+    store = RunStore(held, 1 << 30, asyncio.get_running_loop(), log)
     now = time.time()
     await asyncio.gather(*(store.accept(Accepted(n, None, now, "v0.2.0", 60.0)) for n in ids))
     await asyncio.gather(*(store.finish(_finished(n, now)) for n in ids))
     store.close()
+    held.release()
 
 
 def _finished(run_id: int, now: float) -> FinishedRun:
