@@ -19,6 +19,7 @@ from protocol.errors import ManagerError
 from protocol.log_lines import Level
 from protocol.signals import settle_signals
 from protocol.state_folder import supervisor_socket
+from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 
 from .app import create_app
 from .gunicorn_master import Loaded, Master
@@ -157,6 +158,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.lifeline_fd is not None:
         stop_when_closed(arguments.lifeline_fd)
     try:
+        settle_temporary_files(arguments.state_dir)
         service = HttpService(
             SettingsFiles(arguments.config, arguments.token_file),
             arguments.bind or [],
@@ -165,6 +167,9 @@ def main(argv: Sequence[str]) -> int:
     except SettingsUnusable as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
+    except NoTemporaryFolder as error:
+        print(f"genvm-manager http: {error.message}", file=sys.stderr)
+        return 1
     except AddressError as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)
         return EXIT_ADDRESS

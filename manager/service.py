@@ -24,6 +24,7 @@ from protocol.durations import parse_duration
 from protocol.errors import BadRequest, ManagerError
 from protocol.ipc import Exit
 from protocol.state_folder import supervisor_socket
+from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 
 from .executor_check import ExecutorCheck, uses_builtin_executor
 from .http_client import HttpClient
@@ -164,6 +165,7 @@ class Service:
             )
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            settle_temporary_files(folder)
             token = read_token(self._token_file) if self._token_file else None
             keepsake = self._make_keepsake()
             supervisor = self._launch(
@@ -184,7 +186,7 @@ class Service:
             self._write_note(self._token_file)
         except OSError as error:
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
-        except (ValueError, AddressError, TokenFileError) as error:
+        except (ValueError, AddressError, TokenFileError, NoTemporaryFolder) as error:
             raise ServiceFailed(str(error)) from None
         self._cleanup.callback(remove_note, folder)
 

@@ -71,6 +71,11 @@ def run_scratch(state_folder: Path) -> Path:
     return state_folder / "tmp"
 
 
+def temporary_files(state_folder: Path) -> Path:
+    """TMPDIR of all but runs, where the machine has no other place for such files."""
+    return state_folder / "temporary"
+
+
 def service_note(state_folder: Path) -> Path:
     """JSON by which the command line finds a service that `genvm-manager serve` has started."""
     return state_folder / "service.json"

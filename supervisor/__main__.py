@@ -8,12 +8,27 @@ def _supervise(guard: int) -> int:
     # Our metrics are ours alone: the library would put them into the files of whoever starts us.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         os.environ.pop(name, None)
-    from supervisor.daemon import main  # noqa: PLC0415 - behind the fork: the guard stays small
+    # Behind the fork, as the guard stays small.
+    from pathlib import Path  # noqa: PLC0415
+
+    from protocol.temporary_files import (  # noqa: PLC0415
+        NoTemporaryFolder,
+        settle_temporary_files,
+    )
+
+    folder = state_folder(sys.argv[1:])
+    try:
+        if folder is not None:
+            settle_temporary_files(Path(folder))
+    except NoTemporaryFolder as error:
+        print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
+        return 1
+    from supervisor.daemon import main  # noqa: PLC0415
 
     return main(guard)
 
 
 if __name__ == "__main__":
-    from supervisor.guard import guarded
+    from supervisor.guard import guarded, state_folder
 
     sys.exit(guarded(_supervise))

@@ -46,7 +46,7 @@ def guarded(run: Callable[[int], int]) -> int:
     """
     settle_signals()
     outsiders = frozenset(own_children())
-    folder = _state_folder(sys.argv[1:])
+    folder = state_folder(sys.argv[1:])
     # A core would have keys of providers in it; runs would leave theirs in the state folder.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _fill_standard_descriptors()
@@ -168,7 +168,7 @@ def _settle_in(line: int, folder: str | None) -> None:
     os.set_blocking(line, False)
 
 
-def _state_folder(arguments: Sequence[str]) -> str | None:
+def state_folder(arguments: Sequence[str]) -> str | None:
     """What the command line, which the supervisor is to parse, names as the state folder."""
     for number, word in enumerate(arguments):
         if word == "--state-dir" and number + 1 < len(arguments):

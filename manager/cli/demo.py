@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from manager.local_node.guestbook import CONTRACT, call, deployment
 from manager.local_node.node import LocalNode, Receipt
 from manager.service import private_service
 from protocol.calldata import Address
+from protocol.state_folder import default_state_folder
+from protocol.temporary_files import settle_temporary_files
 
 from .node_session import faults_in_words, open_node
 from .outcome import exit_code, receipt_as_text
@@ -43,6 +46,7 @@ def command() -> None:
 
 @contextmanager
 def _fresh_node() -> Iterator[LocalNode]:
+    settle_temporary_files(default_state_folder(os.environ))
     start = time.monotonic()
     click.echo("Starting a service on a free port, with its state in a temporary folder …")
     with (

@@ -22,6 +22,7 @@ from manager.service import ServiceFailed, private_service
 from manager.token_file import TokenFileError
 from protocol.errors import BadRequest, ManagerError
 from protocol.state_folder import local_node
+from protocol.temporary_files import settle_temporary_files
 
 from .contract_options import ContractOptions
 from .ending import INTERRUPTED, MISUSE, fail, unwind_on_signals
@@ -92,10 +93,11 @@ def open_node(
 @contextmanager
 def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]:
     """Address and token of the service to use, and whether it is this user's own; one started here
-    is stopped at the end.
+    is stopped at the end. From here on there is a place for temporary files.
 
     That one has a state folder of its own, as commands at the same time would fight over ours.
     """
+    settle_temporary_files(options.folder)
     known = options.known_service()
     if known is not None:
         yield known.address, known.token(), known.is_own

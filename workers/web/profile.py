@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
@@ -16,7 +17,7 @@ import psutil
 
 _PREFIX = "genvm-browser"
 _NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<started>[0-9]+)-.*")
-_OPEN_TO_ALL = "/tmp"  # noqa: S108 - what is made there is not
+_OPEN_TO_ALL = ("/tmp", "/dev/shm")  # noqa: S108 - what is made there is not
 _LONGEST = 24
 """Characters of the folder that it may lie in: Chromium has a socket below, by a bounded path."""
 
@@ -25,14 +26,11 @@ _LONGEST = 24
 def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
     """A new, empty folder for a user, None being ours; removed only when there is an exception.
 
-    It lies in the folder for temporary files, or in /tmp when the user cannot get there, or when
-    its path is too long for Chromium.
+    It lies in the folder for temporary files, or in one that is open to all when the user cannot
+    get there, or when its path is too long for Chromium. Raises `OSError` when there is none.
     """
     prefix = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-"
-    where = tempfile.gettempdir()
-    if len(where) > _LONGEST or (user is not None and not _is_open(Path(where))):
-        where = _OPEN_TO_ALL
-    profile = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+    profile = Path(tempfile.mkdtemp(prefix=prefix, dir=_place(user)))
     try:
         if user is not None:
             os.chown(profile, user.pw_uid, user.pw_gid)
@@ -40,6 +38,17 @@ def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
     except BaseException:
         remove_profile(profile)
         raise
+
+
+def _place(user: pwd.struct_passwd | None) -> str:
+    where = tempfile.gettempdir()
+    if len(where) <= _LONGEST and (user is None or _is_open(Path(where))):
+        return where
+    for where in _OPEN_TO_ALL:
+        if os.access(where, os.W_OK | os.X_OK):
+            return where
+    tried = " and ".join(_OPEN_TO_ALL)
+    raise OSError(errno.EROFS, f"its files need a place: {tried} cannot be written; mount a tmpfs")
 
 
 def remove_profile(folder: Path) -> None:
@@ -50,7 +59,7 @@ def remove_profile(folder: Path) -> None:
 def remove_orphaned_profiles() -> None:
     """Remove the folders of processes that are no more, and end the browsers that have outlived
     them."""
-    for where in {tempfile.gettempdir(), _OPEN_TO_ALL}:
+    for where in {tempfile.gettempdir(), *_OPEN_TO_ALL}:
         for folder in Path(where).glob(f"{_PREFIX}-*"):
             name = _NAME.fullmatch(folder.name)
             if name and not _lives(int(name["pid"]), int(name["started"])):

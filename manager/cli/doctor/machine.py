@@ -8,6 +8,7 @@ import platform
 import re
 import resource
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import protocol
 from protocol.finding import Finding, failure, ok, warning
+from protocol.state_folder import temporary_files
+from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 
 from .installation import Installation
 
@@ -93,11 +96,24 @@ def _is_synchronised() -> bool | None:
 
 
 def disk(installation: Installation) -> Iterator[Finding]:
-    """Room for the state and for what is compiled."""
+    """Room for the state, for what is compiled and for temporary files."""
     wanted = installation.config.retained_bytes + _LEAST_SPACE
     yield _room("state folder", installation.folder, wanted)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     yield _room("cache", Path(base) / "genvm-manager", _CACHE_SPACE)
+    yield from _temporary_files(installation)
+
+
+def _temporary_files(installation: Installation) -> Iterator[Finding]:
+    """From here on doctor itself has a place for them, if there is one."""
+    try:
+        settle_temporary_files(installation.folder)
+    except NoTemporaryFolder as error:
+        yield failure("disk", error.message, "mount a tmpfs at /tmp")
+        return
+    place = Path(tempfile.gettempdir())
+    if place == temporary_files(installation.folder):
+        yield ok("disk", f"temporary files go to {place}, as no other place can be written")
 
 
 def _room(what: str, folder: Path, wanted: int) -> Finding:

@@ -17,6 +17,7 @@ from manager.service import ServiceFailed, private_service
 from protocol.errors import ManagerError
 from protocol.finding import Finding, failure, ok, warning
 from protocol.ipc import ModuleState
+from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 
 from ..node_session import open_node
 from ..service_options import Access
@@ -63,6 +64,11 @@ def _health(status: StatusReply) -> Iterator[Finding]:
 def trial_run(installation: Installation) -> Iterator[Finding]:
     """A contract deployed, called and read."""
     topic = "trial run"
+    try:
+        settle_temporary_files(installation.folder)
+    except NoTemporaryFolder as error:
+        yield failure(topic, f"none was made: {error}", "mount a tmpfs at /tmp")
+        return
     with tempfile.TemporaryDirectory(prefix="genvm-doctor-") as folder:
         try:
             with _somewhere(installation, Path(folder)) as (where, access):
