@@ -7,19 +7,18 @@ never fails and serves `parse-version-pattern` and the manager's version detecti
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
+
+from .contract_zip import ZipFault, read_zip
+from .runner_description import MAX_DESCRIPTION, DescriptionFault, parse_description
 
 MAX_CODE = 32 << 20
 """Bytes of the longest contract that is run."""
 
 MAX_HEADER = 64 << 10
 """The longest comment, in characters, that is searched for a runner description."""
-
-MAX_FILES = 10_000
-"""The most entries of a ZIP."""
 
 MAX_SECTIONS = 10_000
 """The most sections of a module that are searched for its version."""
@@ -134,10 +133,11 @@ def specified_major(code: bytes, newest: int) -> int:
 
 def _parse_header(code: bytes) -> tuple[str | None, Any]:
     version, description = _split_header(_decoded(code))
-    start = len(description) - len(description.lstrip())
     try:
-        runner, _ = json.JSONDecoder().raw_decode(description, start)
-    except (ValueError, RecursionError):
+        runner = parse_description(description, is_alone=False)
+    except DescriptionFault as fault:
+        raise InvalidContract(str(fault)) from None
+    except ValueError:
         reason = _writing_fault(code) or (
             "the first comment holds no runner description such as "
             '# { "Depends": "py-genlayer:test" }'
@@ -212,9 +212,13 @@ def _parse_zip(code: bytes) -> ContractCode:
     description = files.get("runner.json")
     if description is None:
         raise InvalidContract("the ZIP has no runner.json", "absent_runner_comment")
+    if len(description) > MAX_DESCRIPTION:
+        raise InvalidContract(f"runner.json has more than {MAX_DESCRIPTION} bytes")
     try:
-        runner = json.loads(description)
-    except (ValueError, RecursionError):
+        runner = parse_description(description.decode("utf-8-sig"), is_alone=True)
+    except DescriptionFault as fault:
+        raise InvalidContract(str(fault)) from None
+    except ValueError:
         raise InvalidContract("runner.json is no JSON") from None
     return ContractCode(ContractKind.ZIP, _zip_version(files), runner, files)
 
@@ -225,44 +229,10 @@ def _zip_version(files: dict[str, bytes]) -> str | None:
 
 
 def _zip_files(code: bytes) -> dict[str, bytes]:
-    """The stored entries by path; never more bytes than the ZIP has itself."""
-    import zipfile  # noqa: PLC0415 (slow to import, and few contracts are ZIPs)
-    from io import BytesIO  # noqa: PLC0415
-
-    # Before zipfile makes an object of each entry, which takes more room than the entry.
-    if code.count(b"PK\x01\x02") > MAX_FILES:
-        raise InvalidContract(f"the ZIP has more than {MAX_FILES} entries")
-    files: dict[str, bytes] = {}
     try:
-        with zipfile.ZipFile(BytesIO(code)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            total = sum(entry.file_size for entry in entries)
-            if total > len(code):
-                raise InvalidContract("the ZIP unpacks to more than it holds")
-            for entry in entries:
-                if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-                    raise InvalidContract(f"{entry.filename!r} is not a stored entry")
-                path = entry.filename
-                if not _is_plain(path) or entry.orig_filename != path or path in files:
-                    raise InvalidContract(f"{path!r} is no path of a contract's file")
-                files[path] = archive.read(entry)
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        EOFError,
-        LookupError,
-        ValueError,
-        OSError,
-    ) as error:
-        raise InvalidContract(f"the ZIP is damaged: {error}") from None
-    return files
-
-
-def _is_plain(path: str) -> bool:
-    """Relative, without tricks: every part is a name."""
-    if "\\" in path or "\0" in path:
-        return False
-    return all(part not in ("", ".", "..") for part in path.split("/"))
+        return read_zip(code)
+    except ZipFault as fault:
+        raise InvalidContract(str(fault)) from None
 
 
 # ------------------------------------------------------------------------------------------ WASM

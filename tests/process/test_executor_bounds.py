@@ -119,3 +119,24 @@ def test_traces_without_end_end_in_the_log(chain: Chain) -> None:
     messages = [record["message"] for record in ended.log]
     assert messages[-1] == "the contract has said too much: no more of it is written down"
     assert 60 * MIB < sum(map(len, messages)) < 68 * MIB
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        '{"Seq": [' * 300 + '{"Depends": "py-genlayer:test"}' + "]}" * 300,
+        r'{"Seq": [{"SetArgs": ["\ud800"]}, {"StartWasm": "file"}]}',
+        r'{"Seq": [{"AddEnv": {"name": "A", "val": "\ud800"}}, {"StartWasm": "file"}]}',
+        r'{"Seq": [{"AddEnv": {"name": "\ud800", "val": ""}}, {"StartWasm": "file"}]}',
+        r'{"Seq": [{"MapFile": {"file": "file", "to": "/\ud800"}}, {"StartWasm": "file"}]}',
+        '{"Seq": [' + '{"AddEnv": {"name": "A", "val": "x${A}${A}"}},' * 30 + "{}]}",
+    ],
+)
+def test_a_description_that_asks_for_too_much_is_an_invalid_contract(
+    chain: Chain, description: str
+) -> None:
+    ended = chain.run({}, f"# {description}\n".encode())
+    assert (ended.exit_code, ended.stderr) == (0, b"")
+    assert ended.result is not None
+    assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "invalid_contract")
+    assert "the contract cannot be started: " in ended.log[-1]["message"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from manager.gunicorn_master import MOST_RETIRED
+from protocol import contract_zip
 from protocol.backoff import Backoff
 from protocol.calldata import MAX_VALUES
 from protocol.config import Config
+from protocol.contract_zip import MAX_FILES
 from protocol.host import MAX_BLOB
 from protocol.ipc import MAX_REPLY, Capture
 from protocol.run_request import (
@@ -17,6 +19,7 @@ from protocol.run_request import (
     MAX_HOST_DATA,
     MAX_LEADER_RESULTS,
 )
+from protocol.runner_description import MAX_DESCRIPTION, MAX_NESTING
 from supervisor.core.capture import LIMITS
 from supervisor.core.log_records import MAX_LINE
 from supervisor.daemon import FRAME_ROOM
@@ -28,6 +31,15 @@ from workers.genvm.descriptors import MAX_OUTPUT
 from workers.genvm.gl_calls import MAX_REQUEST_VALUES
 from workers.genvm.log import MAX_OF_CONTRACT
 from workers.genvm.operations import MAX_REQUEST
+from workers.genvm.programs import (
+    MAX_ACTIONS,
+    MAX_ARGUMENT_BYTES,
+    MAX_ARGUMENTS,
+    MAX_MAPPED,
+    MAX_NODES,
+    MAX_VARIABLE,
+    MAX_VARIABLE_BYTES,
+)
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| (.*) \| (.*) \| .* \|$", re.MULTILINE)
@@ -47,6 +59,16 @@ def figures() -> dict[str, str]:
     return {
         "values in a request's body, each key of a map counted as well": str(MAX_VALUES),
         "`host_data`": mib(MAX_HOST_DATA),
+        "nesting of a runner description": str(MAX_NESTING),
+        "characters of one": mib(MAX_DESCRIPTION),
+        "actions of one": str(MAX_ACTIONS),
+        "its arguments": f"{MAX_ARGUMENTS}, of {mib(MAX_ARGUMENT_BYTES)} together",
+        "the value of one variable, filled in": f"{MAX_VARIABLE >> 10} KiB",
+        "all values of variables, those that are replaced as well": mib(MAX_VARIABLE_BYTES),
+        "files that are mapped, each time counted": str(MAX_MAPPED),
+        "files and folders that a guest sees": str(MAX_NODES),
+        "files of a ZIP": str(MAX_FILES),
+        "bytes of a path in a ZIP": str(contract_zip.MAX_PATH),
         "stdout and stderr that a contract prints in the built-in executor, each": mib(MAX_OUTPUT),
         "characters of the log that a contract writes there": mib(MAX_OF_CONTRACT),
         "values in one request of a contract to its host": str(MAX_REQUEST_VALUES),

@@ -7,8 +7,11 @@ import contextlib
 import io
 import json
 import random
+import struct
+import time
 import warnings
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -189,8 +192,111 @@ def test_the_search_for_the_version_of_a_module_has_an_end() -> None:
 
 
 def test_zip_with_too_many_entries_is_refused() -> None:
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 10_001, 10_001, 46 * 10_001, 4, 0)
     with pytest.raises(InvalidContract, match="more than 10000 entries"):
-        parse(b"PK\x03\x04" + b"PK\x01\x02" * 10_001)
+        parse(b"PK\3\4" + b"PK\1\2".ljust(46, b"\0") * 10_001 + end)
+    assert len(parse(zipped({"runner.json": RUNNER} | {f"f{n}": b"" for n in range(9999)})).files)
+
+
+def test_extra_fields_of_a_zip_take_linear_time() -> None:
+    """The standard library copies what is left of them for each."""
+    began = time.process_time()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ["runner.json", *(f"f{n}" for n in range(400))]:
+            entry = zipfile.ZipInfo(name)
+            entry.extra = b"\1\2\0\0" * 16_000
+            archive.writestr(entry, RUNNER)
+    written = time.process_time()
+    assert len(parse(buffer.getvalue()).files) == 401
+    assert time.process_time() - written < 1 + written - began
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda code: code + b"\0", "its end is missing"),
+        (lambda code: code[:4] + b"\0" + code[4:], "from its first byte"),
+        (lambda code: code.replace(b"PK\1\2", b"PK\1\3"), "of its directory is none"),
+        (lambda code: code.replace(b"x = 1", b"x = 2"), "not as its directory says"),
+        (lambda code: code[:-4] + b"\0\1\0\0", "from its first byte|its end is missing"),
+        (lambda code: b"PK\3\4" + code[-22:], "from its first byte"),
+    ],
+)
+def test_a_damaged_zip_is_refused_with_what_is_wrong(
+    damage: Callable[[bytes], bytes], reason: str
+) -> None:
+    whole = zipped({"runner.json": RUNNER, "contract/__init__.py": b"x = 1"})
+    with pytest.raises(InvalidContract, match=reason):
+        parse(damage(whole))
+
+
+@pytest.mark.parametrize("name", ["a" * 1025, "a/" * 513 + "b", "\u00e9" * 513])
+def test_zip_with_a_long_path_is_refused(name: str) -> None:
+    with pytest.raises(InvalidContract, match="no path of a contract's file"):
+        parse(zipped({"runner.json": RUNNER, name: b""}))
+
+
+def test_zip_names_are_utf8_or_of_the_old_code_page() -> None:
+    assert "\u00e9\u4e00" in parse(zipped({"runner.json": RUNNER, "\u00e9\u4e00": b""})).files
+    old = zipped({"runner.json": RUNNER, "xx": b""}).replace(b"xx", b"\x82\x82")
+    assert "\u00e9\u00e9" in parse(old).files
+
+
+def nested(depth: int) -> str:
+    """A description whose lists and maps nest `depth` deep, an even number."""
+    return '{"Seq": [' * (depth // 2) + "]}" * (depth // 2)
+
+
+@pytest.mark.parametrize("depth", [66, 600, 100_000])
+def test_a_description_that_nests_deeper_than_allowed_is_refused(depth: int) -> None:
+    assert parse(b"# " + nested(64).encode()).kind is ContractKind.TEXT
+    codes = [zipped({"runner.json": nested(depth).encode()})]
+    if depth < 1000:  # A header has a bound of its own.
+        codes.append(b"# " + nested(depth).encode() + b"\n")
+    for code in codes:
+        with pytest.raises(InvalidContract, match="nests deeper than 64 levels") as raised:
+            parse(code)
+        assert raised.value.code == "invalid_contract"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"SetArgs": ["\ud800"]}',
+        r'{"AddEnv": {"name": "\udfff", "val": ""}}',
+        r'{"AddEnv": {"name": "A", "val": "a\ud800"}}',
+        r'{"MapFile": {"file": "\udc00", "to": "/a"}}',
+        r'{"MapFile": {"file": "file", "to": "/\udc00"}}',
+        r'{"StartWasm": "\ud800"}',
+        r'{"Depends": "py-genlayer:\ud800"}',
+        r'{"When": {"cond": "\ud800", "action": {}}}',
+        r'{"\ud800": {}}',
+    ],
+)
+def test_half_a_surrogate_pair_in_a_description_is_refused(text: str) -> None:
+    for code in (b"# " + text.encode(), zipped({"runner.json": text.encode()})):
+        with pytest.raises(InvalidContract, match="half a surrogate pair"):
+            parse(code)
+    assert parse(rb'# {"SetArgs": ["\ud83d\ude00"]}').runner == {"SetArgs": ["\U0001f600"]}
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e999", "-0.5", "NaN"])
+def test_numbers_of_a_description_mean_nothing(number: str) -> None:
+    assert parse(f'# {{"SetArgs": {number}}}'.encode()).kind is ContractKind.TEXT
+
+
+def test_a_description_is_searched_in_linear_time() -> None:
+    began = time.process_time()
+    for text in ('"' + r"\"" * 30_000, '{"a' + '\\"' * 20_000, "[" * 60_000, '"' * 60_000):
+        with contextlib.suppress(InvalidContract):
+            parse(b"# " + text.encode())
+    assert time.process_time() - began < 2
+
+
+def test_a_long_runner_json_is_refused() -> None:
+    with pytest.raises(InvalidContract, match=r"runner.json has more than 1048576 bytes"):
+        parse(zipped({"runner.json": RUNNER + b" " * (1 << 20)}))
 
 
 def test_no_damage_to_a_zip_has_another_outcome_than_being_refused() -> None:

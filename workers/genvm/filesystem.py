@@ -57,11 +57,14 @@ Node = File | Device | Directory
 
 
 class FileTree:
-    """The files of one guest. Paths in `put` are absolute; a later file replaces an earlier one."""
+    """The files of one guest. Paths in `put` are absolute; a later file replaces an earlier one.
+
+    `nodes`: how many files and folders were ever put there.
+    """
 
     def __init__(self) -> None:
         self.root = Directory()
-        self._inodes = 1
+        self.nodes = 1
         self.root.inode = 1
 
     def put(self, path: str, node: File | Device) -> None:
@@ -91,8 +94,8 @@ class FileTree:
         return child
 
     def _number(self, node: Node) -> None:
-        self._inodes += 1
-        node.inode = self._inodes
+        self.nodes += 1
+        node.inode = self.nodes
 
 
 def walk(start: Directory, path: str) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +18,25 @@ PYTHON_RUNNERS = ("py-genlayer", "py-genlayer-multi")
 PYTHON_ARGUMENTS = ("python", "-s", "-S", "-B", "-u", "-X", "utf8", "/genvm/boot.py")
 PYTHON_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONHOME": "/genvm"}
 
-_MAX_ACTIONS = 1000
+MAX_ACTIONS = 1000
+MAX_ARGUMENTS = 1000
+MAX_ARGUMENT_BYTES = 1 << 20
+MAX_VARIABLE_BYTES = 1 << 20
+"""Bytes of all values together, those included that later ones replace."""
+
+MAX_MAPPED = 10_000
+"""Files that actions map, one that is mapped twice counted twice."""
+
+MAX_NODES = 20_000
+"""Files and folders that a guest sees, but for those of the Python library."""
+
+MAX_PATH = 4096
+"""Bytes of the longest path at which a guest can open a file."""
+
+MAX_VARIABLE = 64 << 10
+"""Bytes of one value, before and after others are filled in."""
+
+_REFERENCE = re.compile(r"\$\{([^}$]*)\}")
 
 
 class Program(NamedTuple):
@@ -48,13 +68,16 @@ class _Setup:
         self._arguments = ["contract"]
         self._variables: dict[str, str] = {}
         self._actions = 0
+        self._variable_bytes = 0
+        self._mapped = 0
+        self._paths = sorted(code.files)
         self.program: Program | None = None
 
     def perform(self, action: Any) -> bool:
         """Perform one action; True once a program is ready."""
         self._actions += 1
-        if self._actions > _MAX_ACTIONS:
-            raise InvalidContract("the runner description has too many actions")
+        if self._actions > MAX_ACTIONS:
+            raise InvalidContract(f"the runner description has more than {MAX_ACTIONS} actions")
         if action == {}:
             return False
         if not isinstance(action, dict) or len(action) != 1:
@@ -90,23 +113,47 @@ class _Setup:
         if source.endswith("/"):
             self._map_folder(self._tree, source, target)
         else:
-            _put(self._tree, target, self._file(source))
+            self._put(self._tree, target, self._file(source))
         return False
 
     def add_variable(self, value: Any) -> bool:
         name, text = _fields(value, "AddEnv", "name", "val")
-        for known, known_text in self._variables.items():
-            text = text.replace("${" + known + "}", known_text)
-        if not name or "=" in name or "\0" in name + text or len(text) > 1 << 16:
+        size = self._expanded_size(text)
+        self._variable_bytes += size
+        if size > MAX_VARIABLE:
+            raise InvalidContract(f"AddEnv: {name!r} has more than {MAX_VARIABLE} bytes")
+        if self._variable_bytes > MAX_VARIABLE_BYTES:
+            raise InvalidContract(f"AddEnv: all values have more than {MAX_VARIABLE_BYTES} bytes")
+        if not name or "=" in name or "\0" in name + text:
             raise InvalidContract("AddEnv: no variable can have this name or value")
-        self._variables[name] = text
+        self._variables[name] = _REFERENCE.sub(self._filled_in, text)
         return False
+
+    def _expanded_size(self, text: str) -> int:
+        """Bytes of `text` once it is filled in, found out before it is; no more than it takes to
+        see that they are too many."""
+        size = len(text.encode())
+        if size > MAX_VARIABLE:
+            return size
+        for reference in _REFERENCE.finditer(text):
+            size += len(self._filled_in(reference).encode()) - len(reference[0].encode())
+            if size > MAX_VARIABLE:
+                break
+        return size
+
+    def _filled_in(self, reference: re.Match[str]) -> str:
+        return self._variables.get(reference[1], reference[0])
 
     def set_arguments(self, value: Any) -> bool:
         if not isinstance(value, list) or not all(
             isinstance(text, str) and "\0" not in text for text in value
         ):
             raise InvalidContract("SetArgs: expected a list of strings")
+        if len(value) > MAX_ARGUMENTS or sum(len(t.encode()) for t in value) > MAX_ARGUMENT_BYTES:
+            raise InvalidContract(
+                f"SetArgs: expected at most {MAX_ARGUMENTS} strings of {MAX_ARGUMENT_BYTES} bytes "
+                "together"
+            )
         self._arguments = value
         return False
 
@@ -122,9 +169,24 @@ class _Setup:
         return content
 
     def _map_folder(self, tree: FileTree, source: str, target: str) -> None:
-        for path, content in sorted(self._code.files.items()):
-            if path.startswith(source):
-                _put(tree, target.rstrip("/") + "/" + path[len(source) :], content)
+        paths, at = self._paths, bisect_left(self._paths, source)
+        while at < len(paths) and paths[at].startswith(source):
+            name = paths[at][len(source) :]
+            self._put(tree, target.rstrip("/") + "/" + name, self._code.files[paths[at]])
+            at += 1
+
+    def _put(self, tree: FileTree, path: str, content: bytes) -> None:
+        self._mapped += 1
+        if self._mapped > MAX_MAPPED:
+            raise InvalidContract(f"MapFile: more than {MAX_MAPPED} files are mapped")
+        if len(path.encode()) > MAX_PATH or "\0" in path:
+            raise InvalidContract(f"MapFile: a path has at most {MAX_PATH} bytes, and no NUL")
+        try:
+            tree.put(path, File(content))
+        except PathError as error:
+            raise InvalidContract(f"nothing can be mapped to {path!r}: {error.kind}") from None
+        if tree.nodes > MAX_NODES:
+            raise InvalidContract(f"MapFile: more than {MAX_NODES} files and folders")
 
 
 def _fields(value: Any, action: str, *names: str) -> list[Any]:
@@ -134,13 +196,6 @@ def _fields(value: Any, action: str, *names: str) -> list[Any]:
         if all(isinstance(value[name], str) for name in names if name != "action"):
             return found
     raise InvalidContract(f"{action}: expected {' and '.join(names)}")
-
-
-def _put(tree: FileTree, path: str, content: bytes) -> None:
-    try:
-        tree.put(path, File(content))
-    except PathError as error:
-        raise InvalidContract(f"nothing can be mapped to {path!r}: {error.kind}") from None
 
 
 _ACTIONS: dict[str, Callable[[_Setup, Any], bool]] = {

@@ -1,0 +1,64 @@
+"""The JSON of a runner description (spec 06, contract kinds), read alike by every Python.
+
+How deep `json` goes and how long a number it reads differ between versions and settings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_NESTING = 64
+"""How deep lists and maps of a description may nest."""
+
+MAX_DESCRIPTION = 1 << 20
+"""Characters of the longest description."""
+
+_DECODER = json.JSONDecoder(parse_int=lambda _: 0, parse_float=lambda _: 0.0)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
+"""A string, whole or cut off, or a bracket."""
+
+
+class DescriptionFault(ValueError):
+    """A description that is JSON and yet cannot be used; the message says why."""
+
+
+def parse_description(text: str, *, is_alone: bool) -> Any:
+    """The JSON value that `text` begins with, its numbers as 0: none has a meaning. `is_alone`:
+    nothing may follow it.
+
+    Raises `DescriptionFault`, and another `ValueError` where there is no JSON.
+    """
+    start = len(text) - len(text.lstrip())
+    if _nesting(text, start) > MAX_NESTING:
+        raise DescriptionFault(f"the runner description nests deeper than {MAX_NESTING} levels")
+    value, end = _DECODER.raw_decode(text, start)
+    if is_alone and text[end:].strip():
+        raise ValueError("something follows it")
+    if end - start > MAX_DESCRIPTION:
+        raise DescriptionFault(
+            f"the runner description is longer than {MAX_DESCRIPTION} characters"
+        )
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DescriptionFault("the runner description holds half a surrogate pair") from None
+    return value
+
+
+def _nesting(text: str, start: int) -> int:
+    """How deep the value at `start` nests. Raises `ValueError` where its brackets have no end."""
+    depth = deepest = 0
+    for token in _TOKEN.finditer(text, start):
+        first = token[0][0]
+        if first in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first != '"':
+            depth -= 1
+        if depth <= 0:
+            return deepest
+    if depth:
+        raise ValueError("its brackets have no end")
+    return deepest
