@@ -35,14 +35,23 @@ class Hierarchy:
     def path(self, cgroup: str) -> list[str]:
         """The folders of a cgroup and of those above it, as far as they are mounted, top first."""
         folder = self.folder(cgroup)
-        if folder is None:
-            # What was mounted before our namespace began: how it goes on below has no name here.
-            is_above = self.top != "/" and not self.top.replace("/..", "")
-            return [self.mount] if is_above else []
+        return [] if folder is None else self.path_to(folder)
+
+    def path_to(self, folder: str) -> list[str]:
+        """The same for a cgroup's folder."""
         found = [folder]
         while len(found[0]) > len(self.mount):
             found.insert(0, found[0].rpartition("/")[0])
         return found
+
+    @property
+    def levels_above(self) -> int:
+        """How far above our namespace's `/` the mount begins: it was mounted before that began.
+
+        How it goes on from there to our own cgroup has no name here.
+        """
+        levels = self.top.count("/..")
+        return levels if self.top == "/.." * levels else 0
 
 
 @dataclass(frozen=True, slots=True)

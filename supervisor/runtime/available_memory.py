@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from glob import escape, glob
 from pathlib import Path
 
 import psutil
@@ -10,7 +12,7 @@ import psutil
 from protocol.config import AUTO, PermitCosts
 
 from ..core.cgroups import Hierarchy, parse_hierarchies
-from .cgroup_folder import number
+from .cgroup_folder import number, own_members
 
 MACHINE = "the machine's memory"
 
@@ -82,8 +84,18 @@ def available_memory(cgroup: str | None, proc: str = "/proc/self") -> AvailableM
 
 def _folders(hierarchy: Hierarchy, cgroup: str | None) -> list[str]:
     """Those of our own cgroup, of the one for runs, and of all above them that can be seen."""
-    found = hierarchy.path(hierarchy.own)
+    found = _own_folders(hierarchy)
     return found if cgroup in (None, AUTO) else [*found, *hierarchy.path(cgroup)]
+
+
+def _own_folders(hierarchy: Hierarchy) -> list[str]:
+    if not hierarchy.levels_above:
+        return hierarchy.path(hierarchy.own)
+    between = "/*" * hierarchy.levels_above
+    for folder in glob(f"{escape(hierarchy.mount)}{between}{escape(hierarchy.own)}".rstrip("/")):
+        if os.getpid() in own_members(folder):
+            return hierarchy.path_to(folder)
+    return [hierarchy.mount]
 
 
 def _bounded(found: AvailableMemory, folder: str, controller: _Controller) -> AvailableMemory:

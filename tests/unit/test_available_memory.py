@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,12 +48,13 @@ def read(tmp_path: Path) -> Read:
 
 def unified(folder: Path, **files: int | str) -> None:
     """A cgroup of v2; `memory_max=1` is what `memory.max` holds."""
-    _write(folder, {"memory_max": "max", "memory_high": "max", "memory_current": 0} | files)
+    limits: dict[str, int | str] = {"memory_max": "max", "memory_high": "max", "memory_current": 0}
+    _write(folder, limits | files)
 
 
 def legacy(folder: Path, **files: int | str) -> None:
     """A cgroup of v1's memory controller."""
-    limits = {"memory_limit_in_bytes": UNLIMITED, "memory_usage_in_bytes": 0}
+    limits: dict[str, int | str] = {"memory_limit_in_bytes": UNLIMITED, "memory_usage_in_bytes": 0}
     _write(folder, limits | files)
 
 
@@ -124,8 +126,13 @@ def test_a_mount_elsewhere_and_another_one_that_does_not_show_us(
 
 
 def test_what_was_mounted_before_our_namespace_began(tmp_path: Path, read: Read) -> None:
-    unified(tmp_path / "fs", memory_max=ONE)
+    unified(tmp_path / "fs", memory_max=MORE)
+    assert read("0::/\n", "v2 /../.. fs").available == MORE
+    for folder, limit, pid in (("a/b", MIB, 1), ("a/us", ONE, os.getpid()), ("a/us/c", MIB, 1)):
+        unified(tmp_path / "fs" / folder, memory_max=limit)
+        (tmp_path / "fs" / folder / "cgroup.procs").write_text(f"0\n{pid}\n")
     assert read("0::/\n", "v2 /../.. fs").available == ONE
+    assert read("0::/c\n", "v2 /../.. fs").available == MORE
 
 
 def test_the_cgroup_that_the_settings_name_counts_too(tmp_path: Path, read: Read) -> None:
