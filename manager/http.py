@@ -29,6 +29,7 @@ from .lifeline import stop_when_closed
 from .listeners import AddressError, gunicorn_binds
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
+from .run_hosts import RunHosts, install_run_hosts
 from .shares import Shares
 from .status_feed import StatusFeed
 from .supervisor_client import ANSWER_MARGIN, Connection, SupervisorClient
@@ -58,13 +59,15 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
         self._feed: StatusFeed | None = None
+        self._master: Master | None = None
         self._shared_level = SharedLevel(config.log_level)
         self._loaded = Loaded()
         configure_logging(config.log_level, config.log_format, "http")
         super().__init__()
 
     def run(self) -> None:
-        Master(self, self._shared_level, self._loaded).run()
+        self._master = Master(self, self._shared_level, self._loaded)
+        self._master.run()
 
     def load_config(self) -> None:
         settings = gunicorn_settings(self._settings.config, self._binds, self._state_folder)
@@ -83,8 +86,15 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         )
         self._feed = StatusFeed(self._client.watch_status)
         app = create_app(self._client, self._feed, config, shares, token)
+        install_run_hosts(app, self._run_hosts())
         self._loaded.note()
         return app
+
+    def _run_hosts(self) -> RunHosts:
+        """In a worker, which has the listening sockets from the master."""
+        listeners = self._master.LISTENERS if self._master is not None else []
+        names = [listener.getsockname() for listener in listeners]
+        return RunHosts(self._settings.config.allowed_hosts_of_runs, self._state_folder, names)
 
     def reload(self) -> None:
         """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""

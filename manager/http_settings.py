@@ -13,7 +13,14 @@ from protocol.errors import BadRequest
 from .listeners import AddressError, split_address
 from .token_file import TokenFileError, read_token
 
-RELOADED = ("http_workers", "http_threads", "allowed_hosts", "token_file", "log_level")
+RELOADED = (
+    "http_workers",
+    "http_threads",
+    "allowed_hosts",
+    "allowed_hosts_of_runs",
+    "token_file",
+    "log_level",
+)
 """The settings that a reload puts in force. What they say is HTTP's alone, but for the level, which
 the supervisor takes over; the others belong to the supervisor, or to sockets that are open."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -10,13 +11,16 @@ from msgspec import Meta, Struct
 
 from .durations import parse_duration
 from .errors import BadRequest
-from .host_port import is_host
+from .host_port import is_host, parse_host_port
 from .log_lines import Form, Level
+from .run_host import check_pattern
 from .validation import from_value
 
 Count = Annotated[int, Meta(ge=1)]
 
 DEFAULT_PORT = 3999
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 AUTO = "auto"
 """Of `cgroup`: the one that was delegated to us, if one was."""
@@ -82,6 +86,17 @@ class Config(Struct, frozen=True):
     executor_env: dict[str, str] = {}
     allowed_extra_args: tuple[str, ...] = ("--debug-mode",)
     allow_unsafe_debug: bool = False
+    allowed_hosts_of_runs: tuple[str, ...] | None = None
+    """Where the `host` of a run may be: `unix:///PATH` and `tcp://HOST:PORT`, `*` for any
+    characters. None: everywhere but at what is our own."""
+
+    client_variables: tuple[str, ...] = ()
+    """Variables that `${ENV[NAME]}` in a client's text may name, besides those that our own files
+    name and those of `POST /env`."""
+
+    client_bind_addresses: tuple[str, ...] = ()
+    """`HOST:PORT` at which clients may have a module listen, besides loopback."""
+
     log_level: Level = "info"
     log_format: Form = "console"
 
@@ -91,6 +106,7 @@ class Config(Struct, frozen=True):
                 parse_duration(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        self._check_what_clients_may_name()
         for name in self.allowed_hosts:
             if not is_host(name.removeprefix("[").removesuffix("]")):
                 raise ValueError(f"allowed_hosts: expected names without port, got {name[:60]!r}")
@@ -103,6 +119,18 @@ class Config(Struct, frozen=True):
             raise ValueError(
                 f"schema_deadline: expected more than 0 and at most {MAX_SCHEMA_DEADLINE:.0f}s"
             )
+
+    def _check_what_clients_may_name(self) -> None:
+        for name in self.client_variables:
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"client_variables: {name[:60]!r} is no name of a variable")
+        for address in self.client_bind_addresses:
+            try:
+                parse_host_port(address)
+            except ValueError as error:
+                raise ValueError(f"client_bind_addresses: {error}") from None
+        for pattern in self.allowed_hosts_of_runs or ():
+            check_pattern(pattern)
 
 
 def _is_cgroup(path: str) -> bool:

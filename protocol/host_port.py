@@ -7,7 +7,8 @@ may take for another host.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from .numbers import whole_number
@@ -55,6 +56,15 @@ def is_host(text: str) -> bool:
     if _NUMBER.fullmatch(labels[-1]):
         return _is_ipv4(text)
     return len(name) <= MAX_NAME and all(map(_LABEL.fullmatch, labels))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is an address of this machine's own network, or `localhost`."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return (mapped or address).is_loopback
+    return host.lower().removesuffix(".") == "localhost"
 
 
 def _is_ipv6(text: str) -> bool:

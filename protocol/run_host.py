@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from .host_port import HostPort, parse_host_port
 from .state_folder import MAX_SOCKET_PATH
 
+_UNIX_PATTERN = re.compile(r"unix:///[^\x00-\x1f\x7f]*")
+_TCP_PATTERN = re.compile(r"tcp://[0-9A-Za-z_.*:%\[\]-]+:[0-9*]{1,5}")
 _EXPECTED = "expected unix://PATH or tcp://HOST:PORT"
 
 
@@ -31,3 +35,11 @@ def _socket_path(path: str) -> str:
     if len(path.encode()) > MAX_SOCKET_PATH:
         raise ValueError(f"expected unix:///PATH of at most {MAX_SOCKET_PATH} bytes")
     return path
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises `ValueError` unless it can match hosts of runs: `unix:///run/node/*`, `tcp://*:80`."""
+    if not _UNIX_PATTERN.fullmatch(pattern) and not _TCP_PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"allowed_hosts_of_runs: {_EXPECTED}, with * for any characters, got {pattern[:60]!r}"
+        )

@@ -33,6 +33,7 @@ from .keepsake import Keepsake
 from .log_level import LogLevel
 from .manifest_source import ManifestSource
 from .metrics import Metrics
+from .modules.client_rules import ClientRules
 from .modules.configuration import ConfigurationFiles
 from .modules.instance import InstanceMaker
 from .modules.llm_checks import LlmChecks
@@ -281,6 +282,8 @@ def _assemble(
     surroundings = Surroundings(
         setting.folder, setting.environment, settings.log_level, config.log_format
     )
+    files = ConfigurationFiles(setting.module_folders)
+    rules = ClientRules(config, settings, files)
     changes = Changes()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
     life = RunLife(
@@ -290,13 +293,14 @@ def _assemble(
         desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomWitness(),
-        modules=_modules(setting, surroundings, changes, log),
+        modules=_modules(config, InstanceMaker(surroundings, files, rules, log), changes, log),
         metrics=metrics,
         changes=changes,
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    controls = Controls(settings, life.modules, LlmChecks(surroundings), lasting.keepsake, log)
+    checks = LlmChecks(surroundings, rules)
+    controls = Controls(settings, life.modules, checks, lasting.keepsake, log)
     controls.resume(life.desk)
     return Service(life, policy, controls)
 
@@ -313,11 +317,8 @@ def _kept_file(setting: Setting) -> int | None:
     return made
 
 
-def _modules(
-    setting: Setting, surroundings: Surroundings, changes: Changes, log: EventLog
-) -> Modules:
-    maker = InstanceMaker(surroundings, ConfigurationFiles(setting.module_folders), log)
-    drain_timeout = parse_duration(setting.config.drain_timeout)
+def _modules(config: Config, maker: InstanceMaker, changes: Changes, log: EventLog) -> Modules:
+    drain_timeout = parse_duration(config.drain_timeout)
     return Modules(lambda kind: Module(kind, maker, drain_timeout, changes, log))
 
 

@@ -96,8 +96,9 @@ class Service:
         A token that is retained gives the id of its run. Raises `BadRequest`, `Unavailable` or a
         `RequestFailed`; a run that fails to start leaves nothing behind.
         """
-        self._require_open()
         admit(request, self._policy)
+        await self.modules.require_other(request.host)
+        self._require_open()
         run = self._queue(request)
         recorded_id = await self._accept(run)
         if recorded_id != run.id:

@@ -176,7 +176,7 @@ class WorkerLife:
 
     async def _check(self, order: Check) -> None:
         check = _attribute(order.module, "check", self._name)
-        self._channel.send(Checked(await check(order.configs, order.prompts)))
+        self._channel.send(Checked(await check(order.configs, order.prompts, order.status_only)))
         self._stopped.set()
 
     # ------------------------------------------------------------------------- connections

@@ -13,6 +13,7 @@ from protocol.validation import from_calldata, from_json
 
 from ..replies import ArtifactReply, FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
 from ..responses import json_response
+from ..run_hosts import require_run_host
 from ..supervisor_client import SupervisorClient
 from ..transfers import read_body
 
@@ -31,7 +32,9 @@ def routes(client: SupervisorClient) -> Blueprint:
 
     @blueprint.post("/genvm/run")
     def start() -> Response:
-        started = client.start_run(_run_request(request).command())
+        command = _run_request(request).command()
+        require_run_host(command.host)
+        started = client.start_run(command)
         return json_response(RunStarted(started.id))
 
     @blueprint.get("/genvm/<number:genvm_id>")

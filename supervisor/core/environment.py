@@ -57,6 +57,11 @@ class Environment(Mapping[str, str]):
             raise BadRequest(f"key: {MAX_SET} variables are set already; set one of them anew")
         self._set[name] = value
 
+    @property
+    def names_set(self) -> frozenset[str]:
+        """Those that have been set since we were started."""
+        return frozenset(self._set)
+
     def __getitem__(self, name: str) -> str:
         return self._set[name] if name in self._set else self._inherited[name]
 

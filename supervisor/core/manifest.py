@@ -52,6 +52,8 @@ class Manifest:
     """All executors on offer."""
 
     executors: tuple[Executor, ...]
+    variables: frozenset[str] = frozenset()
+    """That its commands name."""
 
     def choose(self, selector: Selector, timestamp: float) -> Executor:
         """The greatest version of a major that was available at `timestamp`, or the one named.
@@ -95,7 +97,7 @@ def parse_manifest(text: str, surroundings: Surroundings) -> Manifest:
         _executor(key, entry, surroundings) for key, entry in document.executor_versions.items()
     ]
     _check_distinct(executors)
-    return Manifest(tuple(executors))
+    return Manifest(tuple(executors), _variables(document))
 
 
 def _executor(key: str, entry: _Entry, surroundings: Surroundings) -> Executor:
@@ -125,6 +127,14 @@ def _filled(template: str, key: str, surroundings: Surroundings) -> str:
         return found
 
     return _PLACEHOLDER.sub(value, template)
+
+
+def _variables(document: _Document) -> frozenset[str]:
+    parts = (part for entry in document.executor_versions.values() for part in entry.command or [])
+    found = (
+        placeholder["variable"] for part in parts for placeholder in _PLACEHOLDER.finditer(part)
+    )
+    return frozenset(name for name in found if name)
 
 
 def _check_distinct(executors: list[Executor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,10 @@ MAX_SIZE = 4 << 20
 """Bytes of the longest configuration, as JSON."""
 
 _MAX_DEPTH = 32
+MAX_PLACE = 200
+MAX_SHOWN = 60
+"""Characters of a place and a variable's name that an error shows."""
+
 _VARIABLE = re.compile(r"\$\{ENV\[([^\]}]*)\]\}")
 ALL_ADDRESSES = ""
 """As a host: all addresses of this machine."""
@@ -67,13 +71,16 @@ def replaced_keys(given: Mapping[str, Any]) -> frozenset[str]:
 
 
 def module_config(
-    given: Any, environment: Mapping[str, str], default: Mapping[str, Any] | None = None
+    given: Any,
+    environment: Mapping[str, str],
+    default: Mapping[str, Any] | None = None,
+    allowed: Collection[str] | None = None,
 ) -> ModuleConfig:
     """A module's configuration, as YAML or JSON gave it, laid over the `default`.
 
     `${ENV[NAME]}` in any text of it is replaced by the variable, or by nothing if there is none.
-    Raises `BadRequest` naming the key. What an error shows is as it was given, with no variable
-    filled in.
+    What was given may name the `allowed` variables alone; None: any. Raises `BadRequest` naming
+    the key. What an error shows is as it was given, with no variable filled in.
     """
     if not isinstance(given, dict):
         raise BadRequest(f"config: expected a map, got {type(given).__name__}")
@@ -81,7 +88,7 @@ def module_config(
     kept = {name: value for name, value in (default or {}).items() if name not in replaced}
     written = {**kept, **given}
     filling = _Filling(environment)
-    filled = filling.fill(written, "", 0)
+    filled = {**filling.fill(kept, "", 0), **filling.within(allowed).fill(given, "", 0)}
     settings = msgspec.json.encode(filled)
     if len(settings) > MAX_SIZE:
         raise BadRequest(f"config: longer than {MAX_SIZE} bytes")
@@ -96,6 +103,25 @@ def module_config(
     )
 
 
+def variables_in(value: Any) -> frozenset[str]:
+    """The variables that the texts of a configuration name."""
+    if isinstance(value, str):
+        return frozenset(_VARIABLE.findall(value))
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return frozenset[str]().union(*map(variables_in, parts))
+
+
+def check_variables(text: str, place: str, allowed: Collection[str]) -> None:
+    """Raise `BadRequest`, which names the `place` of a client's text, for a variable in it that is
+    not `allowed`: whether it is set is not told."""
+    for name in _VARIABLE.findall(text):
+        if name not in allowed:
+            raise BadRequest(
+                f"{place[:MAX_PLACE]}: the variable {name[:MAX_SHOWN]!r} is not for clients; "
+                "set it by POST /env, or have it listed in client_variables in the settings"
+            )
+
+
 def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
     """A text with its variables filled in, and the name of the first that is not set."""
     missing = [name for name in _VARIABLE.findall(text) if name not in environment]
@@ -108,9 +134,15 @@ class _Filling:
     """Fills variables in, and notes what it saw. What comes of it is bounded before it is made."""
 
     environment: Mapping[str, str]
+    allowed: Collection[str] | None = None
     secrets: set[str] = field(default_factory=set)
     unset: dict[str, str] = field(default_factory=dict)
     _added: int = 0
+
+    def within(self, allowed: Collection[str] | None) -> _Filling:
+        """The same, for texts that may name those variables alone."""
+        self.allowed = allowed
+        return self
 
     def fill(self, value: Any, path: str, depth: int) -> Any:
         """`value` with its variables filled in; `path` is its place in the configuration."""
@@ -131,6 +163,8 @@ class _Filling:
         return value
 
     def _fill_text(self, text: str, path: str) -> str:
+        if self.allowed is not None:
+            check_variables(text, f"config: {path}", self.allowed)
         for name in _VARIABLE.findall(text):
             if not (value := self.environment.get(name, "")):
                 self.unset.setdefault(path, name)

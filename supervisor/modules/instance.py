@@ -15,6 +15,7 @@ from workers.pool import Address, Listener, Pool, PoolOrder
 
 from ..core.module_config import ModuleConfig, module_config, replaced_keys, stands_alone
 from ..event_log import EventLog
+from .client_rules import ClientRules
 from .configuration import ConfigurationFiles
 from .surroundings import Surroundings
 
@@ -51,10 +52,15 @@ class InstanceMaker:
     """Makes instances of configurations, and has them answer."""
 
     def __init__(
-        self, surroundings: Surroundings, files: ConfigurationFiles, log: EventLog
+        self,
+        surroundings: Surroundings,
+        files: ConfigurationFiles,
+        rules: ClientRules,
+        log: EventLog,
     ) -> None:
         self._surroundings = surroundings
         self._files = files
+        self._rules = rules
         self._log = log
 
     async def open(
@@ -93,7 +99,13 @@ class InstanceMaker:
 
     async def _config(self, kind: ModuleKind, given: dict[str, Any]) -> ModuleConfig:
         default = {} if stands_alone(kind, given) else await self._files.read(kind)
-        return module_config(given, self._surroundings.environment, default)
+        await self._rules.check_programs(kind, given)
+        allowed = await self._rules.variables() if given else None
+        config = module_config(given, self._surroundings.environment, default, allowed)
+        named = next((name for name in ("bind_address", "host", "port") if name in given), None)
+        if named is not None and config.address is not None:
+            self._rules.check_address(named, config.address)
+        return config
 
     def _at_fault(
         self, kind: ModuleKind, given: dict[str, Any], error: BadRequest

@@ -11,15 +11,17 @@ from protocol.ipc import ModuleKind
 from protocol.llm_check import MAX_CHECKS, MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
 from workers.pool import Check, check
 
-from ..core.module_config import resolved
+from ..core.module_config import check_variables, resolved
+from .client_rules import ClientRules, origin
 from .surroundings import Surroundings
 
 
 class LlmChecks:
     """Starts the processes that ask, one for each check."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, rules: ClientRules) -> None:
         self._surroundings = surroundings
+        self._rules = rules
         self._under_way = 0
 
     async def ask(
@@ -45,13 +47,18 @@ class LlmChecks:
         self, configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]
     ) -> list[CheckRow]:
         environment = self._surroundings.environment
+        allowed = await self._rules.variables()
+        for number, config in enumerate(configs):
+            check_variables(config.key, f"configs[{number}].key", allowed)
         keys = [resolved(config.key, environment) for config in configs]
         whole = [number for number, (_, missing) in enumerate(keys) if missing is None]
         asked = [msgspec.structs.replace(configs[number], key=keys[number][0]) for number in whole]
         identity = self._surroundings.identity(ModuleKind.LLM)
         found: dict[tuple[int, int], CheckRow] = {}
         if asked and prompts:
-            for row in await check(identity, self._order(asked, prompts)):
+            known = await self._rules.provider_origins()
+            strange = {n for n, config in enumerate(asked) if origin(config.host) not in known}
+            for row in await check(identity, self._order(asked, prompts, frozenset(strange))):
                 number = whole[row.config_index]
                 found[number, row.prompt_index] = msgspec.structs.replace(row, config_index=number)
         return [
@@ -60,10 +67,13 @@ class LlmChecks:
             for prompt in range(len(prompts))
         ]
 
-    def _order(self, configs: list[CheckConfig], prompts: Sequence[CheckPrompt]) -> Check:
+    def _order(
+        self, configs: list[CheckConfig], prompts: Sequence[CheckPrompt], strange: frozenset[int]
+    ) -> Check:
+        """`strange`: the numbers of those whose hosts no configuration of the operator names."""
         secrets = tuple(sorted({config.key for config in configs if config.key}))
         logging = self._surroundings.logging(secrets)
-        return Check("workers.llm.check", configs, list(prompts), logging)
+        return Check("workers.llm.check", configs, list(prompts), strange, logging)
 
 
 def _without_key(config: int, prompt: int, variable: str | None) -> CheckRow:

@@ -109,6 +109,12 @@ class Module:
             instance.pool.set_level(level)
 
     @property
+    def ports(self) -> set[int]:
+        """At which any of it listens."""
+        listeners = (instance.listener for instance in self._instances())
+        return {listener.address.port for listener in listeners if listener is not None}
+
+    @property
     def pids(self) -> list[int]:
         """Of all workers, those on their way out as well."""
         pools = (instance.pool for instance in self._instances())

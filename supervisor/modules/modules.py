@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from protocol.errors import ModulesNotRunning, Refusal, Unavailable
+from protocol.errors import BadRequest, ModulesNotRunning, Refusal, Unavailable
 from protocol.ipc import ModuleKind, ModuleState, ModuleStatus
+from protocol.local_addresses import leads_here
 from protocol.log_lines import Level
+from protocol.run_host import parse_run_host
 
 from ..runtime.sampler import Sample
 from .module import NOT_RUNNING, Module
@@ -47,6 +49,20 @@ class Modules:
         """Have all workers log at another level."""
         for module in self._modules.values():
             module.set_level(level)
+
+    async def require_other(self, host: str) -> None:
+        """Raises `BadRequest` when a run's host is where a module of ours listens."""
+        place = parse_run_host(host)
+        ports = {port for module in self._modules.values() for port in module.ports}
+        if isinstance(place, str) or place.port not in ports:
+            return
+        try:
+            is_ours = await asyncio.to_thread(leads_here, place.host, place.port)
+        except OSError as error:
+            reason = error.strerror or error
+            raise BadRequest(f"host: {place.host} cannot be looked up: {reason}") from None
+        if is_ours:
+            raise BadRequest(f"host: {host!r} is a module of this service; name the node's host")
 
     @property
     def pids(self) -> list[int]:

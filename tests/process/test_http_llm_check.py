@@ -28,7 +28,8 @@ UNSET = "key: the variable NOT_SET_ANYWHERE is not set"
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
     """One whose providers have less time."""
-    with RunningService("--no-precompile", customize=IMPATIENT) as running:
+    settings = "client_variables: [NOT_SET_ANYWHERE]"
+    with RunningService("--no-precompile", config=settings, customize=IMPATIENT) as running:
         yield running
 
 
@@ -115,13 +116,13 @@ def test_a_bad_provider_spoils_no_other_row(
         for number, error in enumerate(
             [
                 None,
-                "HTTP 500: out of order",
-                "HTTP 429: later",
+                "HTTP 500",
+                "HTTP 429",
                 "the reply is not of the form that openai-compatible documents",
                 *[f"no answer within {ROW_TIMEOUT} s"] * 12,
                 "HTTP 401: the provider refuses the key",
                 UNSET,
-                "ConnectError: Connection refused",
+                "no connection, or it broke",
                 "host: expected http://HOST or https://HOST",
                 None,
             ]

@@ -133,7 +133,8 @@ def test_a_bad_configuration_starts_nothing(
     [
         (b'{"backends": {}}', RequestFailed, "backends: no LLM backend is usable"),
         (b'{"workers": "two"}', BadRequest, "config: workers: expected 1 to 64"),
-        (b'{"bind_address": "nowhere.invalid:80"}', RequestFailed, "cannot listen at nowhere"),
+        (b'{"bind_address": "nowhere.invalid:80"}', BadRequest, "config: bind_address: clients"),
+        (b'{"host": "0.0.0.0", "port": 80}', BadRequest, "config: host: clients may have"),
     ],
 )
 def test_a_start_that_fails_leaves_the_module_stopped_and_says_why(

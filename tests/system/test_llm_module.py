@@ -71,7 +71,7 @@ Played = dict[str, PlayedProvider]
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[ServedNode]:
-    with served_node(f"drain_timeout: {DRAIN}s") as node:
+    with served_node(f"drain_timeout: {DRAIN}s\nclient_variables: [SOME_KEY]") as node:
         node.start(WEB, NO_BROWSER)
         yield node
 

@@ -21,7 +21,8 @@ KEY = "sk-" + "k" * 20
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
-    with RunningService(config="http_workers: 1") as running:
+    settings = "{http_workers: 1, client_variables: [A_KEY, NOBODY_HAS_SET_THIS]}"
+    with RunningService(config=settings) as running:
         yield running
 
 
@@ -143,7 +144,7 @@ def test_every_enabled_model_of_a_file_is_checked(
     good, newer = operator.reads("llm", "check", str(path), code=1)
     assert (good["backend"], good["model"], good["available"]) == ("mine", "good", True)
     assert (newer["available"], newer["response"]) == (False, None)
-    assert "no such" in newer["error"]
+    assert newer["error"] == "HTTP 404"
     assert KEY not in json.dumps([good, newer])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from protocol.llm_check import ROW_TIMEOUT, ROWS_AT_ONCE, CheckConfig, CheckPrompt, CheckRow
 from protocol.module_frames import UserFault
@@ -12,24 +12,34 @@ from protocol.secret import Secret
 from .config import KEYLESS, check_host, check_key
 from .images import read_images
 from .providers import Query
-from .transport import ProviderFault, Transport
+from .transport import KEY_REFUSED, ProviderFault, Transport
 
 MAX_RESPONSE = 64 << 10
 """Characters of what a model wrote that a row passes on."""
 
 
-async def check(configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]) -> list[CheckRow]:
+async def check(
+    configs: Sequence[CheckConfig],
+    prompts: Sequence[CheckPrompt],
+    status_only: Collection[int] = (),
+) -> list[CheckRow]:
     """One row for each configuration and prompt, in this order.
 
     All are asked at once, at most 64 at a time, each for `ROW_TIMEOUT` from its own start. What
-    fails is said in its row.
+    fails is said in its row. Of the configurations numbered in `status_only` only the HTTP status
+    is said: their hosts are a client's choice, who is not to read by us what they answer.
     """
     transport = Transport()
     places = asyncio.Semaphore(ROWS_AT_ONCE)
 
     async def row(config_index: int, prompt_index: int) -> CheckRow:
         async with places:
-            response, error = await _ask(transport, configs[config_index], prompts[prompt_index])
+            response, error = await _ask(
+                transport,
+                configs[config_index],
+                prompts[prompt_index],
+                config_index in status_only,
+            )
         return CheckRow(config_index, prompt_index, error is None, error, response)
 
     rows = (row(c, p) for c in range(len(configs)) for p in range(len(prompts)))
@@ -40,17 +50,28 @@ async def check(configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]) 
 
 
 async def _ask(
-    transport: Transport, config: CheckConfig, prompt: CheckPrompt
+    transport: Transport, config: CheckConfig, prompt: CheckPrompt, says_status_only: bool
 ) -> tuple[str | None, str | None]:
     """What the model wrote and what went wrong; one of them is None."""
     try:
         query = _query(config, prompt)
         text = await transport.ask(config.provider, query, ROW_TIMEOUT)
-    except (ValueError, ProviderFault) as error:
+    except ValueError as error:
         return None, str(error)
+    except ProviderFault as fault:
+        return None, _status_of(fault) if says_status_only else str(fault)
     if not text.strip():
         return None, "the model answered nothing"
     return text[:MAX_RESPONSE], None
+
+
+def _status_of(fault: ProviderFault) -> str:
+    """What went wrong, without any word of the host's, and without why it cannot be reached."""
+    if fault.status == "CONNECTION":
+        return "no connection, or it broke"
+    if isinstance(fault.status, int) and fault.status not in KEY_REFUSED:
+        return f"HTTP {fault.status}"
+    return str(fault)
 
 
 def _query(config: CheckConfig, prompt: CheckPrompt) -> Query:

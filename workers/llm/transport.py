@@ -24,7 +24,9 @@ MAX_REASON = 300
 
 CONNECT_SECONDS = 10.0
 _KEPT_CONNECTIONS = 32
-_KEY_REFUSED = (401, 403)
+KEY_REFUSED = (401, 403)
+"""Statuses for which a provider's own words are never told: they may quote the key."""
+
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
@@ -99,7 +101,7 @@ async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 
 async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
-    if reply.status_code in _KEY_REFUSED:
+    if reply.status_code in KEY_REFUSED:
         # Providers like to quote the key here, or parts of it.
         reason = "the provider refuses the key"
     else:

@@ -1,0 +1,92 @@
+"""What a client's text may name: which of our variables, which hosts, where a module may listen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from protocol.config import Config
+from protocol.errors import BadRequest, ManagerError
+from protocol.host_port import HostPort, is_loopback, parse_host_port
+from protocol.ipc import ModuleKind
+
+from ..core.module_config import resolved, variables_in
+from ..settings import Settings
+from .configuration import ConfigurationFiles
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Whom a URL asks."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+
+class ClientRules:
+    """What the settings and the operator's own files allow clients."""
+
+    def __init__(self, config: Config, settings: Settings, files: ConfigurationFiles) -> None:
+        self._listed = frozenset(config.client_variables)
+        self._addresses = frozenset(map(parse_host_port, config.client_bind_addresses))
+        self._settings = settings
+        self._files = files
+
+    async def variables(self) -> frozenset[str]:
+        """The variables that a client's text may have filled in."""
+        in_files = [variables_in(await self._file(kind)) for kind in ModuleKind]
+        manifest = self._settings.manifests.current.variables
+        set_since = self._settings.environment.names_set
+        return self._listed.union(manifest, set_since, *in_files)
+
+    async def provider_origins(self) -> frozenset[Origin]:
+        """The LLM providers that the operator's file names."""
+        backends = (await self._file(ModuleKind.LLM)).get("backends")
+        entries = backends.values() if isinstance(backends, dict) else ()
+        hosts = (entry.get("host") for entry in entries if isinstance(entry, dict))
+        environment = self._settings.environment
+        origins = (
+            origin(resolved(host, environment)[0]) for host in hosts if isinstance(host, str)
+        )
+        return frozenset(found for found in origins if found is not None)
+
+    def check_address(self, name: str, address: tuple[str, int]) -> None:
+        """Raises `BadRequest` unless a client may have a module listen there. `name`: the key."""
+        place = HostPort(*address)
+        if not is_loopback(place.host) and place not in self._addresses:
+            raise BadRequest(
+                f"config: {name}: clients may have a module listen on loopback; for any other "
+                "address, have it added to client_bind_addresses in the service's settings"
+            )
+
+    async def check_programs(self, kind: ModuleKind, given: Mapping[str, Any]) -> None:
+        """Raises `BadRequest` when a client names a program that the operator's file does not."""
+        program = given.get("browser_path")
+        if program is not None and program != (await self._file(kind)).get("browser_path"):
+            raise BadRequest(
+                "config: browser_path: clients may name no program; have it written into "
+                f"{self._files.name(kind)}"
+            )
+
+    async def _file(self, kind: ModuleKind) -> Mapping[str, Any]:
+        """What the module's file says; nothing when it cannot be read."""
+        with suppress(ManagerError):
+            value = await self._files.read(kind)
+            if isinstance(value, dict):
+                return value
+        return {}
+
+
+def origin(url: str) -> Origin | None:
+    """Whom a URL asks; None for what is no URL."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return None
+    host = (parts.hostname or "").removesuffix(".")
+    return Origin(parts.scheme, host, port or _PORTS.get(parts.scheme)) if host else None
