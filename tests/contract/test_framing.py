@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +18,7 @@ from protocol.framing import (
     receive_frame,
     send_frame,
 )
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_a_frame_arrives_whole(pair: tuple[socket.socket, socket.socket], size: 
     body = bytes(size)
     sender = threading.Thread(target=send_frame, args=(one, body))
     sender.start()
-    assert receive_frame(other, timeout=10) == body
-    sender.join(10)
+    assert receive_frame(other, timeout=TIMEOUT) == body
+    sender.join(TIMEOUT)
 
 
 def test_a_long_frame_is_refused_before_its_body(
@@ -48,16 +48,14 @@ def test_a_long_frame_is_refused_before_its_body(
     one, other = pair
     one.sendall(b"\0\0\0\x0b")
     with pytest.raises(FrameError, match="11 bytes is announced, the limit is 10"):
-        receive_frame(other, timeout=10, max_size=10)
+        receive_frame(other, timeout=TIMEOUT, max_size=10)
 
 
 def test_the_deadline_bounds_the_whole_frame(pair: tuple[socket.socket, socket.socket]) -> None:
     one, other = pair
     one.sendall(b"\0\0\0\5ab")
-    began = time.monotonic()
     with pytest.raises(TimeoutError):
         receive_frame(other, timeout=0.05)
-    assert time.monotonic() - began < 5
 
 
 def test_an_end_between_frames_differs_from_one_inside(
@@ -66,11 +64,11 @@ def test_an_end_between_frames_differs_from_one_inside(
     one, other = pair
     one.sendall(frame(b"done") + b"\0\0\0\5ab")
     one.close()
-    assert receive_frame(other, timeout=10) == b"done"
+    assert receive_frame(other, timeout=TIMEOUT) == b"done"
     with pytest.raises(FrameError, match="3 bytes before"):
-        receive_frame(other, timeout=10)
+        receive_frame(other, timeout=TIMEOUT)
     with pytest.raises(StreamEnded):
-        receive_frame(other, timeout=10)
+        receive_frame(other, timeout=TIMEOUT)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=10), st.lists(st.integers(1, 50), max_size=40))

@@ -30,6 +30,7 @@ from protocol.host import (
     answer,
     serve,
 )
+from tests.support.waiting import TIMEOUT
 
 ADDRESS = Address(bytes(range(20)))
 SLOT = bytes(range(32))
@@ -115,7 +116,7 @@ class Ledger:
 @pytest.fixture
 def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
-    ours.settimeout(10)
+    ours.settimeout(TIMEOUT)
     with ours, theirs:
         yield ours, theirs
 
@@ -141,7 +142,7 @@ def test_a_client_and_a_host_understand_each_other(
     client.notify_nondet_disagreement(3)
     client.consume_result(b"result")
     client.notify_finished()
-    thread.join(10)
+    thread.join(TIMEOUT)
     assert ended == [True]
     assert ledger.heard == [ConsumeFuel(5), NotifyNondetDisagreement(3), ConsumeResult(b"result")]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from tests.support.waiting import TIMEOUT
 
-DEADLINE = 100.0
+DEADLINE = TIMEOUT
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import pytest
 
 from tests.support.calls import Chain
 from tests.support.node_host import BUILT_IN
+from tests.support.waiting import TIMEOUT
 from tests.support.wat import returns
 
 
 def genvm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [*BUILT_IN, *arguments], input=stdin, capture_output=True, timeout=60, check=False
+        [*BUILT_IN, *arguments], input=stdin, capture_output=True, timeout=TIMEOUT, check=False
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -109,9 +108,7 @@ def test_host_that_goes_away_ends_the_run(host: NodeHost) -> None:
         tempfile.TemporaryDirectory(prefix="genvm-") as folder,
         host.listen(Path(folder) / "host") as address,
     ):
-        start = time.monotonic()
         ended = run_executor(address, call, options=options(seconds=2))
-        assert time.monotonic() - start < 20
     assert ended.exit_code == 1
     assert ended.result is not None
     assert ended.result.code is ResultCode.INTERNAL_ERROR

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import stat
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from protocol.host import MAX_BLOB
 from protocol.run_result import ResultCode
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import BUILT_IN, run_executor
+from tests.support.waiting import TIMEOUT
 from tests.support.wat import SCRATCH, Contract, returns
 
 MIB = 1 << 20
@@ -47,10 +47,8 @@ def test_recursion_traps(chain: Chain) -> None:
 
 
 def test_endless_loop_ends_in_time(chain: Chain) -> None:
-    start = time.monotonic()
     wasm = Contract().wasm("(loop (br 0))")
     assert chain.outcome(wasm, options=options(seconds=0.5)) == ("VM_ERROR", "timeout")
-    assert time.monotonic() - start < 10
 
 
 def test_endless_loop_of_host_calls_ends_in_time(chain: Chain) -> None:
@@ -156,10 +154,8 @@ DATA = ExecutionData(b"", MESSAGE, "", None, None, {})
 
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/host", "tcp://127.0.0.1:1", "nonsense"])
-def test_missing_host_ends_the_run_at_once(host: str) -> None:
-    start = time.monotonic()
+def test_missing_host_ends_the_run(host: str) -> None:
     ended = run_executor(host, DATA)
-    assert time.monotonic() - start < 10
     assert ended.exit_code == 1
     assert ended.result is None
     assert host in ended.log[-1]["message"]
@@ -170,7 +166,7 @@ def test_host_that_dies_ends_the_run() -> None:
         path = Path(folder) / "host"
         listener.bind(str(path))
         listener.listen()
-        listener.settimeout(60)
+        listener.settimeout(TIMEOUT)
         # It takes the connection when the executor has come and gone, so its first answer is none.
         with socket.socket(socket.AF_UNIX) as early:
             early.connect(str(path))

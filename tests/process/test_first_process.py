@@ -16,10 +16,11 @@ import psutil
 import pytest
 
 from tests.support.service import GENVM_MANAGER, PROJECT, wait_until
+from tests.support.waiting import TIMEOUT
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 PYTHON = (sys.executable, "-P", "-m")
-PATIENCE = 60.0
+PATIENCE = TIMEOUT
 
 
 class Container:

@@ -18,6 +18,7 @@ from manager.token_file import TokenFileError, read_token
 from protocol.config import Config
 from protocol.errors import ManagerError
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 TOKEN = "a-token+that/nobody=guesses"
 SMALL = "http_workers: 1, http_threads: 8"
@@ -264,7 +265,7 @@ def test_a_new_http_half_still_wants_the_token(guarded: RunningService) -> None:
     workers = before.children()
     before.send_signal(signal.SIGKILL)
     wait_until(lambda: guarded.half("http") != before and not any(w.is_running() for w in workers))
-    assert httpx.get(f"{guarded.url}/status", timeout=20).status_code == 401
+    assert httpx.get(f"{guarded.url}/status", timeout=TIMEOUT).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_serve_refuses_a_token_that_others_may_read(tmp_path: Path) -> None:
     service = RunningService("--token-file", str(path))
     try:
         log = service.folder / "failure"
-        assert service.launch(log).wait(30) == 1
+        assert service.launch(log).wait(TIMEOUT) == 1
         assert f"chmod 600 {path}" in log.read_text()
         assert "Traceback" not in log.read_text()
     finally:

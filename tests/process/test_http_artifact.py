@@ -14,6 +14,7 @@ from protocol import calldata
 from protocol.errors import BadRequest, RunNotFound
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact, RunState
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 RECORDS = [{"level": "info", "message": f"record {number}"} for number in range(3)]
 TEXT = "".join(f"{number:>9}\n" for number in range(60_000))
@@ -162,7 +163,7 @@ def test_a_run_that_waits_for_permits_has_empty_outputs(service: RunningService)
             assert (part.state, part.total_len, part.data_base64) == (RunState.QUEUED, 0, b"")
         for each in first:
             service.client.cancel(each, grace_ms=0)
-        assert third.result(20) == genvm_id
+        assert third.result(TIMEOUT) == genvm_id
     service.client.get_run(genvm_id, wait=30)
     assert service.client.read_artifact(genvm_id, Artifact.STDOUT).data_base64 == b"at last"
 
@@ -218,7 +219,7 @@ def test_a_run_can_be_read_without_its_outputs(service: RunningService) -> None:
     orders = {"print": "much", "log": RECORDS, "result": b"\0\0", "exit": 3}
     genvm_id = service.start_run(orders)
     path = f"/genvm/{genvm_id}?wait=30s"
-    waited = service.http.get(f"{path}&outputs=none", timeout=40).json()["status"]
+    waited = service.http.get(f"{path}&outputs=none", timeout=TIMEOUT).json()["status"]
     assert service.http.get(f"{path}&outputs=none").json()["status"] == waited
     whole = service.http.get(f"{path}&outputs=all").json()["status"]
     assert whole["stdout"] == "much"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from protocol import calldata
 from tests.support.service import RunningService, run_request
+from tests.support.waiting import TIMEOUT
 
 SEED = 20_260_101
 
@@ -24,7 +27,7 @@ def service() -> Iterator[RunningService]:
 def exchange(service: RunningService, sent: bytes, *, then_close: bool = True) -> bytes:
     """All that the service answers to raw bytes on a connection of their own."""
     address = urlsplit(service.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT) as connection:
         connection.sendall(sent)
         if then_close:
             connection.shutdown(socket.SHUT_WR)
@@ -122,12 +125,21 @@ def test_random_bytes_on_the_wire(service: RunningService) -> None:
 
 
 def test_clients_that_do_not_hang_up_hold_nobody_up(service: RunningService) -> None:
+    """They linger for two seconds. Were they in the way, no attempt would be answered before; on a
+    busy machine one of them is."""
+    assert any(is_answered_beside_lingering_clients(service) for _ in range(10))
+
+
+def is_answered_beside_lingering_clients(service: RunningService) -> bool:
+    """Whether another client is answered while they linger."""
     address = urlsplit(service.url)
-    lingering = []
-    for _ in range(6):
-        connection = socket.create_connection((address.hostname, address.port), timeout=20)
-        connection.sendall(b"NONSENSE\r\n\r\n")
-        lingering.append(connection)
-    assert service.http.get("/healthz", timeout=1.5).is_success
-    for connection in lingering:
-        connection.close()
+    with ExitStack() as lingering:
+        for _ in range(6):
+            connection = lingering.enter_context(
+                socket.create_connection((address.hostname, address.port), timeout=TIMEOUT)
+            )
+            connection.sendall(b"NONSENSE\r\n\r\n")
+        try:
+            return service.http.get("/healthz", timeout=1.5).is_success
+        except httpx.TimeoutException:
+            return False

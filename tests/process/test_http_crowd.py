@@ -6,6 +6,7 @@ The figures are in docs/OPERATIONS.md, waiting clients.
 from __future__ import annotations
 
 import socket
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,8 +18,10 @@ import pytest
 
 from manager.patience import HEAD_PATIENCE, STALL_PATIENCE
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
-WELL_UNDER_A_SECOND = 0.5
+MOST = 10
+"""How many times longer than in peace an answer may take beside a crowd."""
 
 
 @pytest.fixture(scope="module")
@@ -43,41 +46,44 @@ def open_connections() -> Iterator[ExitStack]:
 
 def connect(service: RunningService, stack: ExitStack, sent: str = "") -> socket.socket:
     address = urlsplit(service.url)
-    connection = socket.create_connection((address.hostname, address.port), timeout=30)
+    connection = socket.create_connection((address.hostname, address.port), timeout=TIMEOUT)
     connection.sendall(sent.encode())
     return stack.enter_context(connection)
 
 
 def waiting_request(genvm_id: int) -> str:
-    return f"GET /genvm/{genvm_id}?wait=30s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    return f"GET /genvm/{genvm_id}?wait=2m HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def threads_of(service: RunningService) -> int:
     return sum(worker.num_threads() for worker in service.half("http").children())
 
 
-def slowest_status(service: RunningService) -> float:
-    """Seconds that the slowest of fifty took, on kept connections and on new ones."""
-    slowest = 0.0
+def usual_status(service: RunningService) -> float:
+    """Seconds that `/status` takes, the median of fifty on kept connections and on new ones. One
+    that waited for a client that stands still would take seconds."""
+    took = []
     for each in range(50):
         begin = time.monotonic()
         if each % 2:
-            assert service.http.get("/status", timeout=10).is_success
+            assert service.http.get("/status", timeout=TIMEOUT).is_success
         else:
             # Without its certificates, which take longer to load than the answer.
-            assert httpx.get(f"{service.url}/status", timeout=10, verify=False).is_success
-        slowest = max(slowest, time.monotonic() - begin)
-    return slowest
+            assert httpx.get(f"{service.url}/status", timeout=TIMEOUT, verify=False).is_success
+        took.append(time.monotonic() - begin)
+    assert max(took) < min(HEAD_PATIENCE, STALL_PATIENCE), "it has waited for somebody"
+    return statistics.median(took)
 
 
 def test_two_hundred_wait_while_status_answers(
     service: RunningService, open_connections: ExitStack
 ) -> None:
-    genvm_id = service.start_run({"sleep_ms": 60_000})
+    in_peace = usual_status(service)
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     request = waiting_request(genvm_id)
     waiting = [connect(service, open_connections, request) for _ in range(200)]
     wait_until(lambda: threads_of(service) >= 200)
-    assert slowest_status(service) < WELL_UNDER_A_SECOND
+    assert usual_status(service) < MOST * in_peace
     other = service.start_run({"exit": 3})
     assert service.http.get(f"/genvm/{other}?wait=20s").json()["status"]["exit_code"] == 3
     service.client.cancel(genvm_id, grace_ms=1000)
@@ -93,24 +99,24 @@ def test_two_hundred_wait_while_status_answers(
 def test_silent_and_half_said_hold_nobody_up(
     service: RunningService, open_connections: ExitStack
 ) -> None:
+    in_peace = usual_status(service)
     silent = [connect(service, open_connections) for _ in range(400)]
     halves = ["G", "GET /status HTTP/1.1\r\nHost: local", "POST /permits HTTP/1.1\r\n"]
     silent += [connect(service, open_connections, halves[each % 3]) for each in range(1600)]
-    assert slowest_status(service) < WELL_UNDER_A_SECOND
-    begin = time.monotonic()
+    assert usual_status(service) < MOST * in_peace
     for connection in silent:
-        connection.settimeout(max(0.1, begin + HEAD_PATIENCE + 10 - time.monotonic()))
+        connection.settimeout(TIMEOUT)
         try:
             assert connection.recv(1) == b""
         except ConnectionResetError:
             continue
-    assert slowest_status(service) < WELL_UNDER_A_SECOND
+    assert usual_status(service) < MOST * in_peace
 
 
 def test_one_more_than_may_wait_is_told_to_come_again(
     small: RunningService, open_connections: ExitStack
 ) -> None:
-    genvm_id = small.start_run({"sleep_ms": 60_000})
+    genvm_id = small.start_run({"sleep_ms": 600_000})
     waiting = [connect(small, open_connections, waiting_request(genvm_id)) for _ in range(4)]
     path = f"/genvm/{genvm_id}?wait=1ms"
     wait_until(lambda: small.http.get(path).status_code == 503)
@@ -120,9 +126,8 @@ def test_one_more_than_may_wait_is_told_to_come_again(
     assert small.http.get(f"/genvm/{genvm_id}").json()["status"] is None
     for connection in waiting:
         connection.close()
-    begin = time.monotonic()
+    # They had asked to wait for longer than this test does.
     wait_until(lambda: small.http.get(path).status_code == 200)
-    assert time.monotonic() - begin < 3
     small.client.cancel(genvm_id, grace_ms=0)
 
 
@@ -130,10 +135,11 @@ def test_a_body_that_stands_still_is_given_up(
     small: RunningService, open_connections: ExitStack
 ) -> None:
     head = "POST /permits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{"
+    in_peace = usual_status(small)
     stalled = connect(small, open_connections, head)
     wait_until(lambda: small.http.post("/permits", content=b'{"permits": 8}').status_code == 503)
-    assert slowest_status(small) < WELL_UNDER_A_SECOND
-    stalled.settimeout(STALL_PATIENCE + 10)
+    assert usual_status(small) < MOST * in_peace
+    stalled.settimeout(TIMEOUT)
     assert stalled.recv(4096).startswith(b"HTTP/1.1 400 ")
     assert small.http.post("/permits", content=b'{"permits": 8}').is_success
 
@@ -150,9 +156,10 @@ def test_who_does_not_take_a_large_reply_holds_up_only_those_like_him(
         request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         return connect(small, open_connections, request).recv(12) == b"HTTP/1.1 200"
 
+    in_peace = usual_status(small)
     wait_until(has_the_place)
     assert small.http.get(path).status_code == 503
-    assert slowest_status(small) < WELL_UNDER_A_SECOND
+    assert usual_status(small) < MOST * in_peace
     open_connections.close()
     wait_until(lambda: small.http.get(path).is_success)
 
@@ -180,7 +187,8 @@ def test_a_worker_without_descriptors_drops_silent_clients(open_connections: Exi
     with RunningService(config="{http_workers: 1}") as service:
         worker = service.half("http").children()[0]
         worker.rlimit(psutil.RLIMIT_NOFILE, (80, 80))
+        in_peace = usual_status(service)
         for _ in range(200):
             connect(service, open_connections)
-        assert slowest_status(service) < WELL_UNDER_A_SECOND
+        assert usual_status(service) < MOST * in_peace
         assert service.half("http").children() == [worker]

@@ -14,6 +14,7 @@ from manager.http_client import HttpClient
 from protocol import calldata
 from protocol.errors import BadRequest, RequestFailed, RunNotFound, Unavailable
 from tests.support.service import RunningService, run_request, wait_until
+from tests.support.waiting import TIMEOUT
 
 MAX_BODY = 100_000
 
@@ -220,7 +221,7 @@ def queued_run(service: RunningService) -> Iterator[bytes]:
         yield body
         for genvm_id in ids:
             service.client.cancel(genvm_id, grace_ms=0)
-        service.client.cancel(waiting.result(20), grace_ms=0)
+        service.client.cancel(waiting.result(TIMEOUT), grace_ms=0)
 
 
 def test_a_full_queue_is_503_with_retry_after(service: RunningService, queued_run: bytes) -> None:

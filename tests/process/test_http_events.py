@@ -16,6 +16,7 @@ from manager.shares import FOLLOWERS
 from supervisor.changes import PERIOD
 from tests.support.event_stream import EventStream, event_stream
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 CONFIG = "http_workers: 1, http_threads: 8, permits: {total: 8}, execution_retention: 2s"
 
@@ -103,13 +104,12 @@ def test_many_changes_are_told_together(service: RunningService, streams: ExitSt
     stream = follow(service, streams)
     changes = 0
     begin = time.monotonic()
-    while time.monotonic() - begin < 2:
+    while changes <= 40 or time.monotonic() - begin < 2:
         set_permits(service, 20 + changes % 100)
         changes += 1
     set_permits(service, 7)
     stream.read_until(lambda view: view["permits"]["max"] == 7)
     took = stream.ats[-1] - begin
-    assert changes > 40
     assert len(stream.names) - 1 <= took / PERIOD + 2
     set_permits(service, 8)
 
@@ -139,7 +139,7 @@ def test_open_pages_take_no_places_of_nodes(service: RunningService, streams: Ex
     assert service.http.get(f"/genvm/{genvm_id}?wait=100ms").is_success
     service.client.cancel(genvm_id, grace_ms=0)
     streams.close()
-    wait_until(lambda: is_followed(service), within=5)
+    wait_until(lambda: is_followed(service))
 
 
 def is_followed(service: RunningService) -> bool:
@@ -171,9 +171,7 @@ def test_a_lost_supervisor_ends_the_stream_and_the_next_one_begins_anew(
 def test_a_stop_ends_the_stream_and_not_the_other_way_round() -> None:
     with RunningService(config=f"{{{CONFIG}}}") as service, ExitStack() as streams:
         following = [follow(service, streams) for _ in range(3)]
-        begin = time.monotonic()
         assert service.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - begin < 10
         for stream in following:
             stream.drain()
 
@@ -184,10 +182,8 @@ def test_a_worker_that_is_told_to_stop_ends_its_streams_and_another_goes_on(
     stream = follow(service, streams)
     (worker,) = service.half("http").children()
     worker.terminate()
-    begin = time.monotonic()
     stream.drain()
-    psutil.wait_procs([worker], timeout=10)
-    assert time.monotonic() - begin < 5
+    assert not psutil.wait_procs([worker], timeout=TIMEOUT)[1]
     assert follow(service, streams).view["accepting"] is True
 
 
@@ -196,7 +192,7 @@ def test_a_reload_ends_the_streams_and_who_comes_again_finds_the_next_worker(
 ) -> None:
     stream = follow(service, streams)
     assert stream.is_last
-    with httpx.Client(base_url=service.url, verify=False, timeout=60) as kept:
+    with httpx.Client(base_url=service.url, verify=False, timeout=TIMEOUT) as kept:
         assert kept.get("/status").is_success
         service.half("http").send_signal(signal.SIGHUP)
         stream.drain()

@@ -18,6 +18,7 @@ from protocol.llm_check import MAX_CHECKS, ROWS_AT_ONCE
 from tests.support.provider_formats import FORMATS, Asked
 from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Reply, Say, provider
 from tests.support.service import RunningService, processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
 ROW_TIMEOUT = 5.0
 IMPATIENT = f"import protocol.llm_check\nprotocol.llm_check.ROW_TIMEOUT = {ROW_TIMEOUT}\n"
@@ -46,7 +47,7 @@ def config(played: PlayedProvider, **changed: Any) -> dict[str, Any]:
 
 def ask(service: RunningService, configs: list[Any], *prompts: Any) -> httpx.Response:
     body = {"configs": configs, "test_prompts": list(prompts)}
-    return service.http.post("/llm/check", json=body, timeout=90)
+    return service.http.post("/llm/check", json=body, timeout=TIMEOUT)
 
 
 def asking_processes(service: RunningService) -> list[psutil.Process]:
@@ -156,10 +157,10 @@ def test_nobody_asks_on_for_a_client_that_has_hung_up(
     head = f"POST /llm/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((url.host, url.port)) as client:
         client.sendall(head.encode() + body)
-        wait_until(lambda: played.asked, within=60)
+        wait_until(lambda: played.asked)
         (asking,) = asking_processes(service)
     wait_until(lambda: not asking.is_running(), within=ROW_TIMEOUT)
-    assert played.hung_up.acquire(timeout=10)
+    assert played.hung_up.acquire(timeout=TIMEOUT)
 
 
 def test_more_checks_at_once_than_allowed_are_to_come_again(
@@ -169,10 +170,10 @@ def test_more_checks_at_once_than_allowed_are_to_come_again(
     played.by_default = lambda _: hang
     with ThreadPoolExecutor(MAX_CHECKS) as threads:
         asking = [threads.submit(ask, service, [config(played)], HELLO) for _ in range(MAX_CHECKS)]
-        wait_until(lambda: len(asking_processes(service)) == MAX_CHECKS, within=60)
+        wait_until(lambda: len(asking_processes(service)) == MAX_CHECKS)
         refused = ask(service, [config(played)], HELLO)
         hang.released.set()
-        answers = [each.result(60) for each in asking]
+        answers = [each.result(TIMEOUT) for each in asking]
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["error"] == "4 checks are under way already; come again"

@@ -23,6 +23,7 @@ from protocol.ipc import MetricsText, ReadMetrics
 from tests.conftest import PROJECT
 from tests.support.service import RunningService, run_request, wait_until
 from tests.support.supervisor import SHELL_MAJORS, RunningSupervisor, manifest_text
+from tests.support.waiting import TIMEOUT
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| `(genvm_\w+)` \| (\w+) \| ([^|]*) ?\| (.*) \|$", re.MULTILINE)
@@ -72,7 +73,7 @@ def growth_of(before: Read, after: Read) -> Read:
 def start(service: RunningService, child: str | int) -> httpx.Response:
     major = SHELL_MAJORS[child][0] if isinstance(child, str) else child
     body = encode(run_request(major=major))
-    return httpx.post(f"{service.url}/genvm/run", content=body, timeout=60)
+    return httpx.post(f"{service.url}/genvm/run", content=body, timeout=TIMEOUT)
 
 
 def test_the_guide_lists_what_is_served_and_nothing_else(service: RunningService) -> None:
@@ -224,4 +225,4 @@ def test_whoever_starts_us_keeps_its_metrics_to_itself(tmp_path: Path) -> None:
         assert supervisor.client.run("quick").exit.code == 0
         assert not list(tmp_path.iterdir())
         psutil.Process(supervisor.process.pid).terminate()
-        assert supervisor.process.wait(10) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.module_runs import LIGHT, LLM, WEB
 from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def http(service: RunningService) -> Iterator[httpx.Client]:
 
 
 def ask(http: httpx.Client, what: str, module: str, **more: Any) -> httpx.Response:
-    return http.post(f"/module/{what}", json={"module_type": module, **more}, timeout=30)
+    return http.post(f"/module/{what}", json={"module_type": module, **more}, timeout=TIMEOUT)
 
 
 def start(http: httpx.Client, module: str, what: str = "start", **config: Any) -> httpx.Response:

@@ -35,6 +35,7 @@ from protocol.config import Config
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
 from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT
 
 CHECKS: list[CheckFunction] = [
     status_code_conformance,
@@ -178,4 +179,4 @@ def test_any_request_is_answered_as_the_document_says(
 ) -> None:
     if case.query.get("wait"):
         case.query["wait"] = "1ms"
-    case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=20)
+    case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=TIMEOUT)

@@ -14,6 +14,7 @@ import pytest
 
 from protocol import calldata
 from tests.support.service import RunningService, run_request
+from tests.support.waiting import TIMEOUT
 
 RESULT = bytes(range(256))
 
@@ -88,7 +89,7 @@ def test_while_it_runs_it_is_null_and_listed(service: RunningService) -> None:
     assert service.http.get(f"/genvm/{genvm_id}").json()["status"] is None
     begin = time.monotonic()
     assert service.http.get(f"/genvm/{genvm_id}?wait=300ms").json()["status"] is None
-    assert 0.3 <= time.monotonic() - begin < 5
+    assert time.monotonic() - begin >= 0.3
     entry = service.http.get("/status").json()["executions"][str(genvm_id)]
     assert (entry["state"], entry["version"], entry["result"]) == ("running", "v0.2.7", None)
     started_at = datetime.fromisoformat(entry["started_at"])
@@ -174,5 +175,5 @@ def test_permits_bound_what_runs_at_once(service: RunningService) -> None:
         assert (reply["max"], reply["in_use"]) == (2, 2)
         for genvm_id in first:
             service.client.cancel(genvm_id, grace_ms=1000)
-        assert finished(service, third.result(20))["exit_code"] == 0
+        assert finished(service, third.result(TIMEOUT))["exit_code"] == 0
     service.client.set_permits(8)

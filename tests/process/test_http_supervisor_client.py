@@ -14,7 +14,6 @@ import pytest
 
 from manager.shares import Shares
 from manager.supervisor_client import (
-    ANSWER_MARGIN,
     MAX_IDLE,
     CallerGone,
     Connection,
@@ -24,6 +23,7 @@ from protocol import ipc
 from protocol.errors import ManagerError, RunNotFound, Unavailable
 from protocol.framing import FrameError, receive_frame, send_frame
 from tests.support.service import wait_until
+from tests.support.waiting import TIMEOUT
 
 PERMITS = ipc.Permits(free=1, total=2, in_use=1, queued=0, per_sync_run=1, per_nondet_run=2)
 START = ipc.StartRun(
@@ -91,7 +91,7 @@ class Peer:
     def _converse(self, connection: socket.socket) -> None:
         with connection:
             try:
-                receive_frame(connection, timeout=20)
+                receive_frame(connection, timeout=TIMEOUT)
                 send_frame(connection, ipc.encode(ipc.Welcome(ipc.VERSION, "peer", 1)))
                 while True:
                     command = ipc.decode_command(receive_frame(connection, timeout=None))
@@ -134,7 +134,7 @@ def test_many_threads_have_a_connection_each_and_few_are_kept(
     gate = threading.Barrier(40)
 
     def wait_for_all(connection: socket.socket, command: ipc.Command) -> None:
-        gate.wait(20)
+        gate.wait(TIMEOUT)
         answer(PERMITS)(connection, command)
 
     peer.acts = [wait_for_all]
@@ -226,7 +226,7 @@ def test_another_version_is_refused(path: Path) -> None:
         def refuse() -> None:
             connection, _ = listener.accept()
             with connection:
-                receive_frame(connection, timeout=20)
+                receive_frame(connection, timeout=TIMEOUT)
                 failure = ipc.Failure("bad_request", "version 9 is spoken here")
                 send_frame(connection, ipc.encode(failure))
 
@@ -243,7 +243,7 @@ def test_silence_has_an_end(client: SupervisorClient, peer: Peer) -> None:
     begin = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer within 1 s"):
         connection.ask(ipc.GetPermits(), 1.0)
-    assert 1.0 <= time.monotonic() - begin < ANSWER_MARGIN
+    assert time.monotonic() - begin >= 1.0
 
 
 def test_close_ends_those_who_wait(client: SupervisorClient, peer: Peer) -> None:
@@ -254,7 +254,7 @@ def test_close_ends_those_who_wait(client: SupervisorClient, peer: Peer) -> None
         client.close()
         for each in waiting:
             with pytest.raises(Unavailable, match="shutting down"):
-                each.result(20)
+                each.result(TIMEOUT)
     with pytest.raises(Unavailable, match="shutting down"):
         client.status()
 
@@ -275,7 +275,7 @@ def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer
         peer.acts = [answer(ipc.RunCancelled(1))]
         assert client.cancel_run(1, 0.0) == ipc.RunCancelled(1)
         client.close()
-        assert all(isinstance(each.exception(20), Unavailable) for each in waiting)
+        assert all(isinstance(each.exception(TIMEOUT), Unavailable) for each in waiting)
 
 
 def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) -> None:
@@ -289,7 +289,7 @@ def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) 
         assert not waiting.done()
         theirs.close()
         with pytest.raises(CallerGone):
-            waiting.result(5)
+            waiting.result(TIMEOUT)
         peer.acts = [answer(PERMITS)]
         assert client.permits() == PERMITS
     client.close()

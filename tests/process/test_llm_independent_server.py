@@ -46,7 +46,7 @@ def fakellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (rules.parent / "log").open("wb") as log:
         server = subprocess.Popen([*command, "--config", str(rules)], stdout=log, stderr=log)
     try:
-        wait_until(lambda: is_up(port), within=60)
+        wait_until(lambda: is_up(port))
         yield f"http://127.0.0.1:{port}"
     finally:
         server.kill()

@@ -24,6 +24,7 @@ from tests.support.providers import (
     module_config,
     provider,
 )
+from tests.support.waiting import TIMEOUT
 from workers.llm.transport import MAX_BODY
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -161,7 +162,7 @@ def test_a_huge_body_is_cut_off() -> None:
 def test_a_slow_model_is_given_up(played: PlayedProvider) -> None:
     played.do(Hang())
     assert outcome(played, timeout="300ms") == ["TIMEOUT"]
-    assert played.hung_up.acquire(timeout=10)
+    assert played.hung_up.acquire(timeout=TIMEOUT)
 
 
 def test_a_slow_answer_in_time_is_an_answer(played: PlayedProvider) -> None:
@@ -202,7 +203,7 @@ def test_a_cancelled_prompt_hangs_up(played: PlayedProvider) -> None:
             assert await llm.prompt() == "fine"
 
     run(work())
-    assert played.hung_up.acquire(timeout=10)
+    assert played.hung_up.acquire(timeout=TIMEOUT)
 
 
 def test_many_at_once(played: PlayedProvider) -> None:

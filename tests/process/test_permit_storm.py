@@ -14,6 +14,7 @@ import pytest
 from protocol.calldata import encode
 from tests.support.service import RunningService, run_request
 from tests.support.supervisor import SHELL_MAJORS, manifest_text
+from tests.support.waiting import TIMEOUT
 
 CLIENTS = 10
 RUNS_EACH = 25
@@ -34,7 +35,7 @@ class Client(threading.Thread):
 
     def __init__(self, service: RunningService, seed: int) -> None:
         super().__init__()
-        self.http = httpx.Client(base_url=service.url, timeout=60)
+        self.http = httpx.Client(base_url=service.url, timeout=TIMEOUT)
         self.random = random.Random(seed)
         self.started: list[int] = []
         self.refusals: list[str] = []

@@ -201,7 +201,7 @@ def test_workers_end_with_their_owner_whatever_they_do(doing: str) -> None:
     assert not any(is_gone(pid) for pid in pids)
     owner.kill()
     owner.wait()
-    run(lambda: wait_until(lambda: all(is_gone(pid) for pid in pids), within=5))
+    run(lambda: wait_until(lambda: all(is_gone(pid) for pid in pids)))
     owner.stdout.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from manager.service_note import ServiceNote, find_note, note_fault, write_note
 from protocol.state_folder import service_note
 from tests.support.service import GENVM_MANAGER
+from tests.support.waiting import TIMEOUT
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -29,7 +30,7 @@ def status(folder: Path | None, home: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=environment,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
 

@@ -9,6 +9,7 @@ import time
 from protocol.ipc import Artifact, ArtifactPart, Cause, Exit, ReadArtifact, RunState
 from protocol.state_folder import run_store
 from tests.support.supervisor import RunningSupervisor
+from tests.support.waiting import TIMEOUT
 
 SCHEMA_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL);
@@ -121,5 +122,5 @@ def _stop_and_start(supervisor: RunningSupervisor) -> None:
 
 def _stop(supervisor: RunningSupervisor) -> None:
     supervisor.process.terminate()
-    assert supervisor.process.wait(10) == 0
+    assert supervisor.process.wait(TIMEOUT) == 0
     supervisor.hang_up()

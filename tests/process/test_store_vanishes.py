@@ -16,6 +16,7 @@ from protocol.errors import ManagerError, Unavailable
 from protocol.ipc import Cause
 from protocol.state_folder import last_run_id, run_store
 from tests.support.supervisor import RunningSupervisor, wait_until
+from tests.support.waiting import TIMEOUT
 
 NOTICED = 5.0
 """Seconds, on a busy machine; it takes half a second on a quiet one."""
@@ -214,7 +215,7 @@ def test_a_store_that_cannot_be_written_back_refuses_until_it_can(
         client.start("quick")
     assert client.get(before.id) == before
     (supervisor.state / "runs.db.new").rmdir()
-    wait_until(lambda: client.status().refusal is None, 30)
+    wait_until(lambda: client.status().refusal is None, TIMEOUT)
     assert client.run("quick").id > before.id
     assert client.get(before.id) == before
 
@@ -222,7 +223,7 @@ def test_a_store_that_cannot_be_written_back_refuses_until_it_can(
 def test_ids_go_on_without_a_store_and_without_a_kill(supervisor: RunningSupervisor) -> None:
     last = supervisor.client.run("quick").id
     supervisor.process.terminate()
-    supervisor.process.wait(30)
+    supervisor.process.wait(TIMEOUT)
     supervisor.hang_up()
     remove_all(run_store(supervisor.state))
     supervisor.start()

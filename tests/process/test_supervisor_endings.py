@@ -18,6 +18,7 @@ from protocol.errors import ExecutorStartFailed, ModulesNotRunning, NoExecutor, 
 from protocol.ipc import Capture, Cause, Exit, MajorSelector, ModuleKind, RunState
 from protocol.state_folder import run_scratch
 from tests.support.supervisor import RunningSupervisor, wait_until
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +66,21 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(supervisor: RunningS
         client.cancel(run_id, grace=0.3)
         took = time.monotonic() - begun
         run = client.finished(run_id)
-    assert 0.3 <= took < 2
+    assert took >= 0.3
     assert (run.cause, run.exit) == (Cause.CANCELLED, Exit(signal=9))
 
 
 def test_a_second_cancel_shortens_the_first(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
-        run_id = client.start("ignores_term")
+        run_id = client.start("ignores_term", deadline=600.0)
         wait_until(lambda: client.catches(signal.SIGTERM, run_id))
-        patient = threading.Thread(target=supervisor.connect().cancel, args=(run_id, 60.0))
+        patient = threading.Thread(target=supervisor.connect().cancel, args=(run_id, 600.0))
         patient.start()
         wait_until(lambda: f"run_stopping run={run_id}" in supervisor.log)
         (seen,) = [each for each in client.status().executions if each.id == run_id]
         assert (seen.state, seen.cause) == (RunState.RUNNING, Cause.CANCELLED)
         client.cancel(run_id, grace=0.0)
-        patient.join(5)
+        patient.join(TIMEOUT)
         assert not patient.is_alive()
         supervisor.hang_up_but(client)
 

@@ -44,6 +44,7 @@ from tests.support.module_runs import (
 )
 from tests.support.studio import free_port
 from tests.support.supervisor import Client, RunningSupervisor, has_ended, wait_until
+from tests.support.waiting import TIMEOUT
 
 R = TypeVar("R")
 STOPPING = {ModuleState.STOPPING}
@@ -226,7 +227,7 @@ def test_a_stop_calls_a_start_off(supervisor: RunningSupervisor) -> None:
         restart(client, LLM)
     assert stop(client, LLM)
     with pytest.raises(RequestFailed, match="the llm module was stopped while it started"):
-        starting.result(30)
+        starting.result(TIMEOUT)
     assert state(client) is ModuleState.STOPPED
 
 
@@ -297,7 +298,7 @@ def test_a_run_needs_and_gets_the_modules_that_it_names(supervisor: RunningSuper
     starting = beside(supervisor, lambda other: start(other, WEB, workers=4))
     wait_until(lambda: module(client, WEB).state is ModuleState.STARTING)
     assert client.run("echoes", **(ASKING | {"modules": [LLM]})).exit == Exit(code=0)
-    starting.result(30)
+    starting.result(TIMEOUT)
     assert client.status().permits.in_use == 0
 
 
@@ -310,7 +311,7 @@ def test_while_a_module_starts_a_run_that_needs_it_comes_again(
     wait_until(lambda: state(client) is ModuleState.STARTING)
     with pytest.raises(Unavailable, match="the modules are starting"):
         client.start("quick", **ASKING)
-    starting.result(30)
+    starting.result(TIMEOUT)
     client.run("quick", **ASKING)
 
 
@@ -327,7 +328,7 @@ def test_a_queued_run_whose_module_is_stopped_meanwhile_does_not_start(
         stop(client, WEB)
         client.cancel(holder)
         with pytest.raises(ModulesNotRunning):
-            waiting.result(30)
+            waiting.result(TIMEOUT)
         assert client.status().permits.in_use == 0
     finally:
         client.set_permits(8)
@@ -346,7 +347,7 @@ def test_a_stop_waits_for_runs_and_then_ends_their_connections() -> None:
         with pytest.raises(ModuleBusy, match="is stopping"):
             start(client, LLM)
         assert client.get(run_id) is None
-        stopping.result(30)
+        stopping.result(TIMEOUT)
         assert stop(client, WEB)
         assert (client.finished(run_id).cause, client.finished(run_id).exit) == (
             Cause.EXITED,
@@ -363,7 +364,7 @@ def test_a_second_stop_waits_for_no_run(supervisor: RunningSupervisor) -> None:
     wait_until(lambda: {each.state for each in client.status().modules.values()} == STOPPING)
     assert client.get(run_id) is None
     assert stop(client, LLM) and stop(client, WEB)
-    assert [each.result(30) for each in stopping] == [True, True]
+    assert [each.result(TIMEOUT) for each in stopping] == [True, True]
     assert client.finished(run_id).exit == Exit(code=5)
 
 

@@ -13,6 +13,7 @@ from protocol.state_folder import run_scratch
 from supervisor.event_log import EventLog
 from supervisor.runtime.result_channel import ResultChannel
 from tests.support.supervisor import RunningSupervisor, wait_until
+from tests.support.waiting import TIMEOUT
 
 RESULT = b"\6" + (5).to_bytes(4, "little") + b"whole"
 
@@ -65,7 +66,7 @@ def test_the_answer_waits_until_the_store_has_taken_the_result(is_taken: bool) -
             theirs.setblocking(False)
             channel = ResultChannel(loop, ours, 1, keep, EventLog(logging.getLogger("test")))
             await loop.sock_sendall(theirs, RESULT)
-            assert await asyncio.wait_for(arrived, 5) == b"whole"
+            assert await asyncio.wait_for(arrived, TIMEOUT) == b"whole"
             with pytest.raises(BlockingIOError):
                 theirs.recv(1)
             if is_taken:

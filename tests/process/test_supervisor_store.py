@@ -13,6 +13,7 @@ from protocol.errors import Unavailable
 from protocol.ipc import Capture, Cause, FinishedRun
 from protocol.state_folder import run_store
 from tests.support.supervisor import Client, RunningSupervisor, wait_until
+from tests.support.waiting import TIMEOUT
 
 
 def forbid_writes(supervisor: RunningSupervisor, forbidden: bool) -> None:
@@ -36,7 +37,7 @@ def test_ends_wait_for_the_disk() -> None:
         waiter = threading.Thread(target=lambda: found.append(waiting.get(run_id, 20.0)))
         waiter.start()
         forbid_writes(supervisor, True)
-        client.socket.settimeout(60)
+        client.socket.settimeout(TIMEOUT)
         canceller = threading.Thread(target=cancel, args=(supervisor.connect(), run_id))
         canceller.start()
         wait_until(lambda: "error run_end_not_recorded" in supervisor.log)
@@ -47,8 +48,8 @@ def test_ends_wait_for_the_disk() -> None:
         assert refused.value.retry_after > 0
         assert not found
         forbid_writes(supervisor, False)
-        waiter.join(10)
-        canceller.join(10)
+        waiter.join(TIMEOUT)
+        canceller.join(TIMEOUT)
         assert found[0] is not None and found[0].cause is Cause.CANCELLED
         assert client.get(run_id) == found[0]
         assert client.status().accepting
@@ -70,7 +71,7 @@ def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
         run_id = supervisor.client.start("slow")
         forbid_writes(supervisor, True)
         supervisor.process.terminate()
-        assert supervisor.process.wait(30) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
         assert f"error run_lost run={run_id}" in supervisor.log
         supervisor.start()
         lost = supervisor.client.get(run_id)
@@ -110,4 +111,4 @@ def test_the_disk_gets_back_what_is_forgotten() -> None:
             supervisor.client.run("quick")
             return run_store(supervisor.state).stat().st_size < size
 
-        wait_until(has_shrunk, within=20)
+        wait_until(has_shrunk)

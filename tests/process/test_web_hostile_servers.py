@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -142,10 +141,9 @@ def test_the_body_of_a_redirect_is_nobodys_business() -> None:
     ],
 )
 def test_a_server_without_end_or_sense(talk: Talk, code: str) -> None:
-    began = time.monotonic()
-    fault = refusal(talk, limit=1_000, config={"timeout": "2s"})
-    assert fault.causes == [code]
-    assert time.monotonic() - began < 30
+    # What is found out without the time limit is, however slow the machine.
+    config = {"timeout": "2s" if code == "TIMEOUT" else "60s"}
+    assert refusal(talk, limit=1_000, config=config).causes == [code]
 
 
 def test_what_is_not_decoded_is_bounded_as_it_comes() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import TIMEOUT
 from workers.web.profile import make_profile, remove_orphaned_profiles, user_data
 
 
@@ -74,7 +75,7 @@ def test_those_of_the_dead_go_with_their_browsers(temporary: Path) -> None:
         subprocess.Popen([sys.executable, "-c", sleep, user_data(ours)]) as living,
     ):
         remove_orphaned_profiles()
-        assert browser.wait(10) < 0
+        assert browser.wait(TIMEOUT) < 0
         assert living.poll() is None
         assert set(temporary.iterdir()) == {ours, unknown}
         living.kill()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import BROWSERS
 
 pytestmark = pytest.mark.skipif(
@@ -26,7 +27,7 @@ def happened(*options: str) -> dict[str, Any]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

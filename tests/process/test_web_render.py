@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.png import read_png
+from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import BROWSERS, browser_family, needs_browser
 from tests.support.web_module import Client, with_module
 from tests.support.web_world import Route, Site, site
@@ -239,7 +240,7 @@ def test_all_processes_are_gone_after_the_end(world: Site) -> None:
 
     with_browser(world, work)
     assert found
-    _, alive = psutil.wait_procs(found, timeout=5)
+    _, alive = psutil.wait_procs(found, timeout=TIMEOUT)
     assert not alive
 
 

@@ -18,8 +18,9 @@ from protocol import calldata
 from protocol.calldata import Address
 from protocol.state_folder import local_node
 from tests.support.service import GENVM_MANAGER
+from tests.support.waiting import TIMEOUT
 
-DEADLINE = 90.0
+DEADLINE = TIMEOUT
 
 PROBE = """\
 # { "Depends": "py-genlayer:test" }

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tests.support.service import wait_until
+from tests.support.waiting import TIMEOUT
 from workers.web.browser import Browser, BrowserUnavailable, find_browser, isolations
 
-PATIENCE = 30.0
+PATIENCE = TIMEOUT
 T = TypeVar("T")
 
 

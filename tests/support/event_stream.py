@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from manager.replies import StatusReply
+from tests.support.waiting import TIMEOUT
 
 
 class EventStream:
@@ -74,7 +75,7 @@ def event_stream(url: str, **headers: str) -> Iterator[EventStream]:
     """Follow `/events` of the service at `url`; raises `httpx.HTTPStatusError` when refused."""
     with (
         httpx.Client(verify=False) as http,
-        http.stream("GET", f"{url}/events", headers=headers, timeout=60) as response,
+        http.stream("GET", f"{url}/events", headers=headers, timeout=TIMEOUT) as response,
     ):
         if not response.is_success:
             response.read()

@@ -15,6 +15,7 @@ import psutil
 from manager.http_client import HttpClient
 from manager.replies import FinishedRunReply, StatusReply
 from protocol import calldata
+from tests.support.waiting import TIMEOUT
 from workers.genvm.cli import default_cache_dir
 from workers.genvm.private_cache import _stamp
 
@@ -59,7 +60,7 @@ answers = collections.Counter()
 headers = {"Authorization": "Bearer " + open(sys.argv[1]).read().strip()}
 print(flush=True)
 while not select.select([sys.stdin], [], [], 0.01)[0]:
-    connection = http.client.HTTPConnection("127.0.0.1", 3999, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", 3999, timeout=TIMEOUT)
     try:
         connection.request("GET", "/status", headers=headers)
         reply = connection.getresponse()
@@ -148,12 +149,12 @@ class InstalledService:
 
     def wait_until_ready(self) -> None:
         with self.client() as client:
-            wait_until(client.is_ready, within=60)
+            wait_until(client.is_ready)
 
     def finished(self, run_id: int) -> FinishedRunReply:
         """A run's end, once the service answers."""
         with self.client() as client:
-            wait_until(client.is_ready, within=60)
+            wait_until(client.is_ready)
             run = client.get_run(run_id, wait=30).status
         assert run is not None
         return run
@@ -170,7 +171,7 @@ class InstalledService:
                     return process
             return None
 
-        process = wait_until(found, within=60)
+        process = wait_until(found)
         assert isinstance(process, psutil.Process)
         return process
 
@@ -193,7 +194,7 @@ class InstalledService:
         try:
             yield answers
         finally:
-            said, _ = asking.communicate("stop", timeout=60)
+            said, _ = asking.communicate("stop", timeout=TIMEOUT)
         answers.counts = json.loads(said)
 
     def _lay_down_checkout(self) -> None:

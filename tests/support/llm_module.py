@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from protocol.log_lines import TRACE, formatter
 from protocol.module_frames import ModuleHello, ModuleRequest
+from tests.support.waiting import TIMEOUT
 from workers.llm.module import LlmModule, open_module
 
-DEADLINE = 60.0
+DEADLINE = TIMEOUT
 T = TypeVar("T")
 
 

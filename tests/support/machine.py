@@ -20,10 +20,12 @@ from typing import Any
 
 import psutil
 
+from tests.support.waiting import TIMEOUT
+
 from .service import wait_until
 
 SCRIPT = Path(__file__).with_name("machine.sh")
-PATIENCE = 60.0
+PATIENCE = TIMEOUT
 NEEDED = ("unshare", "nsenter", "pivot_root", "systemctl", "journalctl", "setpriv")
 MORTAL = ("setpriv", "--pdeathsig=KILL")
 """The kernel kills with us what begins so."""

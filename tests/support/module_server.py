@@ -18,8 +18,9 @@ from protocol.module_frames import (
     encode_answer,
     encode_fault,
 )
+from tests.support.waiting import TIMEOUT
 
-DEADLINE = 60.0
+DEADLINE = TIMEOUT
 
 
 class Raw(NamedTuple):

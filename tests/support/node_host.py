@@ -35,9 +35,10 @@ from protocol.host import (
 )
 from protocol.run_result import RunResult, decode_result
 from tests.support.module_server import ModuleServer
+from tests.support.waiting import TIMEOUT
 
 PAGE = 32
-DEADLINE = 60.0
+DEADLINE = TIMEOUT
 
 
 class NodeHost:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from manager.openapi.operation import Operation
+from tests.support.waiting import TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Request:
             headers=self.headers,
             params=self.query,
             content=self.body,
-            timeout=30,
+            timeout=TIMEOUT,
         )
         response = http.send(request, stream=True)
         try:

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.service import GENVM_MANAGER, RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
-DEADLINE = 30.0
+DEADLINE = TIMEOUT
 
 
 class LiveCommand:
@@ -128,7 +129,7 @@ class Operator:
             capture_output=True,
             text=True,
             env={**self.service.environment, **(environment or {})},
-            timeout=60,
+            timeout=TIMEOUT,
             check=False,
         )
         assert ended.returncode == code, ended

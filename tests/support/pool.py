@@ -23,10 +23,11 @@ from protocol.module_frames import (
     encode_hello,
     encode_request,
 )
+from tests.support.waiting import TIMEOUT
 from workers.pool import Identity, Listener, Logging, Pool, PoolOrder
 
 ECHO = "tests.children.echo_module"
-PATIENCE = 30.0
+PATIENCE = TIMEOUT
 QUICK = Backoff(first_delay=0.01, max_delay=0.02, max_crashes=3)
 R = TypeVar("R")
 
@@ -35,7 +36,7 @@ def run(test: Callable[[], Awaitable[R]]) -> R:
     """An asynchronous test, on an event loop of its own and within a time."""
 
     async def limited() -> R:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(3 * TIMEOUT):
             return await test()
 
     return asyncio.run(limited())

@@ -25,8 +25,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.support.provider_formats import FORMATS, Asked, Format, Refused
+from tests.support.waiting import TIMEOUT
 
-DEADLINE = 30.0
+DEADLINE = TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tests.conftest import PROJECT
 from tests.support.certificates import make_certificate
 from tests.support.studio import free_port
 from tests.support.supervisor import wait_until
+from tests.support.waiting import TIMEOUT
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 NAME = "genvm.example.org"
@@ -54,7 +55,9 @@ class Proxy:
         return f"{scheme}://{NAME}:{address.rpartition(':')[2]}"
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Host": NAME}, verify=False, timeout=30)
+        return httpx.Client(
+            base_url=self.url, headers={"Host": NAME}, verify=False, timeout=TIMEOUT
+        )
 
 
 def guide_block(kind: str) -> str:
@@ -123,11 +126,11 @@ def _running(command: list[str], url: str, folder: Path) -> Iterator[Proxy]:
     try:
         proxy = Proxy(url)
         with proxy.client() as client:
-            wait_until(lambda: _answers(client, process, log), within=30)
+            wait_until(lambda: _answers(client, process, log))
         yield proxy
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(TIMEOUT)
 
 
 def _answers(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> bool:

@@ -33,9 +33,10 @@ from tests.support.calls import MESSAGE
 from tests.support.node_host import NodeHost
 from tests.support.providers import module_config
 from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT
 from workers.genvm.cli import default_cache_dir
 
-DEADLINE = 120.0
+DEADLINE = TIMEOUT
 NO_BROWSER = {"workers": 1, "webdriver_host": "http://127.0.0.1:9"}
 """A web module that starts quickly and renders nothing."""
 

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +20,13 @@ from manager.http_client import HttpClient
 from manager.service_note import find_service
 from protocol import calldata
 from protocol.calldata import Address
+from tests.support.waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 GENVM_MANAGER = str(Path(sys.executable).with_name("genvm-manager"))
 OBEDIENT = PROJECT / "tests" / "children" / "obedient.py"
-START_DEADLINE = 60.0
-STOP_DEADLINE = 30.0
+START_DEADLINE = TIMEOUT
+STOP_DEADLINE = TIMEOUT
 
 _MANIFEST = """
 executor_versions:
@@ -34,16 +34,6 @@ executor_versions:
     available_after: "2024-01-01T00:00:00Z"
     command: ["${{python}}", "{program}"]
 """
-
-
-def wait_until(fact: Callable[[], Any], within: float = 20.0) -> Any:
-    """The fact's first truthy value; fails when there is none within so many seconds."""
-    deadline = time.monotonic() + within
-    while True:
-        if value := fact():
-            return value
-        assert time.monotonic() < deadline, f"not so within {within} s: {fact}"
-        time.sleep(0.02)
 
 
 def run_request(orders: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
@@ -152,7 +142,9 @@ class RunningService:
         url = find_service(self.state)
         assert url is not None
         self.client = HttpClient(url)
-        self.http = httpx.Client(base_url=url if url.startswith("http") else "http://localhost")
+        self.http = httpx.Client(
+            base_url=url if url.startswith("http") else "http://localhost", timeout=TIMEOUT
+        )
         self.url = url
 
     def launch(
@@ -193,7 +185,7 @@ class RunningService:
             capture_output=True,
             text=True,
             env=self.environment,
-            timeout=30,
+            timeout=TIMEOUT,
             check=False,
         )
 
@@ -237,7 +229,7 @@ class RunningService:
 
     def assert_nothing_left(self) -> None:
         """No process of the service, no socket, note or temporary file is there any more."""
-        wait_until(lambda: not processes_of(self.folder), within=5)
+        wait_until(lambda: not processes_of(self.folder))
         left = [path for path in self.folder.rglob("*") if path.is_socket()]
         left += [path for path in self._scratch.iterdir() if not _is_pythons(path)]
         left += [self.state / "service.json"] if (self.state / "service.json").exists() else []

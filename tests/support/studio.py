@@ -20,8 +20,9 @@ from protocol import calldata
 from protocol.calldata import Address
 from protocol.state_folder import modules_state_folder
 from tests.support.service import GENVM_MANAGER, processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
-START_DEADLINE = 30.0
+START_DEADLINE = TIMEOUT
 CONTRACT = Address(b"\x01" * 20)
 SENDER = Address(b"\x0a" * 20)
 
@@ -98,7 +99,7 @@ class Studio:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=TIMEOUT,
         )
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
@@ -141,7 +142,7 @@ class Studio:
             *([] if body is None else [f"Content-Length: {len(body)}"]),
             *lines,
         ]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as connection:
             connection.sendall("\r\n".join([*head, "", ""]).encode() + (body or b""))
             response = http.client.HTTPResponse(connection, method=method)
             response.begin()
@@ -173,7 +174,7 @@ class Studio:
     def stop(self, process: subprocess.Popen[bytes], number: signal.Signals) -> int:
         """Send the signal; the exit code."""
         process.send_signal(number)
-        return process.wait(30)
+        return process.wait(TIMEOUT)
 
     def leftovers(self) -> list[object]:
         """Processes, sockets and temporary files of this manager."""

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
@@ -37,11 +37,11 @@ from protocol.ipc import (
     Status,
 )
 from protocol.state_folder import run_scratch, supervisor_socket
+from tests.support.waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 CHILDREN = PROJECT / "tests" / "children"
-PATIENCE = 30.0
-T = TypeVar("T")
+PATIENCE = TIMEOUT
 
 MAJORS = {
     path.stem: major
@@ -58,16 +58,6 @@ SHELL_MAJORS = {
     "megabyte": (6, "exec head -c 1000000 /dev/zero"),
 }
 """Executors that are a line of shell: for speed."""
-
-
-def wait_until(fact: Callable[[], T], within: float = 10.0) -> T:
-    """The fact's first truthy value; fails when there is none within so many seconds."""
-    deadline = time.monotonic() + within
-    while True:
-        if value := fact():
-            return value
-        assert time.monotonic() < deadline, f"not so within {within} s: {fact}"
-        time.sleep(0.01)
 
 
 def has_ended(process: psutil.Process) -> bool:

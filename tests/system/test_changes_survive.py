@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.providers import Say, provider
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 LITERAL = "sk-literal-0123456789"
 VARIABLE = "sk-variable-0123456789"
@@ -44,7 +45,7 @@ def test_modules_variables_permits_and_level_come_back() -> None:
         assert http.post("/permits", json={"permits": 9}).is_success
         assert http.post("/log/level", json={"level": "debug"}).is_success
         started = {"module_type": "Llm", "config": config(played.host)}
-        reply = http.post("/module/start", json=started, timeout=30)
+        reply = http.post("/module/start", json=started, timeout=TIMEOUT)
         assert reply.json() == {"result": "module_started"}
         before = llm(service)["workers"]
 
@@ -57,7 +58,7 @@ def test_modules_variables_permits_and_level_come_back() -> None:
         for secret in (LITERAL, VARIABLE):
             assert files_with(service.folder, secret) == []
 
-        assert http.post("/module/stop", json={"module_type": "llm"}, timeout=30).is_success
+        assert http.post("/module/stop", json={"module_type": "llm"}, timeout=TIMEOUT).is_success
         kill_the_supervisor(service)
         assert llm(service)["state"] == "stopped"
 
@@ -66,7 +67,7 @@ def test_after_a_planned_stop_all_begins_anew() -> None:
     with RunningService() as service:
         web = {"workers": 1, "webdriver_host": "http://127.0.0.1:9"}
         body = {"module_type": "web", "config": web}
-        assert service.http.post("/module/start", json=body, timeout=30).is_success
+        assert service.http.post("/module/start", json=body, timeout=TIMEOUT).is_success
         assert service.stop(signal.SIGTERM) == 0
         service.start()
         assert service.http.get("/status").json()["web_module"] == "stopped"

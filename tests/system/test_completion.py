@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.operator import Terminal
 from tests.support.service import GENVM_MANAGER, RunningService
+from tests.support.waiting import TIMEOUT
 
 BASH = shutil.which("bash")
 ASK = """
@@ -43,7 +44,7 @@ def completed(service: RunningService, *words: str) -> list[str]:
         text=True,
         env=environment(service),
         check=True,
-        timeout=30,
+        timeout=TIMEOUT,
     )
     assert ended.stderr == ""
     return ended.stdout.split()

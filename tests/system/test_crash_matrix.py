@@ -25,6 +25,7 @@ from protocol.state_folder import run_scratch, run_store, supervisor_socket
 from tests.conftest import PROJECT
 from tests.support.service import RunningService, processes_of, run_request, wait_until
 from tests.support.supervisor import has_ended
+from tests.support.waiting import TIMEOUT
 
 CONFIG = "{http_workers: 1, http_threads: 16, permits: {total: 2}, drain_timeout: 1s}"
 POWER_CONFIG = "{http_workers: 1, http_threads: 32, permits: {total: 8}, drain_timeout: 1s}"
@@ -44,13 +45,13 @@ class Client(threading.Thread):
     def run(self) -> None:
         method, url, sent = self._request
         try:
-            self.outcome = httpx.request(method, url, timeout=90, trust_env=False, **sent)
+            self.outcome = httpx.request(method, url, timeout=TIMEOUT, trust_env=False, **sent)
         except httpx.TransportError:
             self.outcome = None
 
     def seen(self) -> str:
         """`cut`, `503`, `started`, or the cause of the run that it was told of."""
-        self.join(60)
+        self.join(TIMEOUT)
         assert not self.is_alive()
         if self.outcome is None:
             return "cut"
@@ -93,7 +94,7 @@ class House:
         return Client("POST", f"{self.service.url}/genvm/run", content=body)
 
     def read(self, genvm_id: int, query: str = "") -> dict[str, Any]:
-        reply = httpx.get(f"{self.service.url}/genvm/{genvm_id}{query}", timeout=60)
+        reply = httpx.get(f"{self.service.url}/genvm/{genvm_id}{query}", timeout=TIMEOUT)
         assert reply.status_code == 200, reply.text
         read: dict[str, Any] = reply.json()
         return read
@@ -200,12 +201,12 @@ def test_what_is_killed_costs_no_more_than_the_table_says(row: Row) -> None:
         assert house.starter.seen() in row.starter
         if "serve" in row.replaced:
             wait_until(lambda: not processes_of(service.folder))
-            assert service.wait(5) == -signal.SIGKILL
+            assert service.wait(TIMEOUT) == -signal.SIGKILL
             assert find_service(service.state) is None
             assert not supervisor_socket(service.state).exists()
             assert not list(run_scratch(service.state).iterdir())
             service.start()
-        wait_until(lambda: service.http.get("/readyz", timeout=20).is_success)
+        wait_until(lambda: service.http.get("/readyz", timeout=TIMEOUT).is_success)
         assert find_service(service.state) == service.url
         assert {name for name in PARTS if house.part(name) != house.parts[name]} == {*row.replaced}
         if "serve" not in row.replaced and {"guard", "http"} & {*row.replaced}:
@@ -234,7 +235,7 @@ def assert_end(
 
 def assert_queued(house: House, row: Row) -> None:
     again = house.start_queued()
-    again.join(60)
+    again.join(TIMEOUT)
     assert again.outcome is not None and again.outcome.status_code == 200, again.outcome
     genvm_id = again.outcome.json()["id"]
     assert genvm_id > house.under_way
@@ -248,7 +249,7 @@ class Load(threading.Thread):
 
     def __init__(self, service: RunningService, number: int) -> None:
         super().__init__()
-        self._http = httpx.Client(base_url=service.url, timeout=60, trust_env=False)
+        self._http = httpx.Client(base_url=service.url, timeout=TIMEOUT, trust_env=False)
         self._orders = {"print": "x" * 300_000 * number, "result": bytes(100_000 * number)}
         self._is_over = threading.Event()
         self.started: list[int] = []
@@ -263,7 +264,7 @@ class Load(threading.Thread):
 
     def stop(self) -> None:
         self._is_over.set()
-        self.join(60)
+        self.join(TIMEOUT)
         self._http.close()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from manager.service import private_service
 from tests.support.service import GENVM_MANAGER, processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
 Findings = dict[str, list[dict[str, Any]]]
 """By topic."""
@@ -26,7 +27,7 @@ def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None)
         capture_output=True,
         text=True,
         env={**os.environ, **(environment or {})},
-        timeout=110,
+        timeout=TIMEOUT,
         check=False,
     )
     assert ended.returncode == code, ended
@@ -61,7 +62,7 @@ def test_all_is_well_on_a_private_service_and_nothing_is_left(state: Path) -> No
         Path(scratch).chmod(0o711)  # so that the browser's user comes to its profile
         found = doctor("--state-dir", str(state), code=0, environment={"TMPDIR": scratch})
         assert list(Path(scratch).iterdir()) == []
-        wait_until(lambda: not processes_of(Path(scratch)), within=5)
+        wait_until(lambda: not processes_of(Path(scratch)))
     assert set(found) == {
         "versions", "clock", "disk", "limits", "memory", "settings", "token", "state folder",
         "executors", "browser", "service", "trial run",
@@ -87,7 +88,7 @@ def test_people_read_a_line_for_each_point_and_a_conclusion(state: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=TIMEOUT,
     )
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
@@ -166,7 +167,7 @@ def test_an_executor_that_is_not_compiled_is_a_warning(state: Path, tmp_path: Pa
 def test_limits_that_are_too_low_are_named(state: Path) -> None:
     command = f"ulimit -n 300; exec {GENVM_MANAGER} doctor --quick --json --state-dir {state}"
     ended = subprocess.run(
-        ["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=60
+        ["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=TIMEOUT
     )
     assert ended.returncode == 0
     (found,) = [f for f in json.loads(ended.stdout)["findings"] if f["topic"] == "limits"]

@@ -19,6 +19,7 @@ from manager.root_tree import tree_files
 from protocol.config import Config, PermitCosts, parse_config
 from supervisor.core.manifest import Surroundings, parse_manifest
 from tests.support.service import GENVM_MANAGER, PROJECT
+from tests.support.waiting import TIMEOUT
 
 SETTINGS = "config/genvm-manager.yaml"
 PROGRAM = "bin/genvm-modules"
@@ -35,7 +36,7 @@ def install(root: Path, *options: str, **how: Any) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=TIMEOUT,
         **how,
     )
 
@@ -121,7 +122,7 @@ def test_serve_takes_the_tree_s_settings(root: Path) -> None:
     settings.write_text("bind_address: nowhere\n")
     program = root / "bin" / "genvm-manager"
     command = [str(program), "serve", "--state-dir", str(root / "state")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert ended.returncode == 1
     assert "bind_address: expected HOST:PORT, got 'nowhere'" in ended.stderr
 

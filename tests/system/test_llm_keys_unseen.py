@@ -27,6 +27,7 @@ from tests.support.providers import (
 )
 from tests.support.served_node import LLM, NO_BROWSER, WEB, ServedContract, ServedNode, served_node
 from tests.support.service import processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
 SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing
@@ -189,8 +190,8 @@ def crash_everything(node: ServedNode, asker: ServedContract, played: Played) ->
     begin_to_hang(asker, played["three"])
     service.half("supervisor").send_signal(signal.SIGSEGV)
     wait_until(lambda: service.http.get("/readyz").is_success)
-    wait_until(lambda: node.status()["llm_module"] == "running", within=60)
-    wait_until(lambda: node.status()["web_module"] == "running", within=60)
+    wait_until(lambda: node.status()["llm_module"] == "running")
+    wait_until(lambda: node.status()["web_module"] == "running")
     for name in played:
         host_data = {"studio_llm_id": name}
         assert asker.lead("ask", 1, host_data=host_data).returned() == ["fine"]
@@ -201,7 +202,7 @@ def begin_to_hang(asker: ServedContract, played: PlayedProvider) -> int:
     asked = len(played.asked)
     played.do(Hang())
     run_id = asker.begin("ask", 1)
-    wait_until(lambda: len(played.asked) > asked, within=60)
+    wait_until(lambda: len(played.asked) > asked)
     return run_id
 
 
@@ -231,7 +232,7 @@ def read_everything(node: ServedNode) -> None:
             node.service.http.get(f"/genvm/{run_id}/artifact?field={field}")
     for path in ("/", "/metrics", "/permits", "/healthz", "/openapi.json"):
         assert node.service.http.get(path).is_success
-    with httpx.stream("GET", f"{node.service.url}/events", timeout=30) as events:
+    with httpx.stream("GET", f"{node.service.url}/events", timeout=TIMEOUT) as events:
         assert_hidden(next(events.iter_bytes()), "/events")
 
 

@@ -31,6 +31,7 @@ from tests.support.providers import (
 )
 from tests.support.served_node import LLM, NO_BROWSER, WEB, ServedContract, ServedNode, served_node
 from tests.support.service import wait_until
+from tests.support.waiting import TIMEOUT
 from tests.support.wat import Contract
 from tests.support.wat import returned as returns_answer
 from workers.llm.transport import MAX_BODY
@@ -257,13 +258,13 @@ def test_a_worker_that_is_killed_in_mid_prompt_ends_its_run_and_is_replaced(
 ) -> None:
     openai.do(Hang())
     run_id = asker.begin("ask", [prompt()])
-    wait_until(lambda: openai.asked, within=60)
+    wait_until(lambda: openai.asked)
     (victim,) = [each["pid"] for each in node.workers() if each["sessions"]]
     os.kill(victim, signal.SIGKILL)
     ran = node.end(run_id)
     assert "the llm module is gone" in ran.internal_error()
     assert ran.reply.cause is Cause.EXITED
-    assert openai.hung_up.acquire(timeout=30)
+    assert openai.hung_up.acquire(timeout=TIMEOUT)
     assert node.status()["llm_module"] == "running"
     wait_until(lambda: None not in [each["pid"] for each in node.workers()])
     assert victim not in [each["pid"] for each in node.workers()]
@@ -279,7 +280,7 @@ def test_a_contract_that_prompts_for_ever_is_ended_by_its_deadline(
     ran = asker.lead("for_ever", deadline="6s")
     assert ran.reply.cause is Cause.DEADLINE
     assert len(openai.asked) == 4
-    assert openai.hung_up.acquire(timeout=30)
+    assert openai.hung_up.acquire(timeout=TIMEOUT)
     wait_until(lambda: [each["sessions"] for each in node.workers()] == [0, 0])
 
 
@@ -295,10 +296,10 @@ def test_fifty_runs_prompt_at_once(node: ServedNode, openai: PlayedProvider) -> 
     try:
         with ThreadPoolExecutor(count) as threads:
             begun = [threads.submit(node.begin, b"M", code=wasm) for _ in range(count)]
-            wait_until(lambda: len(openai.asked) == count, within=120)
+            wait_until(lambda: len(openai.asked) == count)
             assert [each["sessions"] for each in node.workers()] == [count // 2] * 2
             hang.released.set()
-            ended = [node.end(each.result(60)) for each in begun]
+            ended = [node.end(each.result(TIMEOUT)) for each in begun]
     finally:
         node.service.client.set_permits(8)
     assert [ran.result.code for ran in ended] == [ResultCode.RETURN] * count
@@ -312,18 +313,18 @@ def test_a_module_that_is_stopped_waits_for_its_runs_and_then_ends_them(
     openai.do(hang, Hang())
     with ThreadPoolExecutor(1) as threads:
         patient = asker.begin("ask", [prompt()])
-        wait_until(lambda: len(openai.asked) == 1, within=60)
+        wait_until(lambda: len(openai.asked) == 1)
         stopping = beside(threads, node, LLM)
         wait_until(lambda: node.status()["llm_module"] == "stopping")
         hang.released.set()
         assert node.end(patient).returned() == ["at last"]
-        assert stopping.result(60) < DRAIN
+        assert stopping.result(TIMEOUT) < DRAIN
         with pytest.raises(RequestFailed, match=NOT_RUNNING):
             asker.begin("ask", [prompt()])
         node.start(LLM, module_config({"one": openai.backend()}))
         hanging = asker.begin("ask", [prompt()])
-        wait_until(lambda: len(openai.asked) == 2, within=60)
-        took = beside(threads, node, LLM).result(60)
+        wait_until(lambda: len(openai.asked) == 2)
+        took = beside(threads, node, LLM).result(TIMEOUT)
         assert took >= DRAIN
         assert "the llm module is gone" in node.end(hanging).internal_error()
     assert node.status()["llm_module"] == "stopped"

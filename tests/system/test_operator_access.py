@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from manager.cli import COMMANDS, main
 from tests.support.operator import Operator
 from tests.support.service import GENVM_MANAGER, RunningService
+from tests.support.waiting import TIMEOUT
 
 TOKEN = "a-token-of-the-tests-0123456789"
 ANYWHERE = ["status", "ps", "permits", "permits 4", "log-level info", "logs 1", "kill 1", "wait 1",
@@ -42,7 +43,7 @@ def run(service: RunningService, words: str, **more: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         env=service.environment | more,
-        timeout=30,
+        timeout=TIMEOUT,
         check=False,
     )
 

@@ -15,6 +15,7 @@ from protocol.calldata import Address
 from protocol.run_result import ResultCode, RunResult
 from tests.support.browser_page import Chromium, Page
 from tests.support.service import PROJECT, RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import needs_browser
 from tests.support.web_world import site
 
@@ -129,7 +130,7 @@ def test_what_waits_for_permits_is_shown_and_can_be_called_off(
         page.click(row("Waiting for permits", genvm_id) + " button")
         page.click("dialog button.grave")
         page.wait_for("cancelled", row("Recent", genvm_id))
-        assert "cancelled" in str(waiting.exception(20))
+        assert "cancelled" in str(waiting.exception(TIMEOUT))
 
 
 def test_a_run_is_cancelled_only_once_that_is_confirmed(
@@ -371,7 +372,7 @@ def test_new_http_processes_are_found_again(page: Page, service: RunningService)
     master = service.half("http")
     workers = master.children()
     master.send_signal(signal.SIGKILL)
-    assert not psutil.wait_procs(workers, timeout=20)[1]
+    assert not psutil.wait_procs(workers, timeout=TIMEOUT)[1]
     genvm_id = service.start_run(SLEEPS)
     page.wait_for(str(genvm_id), row("Running", genvm_id))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import GENVM_MANAGER, processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
 
 def test_the_demo_shows_a_contract_and_leaves_nothing_behind(
@@ -17,7 +18,7 @@ def test_the_demo_shows_a_contract_and_leaves_nothing_behind(
     with tempfile.TemporaryDirectory(prefix="genvm-test-") as scratch:
         monkeypatch.setenv("TMPDIR", scratch)
         ended = subprocess.run(
-            [GENVM_MANAGER, "demo"], capture_output=True, text=True, timeout=100, check=False
+            [GENVM_MANAGER, "demo"], capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
         assert ended.returncode == 0, ended
         shown = ended.stdout
@@ -27,4 +28,4 @@ def test_the_demo_shows_a_contract_and_leaves_nothing_behind(
         assert shown.count("  storage  ") == 2, "two writes and a view"
         assert shown.count("  time     ") == 3
         assert list(Path(scratch).iterdir()) == []
-        wait_until(lambda: not processes_of(Path(scratch)), within=5)
+        wait_until(lambda: not processes_of(Path(scratch)))

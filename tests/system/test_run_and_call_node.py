@@ -111,7 +111,7 @@ def test_without_a_service_a_private_one_is_used_and_gone_afterwards(
         assert "starting one for this command" in ended.stderr
         assert list(Path(scratch).iterdir()) == []
         assert all(path.name.startswith("local-node.db") for path in author.state_dir.iterdir())
-        wait_until(lambda: not processes_of(Path(scratch)), within=5)
+        wait_until(lambda: not processes_of(Path(scratch)))
 
 
 def test_a_temporary_folder_too_deep_for_sockets_does_not_matter_to_a_service_by_url(

@@ -16,25 +16,28 @@ from manager.http_client import HttpClient
 from manager.service import ServiceFailed, find_service, private_service
 from protocol import calldata
 from tests.support.service import RunningService, processes_of, run_request, wait_until
+from tests.support.waiting import TIMEOUT
 
 MAX_WORKER_RSS = 60 << 20
 
 
 @pytest.fixture
 def service() -> Iterator[RunningService]:
-    with RunningService(config="{http_workers: 1, http_threads: 8}") as running:
+    """It would let runs go on for longer than any test waits."""
+    with RunningService(
+        config="{http_workers: 1, http_threads: 8, drain_timeout: 600s}"
+    ) as running:
         yield running
 
 
-def failure(service: RunningService, *options: str) -> tuple[float, str]:
-    """How long `serve` took to fail with exit code 1 on the service's state folder, and its words.
+def failure(service: RunningService, *options: str) -> str:
+    """The words with which `serve` fails with exit code 1 on the service's state folder.
 
     The later options win over those of the service itself.
     """
     log = service.folder / "failure"
-    begin = time.monotonic()
-    assert service.launch(log, *options).wait(30) == 1
-    return time.monotonic() - begin, log.read_text()
+    assert service.launch(log, *options).wait(TIMEOUT) == 1
+    return log.read_text()
 
 
 def test_start_says_where_it_is_and_processes_say_what_they_are(service: RunningService) -> None:
@@ -54,12 +57,11 @@ def test_http_workers_are_small(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_all_within_seconds(service: RunningService, number: signal.Signals) -> None:
+def test_a_signal_stops_all_that_there_is(service: RunningService, number: signal.Signals) -> None:
     service.start_run({"exit": 1})
     with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2]))):
-        begin = time.monotonic()
         assert service.stop(number) == 0
-        assert time.monotonic() - begin < 20
+    assert "does not stop" not in service.log
     service.assert_nothing_left()
 
 
@@ -68,9 +70,7 @@ def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None
     service.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "supervisor_stopping" in service.log)
     assert service.process.is_running()
-    begin = time.monotonic()
     assert service.stop(signal.SIGTERM) == 0
-    assert time.monotonic() - begin < 15
     service.assert_nothing_left()
     service.start()
     run = service.client.get_run(genvm_id).status
@@ -78,9 +78,8 @@ def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None
     assert run.cause == "shutdown"
 
 
-def test_a_second_start_fails_at_once_and_names_the_holder(service: RunningService) -> None:
-    took, words = failure(service)
-    assert took < 20
+def test_a_second_start_fails_and_names_the_holder(service: RunningService) -> None:
+    words = failure(service)
     holder = service.half("supervisor").pid
     assert str(holder) in words
     assert str(service.state) in words
@@ -91,8 +90,7 @@ def test_a_second_start_fails_at_once_and_names_the_holder(service: RunningServi
 def test_a_port_in_use_is_said(service: RunningService) -> None:
     port = service.url.rpartition(":")[2]
     other = str(service.folder / "other")
-    took, words = failure(service, "--state-dir", other, "--port", port)
-    assert took < 20
+    words = failure(service, "--state-dir", other, "--port", port)
     assert f"port {port} on 127.0.0.1 is in use" in words
     assert "--port" in words
     assert "Traceback" not in words
@@ -112,7 +110,7 @@ def test_a_port_in_use_is_said(service: RunningService) -> None:
 def test_a_bad_configuration_is_said(config: str, words: str) -> None:
     service = RunningService(config=config)
     try:
-        _, said = failure(service)
+        said = failure(service)
     finally:
         service.discard()
     assert words in said
@@ -131,11 +129,11 @@ def test_serving_on_a_unix_socket() -> None:
         assert service.client.is_ready()
         assert f"curl --unix-socket {path} http://localhost/status" in service.log
         other = ("--state-dir", str(service.folder / "other"))
-        _, words = failure(service, *other)
+        words = failure(service, *other)
         assert f"socket {path} is in use" in words
         assert path.exists()
         (service.folder / "file").touch()
-        _, words = failure(service, *other, "--socket", "file")
+        words = failure(service, *other, "--socket", "file")
         assert "a file that is no socket is in the way" in words
         with HttpClient(service.url) as newcomer:
             assert newcomer.is_ready()
@@ -173,8 +171,8 @@ def test_a_signal_while_the_guest_is_compiled_stops_all() -> None:
         process = service.launch(log)
         wait_until(lambda: "compiling" in log.read_text())
         process.terminate()
-        assert process.wait(10) == 0
-        wait_until(lambda: not processes_of(service.folder), within=5)
+        assert process.wait(TIMEOUT) == 0
+        wait_until(lambda: not processes_of(service.folder))
     finally:
         service.discard()
 
@@ -186,7 +184,7 @@ def test_a_half_that_keeps_dying_is_given_up(service: RunningService) -> None:
     for path in service.state.glob("runs.db*"):
         path.unlink()
     database.mkdir()
-    assert service.wait(60) == 1
+    assert service.wait(TIMEOUT) == 1
     assert "it has died too often, giving up" in service.log
     assert not processes_of(service.folder)
     database.rmdir()
@@ -211,11 +209,11 @@ def test_a_planned_stop_lets_runs_finish_and_tells_their_clients(whom: str) -> N
             assert refused.json() == {"error": "the supervisor is shutting down"}
             assert int(refused.headers["Retry-After"]) >= 1
             assert service.http.get("/status").json()["executions"][str(genvm_id)]
-            run = waiting.result(60).status
+            run = waiting.result(TIMEOUT).status
         assert run is not None
         assert (run.cause, run.exit_code, run.consumed_result) == ("exited", 3, b"late")
         if whom == "serve":
-            assert service.wait(20) == 0
+            assert service.wait(TIMEOUT) == 0
             service.assert_nothing_left()
             service.start()
         else:
@@ -233,4 +231,4 @@ def test_who_outlasts_the_drain_is_ended_by_the_ladder() -> None:
         assert run is not None
         assert (run.cause, run.signal) == ("shutdown", signal.SIGTERM)
         assert time.monotonic() - begin >= 1
-        assert service.wait(20) == 0
+        assert service.wait(TIMEOUT) == 0

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from tests.support.service import RunningService, processes_of, wait_until
+from tests.support.waiting import TIMEOUT
 
 DIES = """
 import os, pathlib, signal, sys
@@ -37,7 +38,7 @@ def test_a_start_that_is_killed_again_and_again_is_given_up() -> None:
     service = RunningService(customize=DIES.format(module="supervisor", always=1))
     try:
         log = service.folder / "log"
-        assert service.launch(log).wait(60) == 1
+        assert service.launch(log).wait(TIMEOUT) == 1
         last = log.read_text().splitlines()[-1]
         assert last == (
             "genvm-manager: supervisor was ended by SIGKILL; it has died too often, giving up"
@@ -54,7 +55,7 @@ def test_a_stop_while_a_killed_half_waits_for_its_next_start() -> None:
         process = service.launch(log)
         wait_until(lambda: "starting it again in 0.4 s" in log.read_text())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(TIMEOUT) == 0
         assert not processes_of(service.folder)
     finally:
         service.discard()

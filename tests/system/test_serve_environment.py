@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import PROJECT
+from tests.support.waiting import TIMEOUT
 
 PYTHON = """#!/bin/sh
 case "$2" in
@@ -40,7 +41,7 @@ def run(machine: Path, script: str, **variables: str) -> subprocess.CompletedPro
         env={"PATH": f"{machine}:/usr/bin:/bin", "FOLDER": str(machine), **variables},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=TIMEOUT,
         check=False,
     )
 

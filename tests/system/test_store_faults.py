@@ -16,6 +16,7 @@ import pytest
 from protocol import calldata
 from protocol.state_folder import run_store
 from tests.support.service import RunningService, processes_of, run_request, wait_until
+from tests.support.waiting import TIMEOUT
 
 CONFIG = "{http_workers: 1, http_threads: 16, permits: {total: 4}, drain_timeout: 1s}"
 LARGE = "x" * 300_000
@@ -70,7 +71,7 @@ def refusal(response: httpx.Response) -> str:
 def failed_start(service: RunningService) -> str:
     """What `serve` says; it must not start."""
     log = service.folder / "failure"
-    assert service.launch(log).wait(60) == 1
+    assert service.launch(log).wait(TIMEOUT) == 1
     said = log.read_text()
     assert "Traceback" not in said
     assert len(said.splitlines()) == 2, said
@@ -80,7 +81,7 @@ def failed_start(service: RunningService) -> str:
 def finished_reply(service: RunningService) -> tuple[int, httpx.Response]:
     """A run that has ended, and what is told of it."""
     genvm_id = service.start_run({"print": LARGE, "result": b"result"})
-    reply = service.http.get(f"/genvm/{genvm_id}?wait=30s", timeout=60)
+    reply = service.http.get(f"/genvm/{genvm_id}?wait=30s", timeout=TIMEOUT)
     assert reply.json()["status"]["stdout"] == LARGE
     return genvm_id, reply
 
@@ -93,7 +94,7 @@ def test_a_full_disk_refuses_what_is_new_and_loses_nothing(small_disk: RunningSe
     filler = fill(service.state)
     ends: list[httpx.Response] = []
     path = f"{service.url}/genvm/{genvm_id}?wait=60s"
-    reader = threading.Thread(target=lambda: ends.append(httpx.get(path, timeout=90)))
+    reader = threading.Thread(target=lambda: ends.append(httpx.get(path, timeout=TIMEOUT)))
     reader.start()
     wait_until(lambda: "run_end_not_recorded" in service.log)
     recovered = service.log.count("store_recovered")
@@ -103,13 +104,13 @@ def test_a_full_disk_refuses_what_is_new_and_loses_nothing(small_disk: RunningSe
     assert service.http.get("/healthz").is_success
     assert service.http.get(f"/genvm/{known}").content == reply.content
     assert service.http.get(f"/genvm/{genvm_id}").json()["status"] is None
-    ended = service.http.delete(f"/genvm/{genvm_id}?wait_timeout_ms=0", timeout=60)
+    ended = service.http.delete(f"/genvm/{genvm_id}?wait_timeout_ms=0", timeout=TIMEOUT)
     assert refusal(ended) == f"GenVM with id {genvm_id} has ended, but {full}"
     # What is small can be written even now: that is no recovery.
     assert service.log.count("store_recovered") == recovered
     assert not ends
     filler.unlink()
-    reader.join(30)
+    reader.join(TIMEOUT)
     status = ends[0].json()["status"]
     assert (status["cause"], status["stdout"]) == ("exited", LARGE)
     assert bytes(status["consumed_result"]) == b"kept"
@@ -217,7 +218,7 @@ def test_a_newer_store_that_was_killed_is_left_as_it_is(service: RunningService)
         process.suspend()
     for process in everybody:
         process.kill()
-    service.wait(20)
+    service.wait(TIMEOUT)
     wait_until(lambda: not processes_of(service.folder))
     names = ("runs.db", "runs.db-wal")
     before = {name: (service.state / name).read_bytes() for name in names}

@@ -18,6 +18,7 @@ from protocol.run_result import ResultCode, decode_result
 from tests.support.node_host import NodeHost
 from tests.support.service import processes_of, wait_until
 from tests.support.studio import CONTRACT, CRASHING, SLEEPING, Studio, studio_request
+from tests.support.waiting import TIMEOUT
 
 OCTETS = "Content-Type: application/octet-stream"
 SOURCE = b"""# { "Depends": "py-genlayer:test" }
@@ -47,7 +48,7 @@ class GatedHost(NodeHost):
 
     def storage_read(self, request: StorageRead) -> bytes:
         self.is_asked.set()
-        assert self.gate.wait(60)
+        assert self.gate.wait(TIMEOUT)
         return super().storage_read(request)
 
 
@@ -59,7 +60,7 @@ def studio() -> Iterator[Studio]:
         assert status["llm_module"] == status["web_module"] == "stopped"
         yield studio
         assert studio.stop(manager, signal.SIGTERM) == 0
-        wait_until(lambda: not studio.leftovers(), within=5)
+        wait_until(lambda: not studio.leftovers())
 
 
 def run(studio: Studio, node: NodeHost, address: str, *lines: str, **fields: Any) -> dict[str, Any]:
@@ -70,14 +71,16 @@ def run(studio: Studio, node: NodeHost, address: str, *lines: str, **fields: Any
     """
     ended = len(node.finished)
     genvm_id = studio.start_run(studio_request(address, **fields), *lines)
-    wait_until(lambda: len(node.finished) > ended, within=60)
+    wait_until(lambda: len(node.finished) > ended)
     assert node.finished[-1], studio.poll(genvm_id)
     gone = studio.ask("DELETE", f"/genvm/{genvm_id}?wait_timeout_ms=20")
     assert (gone.status, gone.json) == (
         200,
         {"result": "shutdown_completed", "genvm_id": genvm_id},
     )
-    status: dict[str, Any] = wait_until(lambda: studio.poll(genvm_id), within=2)
+    # It is on record before anybody is told of the end.
+    status = studio.poll(genvm_id)
+    assert status is not None
     return status
 
 
@@ -111,22 +114,20 @@ def test_who_polls_while_it_runs_sees_null(studio: Studio, tmp_path: Path) -> No
     with node.listen(tmp_path / "host.sock") as address:
         call = calldata.encode({"method": "greet", "args": ["world"]})
         genvm_id = studio.start_run(studio_request(address, calldata=call), OCTETS)
-        assert node.is_asked.wait(30)
+        assert node.is_asked.wait(TIMEOUT)
         for _ in range(5):
             assert studio.poll(genvm_id) is None
         status = studio.await_status()
         assert status["executions"][str(genvm_id)]["result"] is None
         node.gate.set()
-        wait_until(lambda: studio.poll(genvm_id), within=10)
+        wait_until(lambda: studio.poll(genvm_id))
     executions = studio.await_status()["executions"]
     assert executions[str(genvm_id)]["result"]["finished_at"]
 
 
-def test_a_crash_before_it_connects_is_seen_by_a_poll_within_two_seconds(studio: Studio) -> None:
-    begin = time.monotonic()
+def test_a_crash_before_it_connects_is_seen_by_a_poll(studio: Studio) -> None:
     genvm_id = studio.start_run(studio_request(major=CRASHING), OCTETS)
-    status = wait_until(lambda: studio.poll(genvm_id), within=2)
-    assert time.monotonic() - begin < 2
+    status = wait_until(lambda: studio.poll(genvm_id))
     assert status["consumed_result"] is None
     assert (status["cause"], status["exit_code"]) == ("exited", None)
     assert studio.ask("DELETE", f"/genvm/{genvm_id}?wait_timeout_ms=20").status == 200
@@ -152,9 +153,7 @@ def test_what_was_finished_is_there_after_a_restart_on_the_same_port() -> None:
         studio.await_status()
         genvm_id = studio.start_run(studio_request(major=CRASHING))
         status = wait_until(lambda: studio.poll(genvm_id))
-        begin = time.monotonic()
         assert studio.stop(manager, signal.SIGINT) == 0
-        assert time.monotonic() - begin < 10
         assert not studio.leftovers()
         manager = studio.start()
         studio.await_status()
@@ -166,8 +165,8 @@ def test_what_was_finished_is_there_after_a_restart_on_the_same_port() -> None:
 def test_several_run_beside_each_other_from_one_tree(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "http.sock"
     other = studio.start(studio.program, "manager", "--socket", str(path), "--die-with-parent")
-    wait_until(path.is_socket, within=60)
-    wait_until(lambda: f"serves {path}" in studio.log, within=60)
+    wait_until(path.is_socket)
+    wait_until(lambda: f"serves {path}" in studio.log)
     assert studio.stop(other, signal.SIGINT) == 0
     assert not path.exists()
     assert studio.ask("GET", "/status").status == 200
@@ -177,7 +176,7 @@ def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Pa
     path = tmp_path / "http.sock"
     with Studio() as studio, HttpClient(f"unix:{path}") as client:
         manager = studio.start(*studio.command, "--socket", str(path))
-        wait_until(studio.is_up, within=60)
+        wait_until(studio.is_up)
         assert client.is_ready()
         master = next(p for p in processes_of(studio.state) if "http master" in p.cmdline()[0])
         master.terminate()
@@ -192,7 +191,7 @@ def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Pa
     ("options", "exit_code", "words"),
     [
         (["--gas-price", "5"], 2, "--gas-price"),
-        (["--port", "seventy"], 2, "'seventy' is not a valid integer"),
+        (["--port", "seventy"], 2, "expected a number in decimal digits, got 'seventy'"),
         (["--config", "/nowhere.yaml"], 2, "'/nowhere.yaml' does not exist"),
         (["--host", "nowhere.invalid", "--port", "0"], 1, "host nowhere.invalid"),
     ],
@@ -200,19 +199,19 @@ def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Pa
 def test_what_is_wrong_with_a_start_is_said(
     studio: Studio, options: list[str], exit_code: int, words: str
 ) -> None:
-    assert studio.start(studio.program, "manager", *options).wait(30) == exit_code
+    assert studio.start(studio.program, "manager", *options).wait(TIMEOUT) == exit_code
     assert words in studio.log
     assert "Traceback" not in studio.log
 
 
 def test_a_port_in_use_is_said(studio: Studio) -> None:
     other = ["--state-dir", str(studio.folder / "other"), "--port", str(studio.port)]
-    assert studio.start(studio.program, "manager", *other).wait(30) == 1
+    assert studio.start(studio.program, "manager", *other).wait(TIMEOUT) == 1
     assert f"port {studio.port} on 127.0.0.1 is in use" in studio.log
 
 
 def test_help_names_options_and_exit_codes(studio: Studio) -> None:
     for arguments in (["--help"], ["manager", "--help"], ["--version"]):
-        assert studio.start(studio.program, *arguments).wait(30) == 0
+        assert studio.start(studio.program, *arguments).wait(TIMEOUT) == 0
     for words in ("--die-with-parent", "--manifest-path", "--socket", "Exit codes"):
         assert words in studio.log

@@ -26,6 +26,7 @@ from tests.support.installed import (
 from tests.support.machine import Machine, why_not
 from tests.support.service import wait_until
 from tests.support.supervisor import has_ended
+from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import BROWSERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -136,7 +137,7 @@ def test_a_killed_supervisor_comes_back_and_leaves_nothing(
     http = service.process("http master")
     gone = [service.process("guard"), service.process("supervisor"), *service.executors()]
     service.process(title).kill()
-    wait_until(lambda: all(has_ended(process) for process in gone), within=60)
+    wait_until(lambda: all(has_ended(process) for process in gone))
     assert service.cause_of(run_id) in causes
     assert service.process("http master") == http
 
@@ -161,7 +162,7 @@ def test_a_supervisor_that_hangs_is_ended_and_started_again(service: InstalledSe
     run_id = service.start_run(sleep_ms=600_000)
     gone = [service.process("guard"), service.process("supervisor"), *service.executors()]
     service.process("supervisor").suspend()
-    wait_until(lambda: all(has_ended(process) for process in gone), within=60)
+    wait_until(lambda: all(has_ended(process) for process in gone))
     assert service.cause_of(run_id) == "lost"
     journal = service.machine.journal(f"--unit={SUPERVISOR}")
     said = " ".join(str(entry["MESSAGE"]) for entry in journal)
@@ -176,7 +177,7 @@ def test_http_that_hangs_is_ended_and_started_again(service: InstalledService) -
     service.machine.run("systemctl", "restart", MANAGER)
     master = service.process("http master")
     master.suspend()
-    wait_until(lambda: has_ended(master), within=60)
+    wait_until(lambda: has_ended(master))
     service.wait_until_ready()
     service.edit_unit(MANAGER)
     service.machine.run("systemctl", "restart", MANAGER)
@@ -200,15 +201,15 @@ def test_a_reload_of_http_is_noticed_by_nobody(service: InstalledService) -> Non
     before = service.process("http master").children()
     with service.asked_again_and_again() as answers:
         service.machine.run("systemctl", "reload", MANAGER)
-        wait_until(lambda: all(has_ended(process) for process in before), within=60)
+        wait_until(lambda: all(has_ended(process) for process in before))
     assert set(answers.counts) == {"200"}
     old = token.read_text()
     token.write_text("another-token-of-the-tests\n")
     service.machine.run("systemctl", "reload", MANAGER)
-    wait_until(lambda: service.http.get("/status").is_success, within=60)
+    wait_until(lambda: service.http.get("/status").is_success)
     token.write_text(old)
     service.machine.run("systemctl", "reload", MANAGER)
-    wait_until(lambda: service.http.get("/status").is_success, within=60)
+    wait_until(lambda: service.http.get("/status").is_success)
 
 
 def test_wrong_settings_are_not_tried_again_and_again(service: InstalledService) -> None:
@@ -289,7 +290,7 @@ def test_the_journal_has_priorities_and_with_json_fields(service: InstalledServi
 
 def test_modules_run_behind_the_hardening(service: InstalledService) -> None:
     for kind in ("llm", "web"):
-        reply = service.http.post("/module/start", json={"module_type": kind}, timeout=60)
+        reply = service.http.post("/module/start", json={"module_type": kind}, timeout=TIMEOUT)
         assert reply.is_success, reply.text
     # What clients have changed is there again.
     before = service.process("guard")
@@ -301,13 +302,15 @@ def test_modules_run_behind_the_hardening(service: InstalledService) -> None:
         modules = service.http.get("/status").json()["modules"].values()
         return all(module["state"] == "running" for module in modules)
 
-    wait_until(are_running, within=60)
+    wait_until(are_running)
     if BROWSERS:
         journal = service.machine.journal(f"--unit={SUPERVISOR}", "--grep=browser_started")
         assert all("with Chromium's sandbox" in str(entry["MESSAGE"]) for entry in journal)
         assert journal
     for kind in ("llm", "web"):
-        assert service.http.post("/module/stop", json={"module_type": kind}, timeout=60).is_success
+        assert service.http.post(
+            "/module/stop", json={"module_type": kind}, timeout=TIMEOUT
+        ).is_success
 
 
 def test_a_second_installation_changes_nothing(service: InstalledService) -> None:

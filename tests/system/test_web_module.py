@@ -19,6 +19,7 @@ from tests.support.served_node import LLM, WEB, ServedContract, ServedNode, serv
 from tests.support.service import RunningService, wait_until
 from tests.support.studio import free_port
 from tests.support.supervisor import has_ended
+from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import browser_family, needs_browser
 from tests.support.web_world import Site, site
 
@@ -251,7 +252,7 @@ def test_a_stop_leaves_nothing(
         stopping = threads.submit(node.stop, WEB)
         wait_until(lambda: node.status()["web_module"] == "stopping")
         assert node.stop(WEB) == "module_stopped"
-        assert stopping.result(30) == "module_stopped"
+        assert stopping.result(TIMEOUT) == "module_stopped"
     assert "web" in node.end(run_id).internal_error()
     assert are_gone(family)
     assert len(profiles) == 0
@@ -274,7 +275,7 @@ def test_when_everything_is_killed_at_once_the_browsers_end_by_themselves(
     variables = {"TMPDIR": str(profiles.folder)}
     with RunningService("--no-precompile", environment=variables) as service:
         start = {"module_type": "web", "config": config(world)}
-        assert service.http.post("/module/start", json=start, timeout=60).is_success
+        assert service.http.post("/module/start", json=start, timeout=TIMEOUT).is_success
         everything = service.process.children(recursive=True)
         browsers = browser_family(service.process.pid)
         assert browsers and len(profiles) == 1
@@ -283,8 +284,8 @@ def test_when_everything_is_killed_at_once_the_browsers_end_by_themselves(
             process.send_signal(signal.SIGSTOP)
         for process in [service.process, *ours]:
             process.kill()
-        service.wait(10)
+        service.wait(TIMEOUT)
         wait_until(lambda: are_gone(browsers))
         service.start()
-        assert service.http.post("/module/start", json=start, timeout=60).is_success
+        assert service.http.post("/module/start", json=start, timeout=TIMEOUT).is_success
         assert len(profiles) == 1, "the dead one's folder went with the next start"

@@ -13,6 +13,7 @@ from manager.local_node.host import LedgerHost, serving
 from manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER, Ledger
 from protocol.calldata import Address
 from protocol.host import HostClient, HostErrorCode, HostRefusal, StorageRead, StorageType
+from tests.support.waiting import TIMEOUT
 
 CONTRACT = Address(b"\xc0" * 20)
 SLOT = b"\x07" * 32
@@ -28,7 +29,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def dial(host: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(5)
+    connection.settimeout(TIMEOUT)
     connection.connect(host.removeprefix("unix://"))
     return connection
 

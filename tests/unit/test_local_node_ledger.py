@@ -20,6 +20,7 @@ from manager.local_node.ledger import (
     LedgerUnusable,
 )
 from protocol.calldata import Address
+from tests.support.waiting import TIMEOUT
 
 ALICE = Address(b"\xa1" * 20)
 SLOT = b"\x07" * 32
@@ -168,7 +169,7 @@ def test_processes_that_open_and_write_at_once_lose_nothing(path: Path) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(30)
+        writer.join(TIMEOUT)
         assert writer.exitcode == 0
     ledger = Ledger(path)
     with ledger.reading():
@@ -182,9 +183,9 @@ def test_many_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
         start = threading.Barrier(6)
 
         def open_and_close(path: Path = path, start: threading.Barrier = start) -> None:
-            start.wait(5)
+            start.wait(TIMEOUT)
             Ledger(path).close()
 
         with ThreadPoolExecutor(6) as pool:
             for opened in [pool.submit(open_and_close) for _ in range(6)]:
-                opened.result(30)
+                opened.result(TIMEOUT)

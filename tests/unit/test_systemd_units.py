@@ -15,6 +15,7 @@ from manager.system_service import SOCKET, STATE_FOLDER, TOKEN_FILE
 from protocol.config import Config
 from supervisor import guard, heartbeat
 from tests.conftest import PROJECT
+from tests.support.waiting import TIMEOUT
 
 UNITS = sorted((PROJECT / "systemd").glob("genvm-*"))
 PYTHON = "/opt/genvm-manager/current/bin/python"
@@ -39,7 +40,11 @@ def seconds(unit: str, name: str) -> float:
 def analyzed(*arguments: str) -> str:
     """What systemd-analyze says, which must be content."""
     done = subprocess.run(
-        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.waiting import TIMEOUT
+
 FIRST_USE_BY_MANY = """
 import sys, threading
 from protocol.run_request import RunRequest
@@ -40,7 +42,7 @@ def test_the_first_use_of_a_struct_may_come_from_many_threads_at_once() -> None:
             [sys.executable, "-c", FIRST_USE_BY_MANY],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=TIMEOUT,
             check=False,
         )
         assert (ended.returncode, ended.stderr) == (0, "")
