@@ -140,3 +140,28 @@ def test_a_description_that_asks_for_too_much_is_an_invalid_contract(
     assert ended.result is not None
     assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "invalid_contract")
     assert "the contract cannot be started: " in ended.log[-1]["message"]
+
+
+def test_reading_60_mib_again_and_again_ends_in_time(chain: Chain) -> None:
+    size = 60 * MIB
+    contract = Contract(pages=(size >> 16) + 2)
+    read = (
+        "(drop (call $storage_read (i32.const 64) (i32.const 5) (i32.const 65536)"
+        f" (i32.const {size})))"
+    )
+    wasm = contract.wasm(f"(drop {contract.write(b'mine', 70)}) (loop {read} (br 0))")
+    began = time.monotonic()
+    assert chain.outcome(wasm, options=options(seconds=3)) == ("VM_ERROR", "timeout")
+    assert time.monotonic() - began < 40
+
+
+def test_writing_the_same_16_mib_again_and_again_ends_in_time(chain: Chain) -> None:
+    contract = Contract(pages=258)
+    write = (
+        "(drop (call $storage_write (i32.const 64) (i32.const 0) (i32.const 65536)"
+        " (i32.const 16777216)))"
+    )
+    began = time.monotonic()
+    wasm = contract.wasm(f"(loop {write} (br 0))")
+    assert chain.outcome(wasm, options=options(seconds=1)) == ("VM_ERROR", "timeout")
+    assert time.monotonic() - began < 20

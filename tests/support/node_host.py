@@ -65,6 +65,8 @@ class NodeHost:
     def storage_read(self, request: StorageRead) -> bytes:
         self.requests.append("storage_read")
         pages = self.pages[request.address]
+        if not pages:
+            return bytes(request.length)
         first, skipped = divmod(request.offset, PAGE)
         last = (request.offset + request.length + PAGE - 1) // PAGE
         keys = (request.slot + number.to_bytes(4, "big") for number in range(first, last))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from typing import cast
 
 import pytest
@@ -14,7 +16,16 @@ from protocol.host import StorageRead, StorageType
 from protocol.storage_layout import CODE_SLOT
 from workers.genvm.context import Budget, Effects, OutOfMemory
 from workers.genvm.hosts import Hosts
-from workers.genvm.storage import CommittedPages, Storage, read_code, write_code
+from workers.genvm.storage import (
+    MAX_CACHED_PAGES,
+    MAX_CACHED_RANGE,
+    PAGE,
+    CommittedPages,
+    PageCache,
+    Storage,
+    read_code,
+    write_code,
+)
 
 SIZE = 256
 SLOT = b"s" * 32
@@ -36,7 +47,7 @@ class Committed:
 
 
 def effects_on(host: Committed) -> Effects:
-    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT)
+    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
     return Effects(pages, Budget(1 << 20))
 
 
@@ -135,3 +146,70 @@ def test_events_are_counted_by_what_their_values_cost() -> None:
         effects.emit(event)
     with pytest.raises(OutOfMemory):
         effects.emit(event)
+
+
+class Zeros:
+    """A host that has nothing; `asked` holds the length of each read."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def storage_read(self, request: StorageRead) -> bytes:
+        self.asked.append(request.length)
+        return bytes(request.length)
+
+
+def test_a_range_of_60_mib_is_one_question_and_takes_a_moment() -> None:
+    """It took 20 s, which nothing interrupted."""
+    host = Zeros()
+    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
+    effects = Effects(pages, Budget(1 << 28))
+    effects.storage.write(SLOT, 5, b"a")
+    fork = effects.fork().fork().fork()
+    fork.storage.write(SLOT, 40, b"b")
+    host.asked.clear()
+    began = time.process_time()
+    read = fork.storage.read(SLOT, 0, 60 << 20)
+    assert time.process_time() - began < 2
+    assert read == (bytes(5) + b"a" + bytes(34) + b"b").ljust(60 << 20, b"\0")
+    assert host.asked == [60 << 20]
+
+
+def test_writing_too_much_at_once_is_refused_before_anything_is_kept() -> None:
+    effects = Effects(Storage(cast(CommittedPages, None), lambda _: None), Budget(1 << 20))
+    tracemalloc.start()
+    content = bytes(60 << 20)
+    tracemalloc.reset_peak()
+    try:
+        with pytest.raises(OutOfMemory):
+            effects.storage.write(SLOT, 0, content)
+        assert tracemalloc.get_traced_memory()[1] < 130 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_pages_of_all_contracts_together_are_kept_up_to_a_bound() -> None:
+    host, cache = Zeros(), PageCache()
+    most = MAX_CACHED_PAGES // MAX_CACHED_RANGE
+    contracts = [
+        CommittedPages(cast(Hosts, host), Address(bytes([n]) * 20), StorageType.DEFAULT, cache)
+        for n in range(most + 1)
+    ]
+    for pages in contracts[:-1] * 2:
+        pages.read_pages(SLOT, 0, MAX_CACHED_RANGE)
+    assert len(host.asked) == most
+    contracts[-1].read_pages(SLOT, 0, 1)
+    contracts[0].read_pages(SLOT, 0, 1)
+    assert host.asked[most:] == [PAGE, PAGE]
+
+
+def test_what_is_known_around_a_range_is_not_asked_for() -> None:
+    host = Committed()
+    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
+    for first, count in ((0, 1), (3, 2), (1, 1), (0, 8)):
+        assert (
+            pages.read_pages(SLOT, first, count) == host.content[first * 32 : (first + count) * 32]
+        )
+    assert host.asked == 4
+    assert pages.read_pages(SLOT, 0, 8) == host.content
+    assert host.asked == 4

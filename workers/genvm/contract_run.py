@@ -41,7 +41,7 @@ from .private_cache import CacheUnusable
 from .programs import Program, program_of
 from .python_guest import PythonGuest
 from .stopwatch import Stopwatch
-from .storage import CommittedPages, locked_slots, read_code, write_code
+from .storage import CommittedPages, PageCache, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
 
 MAX_CACHED_CONTRACTS = 64
@@ -81,7 +81,7 @@ class ContractRun:
         outputs = Output(1, self.deadline.check), Output(2, self.deadline.check)
         self._world = World(self._engine, self, outputs)
         self._python = PythonGuest(self._engine, limits.cache_folder)
-        self._committed: dict[tuple[Address, StorageType], CommittedPages] = {}
+        self._pages = PageCache()
 
     def execute(self, data: ExecutionData, permissions: frozenset[str]) -> RunResult:
         """Run the call to its end; a fault of ours gives an internal error.
@@ -101,10 +101,7 @@ class ContractRun:
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
         """The pages that the host has for a contract, one cache for the whole run."""
-        key = address, storage_type
-        if key not in self._committed:
-            self._committed[key] = CommittedPages(self.host, address, storage_type)
-        return self._committed[key]
+        return CommittedPages(self.host, address, storage_type, self._pages)
 
     def call(self, context: CallContext) -> Outcome:
         """Run a guest inside the current one, on a stack of its own."""

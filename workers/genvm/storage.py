@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from protocol.calldata import Address
 from protocol.contract_code import InvalidContract
@@ -23,20 +23,13 @@ from .hosts import Hosts
 PAGE = 32
 
 MAX_CACHED_PAGES = 1 << 17
-"""Pages kept from the host (4 MiB of content); beyond that, all are forgotten and asked again."""
+"""Pages kept from the host in one run, 4 MiB of content; beyond that, all are forgotten and asked
+again."""
+
+MAX_CACHED_RANGE = 1 << 12
+"""Pages of the longest range that is kept; a longer one is asked for each time, as a whole."""
 
 _U32 = struct.Struct("<I")
-
-
-class PageKey(NamedTuple):
-    """Where a page stands: its slot, and its number in there."""
-
-    slot: bytes
-    number: int
-
-    def encode(self) -> bytes:
-        """The key of a storage change: big-endian, unlike all else (spec 04, the result)."""
-        return self.slot + self.number.to_bytes(4, "big")
 
 
 class Pages(Protocol):
@@ -46,35 +39,61 @@ class Pages(Protocol):
         """`count` whole pages. Raises `HostRefusal`, `HostProtocolError`."""
 
 
+class PageCache:
+    """What the hosts of one run have given, by contract, slot and number of the page."""
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[StorageType, Address, bytes], dict[int, bytes]] = {}
+        self._count = 0
+
+    def slot(self, key: tuple[StorageType, Address, bytes]) -> dict[int, bytes]:
+        """The known pages of a slot, to be read only."""
+        return self._slots.get(key, {})
+
+    def put(self, key: tuple[StorageType, Address, bytes], pages: dict[int, bytes]) -> None:
+        """Keep `pages`; for their sake all others may be forgotten."""
+        if self._count + len(pages) > MAX_CACHED_PAGES:
+            self._slots.clear()
+            self._count = 0
+        self._count += len(pages)
+        self._slots.setdefault(key, {}).update(pages)
+
+
 class CommittedPages:
     """What the host has for one contract, each page asked for once."""
 
-    def __init__(self, host: Hosts, address: Address, storage_type: StorageType) -> None:
+    def __init__(
+        self, host: Hosts, address: Address, storage_type: StorageType, cache: PageCache
+    ) -> None:
         self._host = host
         self._address = address
         self._storage_type = storage_type
-        self._cache: dict[tuple[bytes, int], bytes] = {}
+        self._cache = cache
 
     def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
-        cache = self._cache
-        known = [cache.get((slot, number)) for number in range(first, first + count)]
-        missing = [index for index, page in enumerate(known) if page is None]
-        if missing:
-            start, end = missing[0], missing[-1] + 1
-            fetched = self._fetch(slot, first + start, end - start)
-            known[start:end] = [fetched[at : at + PAGE] for at in range(0, len(fetched), PAGE)]
-        return b"".join(page for page in known if page is not None)
+        if count > MAX_CACHED_RANGE:
+            return self._fetch(slot, first, count)
+        key = self._storage_type, self._address, slot
+        known = self._cache.slot(key)
+        numbers = range(first, first + count)
+        missing = [number for number in numbers if number not in known]
+        if not missing:
+            return b"".join([known[number] for number in numbers])
+        start, end = missing[0], missing[-1] + 1
+        fetched = self._fetch(slot, start, end - start)
+        before = b"".join([known[number] for number in range(first, start)])
+        after = b"".join([known[number] for number in range(end, first + count)])
+        self._cache.put(key, dict(enumerate(_cut(fetched), start)))
+        return before + fetched + after
 
     def _fetch(self, slot: bytes, first: int, count: int) -> bytes:
         request = StorageRead(self._storage_type, self._address, slot, first * PAGE, count * PAGE)
-        fetched = self._host.storage_read(request)
-        if len(self._cache) + count > MAX_CACHED_PAGES:
-            self._cache.clear()
-        if count <= MAX_CACHED_PAGES:
-            for index in range(count):
-                page = fetched[index * PAGE : (index + 1) * PAGE]
-                self._cache[slot, first + index] = page
-        return fetched
+        return self._host.storage_read(request)
+
+
+def _cut(pages: bytes) -> Iterator[bytes]:
+    """One page after the other."""
+    return (pages[at : at + PAGE] for at in range(0, len(pages), PAGE))
 
 
 class Storage:
@@ -87,7 +106,7 @@ class Storage:
     def __init__(self, base: Pages, charge: Callable[[int], None]) -> None:
         self._base = base
         self._charge = charge
-        self._written: dict[PageKey, bytes] = {}
+        self._written: dict[bytes, dict[int, bytes]] = {}
 
     def read(self, slot: bytes, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""
@@ -98,46 +117,59 @@ class Storage:
         return self.read_pages(slot, first, count)[skipped : skipped + length]
 
     def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
-        written = self._written
-        own = [written.get(PageKey(slot, number)) for number in range(first, first + count)]
-        if None not in own:
-            return b"".join(page for page in own if page is not None)
+        written = self._written.get(slot)
+        if not written:
+            return self._base.read_pages(slot, first, count)
+        numbers = range(first, first + count)
+        if count < len(written):
+            own = [number for number in numbers if number in written]
+        else:
+            own = [number for number in written if number in numbers]
+        if len(own) == count:
+            return b"".join([written[number] for number in numbers])
         under = self._base.read_pages(slot, first, count)
-        if not any(own):
+        if not own:
             return under
-        return b"".join(
-            under[index * PAGE : (index + 1) * PAGE] if page is None else page
-            for index, page in enumerate(own)
-        )
+        pages = bytearray(under)
+        for number in own:
+            at = (number - first) * PAGE
+            pages[at : at + PAGE] = written[number]
+        return bytes(pages)
 
     def write(self, slot: bytes, offset: int, content: bytes) -> None:
         """Put all of `content` at `offset`."""
         if not content:
             return
-        for key, page in self._whole_pages(slot, offset, content):
-            if key not in self._written:
-                self._charge(1)
-            self._written[key] = page
+        first = offset // PAGE
+        pages = self._whole_pages(slot, offset, content)
+        written = self._written.setdefault(slot, {})
+        numbers = range(first, first + len(pages) // PAGE)
+        known = sum(number in written for number in numbers) if written else 0
+        self._charge(len(numbers) - known)
+        written.update(zip(numbers, _cut(pages), strict=True))
 
-    def _whole_pages(
-        self, slot: bytes, offset: int, content: bytes
-    ) -> Iterator[tuple[PageKey, bytes]]:
+    def _whole_pages(self, slot: bytes, offset: int, content: bytes) -> bytes:
+        """`content`, and around it what its first and last page hold already."""
         first, skipped = divmod(offset, PAGE)
         head = self.read_pages(slot, first, 1)[:skipped] if skipped else b""
         end = offset + len(content)
         rest = end % PAGE
         tail = self.read_pages(slot, end // PAGE, 1)[rest:] if rest else b""
-        whole = head + content + tail
-        for index in range(len(whole) // PAGE):
-            yield PageKey(slot, first + index), whole[index * PAGE : (index + 1) * PAGE]
+        return head + content + tail
 
     def changes(self) -> list[tuple[bytes, bytes]]:
-        """The pages written, by key (spec 04, the result)."""
-        return sorted((key.encode(), page) for key, page in self._written.items())
+        """The pages written, by key: its number in there is big-endian, unlike all else (spec 04,
+        the result)."""
+        return [
+            (slot + number.to_bytes(4, "big"), page)
+            for slot, pages in sorted(self._written.items())
+            for number, page in sorted(pages.items())
+        ]
 
     def absorb(self, above: Storage) -> None:
         """Take over what was written to `above`, which has this one as base and paid for it."""
-        self._written |= above._written
+        for slot, pages in above._written.items():
+            self._written.setdefault(slot, {}).update(pages)
 
 
 def read_code(storage: Storage, max_size: int) -> bytes:
