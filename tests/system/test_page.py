@@ -157,6 +157,7 @@ def test_a_module_is_started_and_stopped(page: Page, service: RunningService) ->
     page.wait_for("no LLM backend is usable: set OPENAIKEY, ", card)
     service.http.post("/env", json={"key": "OPENAIKEY", "value": "sk-none"})
     page.click(f'{card} button[aria-label="Restart the LLM module"]')
+    page.click("dialog button.grave")
     page.wait_until(f"!document.querySelector('{card}').innerText.includes('OPENAIKEY')")
     assert service.http.get("/status").json()["llm_module"] == "running"
     page.click(f'{card} button[aria-label="Stop the LLM module"]')
