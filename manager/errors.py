@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from flask import Flask, Response, request
@@ -20,6 +21,8 @@ from .replies import ErrorReply
 from .responses import json_response
 
 log = logging.getLogger(__name__)
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _STATUS: dict[type[ManagerError], int] = {
     BadRequest: 400,
@@ -67,6 +70,16 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
+def shortage(error: BaseException) -> Unavailable | None:
+    """What to answer when this process, or the machine, has no more of what a request needs."""
+    if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        return Unavailable(f"short of resources: {error.strerror}; come again")
+    return None
+
+
 def _unexpected(error: Exception) -> Response:
+    if (refusal := shortage(error)) is not None:
+        log.warning("%s %s refused: %s", request.method, request.path, refusal.message)
+        return _manager_error(refusal)
     log.error("request failed: %s %s", request.method, request.path, exc_info=error)
     return json_response(ErrorReply("internal error; the service's log says more"), 500)

@@ -15,9 +15,13 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 )
 from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
 
+from .errors import shortage
 from .replies import ErrorReply
 
 log = logging.getLogger(__name__)
+
+MAX_REASON = 200
+"""Characters of gunicorn's words, which may quote what has come."""
 
 _STATUS: dict[type[ParseException], HTTPStatus] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -29,16 +33,21 @@ _STATUS: dict[type[ParseException], HTTPStatus] = {
 
 def answer_error(client: socket.socket, error: BaseException) -> None:
     """Say what is wrong, unless the client does not take it at once."""
+    more = ""
     if isinstance(error, ParseException):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-        message = f"not an HTTP request: {error}"
+        message = f"not an HTTP request: {str(error)[:MAX_REASON]}"
+    elif (refusal := shortage(error)) is not None:
+        log.warning("request refused: %s", refusal.message)
+        status, message = HTTPStatus.SERVICE_UNAVAILABLE, refusal.message
+        more = f"Retry-After: {refusal.retry_after}\r\n"
     else:
         log.error("request failed before it reached the application", exc_info=error)
         status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
     body = msgspec.json.encode(ErrorReply(message))
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     )
     try:
         write_nonblock(client, head.encode("latin-1") + body)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import select
 import selectors
 import signal
 import socket
@@ -38,6 +40,9 @@ LINGER = 2.0
 """Seconds for a client to close its side too, so that it surely has our last words."""
 
 MAX_LINGERING = 256
+
+REFUSAL_WAIT = 0.05
+"""Seconds for the request of a client that is refused for want of descriptors."""
 
 PARTING = 0.5
 """Seconds, when we stop, for a new connection to send what is on its way; then it is closed."""
@@ -76,6 +81,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self._lingering: deque[Any] = deque()
         self._has_room = True
+        self._spare: int | None = None
         self.is_retired = False
         self.retired_by: int | None = None
         """The reload that ended its time; only the master knows, who has this object too."""
@@ -89,10 +95,33 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            log.warning("no descriptor is left for a connection; dropping a silent one")
             self._has_room = False
+            if self.keepalived_conns or self.pending_conns:
+                log.warning("no descriptor is left for a connection; dropping a silent one")
+            else:
+                self._refuse_one(listener, error)
         if self.nr_conns >= self.worker_connections:
             self._has_room = False
+
+    def init_process(self) -> None:
+        self._spare = _open_spare()
+        super().init_process()
+
+    def _refuse_one(self, listener: Any, reason: OSError) -> None:
+        """Answer 503 on the one descriptor that is kept for it: nobody waits for nothing."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        with suppress(OSError):
+            client, _ = listener.accept()
+            with client:
+                if select.select([client], [], [], REFUSAL_WAIT)[0]:
+                    # What is not read when it closes would take the answer from the client.
+                    _receive(client)
+                answer_error(client, reason)
+                client.shutdown(socket.SHUT_WR)
+        with suppress(OSError):
+            self._spare = _open_spare()
 
     def enqueue_req(self, conn: Any) -> None:
         """Have a thread serve the connection, now or once the head of a request is whole."""
@@ -134,6 +163,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def _serve(self, conn: Any) -> None:
+        conn.parser.unreader.expect_head()
         conn.parser.unreader.unread(bytes(conn.head))
         conn.head.clear()
         super().enqueue_req(conn)
@@ -248,6 +278,10 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what never became a request, as the API answers all errors."""
         answer_error(client, exc)
+
+
+def _open_spare() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _receive(client: socket.socket) -> bytes:

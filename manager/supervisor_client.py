@@ -65,7 +65,10 @@ class Connection:
     def __init__(self, path: Path, client: str) -> None:
         """Connect and greet. Raises `Unavailable`."""
         self._parser = FrameParser(ipc.MAX_REPLY)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        except OSError as error:
+            raise Unavailable(f"no connection to the supervisor: {error.strerror}") from None
         try:
             self._socket.settimeout(ANSWER_MARGIN)
             self._socket.connect(str(path))

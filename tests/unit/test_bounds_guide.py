@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from manager.gunicorn_master import MOST_RETIRED
+from manager.gunicorn_settings import HEADER_SIZE, HEADERS
 from protocol import contract_zip
 from protocol.backoff import Backoff
 from protocol.calldata import MAX_VALUES
@@ -79,6 +80,8 @@ def figures() -> dict[str, str]:
         "words in `extra_args`": str(MAX_EXTRA_ARGS),
         "characters of each of those": str(MAX_EXTRA_ARG),
         "`leader_nondet_results`": str(MAX_LEADER_RESULTS),
+        "a request's headers": str(HEADERS),
+        "bytes of each of those": f"{HEADER_SIZE} bytes",
         "a command to the supervisor": f"`max_body` and {mib(FRAME_ROOM)}",
         "a reply of the supervisor": mib(MAX_REPLY),
         "stdout and stderr that are kept, each": mib(tail.stream_bytes),
