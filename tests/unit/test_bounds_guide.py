@@ -41,6 +41,7 @@ from workers.genvm.programs import (
     MAX_VARIABLE,
     MAX_VARIABLE_BYTES,
 )
+from workers.genvm.vm import MAX_TABLE_ELEMENTS, MAX_TABLES
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 _ROW = re.compile(r"^\| (.*) \| (.*) \| .* \|$", re.MULTILINE)
@@ -73,6 +74,7 @@ def figures() -> dict[str, str]:
         "stdout and stderr that a contract prints in the built-in executor, each": mib(MAX_OUTPUT),
         "characters of the log that a contract writes there": mib(MAX_OF_CONTRACT),
         "values in one request of a contract to its host": str(MAX_REQUEST_VALUES),
+        "tables of a module, and elements of each": f"{MAX_TABLES}, {MAX_TABLE_ELEMENTS}",
         "bytes of one": mib(MAX_REQUEST),
         "the executor's memory for a run: pages, emissions, answers not yet read": mib(HOST_MEMORY),
         "bytes that those hold": mib(MAX_QUEUED_BYTES),

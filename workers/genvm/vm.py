@@ -38,8 +38,10 @@ from .wasi_files import WasiFiles
 _LAST_GROWTH = 1 << 20
 """Bytes below its limit at which a memory counts as full."""
 
-_MAX_TABLE_ELEMENTS = 1 << 20
-_MAX_TABLES = 16
+MAX_TABLE_ELEMENTS = 1 << 18
+MAX_TABLES = 8
+"""Together 16 MiB of ours for each guest, of which one may be inside another."""
+
 _TOOL_MEMORY = 512 << 20
 _MAX_TOOL_OUTPUT = 64 << 20
 
@@ -157,8 +159,8 @@ class _Guest:
         store.set_epoch_deadline(1)
         store.set_limits(
             memory_size=max(self._limit, 0),
-            table_elements=_MAX_TABLE_ELEMENTS,
-            tables=_MAX_TABLES,
+            table_elements=MAX_TABLE_ELEMENTS,
+            tables=MAX_TABLES,
             instances=1,
             memories=1,
         )
