@@ -22,7 +22,7 @@ from protocol.ipc import MAX_ARTIFACT_PART, Artifact, ModuleKind
 from protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from protocol.log_lines import Level
 from protocol.numbers import whole_number
-from protocol.validation import json_decoder
+from protocol.validation import NOT_DECODED, json_decoder
 
 from .replies import (
     ArtifactReply,
@@ -277,7 +277,7 @@ class HttpClient:
             raise _error_of(response, f"{method} {path}")
         try:
             return json_decoder(kind).decode(response.content)
-        except msgspec.DecodeError as error:
+        except NOT_DECODED as error:
             raise ManagerError(f"{self.url} does not answer as a GenVM Manager: {error}") from None
 
 
@@ -299,7 +299,7 @@ def _error_of(response: httpx.Response, what: str) -> ManagerError:
         message = reply.error
         if response.status_code == 404 and reply.genvm_id is None:
             return ManagerError(f"the service does not know {what}: it may be older than this")
-    except msgspec.DecodeError:
+    except NOT_DECODED:
         message = f"HTTP status {response.status_code} {response.reason_phrase}"
     if response.status_code == 503:
         return Unavailable(message, _retry_after(response))

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import msgspec
 
+from protocol.validation import NOT_DECODED
+
 _TEMPLATE = "root_template"
 _PYTHON = b"@PYTHON@"
 _RECORD = "data/installed.json"
@@ -181,7 +183,7 @@ def _read_record(root: Path) -> dict[str, str]:
     found = _found(root / _RECORD)
     try:
         return msgspec.json.decode(found or b"{}", type=dict[str, str])
-    except msgspec.DecodeError:
+    except NOT_DECODED:
         return {}
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from protocol.process_identity import boot_id, lives, start_ticks
 from protocol.state_folder import service_note
+from protocol.validation import NOT_DECODED
 
 UNREADABLE = "it was written by another version of genvm-manager, or it is damaged"
 
@@ -110,5 +111,5 @@ def _is_same(noted: str, folder: Path) -> bool:
 def _read(state_folder: Path) -> ServiceNote | None:
     try:
         return msgspec.json.decode(service_note(state_folder).read_bytes(), type=ServiceNote)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_DECODED):
         return None

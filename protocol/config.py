@@ -15,6 +15,7 @@ from .host_port import is_host, parse_host_port
 from .log_lines import Form, Level
 from .run_host import check_pattern
 from .validation import from_value
+from .yaml_text import load_yaml
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -146,8 +147,8 @@ def parse_config(text: str) -> tuple[Config, list[str]]:
     Raises `BadRequest` that names the key at fault, or the line for text that is not YAML.
     """
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
         raise BadRequest(f"config: not YAML: {error}") from None
     if value is None:
         value = {}

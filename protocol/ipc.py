@@ -18,6 +18,7 @@ from . import errors
 from .contract_code import MAX_CODE
 from .llm_check import CheckConfig, CheckPrompt, CheckRow
 from .log_lines import Level
+from .validation import NOT_DECODED
 
 VERSION = 5
 """Both sides must name the same; it grows with each change that the other side would misread."""
@@ -536,7 +537,7 @@ def decode_command(body: bytes) -> Hello | Command:
     """The command in a frame's body; `BadRequest` when it is none."""
     try:
         return _commands.decode(body)
-    except msgspec.DecodeError as error:
+    except NOT_DECODED as error:
         raise errors.BadRequest(f"command: {error}") from None
 
 
@@ -544,5 +545,5 @@ def decode_reply(body: bytes) -> Reply:
     """The reply in a frame's body; `ManagerError` when it is none."""
     try:
         return _replies.decode(body)
-    except msgspec.DecodeError as error:
+    except NOT_DECODED as error:
         raise errors.ManagerError(f"the supervisor's reply is not understood: {error}") from None

@@ -17,6 +17,9 @@ T = TypeVar("T")
 _MAX_ERROR = 1000
 """Characters of msgspec's own words; it repeats a wrong value whole."""
 
+NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what was asked for."""
+
 _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _EXPECTED = re.compile(r"^Expected ")
@@ -31,7 +34,7 @@ def from_json(body: bytes, kind: type[T]) -> T:
         return json_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest(describe(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_DECODED as error:
         raise BadRequest(f"body: not JSON: {error}") from None
 
 
@@ -67,6 +70,9 @@ def from_value(value: Any, kind: type[T]) -> T:
         return msgspec.convert(value, kind, builtin_types=(bytes,), dec_hook=_custom_type)
     except msgspec.ValidationError as error:
         raise BadRequest(describe(error)) from None
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.start + 1]
+        raise BadRequest(f"the text {half!a} is half of a surrogate pair, no character") from None
 
 
 def describe(error: msgspec.ValidationError) -> str:

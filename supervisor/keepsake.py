@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from protocol.ipc import ModuleKind, StartModule
 from protocol.log_lines import Level
+from protocol.validation import NOT_DECODED
 
 from .event_log import EventLog
 
@@ -87,7 +88,7 @@ class Keepsake:
                 raise msgspec.DecodeError("it ends beyond the file")
             content = os.pread(self._descriptor, place.length, place.start)
             changes = msgspec.msgpack.decode(content, type=Changes)
-        except (struct.error, msgspec.DecodeError) as error:
+        except (struct.error, *NOT_DECODED) as error:
             self._log.error("changes_lost", error=str(error))
             return Changes()
         self._place = place

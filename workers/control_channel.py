@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import msgspec
-
 from protocol.framing import FrameError, FrameParser, frame
+from protocol.validation import NOT_DECODED
 
 from .control import FromWorker, ToWorker, encode
 
@@ -133,7 +132,7 @@ class Channel(Generic[M]):
         try:
             for body in self._parser.feed(received):
                 self._take(body)
-        except (FrameError, msgspec.DecodeError):
+        except (FrameError, *NOT_DECODED):
             self._hang_up()
         return self._is_open
 

@@ -9,6 +9,8 @@ import click
 import msgspec
 import yaml
 
+from protocol.yaml_text import load_yaml
+
 MAX_SIZE = 4 << 20
 """Bytes of the longest configuration that the service takes."""
 
@@ -39,12 +41,12 @@ def config_in(content: bytes) -> dict[str, Any]:
     if len(content) > MAX_SIZE:
         raise ValueError(f"longer than {MAX_SIZE} bytes")
     try:
-        config = yaml.safe_load(content)
+        config = load_yaml(content)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}" if mark else ""
         raise ValueError(f"not YAML: {error.problem}{where}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {type(error).__name__}") from None
     if not isinstance(config, dict):
         raise ValueError(f"expected a map of keys, got {type(config).__name__}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from protocol.validation import NOT_DECODED
+
 MAX_LINE = 256 << 10
 """A longer line is cut into pieces of this many bytes."""
 
@@ -103,6 +105,6 @@ def _as_object(line: bytes) -> bytes:
 def _decoded(line: bytes) -> dict[str, Any] | None:
     try:
         value = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     return value if isinstance(value, dict) else None

@@ -14,6 +14,7 @@ from protocol.errors import BadRequest, NoExecutor, RequestFailed
 from protocol.ipc import MajorSelector, Selector
 from protocol.timestamps import parse_rfc3339, to_rfc3339
 from protocol.validation import from_value
+from protocol.yaml_text import load_yaml
 
 _KEY = re.compile(r"v(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 _PLACEHOLDER = re.compile(r"\$\{(?:ENV\[(?P<variable>[^\]}]*)\]|(?P<name>[^}]*))\}")
@@ -85,9 +86,9 @@ class Manifest:
 def parse_manifest(text: str, surroundings: Surroundings) -> Manifest:
     """The manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""
     try:
-        # BaseLoader makes text of every scalar, so that a time needs no quotes.
-        value = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
+        # So that a time needs no quotes.
+        value = load_yaml(text, only_texts=True)
+    except yaml.YAMLError as error:
         raise RequestFailed(f"manifest: not YAML: {error}") from None
     try:
         document = from_value(value, _Document)

@@ -13,6 +13,7 @@ import yaml
 
 from protocol.errors import RequestFailed
 from protocol.ipc import ModuleKind
+from protocol.yaml_text import load_yaml
 
 from ..core.module_config import MAX_SIZE
 
@@ -45,10 +46,10 @@ class ConfigurationFiles:
                 text = file.read(MAX_SIZE + 1)
             if len(text) > MAX_SIZE:
                 raise RequestFailed(f"{place}: longer than {MAX_SIZE} bytes")
-            value = yaml.safe_load(text) or {}
+            value = load_yaml(text) or {}
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
-        except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
+        except yaml.YAMLError as error:
             raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
         if not isinstance(value, dict):
             raise RequestFailed(f"{place}: expected a map, got {type(value).__name__}")

@@ -11,6 +11,7 @@ import msgspec
 
 from protocol.errors import BadRequest, RequestFailed
 from protocol.ipc import ModuleKind, StartModule
+from protocol.validation import NOT_DECODED
 from workers.pool import Address, Listener, Pool, PoolOrder
 
 from ..core.module_config import ModuleConfig, module_config, replaced_keys, stands_alone
@@ -150,7 +151,7 @@ def _decoded(config: bytes | None) -> dict[str, Any]:
         return {}
     try:
         given = msgspec.json.decode(config)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_DECODED as error:
         raise BadRequest(f"config: not JSON: {error}") from None
     if not isinstance(given, dict):
         raise BadRequest(f"config: expected a map, got {type(given).__name__}")

@@ -14,6 +14,7 @@ import msgspec
 
 from protocol.state_folder import local_node, run_store, service_note, supervisor_lock
 from protocol.timestamps import to_rfc3339
+from protocol.validation import NOT_DECODED
 
 
 class StateFolderUnusable(Exception):
@@ -168,6 +169,6 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 def _holder(path: Path) -> str:
     try:
         holder = msgspec.json.decode(path.read_bytes(), type=Holder)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_DECODED):
         return "another supervisor"
     return f"the supervisor with pid {holder.pid}, started {to_rfc3339(holder.started_at)}"

@@ -9,7 +9,6 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
 from protocol.durations import parse_duration
@@ -17,6 +16,7 @@ from protocol.errors import BadRequest
 from protocol.host_port import is_host
 from protocol.secret import Secret
 from protocol.validation import from_value
+from protocol.yaml_text import load_yaml
 
 from .templates import Template, TemplateKind
 
@@ -170,7 +170,7 @@ def shortage(read: ReadConfig) -> str:
 def default_config() -> dict[str, Any]:
     """The configuration that comes with the package, as YAML gives it."""
     text = (importlib.resources.files(__package__) / DEFAULT_FILE).read_text("utf-8")
-    value = yaml.safe_load(text)
+    value = load_yaml(text)
     assert isinstance(value, dict)
     return value
 

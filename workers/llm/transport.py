@@ -10,6 +10,7 @@ from contextlib import suppress
 import msgspec
 
 from protocol.httpx_alone import httpx
+from protocol.validation import NOT_DECODED
 
 from .providers import WIRE_FORMATS, Query
 
@@ -71,7 +72,7 @@ class Transport:
             raise ProviderFault("CONNECTION", _plain_words(error)) from None
         try:
             return WIRE_FORMATS[provider].read(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             message = f"the reply is not of the form that {provider} documents"
             raise ProviderFault("MALFORMED_REPLY", message) from None
 
@@ -114,7 +115,7 @@ async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
 
 def _reason(body: bytes) -> str:
     """The provider's words: `error.message` or `error` in JSON, else how the text begins."""
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    with suppress(*NOT_DECODED):
         value = msgspec.json.decode(body)
         error = value.get("error") if isinstance(value, dict) else None
         said = error.get("message") if isinstance(error, dict) else error

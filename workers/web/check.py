@@ -16,6 +16,7 @@ import yaml
 
 from protocol.errors import BadRequest
 from protocol.finding import Finding, encode_findings, failure, ok, warning
+from protocol.yaml_text import load_yaml
 
 from .browser_keeper import BrowserKeeper
 from .config import WebConfig, parse_config
@@ -40,7 +41,7 @@ def main() -> int:
 
 
 def _config(path: Path | None) -> WebConfig:
-    value = yaml.safe_load(path.read_text("utf-8-sig")) if path else {}
+    value = load_yaml(path.read_text("utf-8-sig")) if path else {}
     if not isinstance(value, dict):
         raise BadRequest("expected a map of keys")
     return parse_config(value)[0]

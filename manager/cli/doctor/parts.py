@@ -6,9 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from protocol.finding import Finding, decode_findings, failure
+from protocol.validation import NOT_DECODED
 
 from .installation import Installation
 
@@ -44,7 +43,7 @@ def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[Finding]
     )
     try:
         yield from decode_findings(ended.stdout)
-    except msgspec.DecodeError:
+    except NOT_DECODED:
         lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
         said = lines[-1] if lines else f"exit code {ended.returncode}"
         yield failure(topic, f"{module} did not work: {said}", "install genvm-manager again")

@@ -1,0 +1,74 @@
+"""Bytes and texts that others wrote: a value or one kind of error, whatever is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from manager.cli.config_file import config_in
+from manager.service_note import find_service
+from protocol import ipc
+from protocol.config import Config, parse_config
+from protocol.errors import BadRequest, ManagerError, RequestFailed
+from protocol.state_folder import service_note
+from protocol.validation import from_value
+from protocol.yaml_text import load_yaml
+from supervisor.core.manifest import Surroundings, parse_manifest
+
+NO_SCALARS = [
+    "2026-99-99",
+    "2026-02-30T04:05:06Z",
+    "9" * 5000,
+    "0x_",
+    "0b__",
+    '"\\ud800"',
+    "!!int none",
+    "!!float none",
+]
+
+
+@pytest.mark.parametrize("text", NO_SCALARS, ids=lambda text: text[:12])
+def test_a_yaml_scalar_that_is_none_is_an_error_with_its_place(text: str) -> None:
+    with pytest.raises(yaml.MarkedYAMLError) as raised:
+        load_yaml(f"a: 1\nb: {text}\n")
+    assert raised.value.problem_mark is not None
+    assert raised.value.problem_mark.line == 1
+    assert text not in str(raised.value).splitlines()[0]
+    with pytest.raises(BadRequest, match="config: not YAML: "):
+        parse_config(f"drain_timeout: {text}")
+    with pytest.raises(ValueError, match=r"not YAML: .* in line 1"):
+        config_in(f"a: {text}".encode())
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: " * 5000, "\ud800", b"\xff\xfe\x00\xd8"])
+def test_yaml_of_any_form_is_a_value_or_a_yaml_error(text: str | bytes) -> None:
+    with pytest.raises(yaml.YAMLError):
+        load_yaml(text)
+
+
+def test_as_texts_only_a_time_and_a_number_need_no_quotes() -> None:
+    found = load_yaml("a: 2026-02-03T04:05:06Z\nb: 1:30\nc: [0x10, null]", only_texts=True)
+    assert found == {"a": "2026-02-03T04:05:06Z", "b": "1:30", "c": ["0x10", "null"]}
+    with pytest.raises(RequestFailed, match="manifest: not YAML"):
+        parse_manifest('executor_versions: {"\\ud800": {}}', Surroundings("python", None, {}))
+
+
+@pytest.mark.parametrize("body", [b"\x81\xa4type\xa3\xff\xfe\xfd", b"\x81\xa2\xcc\xcc\x01"])
+def test_a_command_that_is_no_utf_8_is_a_bad_request(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="command: "):
+        ipc.decode_command(body)
+    with pytest.raises(ManagerError, match="reply is not understood"):
+        ipc.decode_reply(body)
+
+
+def test_half_of_a_surrogate_pair_as_a_key_is_a_bad_request() -> None:
+    with pytest.raises(BadRequest, match=r"'\\ud83d' is half of a surrogate pair"):
+        from_value({"\ud83d": 1}, Config)
+
+
+def test_a_service_file_that_is_no_utf_8_names_no_service(tmp_path: Path) -> None:
+    service_note(tmp_path).write_bytes(msgspec.json.encode({"url": "x"})[:-3] + b'\xff"}')
+    assert find_service(tmp_path) is None
