@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from wasmtime import FuncType, Linker, Module, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
+from .deadline import Deadline
 from .memory import Memory
 
 
@@ -48,13 +49,16 @@ _RAW_VALUE = {"i": "I12x", "I": "Q8x"}
 class Imports:
     """The functions that one instance imports from `catalogue`.
 
-    An exception that leaves a function stops the guest at once, as a trap, and stays in `raised`
-    for whoever started the guest. `memory` is bound when the first function is called.
+    None is called any more once the contract's time is over: between two calls a guest need not
+    come to a point where the engine stops it. An exception that leaves a function stops the guest
+    at once, as a trap, and stays in `raised` for whoever started the guest. `memory` is bound when
+    the first function is called.
     """
 
-    def __init__(self, memory: Memory, catalogue: Catalogue) -> None:
+    def __init__(self, memory: Memory, catalogue: Catalogue, deadline: Deadline) -> None:
         self.raised: BaseException | None = None
         self._memory = memory
+        self._deadline = deadline
         self._catalogue = catalogue
         self._callbacks: list[Any] = []
 
@@ -91,13 +95,14 @@ class Imports:
 
     def _trampoline(self, offered: Import) -> Callable[[Any, int, int, int], int]:
         """The callback of one import: raw values in, one raw value out at the same address."""
-        function, memory = offered.function, self._memory
+        function, memory, check_time = offered.function, self._memory, self._deadline.check
         raw = struct.Struct("<" + "".join(_RAW_VALUE[letter] for letter in offered.params))
         unpack, size, bytes_at = raw.unpack, raw.size, ctypes.string_at
         result_at = ctypes.c_uint32.from_address
 
         def call(_environment: Any, caller: int, values: int, _count: int) -> int:
             try:
+                check_time()
                 if not memory.bound:
                     memory.bind(ctypes.cast(caller, _CallerPointer))
                 result = function(*unpack(bytes_at(values, size)))

@@ -15,7 +15,7 @@ from protocol.run_result import ResultCode
 from . import sdk_imports, wasi
 from .bridge import Exchange
 from .context import CallContext, Outcome, OutOfMemory, vm_error
-from .deadline import TimeUp
+from .deadline import Deadline, TimeUp
 from .descriptors import Bridge, Collected, Errno, Input, Output, WasiError
 from .filesystem import Device, FileTree
 from .imports import Imports, UnknownImport
@@ -88,7 +88,8 @@ def run_guest(
         wasi.MODULE: Wasi(memory, environment).imports() | files.imports(),
         sdk_imports.MODULE: SdkImports(memory, operations, files).imports(),
     }
-    guest = _Guest(world.engine, Imports(memory, catalogue), context.memory_limit)
+    imports = Imports(memory, catalogue, world.run.deadline)
+    guest = _Guest(world.engine, imports, context.memory_limit)
     try:
         return guest.start(module)
     finally:
@@ -113,7 +114,8 @@ def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTre
     files = WasiFiles(memory, tree, [Input(b""), collected, Output(2, lambda: None)], _no_device)
     environment = Environment(arguments, {}, standing_clock(0), seeded_random(b""))
     catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
-    outcome = _Guest(engine, Imports(memory, catalogue), _TOOL_MEMORY).start(module)
+    imports = Imports(memory, catalogue, Deadline())
+    outcome = _Guest(engine, imports, _TOOL_MEMORY).start(module)
     if outcome.code is not ResultCode.RETURN:
         raise ToolFailed(f"{' '.join(arguments[:2])}: {outcome.data}")
     return collected.content()
