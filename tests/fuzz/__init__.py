@@ -1,0 +1,1 @@
+"""Fuzzing: odd inputs for all that reads what others wrote (docs/ARCHITECTURE.md)."""
