@@ -15,6 +15,8 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 )
 from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
 
+from protocol.errors import Unavailable
+
 from .errors import shortage
 from .replies import ErrorReply
 
@@ -37,7 +39,7 @@ def answer_error(client: socket.socket, error: BaseException) -> None:
     if isinstance(error, ParseException):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         message = f"not an HTTP request: {str(error)[:MAX_REASON]}"
-    elif (refusal := shortage(error)) is not None:
+    elif (refusal := error if isinstance(error, Unavailable) else shortage(error)) is not None:
         log.warning("request refused: %s", refusal.message)
         status, message = HTTPStatus.SERVICE_UNAVAILABLE, refusal.message
         more = f"Retry-After: {refusal.retry_after}\r\n"

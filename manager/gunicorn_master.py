@@ -11,6 +11,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 
+from protocol.exhaustion import is_exhaustion
 from protocol.signals import is_ignored
 
 from .gunicorn_worker import RETIRE, STOPS, TOLD
@@ -107,7 +108,14 @@ class Master(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         """At the start and at each turn: as many as are wanted serve, all others retire."""
         for _ in range(self.num_workers - len(self._serving())):
-            self.spawn_worker()
+            try:
+                self.spawn_worker()
+            except OSError as error:
+                if not is_exhaustion(error):
+                    raise
+                # The next turn of the main loop tries again.
+                log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
+                break
         serving = self._serving()
         for worker in serving[: max(0, len(serving) - self.num_workers)]:
             worker.retired_by = self._reloads

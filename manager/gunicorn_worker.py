@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections import deque
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from setproctitle import getproctitle, setproctitle
 
+from protocol.errors import Unavailable
 from protocol.signals import is_ignored
 
 from .follower import STREAM_PATH
@@ -71,6 +73,9 @@ def begin_request(worker: Any, req: Any) -> None:
     for name, value in req.headers:
         if name == "TRANSFER-ENCODING" or (name == "CONTENT-LENGTH" and int(value) >= MAX_UNREAD):
             req.force_close()
+
+
+NO_THREAD = Unavailable("the system has no thread to spare for this request; try again")
 
 
 class ServiceWorker(ThreadWorker):  # type: ignore[misc]
@@ -166,10 +171,28 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         conn.parser.unreader.expect_head()
         conn.parser.unreader.unread(bytes(conn.head))
         conn.head.clear()
-        super().enqueue_req(conn)
+        served: Future[Any] = Future()
+        served.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, conn, done)
+        )
+        try:
+            self.tpool.submit(self._handle_for, served, conn)
+        except RuntimeError:
+            # The system refuses a thread; the pool may still give the request to another one.
+            served.cancel()
+
+    def _handle_for(self, served: Future[Any], conn: Any) -> None:
+        """In a thread, for a request that was not refused meanwhile."""
+        if served.set_running_or_notify_cancel():
+            try:
+                served.set_result(self.handle(conn))
+            except BaseException as error:
+                served.set_exception(error)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """In the main loop, after each request."""
+        if fs.cancelled():
+            answer_error(conn.sock, NO_THREAD)
         if fs.cancelled() or fs.exception() or not fs.result():
             self.nr_conns -= 1
             self._linger(conn)

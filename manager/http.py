@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from protocol import ipc
 from protocol.errors import ManagerError
+from protocol.exhaustion import EX_TEMPFAIL
 from protocol.log_lines import Level
 from protocol.signals import settle_signals
 from protocol.state_folder import supervisor_socket
@@ -40,6 +41,9 @@ EXIT_BAD_CONFIG = 2
 
 EXIT_ADDRESS = 1
 """As gunicorn's own, when it cannot listen."""
+
+_THREAD_TIMEOUT = 2.0
+"""Seconds for which a new worker tries to start the thread that it needs."""
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +79,12 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        self._follow_log_level()
+        try:
+            self._follow_log_level()
+        except OSError as error:
+            # The master starts another worker; with gunicorn's code for this it would end itself.
+            log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
+            sys.exit(EX_TEMPFAIL)
         config, token = self._settings.config, self._settings.token
         shares = Shares(config.http_threads)
         self._client = SupervisorClient(
@@ -127,7 +136,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self._shared_level.level = new
             put_in_force(new)
 
-        LogLevelWatch(self._socket, "http worker", level, tell).start()
+        LogLevelWatch(self._socket, "http worker", level, tell).start(_THREAD_TIMEOUT)
 
     def retire(self) -> None:
         """In a worker: end the streams, which would never end by themselves."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from protocol import ipc
 from protocol.errors import ManagerError
 from protocol.log_lines import Level
+from protocol.threads import start_thread
 
 from .logs import set_level
 from .supervisor_client import ANSWER_MARGIN, Connection
@@ -74,11 +75,14 @@ class LogLevelWatch:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="log-level", daemon=True)
 
-    def start(self) -> None:
-        """Begin. Signals stay with the threads that there are: they must wake the main one."""
+    def start(self, timeout: float = 0.0) -> None:
+        """Begin. Signals stay with the threads that there are: they must wake the main one.
+
+        Raises `OSError` when the system has had no thread to spare for `timeout` seconds.
+        """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._thread.start()
+            start_thread(self._thread, timeout)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -88,7 +92,8 @@ class LogLevelWatch:
         connection = self._connection
         if connection is not None:
             connection.abort()
-        self._thread.join(PAUSE)
+        if self._thread.is_alive():
+            self._thread.join(PAUSE)
 
     def _follow(self) -> None:
         while not self._is_over.is_set():
@@ -116,9 +121,12 @@ class LogLevelWatch:
 
 @contextmanager
 def following_log_level(supervisor: Path, process: str, level: Level) -> Iterator[None]:
-    """Follow the level while the context is entered."""
+    """Follow the level while the context is entered, if there is a thread for it."""
     watch = LogLevelWatch(supervisor, process, level)
-    watch.start()
+    try:
+        watch.start()
+    except OSError as error:
+        log.warning("log_level_not_followed", extra={"fields": {"reason": error.strerror}})
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ import psutil
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, ManagerError
+from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.ipc import Exit
 from protocol.state_folder import supervisor_socket
 from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
@@ -324,7 +325,19 @@ class Service:
             if process.restart_at is None and process.ended():
                 bury(process)
             elif process.restart_at is not None and process.restart_at <= time.monotonic():
-                process.start()
+                self._start_again(process)
+
+    def _start_again(self, process: ServiceProcess) -> None:
+        """Start what is due. A refusal that passes costs the other half nothing, however often."""
+        try:
+            process.start()
+        except OSError as error:
+            refused = f"{process.name} cannot be started: {error.strerror}"
+            passes = is_exhaustion(error)
+            delay = process.schedule_retry() if passes else process.schedule_restart()
+            if delay is None:
+                raise ServiceFailed(f"{refused}; giving up") from None
+            self._report(f"{refused}; trying again in {delay:.1f} s")
 
     def _reap(self, process: ServiceProcess) -> Exit:
         """How it ended; with it goes all that it leaves behind."""
@@ -336,8 +349,10 @@ class Service:
         return end
 
     def _restart_later(self, process: ServiceProcess, end: Exit | None = None) -> None:
-        how = _words(end or self._reap(process))
-        delay = process.schedule_restart()
+        end = end or self._reap(process)
+        how = _words(end)
+        passes = end.code == EX_TEMPFAIL
+        delay = process.schedule_retry() if passes else process.schedule_restart()
         if delay is None:
             raise ServiceFailed(f"{process.name} {how}; it has died too often, giving up")
         self._report(f"{process.name} {how}; starting it again in {delay:.1f} s")

@@ -24,6 +24,8 @@ HURRIED_STOP_PATIENCE = 5.0
 """Seconds for all that remains once a stop is asked for a second time."""
 
 _PAUSE = 0.02
+_PATIENT = Backoff(max_delay=5.0, max_crashes=sys.maxsize)
+"""For starts that the system refuses: that is no fault of the process, and it passes."""
 
 
 class ServiceProcess:
@@ -56,6 +58,7 @@ class ServiceProcess:
         self._lifeline = -1
         self._backoff = Backoff()
         self._crashes: deque[float] = deque(maxlen=self._backoff.max_crashes)
+        self._refusals: deque[float] = deque(maxlen=16)
 
     @property
     def pid(self) -> int | None:
@@ -85,9 +88,16 @@ class ServiceProcess:
             raise
         finally:
             os.close(reader)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            os.close(writer)
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+            raise
         self.started_at = time.monotonic()
         self._lifeline = writer
-        self._pidfd = os.pidfd_open(self._process.pid)
 
     def ended(self, within: float = 0.0) -> bool:
         """Whether it has ended, at the latest so many seconds from now. True if never started."""
@@ -182,9 +192,16 @@ class ServiceProcess:
 
     def schedule_restart(self) -> float | None:
         """Seconds until `restart_at`, by the backoff policy; None: it died too often."""
+        return self._schedule(self._backoff, self._crashes)
+
+    def schedule_retry(self) -> float | None:
+        """Seconds until `restart_at` after a start that the system refused; never None."""
+        return self._schedule(_PATIENT, self._refusals)
+
+    def _schedule(self, backoff: Backoff, failures: deque[float]) -> float | None:
         now = time.monotonic()
-        self._crashes.append(now)
-        delay = self._backoff.next_delay(self._crashes, now)
+        failures.append(now)
+        delay = backoff.next_delay(failures, now)
         self.restart_at = None if delay is None else now + delay
         return delay
 

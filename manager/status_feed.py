@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from protocol import ipc
 from protocol.errors import ManagerError, Unavailable
+from protocol.threads import start_thread
 
 from .follower import Follower
 from .status_view import StatusView
@@ -54,15 +55,26 @@ class StatusFeed:
             self._followers.add(follower)
             if self._view is not None:
                 follower.show(self._view)
-            if not self._is_watching:
-                self._is_watching = True
-                threading.Thread(target=self._follow, name="status-feed", daemon=True).start()
         try:
+            self._require_watch()
             yield follower
         finally:
             with self._lock:
                 self._followers.discard(follower)
             follower.close()
+
+    def _require_watch(self) -> None:
+        """Have somebody watch. Raises `Unavailable` when the system has no thread to spare."""
+        with self._lock:
+            if not self._is_watching:
+                thread = threading.Thread(target=self._follow, name="status-feed", daemon=True)
+                try:
+                    start_thread(thread)
+                except OSError as error:
+                    raise Unavailable(
+                        f"the status cannot be followed now: {error.strerror}"
+                    ) from None
+                self._is_watching = True
 
     def _follow(self) -> None:
         try:

@@ -18,7 +18,9 @@ import setproctitle
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
+from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.state_folder import run_scratch, supervisor_socket
+from protocol.threads import loop_threads
 
 from .changes import Changes
 from .controls import Controls
@@ -125,16 +127,31 @@ def main(guard: int) -> int:
         return EXIT_UNUSABLE
     try:
         _settle_in(setting.folder)
-        asyncio.run(_serve(setting, held))
+        _run(setting, held)
     except CgroupUnusable as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
     except (StoreUnusable, StoreFailed, StateFolderUnusable) as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
+    except OSError as error:
+        if not is_exhaustion(error):
+            raise
+        print(f"genvm-manager supervisor: {error.strerror}", file=sys.stderr)
+        return EX_TEMPFAIL
     finally:
         held.release()
     return 0
+
+
+def _run(setting: Setting, held: HeldFolder) -> None:
+    runner = asyncio.Runner()
+    try:
+        runner.run(_serve(setting, held))
+    finally:
+        # It starts a thread, which the system may refuse: all is done by then.
+        with contextlib.suppress(RuntimeError):
+            runner.close()
 
 
 def _arguments() -> argparse.Namespace:
@@ -221,6 +238,8 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
     config = setting.config
     log = open_event_log(config.log_level, config.log_format)
     loop = asyncio.get_running_loop()
+    # All threads are started here: one that is refused later would be an error anywhere.
+    loop.set_default_executor(loop_threads())
     try:
         path = supervisor_socket(setting.folder)
     except ValueError as error:

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 import setproctitle
 
+from protocol.exhaustion import EX_TEMPFAIL
 from protocol.signals import heeded, settle_signals
 
 from .runtime.cgroup_leftovers import Leftovers
@@ -56,7 +57,11 @@ def guarded(run: Callable[[int], int]) -> int:
     asking = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     awaited = {*asking, signal.SIGABRT, signal.SIGCHLD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        _say(f"no process for the supervisor: {error.strerror}")
+        return EX_TEMPFAIL
     if pid == 0:
         os.close(writer)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -17,6 +17,7 @@ from protocol.errors import (
     RequestFailed,
     Unavailable,
 )
+from protocol.exhaustion import is_exhaustion
 from protocol.ipc import Cause, Exit, FinishedRun, ModuleKind, RunState
 from protocol.process_identity import start_ticks
 
@@ -144,17 +145,13 @@ class RunLife:
         try:
             return self.scratch.lend()
         except OSError as error:
-            raise ExecutorStartFailed(
-                f"no folder for temporary files could be made: {error.strerror}"
-            ) from None
+            raise _start_failure("no folder for temporary files can be made", error) from None
 
     def _connect_modules(self, wanted: Sequence[ModuleKind]) -> Mapping[ModuleKind, socket.socket]:
         try:
             return self.modules.connect(wanted)
         except OSError as error:
-            raise ExecutorStartFailed(
-                f"it could not be connected to the modules: {error.strerror}"
-            ) from None
+            raise _start_failure("it cannot be connected to the modules", error) from None
 
     def _serve_host(self, run: Run) -> str:
         """Be the host of a run that has no node; gives the address."""
@@ -162,7 +159,7 @@ class RunLife:
         try:
             run.host = CodeHost(run.scratch, run.storage, run.id, self.log)
         except OSError as error:
-            raise ExecutorStartFailed(f"its host could not be served: {error.strerror}") from None
+            raise _start_failure("its host cannot be served", error) from None
         return run.host.address
 
     async def _clean_up(self, run: Run) -> None:
@@ -276,6 +273,12 @@ class RunLife:
             reason = f"the kernel killed it for want of memory, the limit is {memory.limit}"
             return Cause.MEMORY, reason
         return Cause.EXITED, None
+
+
+def _start_failure(what: str, error: OSError) -> ManagerError:
+    """What to raise for a run that could not be started for want of something."""
+    message = f"{what}: {error.strerror}"
+    return Unavailable(message, 2) if is_exhaustion(error) else ExecutorStartFailed(message)
 
 
 def _peak(ending: Ending) -> int:

@@ -21,6 +21,7 @@ import setproctitle
 
 from protocol.errors import ManagerError, RequestFailed
 from protocol.signals import settle_signals
+from protocol.threads import loop_threads, start_thread
 
 from .control import (
     HEARTBEAT,
@@ -43,6 +44,9 @@ from .logs import Redaction, configure_logging, set_level
 from .module import Module
 from .sessions import Sessions
 from .user_error import UserErrorModule
+
+THREAD_TIMEOUT = 30.0
+"""Seconds for which a new worker tries to start its threads; it starts none later."""
 
 FLUSH_PATIENCE = 5.0
 """Seconds for the last words to the pool."""
@@ -72,7 +76,8 @@ def _settle_in(control: socket.socket, identity: Identity) -> None:
     settle_signals()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.dup(control.fileno()),), daemon=True).start()
+    watch = threading.Thread(target=_end_with, args=(os.dup(control.fileno()),), daemon=True)
+    start_thread(watch, THREAD_TIMEOUT)
 
 
 def _end_with(control: int) -> None:
@@ -88,6 +93,7 @@ def _end_group() -> None:
 
 
 async def _live(control: socket.socket, identity: Identity) -> None:
+    asyncio.get_running_loop().set_default_executor(loop_threads(THREAD_TIMEOUT))
     await WorkerLife(control, identity).run()
     # A thread that hangs in a look-up must not hold up the end: nothing is left to be done.
     logging.shutdown()

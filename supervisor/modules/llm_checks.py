@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from protocol.errors import BadRequest, RequestFailed, Unavailable
+from protocol.exhaustion import is_exhaustion
 from protocol.ipc import ModuleKind
 from protocol.llm_check import MAX_CHECKS, MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
 from workers.pool import Check, check
@@ -39,7 +40,10 @@ class LlmChecks:
         try:
             return await self._ask(configs, prompts)
         except OSError as error:
-            raise RequestFailed(f"no process to ask the providers: {error.strerror}") from None
+            message = f"no process to ask the providers: {error.strerror}"
+            raise (
+                Unavailable(message, 2) if is_exhaustion(error) else RequestFailed(message)
+            ) from None
         finally:
             self._under_way -= 1
 

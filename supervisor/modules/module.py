@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from protocol.errors import (
+    BadRequest,
     ManagerError,
     ModuleAlreadyRunning,
     ModuleBusy,
@@ -167,7 +168,7 @@ class Module:
         self._advance(ModuleState.STOPPED)
         if isinstance(error, ManagerError):
             self._reason = error.message
-        if isinstance(error, RequestFailed):
+        if isinstance(error, ManagerError) and not isinstance(error, BadRequest):
             self._log.error("module_start_failed", module=self.kind, reason=error.message)
 
     def _gave_up(self, instance: Instance, reason: str) -> None:

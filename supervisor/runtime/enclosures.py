@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
+
+from protocol.threads import started_threads
 
 from ..event_log import EventLog
 from .run_cgroup import Home, RunCgroup
@@ -28,7 +29,7 @@ class Enclosures:
         self._homes = homes
         self._memory_limit = memory_limit
         self._log = log
-        self._thread = ThreadPoolExecutor(1, "cgroups")
+        self._thread = started_threads("cgroups", 1)
         self._made: dict[int, asyncio.Future[RunCgroup | None]] = {}
 
     def begin(self, pid: int, run_id: int) -> None:

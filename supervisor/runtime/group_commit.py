@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from protocol.threads import start_thread
+
 from .store_failure import StoreDamaged, StoreFailed, store_failure
 
 T = TypeVar("T")
@@ -67,7 +69,7 @@ class GroupCommit:
         self.is_damaged = False
         """Whether the file's content was found to be wrong: nothing new should go into it."""
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def submit(
         self, operation: Operation[T], size: int = 0, *, insists: bool = False

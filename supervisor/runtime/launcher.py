@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from protocol.errors import ExecutorStartFailed
+from protocol.errors import ExecutorStartFailed, Unavailable
 from protocol.executor import ModuleDescriptors, RunArguments
+from protocol.exhaustion import is_exhaustion
 from protocol.ipc import ModuleKind
 from protocol.signals import ALL_SIGNALS
 
@@ -72,11 +73,16 @@ class Launcher:
         self._environment = executor_environment(environment, executor_env)
 
     def launch(self, order: LaunchOrder) -> Launched:
-        """Start one. Raises `ExecutorStartFailed`; nothing is left open then."""
+        """Start one. Raises `ExecutorStartFailed`, or `Unavailable` for want of a process, memory
+        or a descriptor; nothing is left open then."""
         with ExitStack() as ours, ExitStack() as theirs:
             try:
                 launched = self._spawn(order, ours, theirs)
             except (OSError, ValueError) as error:
+                if is_exhaustion(error):
+                    raise Unavailable(
+                        f"no executor can be started now: {_reason(error)}", 2
+                    ) from None
                 raise ExecutorStartFailed(
                     f"the executor did not start: {order.command[0]}: {_reason(error)}"
                 ) from None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from protocol.ipc import Artifact, ArtifactPart, Cause, Execution, Exit, FinishedRun, RunState
+from protocol.threads import started_threads
 
 from .store_failure import StoreDamaged, StoreFailed, store_failure
 from .store_writes import SIZE
@@ -60,7 +60,7 @@ class StoreReader:
         self._is_stale = False
         self._failure: StoreFailed | None = None
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._thread = ThreadPoolExecutor(1, "store-reader")
+        self._thread = started_threads("store-reader", 1)
 
     def close(self) -> None:
         """Finish what was asked for, then close."""

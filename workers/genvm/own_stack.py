@@ -10,9 +10,14 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from protocol.threads import start_thread
+
 from .engine import THREAD_STACK
 
 T = TypeVar("T")
+
+_THREAD_TIMEOUT = 5.0
+"""Seconds for which a refused thread is tried again; then `OSError`."""
 
 
 class OwnStack(Generic[T]):
@@ -24,7 +29,7 @@ class OwnStack(Generic[T]):
         self._raised: BaseException | None = None
         threading.stack_size(THREAD_STACK)
         self._thread = threading.Thread(target=self._perform, name="guest", daemon=True)
-        self._thread.start()
+        start_thread(self._thread, _THREAD_TIMEOUT)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether the work is done, after waiting at most so long."""

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from protocol.backoff import Backoff
-from protocol.errors import ManagerError, RequestFailed
+from protocol.errors import ManagerError, RequestFailed, Unavailable
+from protocol.exhaustion import is_exhaustion
 
 from .worker import Worker, WorkerState
+
+REFUSAL_PAUSE = 1.0
+"""Seconds until a start that the system refused is tried again."""
 
 
 class Events(Protocol):
@@ -60,10 +64,7 @@ class Slot:
         while True:
             if self.worker is not None:
                 await self._attend(self.worker)
-            now = loop.time()
-            self._crashes = [at for at in self._crashes if now - at <= self._backoff.window]
-            self._crashes.append(now)
-            delay = self._backoff.next_delay(self._crashes, now)
+            delay = self._next_delay(loop.time())
             reason = self.error.message
             if delay is None:
                 crashes = len(self._crashes)
@@ -71,9 +72,24 @@ class Slot:
                     "worker_given_up", module=self._module, crashes=crashes, reason=reason
                 )
                 return
-            self._log.warning("worker_died", module=self._module, reason=reason, retry_in=delay)
+            event = "worker_not_started" if self._is_refused else "worker_died"
+            self._log.warning(event, module=self._module, reason=reason, retry_in=delay)
             await asyncio.sleep(delay)
             self._start()
+
+    def _next_delay(self, now: float) -> float | None:
+        """Seconds until the next start; None: it has died too often. A start that the system
+        refuses is no death of a worker's."""
+        if self._is_refused:
+            return REFUSAL_PAUSE
+        self._crashes = [at for at in self._crashes if now - at <= self._backoff.window]
+        self._crashes.append(now)
+        return self._backoff.next_delay(self._crashes, now)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the system has refused the latest start."""
+        return self.worker is None and isinstance(self._error, Unavailable)
 
     async def _attend(self, worker: Worker) -> None:
         """Wait for its end."""
@@ -87,6 +103,6 @@ class Slot:
             self.worker = self._make()
         except OSError as error:
             self.worker = None
-            self._error = RequestFailed(
-                f"no process for a worker of the {self._module} module: {error.strerror}"
-            )
+            message = f"no process for a worker of the {self._module} module: {error.strerror}"
+            passes = is_exhaustion(error)
+            self._error = Unavailable(message, 2) if passes else RequestFailed(message)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from protocol.exhaustion import is_exhaustion
 from protocol.signals import ALL_SIGNALS
 
 from .devtools import BrowserGone, CommandRefused, DevTools
@@ -80,6 +81,10 @@ class BrowserUnavailable(Exception):
     """No browser can be started; the message says why and what to do."""
 
 
+class BrowserRefused(BrowserUnavailable):
+    """The system has no process to spare just now: that says nothing of the isolation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Isolation:
     """How a browser is kept from the rest of the machine: by user, and by its own sandbox."""
@@ -135,7 +140,8 @@ class Browser:
             with make_profile(user) as profile:
                 pid = await _spawn(_command(path, isolation, user, profile), profile, tools)
         except (OSError, KeyError) as error:
-            raise BrowserUnavailable(f"{path} cannot be started: {error}") from None
+            kind = BrowserRefused if is_exhaustion(error) else BrowserUnavailable
+            raise kind(f"{path} cannot be started: {error}") from None
         browser = cls(pid, profile, tools)
         try:
             await asyncio.wait_for(tools.send("Browser.getVersion"), START_PATIENCE)

@@ -11,7 +11,14 @@ from contextlib import asynccontextmanager
 
 from protocol.backoff import Backoff
 
-from .browser import Browser, BrowserUnavailable, Isolation, find_browser, isolations
+from .browser import (
+    Browser,
+    BrowserRefused,
+    BrowserUnavailable,
+    Isolation,
+    find_browser,
+    isolations,
+)
 from .faults import BROWSER_UNAVAILABLE, WebFault
 
 _LONGEST_PAUSE = 30.0
@@ -115,6 +122,8 @@ class BrowserKeeper:
         for number, isolation in enumerate(self._isolations):
             try:
                 browser = await Browser.start(path, isolation)
+            except BrowserRefused:
+                raise
             except BrowserUnavailable as error:
                 reasons.append(str(error))
                 continue
