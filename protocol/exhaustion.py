@@ -7,7 +7,7 @@ import errno
 EX_TEMPFAIL = 75
 """Exit code of a process that could not start for such a reason: start it again later."""
 
-_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
 
 
 def is_exhaustion(error: BaseException | None) -> bool:
