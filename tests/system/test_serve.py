@@ -104,7 +104,7 @@ def test_a_port_in_use_is_said(service: RunningService) -> None:
         ("{", "config: not YAML"),
         ("drain_timeout: soon", "drain_timeout: expected a duration"),
         ("bind_address: nowhere", "bind_address: expected HOST:PORT"),
-        ("bind_address: localhost:99999", "bind_address: expected HOST:PORT"),
+        ("bind_address: localhost:99999", "bind_address: expected a port from 0 to 65535"),
     ],
 )
 def test_a_bad_configuration_is_said(config: str, words: str) -> None:
