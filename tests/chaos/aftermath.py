@@ -27,7 +27,7 @@ MOST_TOKENS = 500
 """So many tokens are sent once more at the end."""
 
 _READERS = 6
-_GONE_PATIENCE = 5.0
+_GONE_PATIENCE = 60.0
 _RUN_TOKEN = "GENVM_RUN_TOKEN"
 _BAD_WORDS = re.compile(
     r"Traceback|audit_violation|permits_were_kept|run_life_failed|command_failed|upkeep_failed"

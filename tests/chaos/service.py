@@ -26,12 +26,12 @@ from .kinds import MEMORY_LIMIT, manifest
 
 TOTAL_PERMITS = 6
 HTTP_WORKERS = 2
-START_PATIENCE = 60.0
-STOP_PATIENCE = 45.0
-LEFT_PATIENCE = 15.0
+START_PATIENCE = 120.0
+STOP_PATIENCE = 120.0
+LEFT_PATIENCE = 60.0
 """Seconds in which all that a killed `serve` leaves must be gone."""
 
-HEAL_PATIENCE = 60.0
+HEAL_PATIENCE = 120.0
 """Seconds within which the service must be whole again after any fault."""
 
 _PAUSE = 0.02

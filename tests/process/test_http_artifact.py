@@ -31,7 +31,7 @@ def service() -> Iterator[RunningService]:
 def genvm_id(service: RunningService) -> int:
     """A finished run that printed `TEXT` and logged `RECORDS`."""
     genvm_id = service.start_run({"print": TEXT, "log": RECORDS})
-    assert service.client.get_run(genvm_id, wait=30).status is not None
+    assert service.client.get_run(genvm_id, wait=TIMEOUT).status is not None
     return genvm_id
 
 
@@ -137,7 +137,7 @@ class Follower:
 
 
 def test_a_run_under_way_shows_what_there_is_by_now(service: RunningService) -> None:
-    genvm_id = service.start_run({"print": "so far", "log": RECORDS, "sleep_ms": 60_000})
+    genvm_id = service.start_run({"print": "so far", "log": RECORDS, "sleep_ms": 600_000})
     stdout, log = (
         Follower(service, genvm_id, each) for each in (Artifact.STDOUT, Artifact.GENVM_LOG)
     )
@@ -153,7 +153,7 @@ def test_a_run_under_way_shows_what_there_is_by_now(service: RunningService) -> 
 
 
 def test_a_run_that_waits_for_permits_has_empty_outputs(service: RunningService) -> None:
-    first = [service.start_run({"sleep_ms": 60_000}) for _ in range(2)]
+    first = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     with ThreadPoolExecutor(1) as pool:
         third = pool.submit(service.start_run, {"print": "at last"})
         genvm_id = first[-1] + 1
@@ -164,12 +164,12 @@ def test_a_run_that_waits_for_permits_has_empty_outputs(service: RunningService)
         for each in first:
             service.client.cancel(each, grace_ms=0)
         assert third.result(TIMEOUT) == genvm_id
-    service.client.get_run(genvm_id, wait=30)
+    service.client.get_run(genvm_id, wait=TIMEOUT)
     assert service.client.read_artifact(genvm_id, Artifact.STDOUT).data_base64 == b"at last"
 
 
 def test_a_lost_run_has_empty_outputs(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 60_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     with service.without_supervisor():
         pass
     assert service.client.read_artifact(genvm_id, Artifact.STDOUT).total_len == 0
@@ -203,7 +203,7 @@ def test_the_typed_client_raises_what_the_service_says(
 def test_a_result_can_be_read_in_parts(service: RunningService) -> None:
     result = bytes([0]) + calldata.encode({"data": "x" * 1000})
     genvm_id = service.start_run({"result": result})
-    assert service.client.get_run(genvm_id, wait=30).status is not None
+    assert service.client.get_run(genvm_id, wait=TIMEOUT).status is not None
     whole = service.client.read_artifact(genvm_id, Artifact.RESULT)
     assert (whole.total_len, whole.data_base64) == (len(result), result)
     part = service.client.read_artifact(genvm_id, Artifact.RESULT, 5, 20)

@@ -87,7 +87,7 @@ def test_flipped_bytes_never_break_the_service(service: RunningService) -> None:
         assert response.status_code in (200, 400, 500), response.text
         assert "internal" not in response.text
         if response.status_code == 200:
-            service.client.get_run(response.json()["id"], wait=30)
+            service.client.get_run(response.json()["id"], wait=TIMEOUT)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"message":', b'{"a":[', b"\x0d"])

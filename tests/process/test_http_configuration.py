@@ -13,6 +13,7 @@ import pytest
 
 from protocol.errors import BadRequest, RequestFailed
 from tests.support.service import OBEDIENT, PROJECT, RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 MAX_BODY = 300_000
 SECRET = "sk-c0ffee-that-nobody-may-see"
@@ -161,11 +162,11 @@ def test_a_worker_started_later_has_the_level(service: RunningService) -> None:
 def test_at_error_what_is_less_is_not_written(service: RunningService) -> None:
     service.client.set_log_level("error")
     run_id = service.start_run({"exit": 3})
-    service.client.get_run(run_id, wait=20)
+    service.client.get_run(run_id, wait=TIMEOUT)
     assert f"run={run_id} " not in service.log
     service.client.set_log_level("info")
     run_id = service.start_run({"exit": 3})
-    service.client.get_run(run_id, wait=20)
+    service.client.get_run(run_id, wait=TIMEOUT)
     assert f"info run_finished run={run_id} " in service.log
 
 
@@ -209,12 +210,12 @@ def manifest(service: RunningService) -> Iterator[None]:
 
 @pytest.mark.usefixtures("manifest")
 def test_a_new_manifest_is_for_new_runs(service: RunningService) -> None:
-    old = service.start_run({"sleep_ms": 60_000})
+    old = service.start_run({"sleep_ms": 600_000})
     write_manifest(service, v0_2_7=OBEDIENT, v0_2_9=OBEDIENT)
     assert service.http.get("/status").json()["executions"][str(old)]["version"] == "v0.2.7"
     reloaded = service.http.post("/manifest/reload")
     assert (reloaded.status_code, reloaded.json()) == (200, {"result": "manifest_reloaded"})
-    new = service.start_run({"sleep_ms": 60_000})
+    new = service.start_run({"sleep_ms": 600_000})
     shown = service.http.get("/status").json()["executions"]
     assert (shown[str(old)]["version"], shown[str(new)]["version"]) == ("v0.2.7", "v0.2.9")
     for run_id in (old, new):
@@ -255,7 +256,7 @@ def test_a_bad_manifest_changes_nothing(
     assert error in refusal(service.http.post("/manifest/reload"), 500)
     with pytest.raises(RequestFailed, match="manifest"):
         service.client.reload_manifest()
-    run = service.client.get_run(service.start_run(), wait=20).status
+    run = service.client.get_run(service.start_run(), wait=TIMEOUT).status
     assert run is not None
     assert run.exit_code == 0
 
@@ -274,7 +275,7 @@ def test_a_variable_is_what_a_manifest_means_by_it(service: RunningService) -> N
     assert answer.json() == {"result": "env_var_set", "key": "PROGRAM_OF_THE_TEST"}
     service.client.set_env("PROGRAM_OF_THE_TEST", str(OBEDIENT))
     service.client.reload_manifest()
-    run = service.client.get_run(service.start_run({"print": "me"}), wait=20).status
+    run = service.client.get_run(service.start_run({"print": "me"}), wait=TIMEOUT).status
     assert run is not None
     assert run.stdout == "me"
 
@@ -285,7 +286,7 @@ def test_a_value_is_seen_nowhere(service: RunningService) -> None:
     assert SECRET not in answer.text
     refused = service.http.post("/env", json={"key": "LD_KEY", "value": SECRET})
     assert SECRET not in refused.text
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     ours = [service.process, *service.process.children(recursive=True)]
     assert len(ours) >= 6
     for process in ours:

@@ -85,7 +85,7 @@ def test_two_hundred_wait_while_status_answers(
     wait_until(lambda: threads_of(service) >= 200)
     assert usual_status(service) < MOST * in_peace
     other = service.start_run({"exit": 3})
-    assert service.http.get(f"/genvm/{other}?wait=20s").json()["status"]["exit_code"] == 3
+    assert service.http.get(f"/genvm/{other}?wait=2m").json()["status"]["exit_code"] == 3
     service.client.cancel(genvm_id, grace_ms=1000)
     for connection in waiting:
         answer = connection.recv(65536)

@@ -213,7 +213,7 @@ def test_the_typed_client_raises_what_the_service_says(service: RunningService) 
 @pytest.fixture
 def queued_run(service: RunningService) -> Iterator[bytes]:
     """All permits are taken and one more run waits; gives the body that each of them had."""
-    body = calldata.encode(run_request({"sleep_ms": 60_000}))
+    body = calldata.encode(run_request({"sleep_ms": 600_000}))
     ids = [service.client.start_run(body) for _ in range(3)]
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(service.client.start_run, body)

@@ -59,12 +59,13 @@ def test_a_run_is_seen_from_its_start_until_it_is_forgotten(
     service: RunningService, streams: ExitStack
 ) -> None:
     stream = follow(service, streams)
-    genvm_id = service.start_run({"sleep_ms": 2500})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     stream.read_until(lambda view: state_of(genvm_id, view) == "running")
     entry = stream.read_until(lambda view: view["sampled_at"] and view["executions"])
     assert entry[str(genvm_id)]["pid"]
     stream.read_until(lambda view: view["executions"][str(genvm_id)]["rss_bytes"])
     assert stream.view["permits"]["in_use"] == 1
+    service.client.cancel(genvm_id, grace_ms=0)
     stream.read_until(lambda view: state_of(genvm_id, view) == "finished")
     stream.read_until(lambda view: view["permits"]["in_use"] == 0)
     stream.read_until(lambda view: state_of(genvm_id, view) is None)
@@ -76,13 +77,13 @@ def test_what_has_not_changed_is_not_told_again(
     service: RunningService, streams: ExitStack
 ) -> None:
     stream = follow(service, streams)
-    sleeper = service.start_run({"sleep_ms": 60_000})
+    sleeper = service.start_run({"sleep_ms": 600_000})
     stream.read_until(lambda view: state_of(sleeper, view) == "running")
     stream.read_until(lambda view: view["executions"][str(sleeper)]["rss_bytes"])
     set_permits(service, 9)
     while (document := stream.read())["status"]["permits"]["max"] != 9:
         pass
-    other = service.start_run({"sleep_ms": 60_000})
+    other = service.start_run({"sleep_ms": 600_000})
     document = stream.read()
     while str(other) not in document["status"]["executions"]:
         document = stream.read()
@@ -127,7 +128,7 @@ def test_ten_who_follow_are_one_subscription(service: RunningService, streams: E
 
 
 def test_open_pages_take_no_places_of_nodes(service: RunningService, streams: ExitStack) -> None:
-    genvm_id = service.start_run({"sleep_ms": 60_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     for _ in range(FOLLOWERS):
         follow(service, streams)
     refused = service.http.get("/events")

@@ -96,7 +96,7 @@ def test_runs_are_counted_and_timed(service: RunningService) -> None:
     assert before("genvm_build_info", version=__version__, python=_python()) == 1
     naps = [start(service, "naps").json()["id"] for _ in range(3)]
     for run_id in naps:
-        assert service.client.get_run(run_id, wait=20).status is not None
+        assert service.client.get_run(run_id, wait=TIMEOUT).status is not None
     slow = start(service, "slow").json()["id"]
     since = time.monotonic()
     during = read(service)

@@ -86,5 +86,5 @@ def test_a_run_without_modules_is_told_so(http: httpx.Client, service: RunningSe
         service.start_run({}, is_sync=False, host_data=host_data)
     assert start(http, "llm").is_success and start(http, "web").is_success
     run_id = service.start_run({"exit": 3}, is_sync=False, host_data=host_data)
-    status = service.client.get_run(run_id, wait=20).status
+    status = service.client.get_run(run_id, wait=TIMEOUT).status
     assert status is not None and status.exit_code == 3

@@ -20,7 +20,7 @@ def test_ten_thousand_retained_runs_are_counted_and_not_listed() -> None:
         assert service.http.get("/status").content == reply.content
         oldest = service.client.status().executions[str(RETAINED - 99)]
         assert (oldest.version, oldest.state, oldest.cpu_seconds) == ("v0.2.0", "finished", 0.01)
-        under_way = service.start_run({"sleep_ms": 60_000})
+        under_way = service.start_run({"sleep_ms": 600_000})
         assert under_way == RETAINED + 1
         shown = service.http.get("/status").json()
         assert shown["executions"][str(under_way)]["state"] == "running"

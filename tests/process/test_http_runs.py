@@ -85,7 +85,7 @@ def test_exit_code_and_signal_are_told_apart(
 
 
 def test_while_it_runs_it_is_null_and_listed(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 60_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     assert service.http.get(f"/genvm/{genvm_id}").json()["status"] is None
     begin = time.monotonic()
     assert service.http.get(f"/genvm/{genvm_id}?wait=300ms").json()["status"] is None
@@ -105,7 +105,7 @@ def test_while_it_runs_it_is_null_and_listed(service: RunningService) -> None:
 
 
 def test_delete_ends_a_run_and_may_be_repeated(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 60_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     for _ in range(2):
         response = service.http.delete(f"/genvm/{genvm_id}?wait_timeout_ms=5000")
         expected = {"result": "shutdown_completed", "genvm_id": genvm_id}
@@ -115,7 +115,7 @@ def test_delete_ends_a_run_and_may_be_repeated(service: RunningService) -> None:
 
 
 def test_a_deadline_ends_a_run(service: RunningService) -> None:
-    status = finished(service, service.start_run({"sleep_ms": 60_000}, deadline="300ms"))
+    status = finished(service, service.start_run({"sleep_ms": 600_000}, deadline="300ms"))
     assert (status["cause"], status["signal"]) == ("deadline", 9)
 
 
@@ -167,7 +167,7 @@ def test_permits_bound_what_runs_at_once(service: RunningService) -> None:
         "result": "permits_set",
         "permits": 2,
     }
-    first = [service.start_run({"sleep_ms": 60_000}) for _ in range(2)]
+    first = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     with ThreadPoolExecutor(1) as pool:
         third = pool.submit(service.start_run, {})
         reply = service.http.get("/permits").json()

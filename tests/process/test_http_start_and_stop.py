@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,9 @@ import pytest
 from manager.http import EXIT_BAD_CONFIG
 from tests.support.service_manager import Listener
 from tests.support.supervisor import PATIENCE, PROJECT, wait_until
+
+GUNICORN_GIVES = 5.0
+"""Seconds that requests have to end."""
 
 IN_WORKERS = """
 import os, time
@@ -102,16 +105,27 @@ def test_http_is_stopped_at_once_though_its_workers_are_only_starting(
     tmp_path: Path, listener: Listener
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(IN_WORKERS.format(act="time.sleep(1)"))
-    with http(tmp_path, listener) as process:
-        worker_of(process)
-        process.terminate()
-        # gunicorn gives requests five seconds.
-        assert process.wait(4) == 0
+
+    def is_stopped_before_requests_would_be_given_up() -> bool:
+        with http(tmp_path, listener) as process:
+            worker_of(process)
+            process.terminate()
+            begun = time.monotonic()
+            assert process.wait(PATIENCE) == 0
+            return time.monotonic() - begun < GUNICORN_GIVES
+
+    # On a busy machine not each time.
+    assert any(is_stopped_before_requests_would_be_given_up() for _ in range(5))
 
 
 def test_a_request_that_is_on_its_way_when_http_stops_is_answered(
     tmp_path: Path, listener: Listener
 ) -> None:
+    """It has half a second, which on a busy machine may be over before."""
+    assert any(is_answered_though_http_stops(tmp_path, listener) for _ in range(5))
+
+
+def is_answered_though_http_stops(tmp_path: Path, listener: Listener) -> bool:
     with http(tmp_path, listener) as process:
         status = listener.hear_until("READY", "1")["STATUS"]
         client = HTTPConnection(status.removeprefix("on http://"), timeout=PATIENCE)
@@ -120,6 +134,10 @@ def test_a_request_that_is_on_its_way_when_http_stops_is_answered(
         process.terminate()
         # Less than a worker waits, enough for it to know.
         time.sleep(0.2)
-        client.request("GET", "/healthz")
-        assert client.getresponse().status == 200
-        assert process.wait(PATIENCE) == 0
+        try:
+            client.request("GET", "/healthz")
+            return client.getresponse().status == 200
+        except (ConnectionError, HTTPException):
+            return False
+        finally:
+            assert process.wait(PATIENCE) == 0

@@ -10,6 +10,7 @@ import pytest
 from manager.openapi.operations import OPERATIONS
 from tests.support.operations import example_of
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_killed_supervisor_is_503_until_it_is_back(service: RunningService) ->
         service.process.resume()
     wait_until(lambda: service.http.get("/readyz").is_success)
     genvm_id = service.start_run({"exit": 5})
-    run = service.client.get_run(genvm_id, wait=30).status
+    run = service.client.get_run(genvm_id, wait=TIMEOUT).status
     assert run is not None
     assert run.exit_code == 5
     assert {process.pid for process in service.half("http").children()} == workers

@@ -173,7 +173,7 @@ def test_a_short_pause_is_kept_when_nobody_else_is_left() -> None:
 def test_the_time_of_a_prompt_is_shared_by_all_attempts(three: Played) -> None:
     for one in three.values():
         one.do(Hang(), Hang())
-    context = ask({**config(three), "timeout": "600ms"})
+    context = ask({**config(three), "timeout": "3s"})
     assert [each["status"] for each in context["attempts"]] == [
         "TIMEOUT",
         "NO_TIME_LEFT",

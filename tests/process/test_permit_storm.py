@@ -123,7 +123,7 @@ def test_a_storm_leaves_the_budget_as_it_was(service: RunningService) -> None:
     assert len(set(started)) == len(started), "one id for two runs"
     assert all(words.endswith("was cancelled before it started") for words in refusals), refusals
     for run_id in started:
-        run = service.client.get_run(run_id, wait=20).status
+        run = service.client.get_run(run_id, wait=TIMEOUT).status
         assert run is not None, run_id
         assert run.cause in ("exited", "cancelled"), run
     assert watcher.cancelled and watcher.looks > RUNS_EACH

@@ -191,7 +191,7 @@ def test_twenty_pages_at_once(world: Site) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_memory_stays_flat_over_200_pages(world: Site) -> None:
     async def work(client: Client) -> None:
         idle = len(browser_family(os.getpid()))

@@ -155,7 +155,7 @@ class InstalledService:
         """A run's end, once the service answers."""
         with self.client() as client:
             wait_until(client.is_ready)
-            run = client.get_run(run_id, wait=30).status
+            run = client.get_run(run_id, wait=TIMEOUT).status
         assert run is not None
         return run
 

@@ -166,7 +166,7 @@ class Operator:
         They are ended on the way out, if they are not yet.
         """
         client = self.service.client
-        first = [self.service.start_run({"sleep_ms": 60_000}) for _ in range(client.permits().max)]
+        first = [self.service.start_run({"sleep_ms": 600_000}) for _ in range(client.permits().max)]
         waiting = first[-1] + 1
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(self.service.start_run, orders)

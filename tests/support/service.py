@@ -28,6 +28,12 @@ OBEDIENT = PROJECT / "tests" / "children" / "obedient.py"
 START_DEADLINE = TIMEOUT
 STOP_DEADLINE = TIMEOUT
 
+QUICKLY_GIVEN_UP = """
+from protocol.backoff import Backoff
+Backoff.__init__.__defaults__ = (0.05, 0.5, 600.0, 8)
+"""
+"""For `customize`: short pauses between restarts, and a window that no slow machine outlasts."""
+
 _MANIFEST = """
 executor_versions:
   v0.2.7:

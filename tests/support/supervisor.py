@@ -99,7 +99,7 @@ def start_command(child: str, **fields: object) -> StartRun:
         "permissions": "rwscn",
         "capture": Capture.TAIL,
         "is_unsafe": False,
-        "deadline": 60.0,
+        "deadline": 600.0,
         "token": None,
         "extra_args": [],
         "execution_data": b"data",

@@ -9,6 +9,7 @@ import psutil
 from tests.support.cgroups import given_cgroup
 from tests.support.service import OBEDIENT, RunningService, wait_until
 from tests.support.supervisor import has_ended
+from tests.support.waiting import TIMEOUT
 
 HIDES_A_DAEMON = OBEDIENT.with_name("hides_a_daemon.py")
 
@@ -42,5 +43,5 @@ def test_what_outlives_serve_guard_and_supervisor_is_ended_by_the_next_start() -
             assert service.stop() == -signal.SIGKILL
             service.start()
             assert all(has_ended(process) for process in left)
-            run = service.client.get_run(genvm_id, wait=10).status
+            run = service.client.get_run(genvm_id, wait=TIMEOUT).status
             assert run is not None and run.cause == "lost"

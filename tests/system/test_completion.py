@@ -68,7 +68,7 @@ def test_commands_options_and_words(
 
 
 def test_ids_of_runs(service: RunningService) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     assert completed(service, "kill", "--state-dir", str(service.state), "") == [str(run_id)]
     assert completed(service, "kill", "--url", "http://127.0.0.1:9", "") == []
     service.client.cancel(run_id, grace_ms=0)

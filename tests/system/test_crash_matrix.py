@@ -226,7 +226,7 @@ def assert_end(
     if cause is None:
         assert house.read(genvm_id)["status"] is None
         house.service.client.cancel(genvm_id, grace_ms=0)
-    status = house.read(genvm_id, "?wait=10s")["status"]
+    status = house.read(genvm_id, "?wait=2m")["status"]
     assert (status["cause"], status["consumed_result"]) == (cause or "cancelled", result)
     assert house.read(genvm_id)["status"] == status
     if genvm_id == house.under_way:

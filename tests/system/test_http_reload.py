@@ -101,7 +101,7 @@ def reload(service: RunningService) -> set[psutil.Process]:
 
 
 def test_workers_are_replaced_under_load_and_nobody_is_failed(service: RunningService) -> None:
-    long_run = service.start_run({"sleep_ms": 120_000})
+    long_run = service.start_run({"sleep_ms": 600_000})
     http, supervisor = service.half("http"), service.half("supervisor")
 
     def long_wait(client: httpx.Client) -> httpx.Response:
@@ -168,7 +168,7 @@ def wait_for_end(service: RunningService, genvm_id: int) -> Asker:
 
 def test_who_waits_gets_the_answer_from_a_worker_that_retires(service: RunningService) -> None:
     service.client.set_permits(2)
-    running = [service.start_run({"sleep_ms": 120_000}) for _ in range(2)]
+    running = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     end = wait_for_end(service, running[0])
     body = calldata.encode(run_request({"exit": 4}))
     start = Asker(service, "POST", "/genvm/run", content=body)
@@ -182,14 +182,14 @@ def test_who_waits_gets_the_answer_from_a_worker_that_retires(service: RunningSe
     assert end.answer is None and start.answer is None
     service.client.cancel(running[0], grace_ms=0)
     assert end.answered().json()["status"]["cause"] == "cancelled"
-    ended = service.client.get_run(start.answered().json()["id"], wait=20).status
+    ended = service.client.get_run(start.answered().json()["id"], wait=TIMEOUT).status
     assert ended is not None and ended.exit_code == 4
     wait_until(lambda: not before & workers(service))
     service.client.cancel(running[1], grace_ms=0)
 
 
 def test_workers_that_retire_are_bounded(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 120_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     waiting = wait_for_end(service, genvm_id)
     for _ in range(MOST_RETIRED):
         reload(service)
@@ -203,7 +203,7 @@ def test_workers_that_retire_are_bounded(service: RunningService) -> None:
 
 
 def test_a_stop_waits_for_no_worker_that_retires(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 120_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     waiting = wait_for_end(service, genvm_id)
     reload(service)
     assert waiting.answer is None
@@ -218,7 +218,7 @@ def test_a_stop_waits_for_no_worker_that_retires(service: RunningService) -> Non
 def test_who_waits_at_a_worker_that_retires_is_told_of_the_end_that_a_stop_brings(
     service: RunningService,
 ) -> None:
-    genvm_id = service.start_run({"sleep_ms": 120_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     waiting = wait_for_end(service, genvm_id)
     reload(service)
     assert service.stop() == 0
@@ -329,7 +329,7 @@ def test_a_terminal_that_hangs_up_stops_what_it_has_started(
 def test_the_http_side_alone_can_be_started_again(service: RunningService) -> None:
     """As a process manager does it: a planned stop of HTTP tells who waits to come again."""
     service.client.set_permits(2)
-    running = [service.start_run({"sleep_ms": 120_000}) for _ in range(2)]
+    running = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     body = calldata.encode(run_request({"exit": 4}, host_genvm_id="queued"))
     waiting = [
         wait_for_end(service, running[0]),
@@ -347,7 +347,7 @@ def test_the_http_side_alone_can_be_started_again(service: RunningService) -> No
     assert service.client.permits().queued == 1
     again = Asker(service, "POST", "/genvm/run", content=body)
     service.client.cancel(running[0], grace_ms=0)
-    ended = service.client.get_run(again.answered().json()["id"], wait=20).status
+    ended = service.client.get_run(again.answered().json()["id"], wait=TIMEOUT).status
     assert ended is not None and ended.exit_code == 4
     service.client.cancel(running[1], grace_ms=0)
 

@@ -14,6 +14,7 @@ from protocol.ipc import RunState
 from protocol.run_result import ResultCode, RunResult
 from tests.support.operator import Operator
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 RECORDS = [{"level": "info", "message": "hi", "n": [1]}, {"level": "error", "message": "\x1b[31m"}]
 UNKNOWN = 999_999
@@ -36,7 +37,7 @@ def result(code: ResultCode, data: Any) -> bytes:
 
 def finished(service: RunningService, orders: dict[str, Any]) -> str:
     run_id = service.start_run(orders)
-    assert service.client.get_run(run_id, wait=30).status is not None
+    assert service.client.get_run(run_id, wait=TIMEOUT).status is not None
     return str(run_id)
 
 
@@ -44,7 +45,7 @@ def finished(service: RunningService, orders: dict[str, Any]) -> str:
 
 
 def test_status(service: RunningService, operator: Operator) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     text = operator.types("status").stdout
     head, *lines = text.splitlines()
     assert head == f"{service.url} takes runs"
@@ -62,7 +63,7 @@ def test_status(service: RunningService, operator: Operator) -> None:
 
 def test_ps(service: RunningService, operator: Operator) -> None:
     over = finished(service, {"exit": 3})
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     wait_until(lambda: service.client.status().executions[str(run_id)].rss_bytes)
     head, *rows = operator.types("ps").stdout.splitlines()
     assert head.split() == [
@@ -166,7 +167,7 @@ def test_who_follows_a_flood_is_told_of_each_byte(
 def test_kill_says_how_it_ended_and_may_be_repeated(
     service: RunningService, operator: Operator
 ) -> None:
-    run_id = str(service.start_run({"sleep_ms": 60_000}))
+    run_id = str(service.start_run({"sleep_ms": 600_000}))
     assert (
         f"run {run_id} is over: cancelled by SIGTERM after "
         in operator.types("kill", run_id).stdout
@@ -207,7 +208,7 @@ def test_wait_exits_as_the_contract_did(
 
 
 def test_wait_no_longer_than_it_is_told(service: RunningService, operator: Operator) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     begin = time.monotonic()
     ended = operator.types("wait", str(run_id), "--timeout", "1500ms", code=124)
     assert time.monotonic() - begin >= 1.5
@@ -219,7 +220,7 @@ def test_wait_no_longer_than_it_is_told(service: RunningService, operator: Opera
 def test_wait_bears_a_supervisor_that_is_killed(
     service: RunningService, operator: Operator
 ) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     with operator.watches("wait", str(run_id), "--json") as command:
         wait_until(lambda: "waiting for run" in command.stderr)
         with service.without_supervisor():

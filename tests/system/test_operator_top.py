@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.operator import Operator
 from tests.support.service import RunningService, wait_until
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_top_lives_until_q(service: RunningService, operator: Operator) -> None:
         terminal.shows("takes runs")
         terminal.shows("none under way")
         terminal.shows("CPU%")
-        run_id = service.start_run({"sleep_ms": 60_000})
+        run_id = service.start_run({"sleep_ms": 600_000})
         terminal.shows("running")
         terminal.shows(f"{run_id} ")
         terminal.shows("MiB")
@@ -66,7 +67,7 @@ def test_top_needs_a_terminal_but_not_for_scripts(operator: Operator) -> None:
 
 
 def test_a_table_is_as_wide_as_the_terminal(service: RunningService, operator: Operator) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     with operator.sits_at("ps", "--all") as terminal:
         assert terminal.ends() == 0
         assert "\x1b[32mrunning" in terminal.seen, "in colour"
@@ -79,14 +80,14 @@ def test_what_a_run_wrote_does_not_steer_the_terminal(
     service: RunningService, operator: Operator
 ) -> None:
     run_id = service.start_run({"print": "\x1b[2Jgone?"})
-    service.client.get_run(run_id, wait=30)
+    service.client.get_run(run_id, wait=TIMEOUT)
     with operator.sits_at("logs", str(run_id), "--only", "stdout") as terminal:
         assert terminal.ends() == 0
         assert terminal.seen == "\N{REPLACEMENT CHARACTER}[2Jgone?\r\n"
 
 
 def test_waiting_shows_itself_and_goes(service: RunningService, operator: Operator) -> None:
-    run_id = service.start_run({"sleep_ms": 60_000})
+    run_id = service.start_run({"sleep_ms": 600_000})
     with operator.sits_at("wait", str(run_id)) as terminal:
         terminal.shows(f"waiting for run {run_id}, which is running")
         terminal.press("\x03")

@@ -64,7 +64,7 @@ def result(code: ResultCode, data: Any, pages: int = 0) -> bytes:
 
 def finished(service: RunningService, orders: dict[str, Any], **fields: Any) -> int:
     genvm_id = service.start_run(orders, **fields)
-    assert service.client.get_run(genvm_id, wait=30).status is not None
+    assert service.client.get_run(genvm_id, wait=TIMEOUT).status is not None
     return genvm_id
 
 
@@ -144,7 +144,7 @@ def test_a_run_is_cancelled_only_once_that_is_confirmed(
     assert service.client.get_run(genvm_id).status is None
     page.click(row("Running", genvm_id) + " button")
     page.click("dialog button.grave")
-    run = service.client.get_run(genvm_id, wait=30).status
+    run = service.client.get_run(genvm_id, wait=TIMEOUT).status
     assert run is not None
     assert run.cause == "cancelled"
     page.wait_for("cancelled", row("Recent", genvm_id))

@@ -72,7 +72,7 @@ def test_the_buttons_of_the_page_work_and_those_of_other_sites_do_not(
 ) -> None:
     ours = {"Origin": proxy.origin, "Sec-Fetch-Site": "same-origin"}
     assert client.post("/permits", json={"permits": 5}, headers=ours).is_success
-    run = service.start_run({"sleep_ms": 60_000})
+    run = service.start_run({"sleep_ms": 600_000})
     assert client.delete(f"/genvm/{run}?wait_timeout_ms=0", headers=ours).is_success
     for origin in ("https://evil.example", f"https://{NAME}.evil.example", "null"):
         theirs = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}

@@ -15,7 +15,13 @@ import pytest
 from manager.http_client import HttpClient
 from manager.service import ServiceFailed, find_service, private_service
 from protocol import calldata
-from tests.support.service import RunningService, processes_of, run_request, wait_until
+from tests.support.service import (
+    QUICKLY_GIVEN_UP,
+    RunningService,
+    processes_of,
+    run_request,
+    wait_until,
+)
 from tests.support.waiting import TIMEOUT
 
 MAX_WORKER_RSS = 60 << 20
@@ -66,7 +72,7 @@ def test_a_signal_stops_all_that_there_is(service: RunningService, number: signa
 
 
 def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None:
-    genvm_id = service.start_run({"sleep_ms": 120_000})
+    genvm_id = service.start_run({"sleep_ms": 600_000})
     service.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "supervisor_stopping" in service.log)
     assert service.process.is_running()
@@ -177,18 +183,18 @@ def test_a_signal_while_the_guest_is_compiled_stops_all() -> None:
         service.discard()
 
 
-@pytest.mark.slow
-def test_a_half_that_keeps_dying_is_given_up(service: RunningService) -> None:
-    database = service.state / "runs.db"
-    service.half("supervisor").send_signal(signal.SIGKILL)
-    for path in service.state.glob("runs.db*"):
-        path.unlink()
-    database.mkdir()
-    assert service.wait(TIMEOUT) == 1
-    assert "it has died too often, giving up" in service.log
-    assert not processes_of(service.folder)
-    database.rmdir()
-    service.start()
+def test_a_half_that_keeps_dying_is_given_up() -> None:
+    with RunningService(config="{http_workers: 1}", customize=QUICKLY_GIVEN_UP) as service:
+        database = service.state / "runs.db"
+        service.half("supervisor").send_signal(signal.SIGKILL)
+        for path in service.state.glob("runs.db*"):
+            path.unlink()
+        database.mkdir()
+        assert service.wait(TIMEOUT) == 1
+        assert "it has died too often, giving up" in service.log
+        assert not processes_of(service.folder)
+        database.rmdir()
+        service.start()
 
 
 @pytest.mark.parametrize("whom", ["serve", "supervisor"])
@@ -227,7 +233,7 @@ def test_who_outlasts_the_drain_is_ended_by_the_ladder() -> None:
         genvm_id = service.start_run({"sleep_ms": 600_000})
         begin = time.monotonic()
         service.process.send_signal(signal.SIGTERM)
-        run = service.client.get_run(genvm_id, wait=60).status
+        run = service.client.get_run(genvm_id, wait=TIMEOUT).status
         assert run is not None
         assert (run.cause, run.signal) == ("shutdown", signal.SIGTERM)
         assert time.monotonic() - begin >= 1

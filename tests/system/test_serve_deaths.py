@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from tests.support.service import RunningService, processes_of, wait_until
+from tests.support.service import QUICKLY_GIVEN_UP, RunningService, processes_of, wait_until
 from tests.support.waiting import TIMEOUT
 
 DIES = """
@@ -33,9 +33,9 @@ def test_a_half_that_is_killed_during_the_start_is_started_again(module: str) ->
         assert service.http.get("/readyz").is_success
 
 
-@pytest.mark.slow
 def test_a_start_that_is_killed_again_and_again_is_given_up() -> None:
-    service = RunningService(customize=DIES.format(module="supervisor", always=1))
+    dies = DIES.format(module="supervisor", always=1)
+    service = RunningService(customize=QUICKLY_GIVEN_UP + dies)
     try:
         log = service.folder / "log"
         assert service.launch(log).wait(TIMEOUT) == 1

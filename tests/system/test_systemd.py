@@ -29,7 +29,7 @@ from tests.support.supervisor import has_ended
 from tests.support.waiting import TIMEOUT
 from tests.support.web_browser import BROWSERS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CONTRACT = """\
 # { "Depends": "py-genlayer:test" }
