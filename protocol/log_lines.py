@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+from textwrap import indent
 from typing import Any, Literal
 
 import msgspec
 
+from .printable import printable, printable_json, printable_lines
 from .timestamps import to_rfc3339
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
@@ -63,7 +65,7 @@ class _JsonFormatter(_Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return printable_json(msgspec.json.encode(line).decode())
 
 
 class _ConsoleFormatter(_Formatter):
@@ -71,12 +73,13 @@ class _ConsoleFormatter(_Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [to_rfc3339(record.created), _NAMES.get(record.levelno, "info")]
-        parts.append(record.getMessage())
+        parts.append(printable(record.getMessage(), ""))
         fields = self._fields(record)
         parts += [f"{name}={_plain(value)}" for name, value in fields.items() if value is not None]
         line = " ".join(parts)
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # Set in, so that no line of what an exception says passes for one of the log.
+            line += "\n" + indent(printable_lines(self.formatException(record.exc_info)), "  ")
         return line
 
 
@@ -105,4 +108,4 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     text = str(value)
-    return text if text.isprintable() and " " not in text else repr(text)
+    return printable(text if text.isprintable() and " " not in text else repr(text), "")

@@ -3,6 +3,7 @@
 import { element, mark, say } from "./elements.js";
 import { bytes } from "./format.js";
 import { Output } from "./output.js";
+import { oneLine, printable } from "./printable.js";
 
 const PAUSE = 1000; // milliseconds between two looks at an output that grows
 const OUTPUTS = [["stdout", "stdout"], ["stderr", "stderr"], ["genvm_log", "log"]];
@@ -176,11 +177,11 @@ class TextSink {
   #decoder = new TextDecoder();
 
   append(raw) {
-    if (raw.length) this.node.append(this.#decoder.decode(raw, { stream: true }));
+    if (raw.length) this.node.append(printable(this.#decoder.decode(raw, { stream: true })));
   }
 
   prepend(raw) {
-    this.node.prepend(new TextDecoder().decode(raw));
+    this.node.prepend(printable(new TextDecoder().decode(raw)));
   }
 
   gap(text) {
@@ -250,6 +251,6 @@ function shownRecord(record) {
     `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   return element("li", { "data-level": level ?? "info" },
     element("b", {}, String(level ?? "")), " ",
-    element("span", {}, typeof message === "string" ? message : JSON.stringify(message ?? "")),
-    rest.length ? element("span", { class: "soft" }, `  ${rest.join("  ")}`) : null);
+    element("span", {}, oneLine(typeof message === "string" ? message : JSON.stringify(message ?? ""))),
+    rest.length ? element("span", { class: "soft" }, oneLine(`  ${rest.join("  ")}`)) : null);
 }

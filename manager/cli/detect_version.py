@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import click
-import msgspec
 
 from manager.replies import DetectedVersion
 
 from .ending import Command, exit_codes
 from .parameters import ContractType, deployment_time
 from .service_options import ServiceOptions, asking, service_options
+from .words import json_text
 
 
 @click.command("detect-version", cls=Command, epilog=exit_codes({0: "done"}))
@@ -28,6 +28,6 @@ def command(code: bytes, at: datetime, **given: Any) -> None:
     with asking(options) as client:
         major = client.detect_version(code, at)
     if options.as_json:
-        click.echo(msgspec.json.encode(DetectedVersion(major)))
+        click.echo(json_text(DetectedVersion(major)))
     else:
         click.echo(f"major {major}")

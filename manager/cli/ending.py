@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from protocol.printable import printable
 from protocol.signals import heeded
 
 NOT_WELL = 1
@@ -55,7 +56,7 @@ def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"result": "failed", "error": sentence}))
     else:
-        click.echo(f"Error: {sentence}", err=True)
+        click.echo(f"Error: {printable(sentence)}", err=True)
     sys.exit(code)
 
 

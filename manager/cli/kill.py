@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
 from protocol.durations import parse_duration
 from protocol.ipc import RunState
@@ -15,6 +14,7 @@ from .parameters import DurationType, RunIdType
 from .progress import Progress
 from .run_end import await_end, how_it_ended, state_of
 from .service_options import ServiceOptions, asking, service_options
+from .words import json_text
 
 MAX_GRACE = 3600.0
 
@@ -58,7 +58,7 @@ def command(run_id: int, grace: str, **given: Any) -> None:
     if options.as_json:
         shown = {"genvm_id": run_id, "was": was, "cause": run.cause, "reason": run.reason}
         shown |= {"exit_code": run.exit_code, "signal": run.signal, "wall_ms": run.wall_ms}
-        click.echo(msgspec.json.encode(shown))
+        click.echo(json_text(shown))
     elif was is RunState.FINISHED:
         click.echo(f"run {run_id} was over before: {how_it_ended(run)}")
     else:

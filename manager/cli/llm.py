@@ -23,7 +23,7 @@ from .llm_models import NamedModel, models_in
 from .progress import Progress
 from .service_options import ServiceOptions, asking, service_options
 from .tables import Cell, Column, Row, show_table
-from .words import count
+from .words import count, json_text
 
 _PACKAGE = importlib.resources.files("manager") / "root_template"
 DEFAULT_FILE = "genvm-module-llm.yaml"
@@ -94,9 +94,7 @@ def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: 
     with asking(options) as client, Progress(f"asking {count(len(models), 'model')}"):
         rows = _ask(client, models, prompt)
     if options.as_json:
-        click.echo(
-            msgspec.json.encode([_as_json(*each) for each in zip(models, rows, strict=True)])
-        )
+        click.echo(json_text([_as_json(*each) for each in zip(models, rows, strict=True)]))
     else:
         show_table(_COLUMNS, (_row(*each) for each in zip(models, rows, strict=True)))
     failed = [row for row in rows if not row.available and not _lacks_key(row)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import click
-import msgspec
 
 from manager.replies import LogLevelSet
 from protocol.log_lines import Level
 
 from .ending import Command, exit_codes
 from .service_options import ServiceOptions, asking, service_options
+from .words import json_text
 
 
 @click.command("log-level", cls=Command, epilog=exit_codes({0: "done"}))
@@ -26,6 +26,6 @@ def command(level: Level, **given: Any) -> None:
     with asking(options) as client:
         client.set_log_level(level)
     if options.as_json:
-        click.echo(msgspec.json.encode(LogLevelSet(level)))
+        click.echo(json_text(LogLevelSet(level)))
     else:
         click.echo(f"every process logs from {level} on")

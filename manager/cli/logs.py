@@ -15,6 +15,7 @@ import click
 
 from manager.http_client import HttpClient
 from protocol.ipc import Artifact, RunState
+from protocol.printable import printable
 
 from .ending import UNKNOWN_RUN, Command, exit_codes
 from .follower import Follower, Piece
@@ -22,7 +23,7 @@ from .parameters import RunIdType
 from .progress import Progress
 from .run_end import bearing_restarts, state_of
 from .service_options import ServiceOptions, asking, service_options
-from .words import dim, printable
+from .words import dim
 
 _LABELS = {Artifact.STDOUT: "stdout", Artifact.STDERR: "stderr", Artifact.GENVM_LOG: "log"}
 _COLOURS = {"error": "red", "warn": "yellow"}

@@ -19,13 +19,14 @@ from manager.replies import (
 )
 from protocol.errors import ModuleAlreadyRunning, RequestFailed
 from protocol.ipc import ModuleKind, ModuleState
+from protocol.printable import printable
 
 from .config_file import ConfigType
 from .ending import Command, Group, exit_codes
 from .progress import Progress
 from .service_options import ServiceOptions, asking, service_options
 from .tables import Cell, Column, Row, show_table
-from .words import NONE, count, size, span
+from .words import NONE, count, json_text, size, span
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -155,7 +156,7 @@ def status(kind: ModuleKind | None, **given: Any) -> None:
         modules = client.status().modules
     shown = {each: module for each, module in modules.items() if kind in (None, each)}
     if options.as_json:
-        click.echo(msgspec.json.encode(shown))
+        click.echo(json_text(shown))
     else:
         show_table(_COLUMNS, (row for each in shown.items() for row in _rows(*each)))
 
@@ -173,7 +174,7 @@ def _start(client: HttpClient, kind: ModuleKind, how: ModuleStart) -> None:
 
 
 def _tell(options: ServiceOptions, reply: msgspec.Struct, words: str) -> None:
-    click.echo(msgspec.json.encode(reply) if options.as_json else words)
+    click.echo(json_text(reply) if options.as_json else printable(words))
 
 
 def _workers(status: StatusReply, kind: ModuleKind) -> str:

@@ -16,11 +16,12 @@ from manager.local_node.node import Receipt
 from manager.local_node.transactions import Ending, Outcome
 from protocol import calldata
 from protocol.calldata import Address
+from protocol.printable import printable
 from protocol.run_result import ResultCode
 from protocol.storage_layout import ROOT_SLOT, indirection
 from protocol.vm_errors import describe
 
-from .words import count, printable
+from .words import count
 
 EXIT_CODES = {
     ResultCode.RETURN: 0,
@@ -227,13 +228,18 @@ def _emission_lines(ending: Ending) -> Iterator[str]:
 
 def _label(label: str, text: str) -> Iterator[str]:
     """`text` beside its label, its further lines below; nothing for no text."""
-    lines = [_cut(printable(line)) for line in text.splitlines()]
+    lines = [_cut(printable(line)) for line in _lines(text)]
     if len(lines) > _MAX_LINES:
         cut = len(lines) - _MAX_LINES
         lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
     for index, line in enumerate(lines):
         shown = click.style(label.ljust(9), dim=True) if index == 0 else " " * 9
         yield f"  {shown}{line}"
+
+
+def _lines(text: str) -> list[str]:
+    """Its lines, as a terminal has them."""
+    return text.removesuffix("\n").replace("\r\n", "\n").split("\n") if text else []
 
 
 def _call_notation(outcome: Outcome) -> str:

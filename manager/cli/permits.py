@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
 from .ending import Command, exit_codes
 from .parameters import NumberType
 from .service_options import ServiceOptions, asking, service_options
-from .words import count
+from .words import count, json_text
 
 MAX_PERMITS = 1_000_000
 
@@ -33,7 +32,7 @@ def command(total: int | None, **given: Any) -> None:
             client.set_permits(total)
         permits = client.permits()
     if options.as_json:
-        click.echo(msgspec.json.encode(permits))
+        click.echo(json_text(permits))
         return
     waiting = f"{count(permits.queued, 'run')} {'waits' if permits.queued == 1 else 'wait'}"
     click.echo(

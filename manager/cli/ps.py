@@ -12,7 +12,7 @@ from .ending import Command, exit_codes
 from .run_table import COLUMNS, in_order, is_over, row
 from .service_options import ServiceOptions, asking, service_options
 from .tables import show_table
-from .words import count, dim
+from .words import count, dim, json_text
 
 
 @click.command("ps", cls=Command, epilog=exit_codes({0: "done"}))
@@ -35,7 +35,7 @@ def command(shows_all: bool, **given: Any) -> None:
     shown = [(run_id, run) for run_id, run in runs if shows_all or not is_over(run)]
     if options.as_json:
         as_json = [{"id": run_id, **msgspec.to_builtins(run)} for run_id, run in shown]
-        click.echo(msgspec.json.encode(as_json))
+        click.echo(json_text(as_json))
         return
     show_table(COLUMNS, (row(run_id, run) for run_id, run in shown))
     omitted = len(runs) - len(shown) + status.executions_omitted

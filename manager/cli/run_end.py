@@ -13,6 +13,7 @@ from manager.http_client import HttpClient
 from manager.replies import FinishedRunReply
 from protocol.errors import Unavailable
 from protocol.ipc import Artifact, RunState
+from protocol.printable import printable
 
 from .progress import Progress
 from .words import span
@@ -72,7 +73,7 @@ def how_it_ended(run: FinishedRunReply) -> str:
         words += f" by {_signal_name(run.signal)}"
     if run.wall_ms is not None:
         words += f" after {span(run.wall_ms / 1000)}"
-    return f"{words}: {run.reason}" if run.reason else words
+    return f"{words}: {printable(run.reason)}" if run.reason else words
 
 
 def _signal_name(number: int) -> str:

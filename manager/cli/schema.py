@@ -11,11 +11,12 @@ import click
 import msgspec
 from msgspec import Struct
 
+from protocol.printable import printable, printable_json, printable_lines
+
 from .ending import Command, exit_codes
 from .parameters import ContractType, deployment_time
 from .progress import Progress
 from .service_options import ServiceOptions, asking, service_options
-from .words import printable
 
 _ENDING = exit_codes({0: "done", 1: "the contract failed instead, took too long, or has no schema"})
 
@@ -51,7 +52,7 @@ def command(code: bytes, at: datetime, **given: Any) -> None:
     options = ServiceOptions(**given)
     with asking(options) as client, Progress("asking the contract"):
         schema = client.contract_schema(code, at)
-    click.echo(schema if options.as_json else "\n".join(lines_of(schema)))
+    click.echo(printable_json(schema) if options.as_json else "\n".join(lines_of(schema)))
 
 
 def lines_of(schema: str) -> Iterator[str]:
@@ -59,7 +60,7 @@ def lines_of(schema: str) -> Iterator[str]:
     try:
         known = msgspec.json.decode(schema, type=Schema)
     except msgspec.ValidationError:
-        yield printable(json.dumps(json.loads(schema), ensure_ascii=False, indent=2))
+        yield printable_lines(json.dumps(json.loads(schema), ensure_ascii=False, indent=2))
         return
     yield _line("deploy", "__init__", known.ctor)
     for name, method in known.methods.items():

@@ -12,10 +12,11 @@ import msgspec
 
 from manager.replies import StatusReply
 from protocol.ipc import ModuleState, RunState
+from protocol.printable import printable
 
 from .ending import NOT_WELL, Command, exit_codes
 from .service_options import ServiceOptions, asking, service_options
-from .words import count, dim
+from .words import count, dim, json_text
 
 _ENDING = exit_codes(
     {
@@ -40,7 +41,7 @@ def command(**given: Any) -> None:
         status = client.status()
     if options.as_json:
         own = {"url": client.url, "ready": refusal is None, "reason": refusal}
-        click.echo(msgspec.json.encode(own | msgspec.to_builtins(status)))
+        click.echo(json_text(own | msgspec.to_builtins(status)))
     else:
         click.echo("\n".join(status_lines(client.url, refusal, status)))
     if refusal is not None or status.audit != "ok":
@@ -49,16 +50,16 @@ def command(**given: Any) -> None:
 
 def status_lines(url: str, refusal: str | None, status: StatusReply) -> Iterator[str]:
     """For people; `refusal` says why the service takes no runs."""
-    takes = click.style("takes runs", fg="green", bold=True)
-    yield f"{url} {takes if refusal is None else click.style(refusal, fg='red', bold=True)}"
+    colour = "red" if refusal else "green"
+    yield f"{url} {click.style(printable(refusal or 'takes runs'), fg=colour, bold=True)}"
     yield _labelled("modules", ", ".join(_modules(status)))
     permits = status.permits
     costs = f"a run takes {permits.per_sync_run}, one with modules {permits.per_nondet_run}"
     yield _labelled("permits", f"{permits.current} of {permits.max} are free; {costs}")
     yield _labelled("runs", _runs(status))
-    audit = ["ok"] if status.audit == "ok" else status.audit
-    for sentence in audit:
-        yield _labelled("audit", sentence if sentence == "ok" else click.style(sentence, fg="red"))
+    for sentence in ["ok"] if status.audit == "ok" else status.audit:
+        tone = None if sentence == "ok" else "red"
+        yield _labelled("audit", click.style(printable(sentence), fg=tone))
 
 
 def _labelled(label: str, text: str) -> str:
@@ -68,7 +69,7 @@ def _labelled(label: str, text: str) -> str:
 def _modules(status: StatusReply) -> Iterator[str]:
     for kind, module in status.modules.items():
         shown = click.style(str(module.state), fg=_MODULES.get(module.state))
-        yield f"{kind} {shown}" + (f" ({module.reason})" if module.reason else "")
+        yield f"{kind} {shown}" + (f" ({printable(module.reason)})" if module.reason else "")
 
 
 def _runs(status: StatusReply) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from .words import printable
+from protocol.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

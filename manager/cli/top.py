@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from manager.http_client import HttpClient, TokenRefused
 from manager.replies import ExecutionReply, StatusReply
@@ -23,7 +22,7 @@ from .run_table import COLUMNS, in_order, is_over, row
 from .service_options import ServiceOptions, asking, service_options
 from .status import status_lines
 from .tables import Column, Row, table
-from .words import NONE
+from .words import NONE, json_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -63,7 +62,7 @@ def command(interval: str, **given: Any) -> None:
 
 def _print(client: HttpClient, status: StatusReply, pause: float) -> None:
     while True:
-        click.echo(msgspec.json.encode(status))
+        click.echo(json_text(status))
         time.sleep(pause)
         status = client.status()
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import click
+import msgspec
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a contract prints may not steer the terminal."""
+from protocol.printable import printable_json
 
 NONE = "-"
 """In place of what is not known, or does not apply."""
 
 
-def printable(text: str) -> str:
-    """The text, with a visible sign in place of each character that steers a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+def json_text(value: Any) -> str:
+    """One line of JSON, which steers no terminal."""
+    return printable_json(msgspec.json.encode(value).decode("utf-8", "surrogatepass"))
 
 
 def span(seconds: float | None) -> str:

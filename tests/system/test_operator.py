@@ -100,10 +100,10 @@ def test_logs_of_all_outputs_and_of_one(service: RunningService, operator: Opera
     run_id = finished(service, {"print": "one\ntwo \x1b[2J\nno end", "log": RECORDS})
     assert operator.types("logs", run_id).stdout.splitlines() == [
         "stdout  one",
-        "stdout  two \N{REPLACEMENT CHARACTER}[2J",
+        "stdout  two \\x1b[2J",
         "stdout  no end",
         "log     info  hi n=[1]",
-        "log     error \N{REPLACEMENT CHARACTER}[31m",
+        "log     error \\x1b[31m",
     ]
     assert operator.types("logs", run_id, "--only", "stdout").stdout == "one\ntwo \x1b[2J\nno end"
     assert (
@@ -115,6 +115,25 @@ def test_logs_of_all_outputs_and_of_one(service: RunningService, operator: Opera
     ]
     assert [each["text"] for each in lines if each["output"] == "stdout"][1] == "two \x1b[2J"
     assert [each["record"] for each in lines if each["output"] == "genvm_log"] == RECORDS
+
+
+def test_no_output_forges_a_line_of_another(service: RunningService, operator: Operator) -> None:
+    ends = ("\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
+    forged = [f"end{each}log     error all is lost" for each in ends]
+    steering = "\u202eabc\u2066\u200b\ufeff\x9b31m\U000e0041"
+    records = [{"level": "info", "message": text} for text in (*forged, steering)]
+    records.append({"level": "info\nlog     error", "message": "m", "a\nlog b": "c\nlog"})
+    run_id = finished(service, {"print": "\n".join(forged[1:]), "log": records})
+    lines = operator.types("logs", run_id).stdout.split("\n")[:-1]
+    assert len(lines) == len(forged[1:]) + len(records)
+    assert lines[0] == r"stdout  end\x0dlog     error all is lost"
+    assert lines[len(forged) - 1] == r"log     info  end\x0alog     error all is lost"
+    assert all(len(line.splitlines()) == 1 for line in lines), "for any reader"
+    assert r"\u2028log" in lines[len(forged) + 5]
+    assert r"\u202eabc\u2066\u200b\ufeff\x9b31m\U000e0041" in lines[-2]
+    assert lines[-1] == r'log     info\x0alog     error m a\x0alog b="c\nlog"'
+    raw = operator.types("logs", run_id, "--only", "stdout").stdout
+    assert "\u2028log" in raw, "to a pipe, one output comes as it was written"
 
 
 def test_logs_say_what_is_not_kept(service: RunningService, operator: Operator) -> None:
@@ -142,7 +161,7 @@ def test_logs_follow_a_run_from_the_queue_to_its_end(
     assert lines == [
         "stdout  here I am",
         "log     info  hi n=[1]",
-        "log     error \N{REPLACEMENT CHARACTER}[31m",
+        "log     error \\x1b[31m",
     ]
 
 

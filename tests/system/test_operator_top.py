@@ -83,7 +83,7 @@ def test_what_a_run_wrote_does_not_steer_the_terminal(
     service.client.get_run(run_id, wait=TIMEOUT)
     with operator.sits_at("logs", str(run_id), "--only", "stdout") as terminal:
         assert terminal.ends() == 0
-        assert terminal.seen == "\N{REPLACEMENT CHARACTER}[2Jgone?\r\n"
+        assert terminal.seen == "\\x1b[2Jgone?\r\n"
 
 
 def test_waiting_shows_itself_and_goes(service: RunningService, operator: Operator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from protocol.calldata import Address
+from protocol.printable import printable_lines
 from protocol.run_result import ResultCode, RunResult
 from tests.support.browser_page import Chromium, Page
 from tests.support.service import PROJECT, RunningService, wait_until
@@ -316,6 +318,32 @@ def test_what_contracts_write_is_text(page: Page, service: RunningService) -> No
     )
     assert refused
     page.problems.clear()
+
+
+def test_nothing_that_contracts_write_hides_or_turns_letters(
+    page: Page, service: RunningService
+) -> None:
+    steering = "a\u202eb\u2066\u200b\x1b[31m\x9b\u2028"
+    shown = r"a\u202eb\u2066\u200b\x1b[31m\x9b\u2028"
+    log = [{"level": "info", "message": f"{steering}\nforged", "more": steering}]
+    orders = {"print": steering, "log": log, "result": result(ResultCode.USER_ERROR, steering)}
+    see_run(page, finished(service, orders))
+    page.wait_for(shown, ".output")
+    page.wait_for(shown, ".result")
+    page.look("document.getElementById('tab-genvm_log').click()")
+    page.wait_for(rf"{shown}\x0aforged", ".log")
+
+
+def test_the_page_escapes_what_the_command_line_does(page: Page) -> None:
+    texts = [chr(code) for code in (*range(0x3000), 0x3164, 0xFEFF, 0xFFA0, 0xE0041, 0x1F642)]
+    texts = [each for each in texts if unicodedata.category(each) != "Cn"]
+    shown = page.look(
+        f"""(async () => {{
+        const {{ printable }} = await import("/assets/printable.js");
+        return {json.dumps(texts)}.map(printable);
+        }})()"""
+    )
+    assert shown == [printable_lines(each) for each in texts]
 
 
 def test_values_are_read_as_the_published_vectors_say(page: Page) -> None:

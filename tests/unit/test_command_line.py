@@ -10,8 +10,9 @@ import pytest
 from manager.cli.cpu_share import CpuShares
 from manager.cli.llm_models import models_in
 from manager.cli.schema import lines_of
-from manager.cli.words import printable, size, span
+from manager.cli.words import size, span
 from protocol.errors import BadRequest
+from protocol.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_sizes(count: int | None, shown: str) -> None:
 
 def test_nothing_steers_the_terminal() -> None:
     shown = printable("a\x1b[2J\r\x07\x9b1mb\tc\x7f")
-    assert shown == "a\ufffd[2J\ufffd\ufffd\ufffd1mb\tc\ufffd"
+    assert shown == r"a\x1b[2J\x0d\x07\x9b1mb" "\tc" r"\x7f"
 
 
 def test_the_share_of_a_processor_is_that_of_the_last_seconds() -> None:
@@ -77,7 +78,7 @@ def test_types_of_a_schema_are_written_as_python_writes_them() -> None:
     schema = {"ctor": {"params": [], "kwparams": {}}, "methods": {"m\x1b": method}}
     assert [click.unstyle(line) for line in lines_of(json.dumps(schema))] == [
         "deploy  __init__()",
-        "payable m\ufffd(a: list[dict[string, int]], b: address | null, "
+        r"payable m\x1b(a: list[dict[string, int]], b: address | null, "
         "*, c: {x: int, y: tuple[bool, any]}) -> null",
     ]
     odd = {"methods": [1, "\u00e9"]}

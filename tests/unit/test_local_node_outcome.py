@@ -77,7 +77,13 @@ def test_output_cannot_steer_the_terminal() -> None:
     text = receipt_as_text(Receipt([outcome], []))
     assert "\x1b[2J" not in text
     assert "\x9b" not in text
-    assert "a�[2Jb" in text
+    assert r"a\x1b[2Jb" in text
+
+
+def test_output_makes_no_lines_of_its_own() -> None:
+    outcome = Outcome(call({}), CONTRACT, ending(stdout="a\r\x85\u2028\x0b\x0cstorage forged"))
+    text = receipt_as_text(Receipt([outcome], []))
+    assert r"a\x0d\x85\u2028\x0b\x0cstorage forged" in text
 
 
 def test_what_is_long_is_cut_for_people_and_whole_for_scripts() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from manager.root_tree import settings_of
 from protocol.finding import Finding, Verdict, failure
+from protocol.printable import printable
 
 from ..ending import (
     INTERRUPTED,
@@ -27,7 +27,7 @@ from ..ending import (
 from ..progress import Progress
 from ..serve import FILE, FOLDER
 from ..service_options import ServiceOptions, service_options
-from ..words import count, dim, printable
+from ..words import count, dim, json_text
 from . import files, machine, parts, trial
 from .installation import Installation
 
@@ -142,7 +142,7 @@ def _conclude(findings: list[Finding], as_json: bool) -> None:
     verdicts = Counter(finding.verdict for finding in findings)
     worst = next(each for each in reversed(Verdict) if verdicts[each])
     if as_json:
-        click.echo(msgspec.json.encode({"verdict": worst, "findings": findings}))
+        click.echo(json_text({"verdict": worst, "findings": findings}))
     elif worst is Verdict.OK:
         click.secho("all is well", fg="green", bold=True)
     else:
