@@ -9,44 +9,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wasmtime import Engine
-
-from .cpython import GuestMissing, cpython_is_compiled, read_cpython
+from .compile_cache import contracts_cache
+from .compiler import CompilerFailed
+from .cpython import GuestMissing, read_cpython
 from .engine import new_engine
 from .filesystem import FileTree
-from .guest_library import GuestLibrary
-from .private_cache import CacheUnusable
 from .python_guest import PythonGuest
 from .vm import ToolFailed
 
 
-def check(folder: Path, *, precompile: bool) -> int:
+def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
     """Say on stdout what is whole and what is not; 0 unless something is broken.
 
-    With `precompile`, make what is missing, with progress on stderr.
+    With `precompile`, make what is missing, with progress on stderr, and tidy the cache up. A
+    cache that cannot be used is no fault: each run compiles anew then.
     """
     engine = new_engine()
+    problems: list[str] = []
+    guest = PythonGuest(engine, folder, problems.append)
     try:
         read_cpython()
         print("ok       CPython 3.12 for WASI: file present, sha256 as expected")
         if precompile:
-            _make_all(engine, folder)
-        compiled = _report("CPython 3.12 for WASI: compiled", cpython_is_compiled(engine, folder))
-        made = _report("guest library: unpacked and compiled", GuestLibrary(folder).is_made())
-    except (GuestMissing, CacheUnusable, ToolFailed) as error:
+            contracts_cache(folder, cache_bytes, problems.append).tidy()
+            _make_all(guest)
+        compiled = _report("CPython 3.12 for WASI: compiled", guest.is_compiled())
+        made = _report("guest library: unpacked and compiled", guest.has_library())
+    except (GuestMissing, CompilerFailed, ToolFailed) as error:
         print(f"broken   {error}")
         return 1
-    if not (compiled and made):
+    for problem in dict.fromkeys(problems):
+        print(f"uncached {problem}")
+    if not (compiled and made) and not problems:
         print("what is missing is made by `check --precompile`, else by the first contract")
     return 0
 
 
-def _make_all(engine: Engine, folder: Path) -> None:
-    guest = PythonGuest(engine, folder)
-    if not cpython_is_compiled(engine, folder):
+def _make_all(guest: PythonGuest) -> None:
+    if not guest.is_compiled():
         with _progress("compiling CPython 3.12 for WASI, some seconds, once on this machine"):
             guest.module()
-    if not GuestLibrary(folder).is_made():
+    if not guest.has_library():
         with _progress("unpacking the guest library"):
             guest.put_library(FileTree())
 

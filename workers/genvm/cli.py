@@ -10,11 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from protocol.cache_folder import (
+    CACHE_BYTES_VARIABLE,
+    DEFAULT_CACHE_BYTES,
+    usual_cache_folder,
+)
+
 T = TypeVar("T", int, float)
 
 DEFAULT_MEMORY = 1 << 30
 MAX_MEMORY = 4 << 30
 DEFAULT_SECONDS = 600.0
+MAX_CACHE_BYTES = 1 << 50
 MAX_SECONDS = 24 * 3600.0
 _DESCRIPTOR = re.compile(r"[0-9]{1,9}")
 DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")
@@ -31,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "check":
         from .check import check  # noqa: PLC0415
 
-        return check(options.cache_dir, precompile=options.precompile)
+        return check(options.cache_dir, options.cache_bytes, precompile=options.precompile)
     return _print_version_pattern()
 
 
@@ -69,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         default=default_cache_dir(),
         metavar="DIR",
         help="for compiled modules (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cache-bytes",
+        type=_at_most(MAX_CACHE_BYTES, int),
+        default=os.environ.get(CACHE_BYTES_VARIABLE, str(DEFAULT_CACHE_BYTES)),
+        metavar="BYTES",
+        help="that compiled contracts may take there (default: %(default)s)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="run the call whose execution data is on stdin"))
@@ -116,11 +130,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def default_cache_dir() -> Path:
-    """Where compiled modules are kept unless `--cache-dir` says otherwise."""
-    if chosen := os.environ.get("GENVM_CACHE_DIR"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "genvm-manager"
+    """Return where compiled modules are kept unless `--cache-dir` says otherwise.
+
+    A user without a home has a folder of its own among the temporary files.
+    """
+    temporary = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 (its owner is checked)
+    return usual_cache_folder(os.environ) or temporary / f"genvm-manager-{os.geteuid()}"
 
 
 def _permissions(letters: str) -> frozenset[str]:

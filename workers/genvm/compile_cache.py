@@ -11,31 +11,47 @@ from pathlib import Path
 import wasmtime
 from wasmtime import Engine, Module, WasmtimeError
 
+from .compiler import CompilerBounds, CompilerFailed, compile_apart
 from .engine import CONFIG_ID
-from .private_cache import PrivateCache
+from .private_cache import Bounds, PrivateCache
+
+MAX_CACHED_CONTRACTS = 1_000
+"""Compiled WASM contracts that are kept, if their bytes allow it."""
+
+
+def contracts_cache(folder: Path, size: int, report: Callable[[str], None]) -> PrivateCache:
+    """Return the cache of compiled contracts below `folder`, of at most `size` bytes."""
+    return PrivateCache(folder / "contracts", Bounds(MAX_CACHED_CONTRACTS, size), report)
 
 
 class CompileCache:
-    """The compiled modules in `folder`. Raises `CacheUnusable`."""
+    """The compiled modules in `cache`. `rules` is part of their names: which modules are let in."""
 
-    def __init__(self, engine: Engine, folder: Path, max_entries: int) -> None:
+    def __init__(
+        self, engine: Engine, cache: PrivateCache, bounds: CompilerBounds, rules: str = ""
+    ) -> None:
         self._engine = engine
-        self._cache = PrivateCache(folder, max_entries)
+        self._cache = cache
+        self._bounds = bounds
+        self._rules = rules
 
     def load(self, digest: bytes, read: Callable[[], bytes]) -> Module:
-        """The module whose WASM `read` gives and whose sha256 is `digest`, compiled at most once.
+        """Return the module whose WASM `read` gives and whose sha256 is `digest`.
 
-        Raises `WasmtimeError` for WASM that does not compile.
+        It is compiled at most once. Raises `InvalidModule` and `CompilerFailed`.
         """
-        return self._cache.get_or_make(
-            _entry_name(digest),
+        module = self._cache.get_or_make(
+            self._entry_name(digest),
             self._deserialized,
-            lambda: bytes(Module(self._engine, read()).serialize()),
+            lambda: compile_apart(read(), self._bounds),
         )
+        if module is None:
+            raise CompilerFailed("what this host has compiled cannot be loaded; try again")
+        return module
 
     def holds(self, digest: bytes) -> bool:
-        """Whether `load` would find the module compiled."""
-        return self._cache.get(_entry_name(digest), self._deserialized) is not None
+        """Return whether `load` would find the module compiled."""
+        return self._cache.get(self._entry_name(digest), self._deserialized) is not None
 
     def _deserialized(self, path: Path) -> Module | None:
         try:
@@ -43,9 +59,10 @@ class CompileCache:
         except WasmtimeError:
             return None
 
-
-def _entry_name(digest: bytes) -> str:
-    """With wasmtime's version, for which `importlib.metadata` would take 60 ms to ask."""
-    package = Path(wasmtime.__file__).parent
-    installed = next(package.parent.glob("wasmtime-*.dist-info"), package)
-    return f"{digest.hex()}-{installed.name.removesuffix('.dist-info')}-{CONFIG_ID}"
+    def _entry_name(self, digest: bytes) -> str:
+        """With wasmtime's version, for which `importlib.metadata` would take 60 ms to ask."""
+        package = Path(wasmtime.__file__).parent
+        installed = next(package.parent.glob("wasmtime-*.dist-info"), package)
+        return (
+            f"{digest.hex()}-{installed.name.removesuffix('.dist-info')}-{CONFIG_ID}{self._rules}"
+        )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from wasmtime import Module, WasmtimeError
+from wasmtime import Module
 
 from protocol import calldata
 from protocol.calldata import Address
@@ -17,7 +16,8 @@ from protocol.executor import ExecutionData, ExecutionDataError
 from protocol.host import StorageType
 from protocol.run_result import ResultCode, RunResult, execution_hash
 
-from .compile_cache import CompileCache
+from .compile_cache import CompileCache, contracts_cache
+from .compiler import CompilerBounds, CompilerFailed, InvalidModule
 from .context import (
     Budget,
     CallContext,
@@ -28,6 +28,7 @@ from .context import (
     decode_message,
     vm_error,
 )
+from .contract_clock import ContractClock
 from .cpython import GuestMissing
 from .deadline import Deadline, TimeUp
 from .descriptors import Output
@@ -37,15 +38,15 @@ from .log import Log
 from .modules import ModuleFailed, Modules
 from .nondet_blocks import NondetBlocks, NothingToReplay
 from .own_stack import OwnStack
-from .private_cache import CacheUnusable
 from .programs import Program, program_of
 from .python_guest import PythonGuest
 from .stopwatch import Stopwatch
 from .storage import CommittedPages, PageCache, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
+from .wasm_limits import LIMITS_ID, without_custom_sections
 
-MAX_CACHED_CONTRACTS = 64
-"""Compiled WASM contracts that are kept on disk."""
+MAX_KEPT_MODULES = 64
+"""Modules that a run keeps at hand for calls of the same contract."""
 
 HOST_MEMORY = 256 << 20
 """Bytes of our own memory that a run may fill with written pages and emissions."""
@@ -57,11 +58,13 @@ _MAX_TICKS = round((ANSWER_SECONDS + 10) / _TICK)
 
 
 class Limits(NamedTuple):
-    """What a run may use: bytes of memory, seconds, and a folder for compiled modules."""
+    """What a run may use: bytes of memory, seconds, and a folder for compiled modules, with the
+    bytes that contracts may take in it."""
 
     memory: int
     seconds: float
     cache_folder: Path
+    cache_bytes: int
 
 
 class ContractRun:
@@ -74,14 +77,17 @@ class ContractRun:
         self.modules = modules
         self.nondet = nondet
         self.deadline = Deadline()
-        self._began = time.monotonic()
+        self._clock = ContractClock(modules.seconds_waited)
         self._limits = limits
         self._log = log
         self._engine = new_engine()
         outputs = Output(1, self.deadline.check), Output(2, self.deadline.check)
         self._world = World(self._engine, self, outputs)
-        self._python = PythonGuest(self._engine, limits.cache_folder)
+        self._warned: set[str] = set()
+        self._modules: dict[bytes, Module | InvalidContract] = {}
+        self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
         self._pages = PageCache()
+        self._used: float | None = None
 
     def execute(self, data: ExecutionData, permissions: frozenset[str]) -> RunResult:
         """Run the call to its end; a fault of ours gives an internal error.
@@ -112,8 +118,8 @@ class ContractRun:
         self._log.of_contract("info", message, source="contract")
 
     def microseconds(self) -> int:
-        """How long the run has taken so far."""
-        return round((time.monotonic() - self._began) * 1e6)
+        """How long the contract has taken so far."""
+        return round(self._clock.seconds() * 1e6)
 
     def _main_context(self, data: ExecutionData, permissions: frozenset[str]) -> CallContext:
         message = decode_message(data.message)
@@ -128,27 +134,37 @@ class ContractRun:
         )
 
     def _within_time(self, work: Callable[[], Outcome]) -> Outcome:
-        """The outcome of `work`; once its time is up, every guest it runs traps.
+        """Return the outcome of `work`, or `timeout` where it took longer than the contract may.
 
-        One that does not, because it waits for us, to print or for a host, is left behind.
+        Once its time is up, every guest it runs traps. One that does not, because it waits for us,
+        to print or for a host, is left behind. What a caller made of an inner call that was cut
+        off does not count: the time decides alone, and what is not counted changes nothing.
         """
-        running = OwnStack(work)
+        running = OwnStack(lambda: self._timed(work))
         done = running.wait(self._limits.seconds)
         while not done and (left := self._seconds_left()) > 0:
             done = running.wait(max(left, _TICK))
         self.deadline.is_over = True
         for _ in range(_MAX_TICKS):
             if done:
-                return running.result()
+                break
             self._engine.increment_epoch()
             done = running.wait(_TICK)
-        return vm_error("timeout")
+        if self._used is None or self._used > self._limits.seconds:
+            return vm_error("timeout")
+        return running.result()
+
+    def _timed(self, work: Callable[[], Outcome]) -> Outcome:
+        try:
+            return work()
+        finally:
+            self._used = self._clock.seconds()
 
     def _seconds_left(self) -> float:
         """Of the time that the contract has. Waiting for modules is not counted: how long they
-        take is not its doing, and the manager's deadline ends a run that waits in vain."""
-        used = time.monotonic() - self._began - self.modules.seconds_waited()
-        return self._limits.seconds - used
+        take is not its doing, and the manager's deadline ends a run that waits in vain. Nor is
+        getting a module ready, which takes longer where it has to be compiled."""
+        return self._limits.seconds - self._clock.seconds()
 
     def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
         """The call itself; with `code` it is a deployment, which leaves the code in storage."""
@@ -173,7 +189,8 @@ class ContractRun:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code), is_det=context.is_det)
             times = Stopwatch()
-            module = self._prepared(program)
+            with self._clock.paused():
+                module = self._prepared(program)
             times.mark("module_ms")
             outcome = run_guest(
                 self._world, program, module, context, lambda: times.mark("boot_ms")
@@ -194,19 +211,42 @@ class ContractRun:
         if program.module is None:
             self._python.put_library(program.tree)
             return self._python.module()
-        wasm = program.module
-        folder = self._limits.cache_folder / "contracts"
-        cache = CompileCache(self._engine, folder, MAX_CACHED_CONTRACTS)
+        digest = hashlib.sha256(program.module).digest()
+        if digest not in self._modules:
+            if len(self._modules) >= MAX_KEPT_MODULES:
+                self._modules.clear()
+            self._modules[digest] = self._loaded(digest, program.module)
+        found = self._modules[digest]
+        if isinstance(found, InvalidContract):
+            raise found
+        return found
+
+    def _loaded(self, digest: bytes, wasm: bytes) -> Module | InvalidContract:
+        """Return the module of a contract, compiled, or why it is none.
+
+        Raises `CompilerFailed`.
+        """
+        limits = self._limits
+        cache = contracts_cache(limits.cache_folder, limits.cache_bytes, self._warn)
+        compiled = CompileCache(self._engine, cache, CompilerBounds(), f"-{LIMITS_ID}")
         try:
-            return cache.load(hashlib.sha256(wasm).digest(), lambda: wasm)
-        except WasmtimeError as error:
-            raise InvalidContract(f"the module does not compile: {error}") from None
+            return compiled.load(digest, lambda: without_custom_sections(wasm))
+        except InvalidModule as error:
+            return InvalidContract(f"the module does not compile: {error}")
+        except InvalidContract as error:
+            return error
+
+    def _warn(self, reason: str) -> None:
+        """Say once what an operator should mend."""
+        if reason not in self._warned:
+            self._warned.add(reason)
+            self._log.warning(reason)
 
 
 _OUR_FAULTS = (
     ExecutionDataError,
     GuestMissing,
-    CacheUnusable,
+    CompilerFailed,
     ToolFailed,
     ModuleFailed,
     NothingToReplay,

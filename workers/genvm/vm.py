@@ -6,8 +6,7 @@ from collections.abc import Callable
 from hashlib import sha3_256
 from typing import NamedTuple, NoReturn
 
-from wasmtime import Engine, Func, Linker, Module, Store, Trap, TrapCode, WasmtimeError
-from wasmtime import Memory as ExportedMemory
+from wasmtime import Engine, Linker, Module, Store, Trap, TrapCode, WasmtimeError
 
 from protocol.contract_code import InvalidContract
 from protocol.run_result import ResultCode
@@ -17,6 +16,7 @@ from .bridge import Exchange
 from .context import CallContext, Outcome, OutOfMemory, vm_error
 from .deadline import Deadline, TimeUp
 from .descriptors import Bridge, Collected, Errno, Input, Output, WasiError
+from .exports import exported_memory_size, exported_start
 from .filesystem import Device, FileTree
 from .imports import Imports, UnknownImport
 from .memory import Memory
@@ -140,20 +140,18 @@ class _Guest:
         linker = Linker(self._engine)
         try:
             self._imports.link(linker, module)
-            exports = linker.instantiate(store, module).exports(store)
+            instance = linker.instantiate(store, module)
         except UnknownImport as error:
             raise InvalidContract(f"the import {error} is unknown to this executor") from None
         except (Trap, WasmtimeError) as error:
             return self._ended(error, memory_size=0)
-        start = exports.get("_start")
-        if not isinstance(start, Func) or start.type(store).params or start.type(store).results:
+        start = exported_start(store, instance)
+        if start is None:
             raise InvalidContract("the module exports no function _start without parameters")
         try:
             start(store)
         except (Trap, WasmtimeError) as error:
-            memory = exports.get("memory")
-            size = memory.data_len(store) if isinstance(memory, ExportedMemory) else 0
-            return self._ended(error, size)
+            return self._ended(error, exported_memory_size(store, instance))
         return Outcome(ResultCode.RETURN, None)
 
     def _new_store(self) -> Store:

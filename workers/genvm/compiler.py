@@ -1,0 +1,150 @@
+"""Compiles a module in a process of its own, whose memory and processor time are bounded.
+
+The child is a fork: it costs milliseconds, and needs nothing but what is imported already. It is
+in the run's process group, and the kernel ends it with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from typing import NamedTuple, NoReturn
+
+from wasmtime import Module, WasmtimeError
+
+from .engine import new_engine
+
+_MAX_MESSAGE = 16 << 10
+_DONE = b"done"
+_INVALID = b"invalid "
+_PR_SET_PDEATHSIG = 1
+_WORDS = {signal.SIGXCPU: "its processor time was up", signal.SIGABRT: "it was out of memory"}
+
+
+class CompilerFailed(Exception):
+    """This machine could not compile a module, which may be a good one; the message says why."""
+
+
+class InvalidModule(Exception):
+    """The module is no valid WebAssembly; the message is wasmtime's."""
+
+
+class CompilerBounds(NamedTuple):
+    """Bytes of memory, seconds of processor time, and threads of one compilation."""
+
+    memory: int = 4 << 30
+    seconds: int = 600
+    threads: int = 2
+    """The same on every machine, since memory goes by it."""
+
+
+def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
+    """Compile a module; gives a descriptor of a file in memory that holds it serialized.
+
+    Raises `InvalidModule`, and `CompilerFailed` when it did not end within `bounds`.
+    """
+    compiled = os.memfd_create("genvm-compiled", os.MFD_CLOEXEC)
+    reader, writer = os.pipe()
+    parent = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(reader)
+        os.close(writer)
+        os.close(compiled)
+        raise CompilerFailed(f"no process could be started: {error.strerror}") from None
+    if pid == 0:
+        _compile_and_exit(wasm, bounds, parent, compiled, writer)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        said = pipe.read(_MAX_MESSAGE)
+    try:
+        status = os.waitpid(pid, 0)[1]
+    except ChildProcessError:  # SIGCHLD is ignored here.
+        status = 0
+    if said == _DONE:
+        return compiled
+    os.close(compiled)
+    if said.startswith(_INVALID):
+        raise InvalidModule(said.removeprefix(_INVALID).decode("utf-8", "replace"))
+    raise CompilerFailed(_sentence(bounds, said.decode("utf-8", "replace") or _end(status)))
+
+
+def _sentence(bounds: CompilerBounds, why: str) -> str:
+    return (
+        f"this host could not compile the module within {bounds.memory >> 20} MiB of memory and "
+        f"{bounds.seconds} s of processor time: {why}; give it more memory, or run the call on "
+        "another host"
+    )
+
+
+def _end(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"the compiler ended with exit code {code}"
+    known = signal.Signals(-code)
+    return _WORDS.get(known, f"the compiler was ended by {known.name}")
+
+
+def _compile_and_exit(
+    wasm: bytes, bounds: CompilerBounds, parent: int, compiled: int, writer: int
+) -> NoReturn:
+    """Be the child."""
+    said = b""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            _let_go_of_all_but(compiled, writer)
+            _bound(bounds)
+            # Read when the compiler's first thread is started, which is here and not before.
+            os.environ["RAYON_NUM_THREADS"] = str(bounds.threads)
+            said = _compiled(wasm, compiled)
+    except BaseException as error:  # Whatever it is, the parent has to know.
+        said = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+    finally:
+        os.write(writer, said[:_MAX_MESSAGE])
+        os._exit(0)
+
+
+def _compiled(wasm: bytes, target: int) -> bytes:
+    """Write the compiled module to `target`; gives what to tell the parent.
+
+    It is validated first, since compiling may fail for want of memory, which says nothing of it.
+    """
+    engine = new_engine()
+    try:
+        Module.validate(engine, wasm)
+    except WasmtimeError as error:
+        return _INVALID + str(error).encode("utf-8", "replace")
+    rest = memoryview(Module(engine, wasm).serialize())
+    while rest:
+        rest = rest[os.write(target, rest) :]
+    return _DONE
+
+
+def _let_go_of_all_but(*kept: int) -> None:
+    """Close what the parent has open: hosts and clients must not take us for it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in {0, 1, 2}.difference(kept):
+        os.dup2(null, number)
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = max(first, descriptor + 1)
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def _bound(bounds: CompilerBounds) -> None:
+    with open("/proc/self/statm", "rb") as file:
+        present = int(file.read().split()[5]) * resource.getpagesize()
+    _lower(resource.RLIMIT_DATA, present + bounds.memory)
+    _lower(resource.RLIMIT_CPU, bounds.seconds)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, hard))

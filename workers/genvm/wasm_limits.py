@@ -1,0 +1,290 @@
+"""What a contract's WebAssembly module may have in it, so that compiling it is bounded work.
+
+Compilers of WebAssembly take more than linear time and memory for some modules: many locals beside
+many branches, long functions, many loops. Nothing here depends on the machine: a module is refused
+by its own figures, in linear time, before anything compiles it. Validating it is left to wasmtime.
+
+`docs/OPERATIONS.md` has the limits in a table; they hold for what contract authors' compilers make,
+with much to spare: CPython, 6 MB of code, stays below a quarter of nearly all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+from protocol.contract_code import InvalidContract
+
+MAX_SECTIONS = 1_000
+MAX_SECTION_BYTES = 1 << 20
+"""Of each section but those of code, data, and custom ones."""
+
+MAX_TYPES = 10_000
+MAX_PARAMETERS = 100
+MAX_RESULTS = 20
+"""Of one function type."""
+
+MAX_IMPORTS = 1_000
+MAX_EXPORTS = 10_000
+MAX_GLOBALS = 10_000
+MAX_FUNCTIONS = 65_536
+MAX_ELEMENT_SEGMENTS = 10_000
+MAX_DATA_SEGMENTS = 65_536
+
+MAX_CODE_BYTES = 8 << 20
+MAX_BODY_BYTES = 256 << 10
+"""Of one function."""
+
+LONG_BODY_BYTES = 32 << 10
+MAX_LONG_BODIES_BYTES = 2 << 20
+"""Of all functions together that are longer than `LONG_BODY_BYTES`."""
+
+MAX_LOCALS = 10_000
+"""Of one function, its parameters included."""
+
+MAX_TOTAL_LOCALS = 1_000_000
+MAX_BRANCHES = 10_000
+"""Of one function: its blocks, loops, conditions, branches, targets of branch tables, indirect
+calls and accesses to tables."""
+
+MAX_TOTAL_BRANCHES = 1_000_000
+MAX_LOOPS = 1_000
+"""Of one function."""
+
+MAX_TOTAL_LOOPS = 50_000
+MAX_BRANCHES_TIMES_LOCALS = 2_000_000
+"""Of one function."""
+
+MAX_TOTAL_BRANCHES_TIMES_LOCALS = 10_000_000
+
+LIMITS_ID = "1"
+"""Part of the compile cache's key: raise it when a limit is lowered."""
+
+
+def without_custom_sections(wasm: bytes) -> bytes:
+    """Return what of a module is to be compiled: all but its custom sections.
+
+    Raises `InvalidContract`, naming the figure and the limit, for a module that is over one, and
+    for one that cannot be read.
+    """
+    return _Module(wasm).kept()
+
+
+_CUSTOM, _TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT = range(8)
+_START, _ELEMENT, _CODE, _DATA, _DATA_COUNT = range(8, 13)
+_HEADER = b"\0asm\1\0\0\0"
+_FUNCTION_TYPE = 0x60
+
+_LEB = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
+_SKIP_LEB = re.compile(_LEB)
+_PLAIN = re.compile(
+    # What neither branches nor looks into a table: opcode, then what follows it there. The
+    # alternatives differ in their first byte and nothing is tried twice, so it takes linear time.
+    rb"(?:[\x00\x01\x0b\x0f\x1a\x1b\x45-\xc4\xd1]++"
+    rb"|[\x10\x12\x20-\x24\x3f-\x42\xd0\xd2]LEB"
+    rb"|[\x28-\x3e]LEB LEB"
+    rb"|\x1c\x01[\x6f\x70\x7b-\x7f]"
+    rb"|\x43.{4}|\x44.{8}"
+    rb"|\xfc(?:[\x00-\x07]|[\x08\x0a\x0c\x0e]LEB LEB|[\x09\x0b\x0d\x0f-\x11]LEB)"
+    rb"|\xfd(?:[\x00-\x0b\x5c\x5d]LEB LEB|[\x0c\x0d].{16}|[\x15-\x22].|[\x54-\x5b]LEB LEB."
+    rb"|[\x0e-\x14\x23-\x53\x5e-\x7f]|[\x80-\xff][\x01\x02])"
+    rb")*+".replace(b" ", b"").replace(b"LEB", _LEB),
+    re.DOTALL,
+)  # fmt: skip
+_LOOP, _ELSE, _BR_TABLE = 0x03, 0x05, 0x0E
+_OPERANDS = {0x02: 1, _LOOP: 1, 0x04: 1, _ELSE: 0, 0x0C: 1, 0x0D: 1, 0x11: 2, 0x13: 2,
+             0x25: 1, 0x26: 1}  # fmt: skip
+"""Of the instructions that count as branches, by opcode; a branch table has its own form."""
+
+
+class _Module:
+    """Reads a module once, front to end."""
+
+    def __init__(self, wasm: bytes) -> None:
+        self._wasm = wasm
+        self._at = len(_HEADER)
+        self._end = len(wasm)
+        self._parameters: list[int] = []
+        self._signatures: list[int] = []
+        self._functions = 0
+        self._sections = 0
+        self._locals = 0
+        self._branches = 0
+        self._loops = 0
+        self._long_bodies = 0
+        self._products = 0
+
+    def kept(self) -> bytes:
+        if not self._wasm.startswith(_HEADER):
+            raise InvalidContract("the module is not WebAssembly of version 1")
+        kept = [_HEADER]
+        while self._at < len(self._wasm):
+            start = self._at
+            section = self._byte()
+            size = self._number()
+            end = self._at + size
+            if end > len(self._wasm):
+                self._malformed()
+            self._sections += 1
+            _at_most(self._sections, MAX_SECTIONS, "the module has {} sections")
+            if section != _CUSTOM:
+                self._read(section, end)
+                kept.append(self._wasm[start:end])
+            self._at, self._end = end, len(self._wasm)
+        return b"".join(kept)
+
+    def _read(self, section: int, end: int) -> None:
+        self._end = end
+        size = end - self._at
+        if section not in (_CODE, _DATA):
+            _at_most(size, MAX_SECTION_BYTES, f"section {section} of the module has {{}} bytes")
+        if reader := _READERS.get(section):
+            reader(self)
+        elif section in _COUNTED and size:
+            limit, what = _COUNTED[section]
+            _at_most(self._number(), limit, what)
+
+    def _types(self) -> None:
+        count = self._number()
+        _at_most(count, MAX_TYPES, "the module has {} types")
+        for index in range(count):
+            if self._byte() != _FUNCTION_TYPE:
+                raise InvalidContract(f"type {index} of the module is not that of a function")
+            parameters = self._number()
+            _at_most(parameters, MAX_PARAMETERS, f"type {index} has {{}} parameters")
+            self._at += parameters
+            results = self._number()
+            _at_most(results, MAX_RESULTS, f"type {index} has {{}} results")
+            self._at += results
+            self._parameters.append(parameters)
+
+    def _declarations(self) -> None:
+        count = self._number()
+        _at_most(count, MAX_FUNCTIONS, "the module has {} functions")
+        self._signatures += [self._number() for _ in range(count)]
+
+    def _code(self) -> None:
+        _at_most(self._end - self._at, MAX_CODE_BYTES, "the module's code has {} bytes")
+        section_end = self._end
+        for _ in range(self._number()):
+            size = self._number()
+            body_end = self._at + size
+            if body_end > section_end or self._functions >= len(self._signatures):
+                self._malformed()
+            self._end = body_end
+            self._body(size)
+            self._functions += 1
+            self._at, self._end = body_end, section_end
+
+    def _body(self, size: int) -> None:
+        name = f"function {self._functions}"
+        _at_most(size, MAX_BODY_BYTES, f"{name} has {{}} bytes")
+        if size > LONG_BODY_BYTES:
+            self._long_bodies += size
+            long = f"the module's functions of over {LONG_BODY_BYTES:,} bytes have together {{}}"
+            _at_most(self._long_bodies, MAX_LONG_BODIES_BYTES, long)
+        locals_ = self._count_locals(name)
+        branches = self._count_branches(name)
+        product = branches * locals_
+        what = f"{name} has {branches:,} branches and {locals_:,} locals, the product is {{}}"
+        _at_most(product, MAX_BRANCHES_TIMES_LOCALS, what)
+        self._products += product
+        what = "branches times locals, added up over all functions of the module, is {}"
+        _at_most(self._products, MAX_TOTAL_BRANCHES_TIMES_LOCALS, what)
+
+    def _count_locals(self, name: str) -> int:
+        signature = self._signatures[self._functions]
+        if signature >= len(self._parameters):
+            self._malformed()
+        count = self._parameters[signature]
+        for _ in range(self._number()):
+            count += self._number()
+            self._byte()
+            _at_most(count, MAX_LOCALS, f"{name} has {{}} locals")
+        self._locals += count
+        _at_most(self._locals, MAX_TOTAL_LOCALS, "the module's functions have {} locals")
+        return count
+
+    def _count_branches(self, name: str) -> int:
+        """Count what branches in the body that begins here, which is read to its end."""
+        wasm, end = self._wasm, self._end
+        branches = loops = 0
+        while True:
+            plain = _PLAIN.match(wasm, self._at, end)
+            assert plain is not None
+            self._at = plain.end()
+            if self._at == end:
+                break
+            opcode = wasm[self._at]
+            self._at += 1
+            branches += 1
+            if opcode == _BR_TABLE:
+                targets = self._number()
+                branches += targets
+                _at_most(branches, MAX_BRANCHES, f"{name} has {{}} branches")
+                operands = targets + 1
+            elif opcode in _OPERANDS:
+                loops += opcode == _LOOP
+                operands = _OPERANDS[opcode]
+            else:
+                raise InvalidContract(
+                    f"{name} has an instruction that this executor does not know, at byte "
+                    f"{self._at - 1:,} of the module"
+                )
+            for _ in range(operands):
+                self._skip_number()
+        _at_most(branches, MAX_BRANCHES, f"{name} has {{}} branches")
+        _at_most(loops, MAX_LOOPS, f"{name} has {{}} loops")
+        self._branches += branches
+        self._loops += loops
+        _at_most(self._branches, MAX_TOTAL_BRANCHES, "the module's functions have {} branches")
+        _at_most(self._loops, MAX_TOTAL_LOOPS, "the module's functions have {} loops")
+        return branches
+
+    def _byte(self) -> int:
+        if self._at >= self._end:
+            self._malformed()
+        self._at += 1
+        return self._wasm[self._at - 1]
+
+    def _number(self) -> int:
+        """Read an unsigned number of at most 32 bits, LEB128."""
+        number = shift = 0
+        while True:
+            byte = self._byte()
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift > 28:
+                self._malformed()
+        return number
+
+    def _skip_number(self) -> None:
+        found = _SKIP_LEB.match(self._wasm, self._at, self._end)
+        if found is None:
+            self._malformed()
+        self._at = found.end()
+
+    def _malformed(self) -> NoReturn:
+        raise InvalidContract(f"the module is malformed at byte {self._at:,}")
+
+
+_READERS: dict[int, Callable[[_Module], None]] = {
+    _TYPE: _Module._types,
+    _FUNCTION: _Module._declarations,
+    _CODE: _Module._code,
+}
+_COUNTED = {
+    _IMPORT: (MAX_IMPORTS, "the module has {} imports"),
+    _GLOBAL: (MAX_GLOBALS, "the module has {} globals"),
+    _EXPORT: (MAX_EXPORTS, "the module has {} exports"),
+    _ELEMENT: (MAX_ELEMENT_SEGMENTS, "the module has {} element segments"),
+    _DATA: (MAX_DATA_SEGMENTS, "the module has {} data segments"),
+}
+
+
+def _at_most(figure: int, limit: int, what: str) -> None:
+    if figure > limit:
+        raise InvalidContract(f"{what.format(f'{figure:,}')}, the limit is {limit:,}")
