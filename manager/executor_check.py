@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from protocol.config import Config
 
 _BUILTIN = "workers.genvm"
 
+_MAX_REPORT = 64 << 10
 _HEAD = 64 << 10
 """Bytes of a file in which the name is looked for: an executor may be a program of many MiB."""
 
@@ -36,15 +38,17 @@ def _names_it(path: Path) -> bool:
 class ExecutorCheck:
     """`workers.genvm check --precompile` under way; leaving the context ends it."""
 
-    def __init__(self) -> None:
-        """It shows its progress on our stderr."""
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """It has the variables that runs will have, and shows its progress on our stderr."""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", _BUILTIN, "check", "--precompile"],
+            env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             # Ctrl-C is for us; but in our session: what falls to us from others is in none of ours.
             process_group=0,
         )
+        self._report: str | None = None
 
     def __enter__(self) -> ExecutorCheck:
         return self
@@ -52,10 +56,20 @@ class ExecutorCheck:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     @property
     def exit_code(self) -> int | None:
         return self._process.returncode
+
+    def said(self, word: str) -> list[str]:
+        """Once it has ended: what follows `word` in the lines of its report that begin with it."""
+        if self._report is None:
+            assert self._process.stdout is not None
+            self._report = self._process.stdout.read(_MAX_REPORT).decode("utf-8", "replace")
+        lines = [line.partition(" ") for line in self._report.splitlines()]
+        return [rest.strip() for first, _, rest in lines if first == word]
 
     def ended(self, within: float) -> bool:
         """Whether it has ended, at the latest so many seconds from now."""

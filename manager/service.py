@@ -23,6 +23,7 @@ from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, ManagerError
 from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
+from protocol.executor_environment import executor_environment
 from protocol.ipc import Exit
 from protocol.state_folder import supervisor_socket
 from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
@@ -115,6 +116,7 @@ class Service:
         self.config, unknown = read_config(settings.config_path)
         for key in unknown:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
+        self._executors = executor_environment(os.environ, self.config, settings.state_folder)
         self._processes: list[ServiceProcess] = []
         self._cleanup = ExitStack()
         self.urls: list[str] = []
@@ -168,6 +170,8 @@ class Service:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             settle_temporary_files(folder)
             token = read_token(self._token_file) if self._token_file else None
+            if note := self._executors.cache.note:
+                self._report(f"compiled contracts are kept in {self._executors.cache.path}: {note}")
             keepsake = self._make_keepsake()
             supervisor = self._launch(
                 "supervisor",
@@ -203,6 +207,8 @@ class Service:
             arguments += ["--config", str(self._settings.config_path)]
         if self._settings.root and module == "supervisor":
             arguments += ["--root", str(self._settings.root)]
+        if module == "supervisor":
+            arguments += ["--cache-dir", str(self._executors.cache.path)]
         if self._settings.manifest_path and module == "supervisor":
             arguments += ["--manifest-path", str(self._settings.manifest_path)]
         if self._settings.token_file and module == "manager.http":
@@ -239,14 +245,17 @@ class Service:
             return
         if not uses_builtin_executor(self.config, settings.root, settings.manifest_path):
             return
-        with ExecutorCheck() as check:
+        with ExecutorCheck(self._executors.variables) as check:
             while not check.ended(within=0.2):
                 self._stay_up()
             if check.exit_code:
+                why = "; ".join(check.said("broken")) or f"exit code {check.exit_code}"
                 raise ServiceFailed(
-                    "the built-in executor is not whole; install again, "
-                    "or start without it by --no-precompile"
+                    f"the built-in executor does not work: {why}; mend that, or start without it "
+                    "by --no-precompile"
                 )
+            for reason in check.said("uncached"):
+                self._report(f"runs compile their contracts anew: {reason}")
 
     def _launch(
         self, name: str, arguments: Sequence[str], descriptors: Sequence[int] = ()

@@ -17,9 +17,9 @@ CACHE_DIR_VARIABLE = "GENVM_CACHE_DIR"
 CACHE_BYTES_VARIABLE = "GENVM_CACHE_BYTES"
 
 DEFAULT_CACHE_BYTES = 2 << 30
+MAX_CACHE_BYTES = 1 << 50
 
 _NAME = "genvm-manager"
-_INHERITED = ("PATH", "HOME", "LANG")
 _PROBE = bytes(4096)
 
 
@@ -108,16 +108,3 @@ def _try_to_write(folder: Path) -> None:
         raise
     finally:
         os.close(descriptor)
-
-
-def executor_environment(
-    environment: Mapping[str, str],
-    executor_env: Mapping[str, str],
-    cache: CacheFolder,
-    cache_bytes: int,
-) -> dict[str, str]:
-    """Return the variables of every executor: a few of `environment`, what the settings add, and
-    the cache folder, whichever of them named it."""
-    inherited = {name: environment[name] for name in _INHERITED if name in environment}
-    ours = {CACHE_BYTES_VARIABLE: str(cache_bytes)}
-    return {**inherited, **ours, **executor_env, CACHE_DIR_VARIABLE: str(cache.path)}

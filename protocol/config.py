@@ -9,6 +9,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from .cache_folder import DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES
 from .durations import parse_duration
 from .errors import BadRequest
 from .host_port import is_host, parse_host_port
@@ -83,6 +84,9 @@ class Config(Struct, frozen=True):
     cgroup: str | None = AUTO
     """The cgroup below which each run gets its own: `auto`, or one by its path as
     `/proc/PID/cgroup` has it; None: runs get none."""
+
+    compile_cache_bytes: Annotated[int, Meta(ge=1, le=MAX_CACHE_BYTES)] = DEFAULT_CACHE_BYTES
+    """What compiled contracts may take on the disk; beyond it those used least recently go."""
 
     executor_env: dict[str, str] = {}
     allowed_extra_args: tuple[str, ...] = ("--debug-mode",)

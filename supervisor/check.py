@@ -12,38 +12,51 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from protocol.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
 from protocol.config import Config, parse_config
 from protocol.errors import ManagerError
+from protocol.executor_environment import executor_environment
 from protocol.finding import Finding, encode_findings, failure, ok, warning
+from protocol.state_folder import default_state_folder
 
 from .core.environment import Environment
 from .core.manifest import Executor
 from .manifest_source import ManifestSource
 from .memory_check import examine_memory
 from .runtime.available_memory import available_memory
-from .runtime.launcher import executor_environment
 
 TOPIC = "executors"
 
 PATIENCE = 60.0
 """Seconds for an executor's own check."""
 
+PRECOMPILE_TIMEOUT = 240.0
+
 _INCOMPLETE = "missing"
 """With this word the built-in executor's check begins a line about what the first run will make."""
+
+_UNCACHED = "uncached"
+"""And with this one a line that says why nothing can be kept."""
 
 
 def main() -> int:
     """Print what was found."""
     parser = argparse.ArgumentParser(prog="python -m supervisor.check")
-    for name in ("config", "root", "manifest-path"):
+    for name in ("config", "root", "manifest-path", "state-dir", "cache-dir"):
         parser.add_argument(f"--{name}", type=Path, help="as the supervisor takes it")
+    parser.add_argument("--precompile", action="store_true", help="compile what is not yet")
     given = parser.parse_args()
     findings: list[Finding] = []
     try:
         config = parse_config(given.config.read_text("utf-8-sig"))[0] if given.config else Config()
         findings = [examine_memory(config, available_memory(config.cgroup))]
-        findings += _examined(config, given.root, given.manifest_path)
+        folder = given.state_dir or default_state_folder(os.environ)
+        prepared = executor_environment(os.environ, config, folder, given.cache_dir)
+        findings.append(_examined_cache(prepared.cache))
+        examination = Examination(prepared.variables, given.precompile)
+        findings += _examined(config, given.root, given.manifest_path, examination)
     except (ManagerError, OSError, UnicodeDecodeError) as error:
         mend = "correct it; docs/OPERATIONS.md explains the keys"
         findings.append(failure(TOPIC, str(error), mend))
@@ -51,45 +64,75 @@ def main() -> int:
     return 0
 
 
-def _examined(config: Config, root: Path | None, manifest: Path | None) -> Iterator[Finding]:
+class Examination(NamedTuple):
+    """How executors are examined: their variables, and whether they compile what is not yet."""
+
+    variables: dict[str, str]
+    precompile: bool
+
+
+def _examined_cache(cache: CacheFolder) -> Finding:
+    if cache.note is None:
+        return ok("cache", f"compiled contracts are kept in {cache.path}")
+    return warning(
+        "cache",
+        f"compiled contracts are kept in {cache.path}: {cache.note}",
+        "mend that, or name another folder by GENVM_CACHE_DIR, for the service and for doctor",
+    )
+
+
+def _examined(
+    config: Config, root: Path | None, manifest: Path | None, examination: Examination
+) -> Iterator[Finding]:
     """A finding for each executor. Raises `RequestFailed` for a bad manifest."""
     root = root or (Path(config.root) if config.root else None)
     manifest = manifest or (Path(config.manifest_path) if config.manifest_path else None)
     executors = ManifestSource(manifest, root, Environment(os.environ)).current.executors
     if not executors:
         yield failure(TOPIC, "the manifest offers none", "add one to executor_versions")
-    environment = executor_environment(os.environ, config.executor_env)
     for executor in executors:
-        yield _examine(executor, environment)
+        yield _examine(executor, examination)
 
 
-def _examine(executor: Executor, environment: dict[str, str]) -> Finding:
+def _examine(executor: Executor, examination: Examination) -> Finding:
     version, command = executor.version, [*executor.command, "check"]
+    if examination.precompile:
+        command.append("--precompile")
+    timeout = PRECOMPILE_TIMEOUT if examination.precompile else PATIENCE
     mend = "install it again, or take it out of the manifest"
     try:
         ended = subprocess.run(
             command,
-            env=environment,
+            env=examination.variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=timeout,
             check=False,
         )
     except OSError as error:
         return failure(TOPIC, f"{version}: {executor.command[0]}: {error.strerror}", mend)
     except subprocess.TimeoutExpired:
-        return failure(TOPIC, f"{version}: its check took over {PATIENCE:.0f} s", mend)
+        return failure(TOPIC, f"{version}: its check took over {timeout:.0f} s", mend)
     lines = (ended.stdout + ended.stderr).decode("utf-8", "replace").split("\n")
     if ended.returncode != 0:
         said = next((line for line in reversed(lines) if line.strip()), "nothing")
         return failure(TOPIC, f"{version}: its check ended with {ended.returncode}: {said}", mend)
+    for line in lines:
+        if line.startswith(_UNCACHED):
+            reason = line.removeprefix(_UNCACHED).strip()
+            return warning(TOPIC, f"{version}: each run compiles anew: {reason}", "mend that")
     if any(line.startswith(_INCOMPLETE) for line in lines):
         return warning(
             TOPIC,
             f"{version}: not all is compiled yet; the first contract will wait for it",
-            f"compile it, as the service's user: {shlex.join(command)} --precompile",
+            f"compile it, as the service's user: {_compile(command, examination.variables)}",
         )
     return ok(TOPIC, f"{version} starts and is whole")
+
+
+def _compile(command: list[str], variables: dict[str, str]) -> str:
+    folder = shlex.quote(variables[CACHE_DIR_VARIABLE])
+    return f"{CACHE_DIR_VARIABLE}={folder} {shlex.join(command)} --precompile"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
 from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
+from protocol.executor_environment import ExecutorEnvironment, executor_environment
 from protocol.state_folder import run_scratch, supervisor_socket
 from protocol.threads import loop_threads
 
@@ -91,6 +92,7 @@ class Setting:
 
     folder: Path
     config: Config
+    executors: ExecutorEnvironment
     module_folders: tuple[Path, ...]
     manifests: ManifestSource
     environment: Environment
@@ -160,6 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="a YAML file; see docs/OPERATIONS.md")
     parser.add_argument("--root", type=Path, help="instead of the config's root")
     parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
+    parser.add_argument("--cache-dir", type=Path, help="for compiled contracts")
     parser.add_argument(
         "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
     )
@@ -189,6 +192,9 @@ def _setting(arguments: argparse.Namespace, guard: int, service_manager: Service
     return Setting(
         folder=arguments.state_dir.absolute(),
         config=config,
+        executors=executor_environment(
+            os.environ, config, arguments.state_dir, arguments.cache_dir
+        ),
         module_folders=_module_folders(root, arguments.config),
         manifests=ManifestSource(manifest, root, environment),
         environment=environment,
@@ -244,6 +250,9 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         path = supervisor_socket(setting.folder)
     except ValueError as error:
         raise StateFolderUnusable(str(error)) from None
+    log.info("cache_folder", folder=str(setting.executors.cache.path))
+    if note := setting.executors.cache.note:
+        log.warning("cache_folder_not_the_usual_one", reason=note)
     metrics = Metrics()
     keepsake = Keepsake(_kept_file(setting), log)
     ids = keepsake.changes.run_ids
@@ -307,7 +316,7 @@ def _assemble(
     pool = PermitPool(_total_permits(config, log), config.max_queued)
     life = RunLife(
         store=lasting.store,
-        launcher=Launcher(os.environ, config.executor_env),
+        launcher=Launcher(setting.executors.variables),
         reaper=reaper,
         desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
         scratch=Scratch(run_scratch(setting.folder), log),

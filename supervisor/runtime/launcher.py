@@ -22,16 +22,7 @@ from ..core.capture import CaptureLimits
 RUN_TOKEN = "GENVM_RUN_TOKEN"  # noqa: S105 - the name of a variable
 """In a child's environment: by its value a later supervisor knows whose it is."""
 
-_INHERITED = ("PATH", "HOME", "LANG")
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-
-
-def executor_environment(
-    environment: Mapping[str, str], executor_env: Mapping[str, str]
-) -> dict[str, str]:
-    """The variables of every executor: a few of `environment`, and what the settings add."""
-    inherited = {name: environment[name] for name in _INHERITED if name in environment}
-    return {**inherited, **executor_env}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +58,10 @@ class Launched:
 
 
 class Launcher:
-    """Starts executors. `executor_env` is what the configuration adds to their environment."""
+    """Starts executors. `environment` is that of each of them, but for what is the run's own."""
 
-    def __init__(self, environment: Mapping[str, str], executor_env: Mapping[str, str]) -> None:
-        self._environment = executor_environment(environment, executor_env)
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
 
     def launch(self, order: LaunchOrder) -> Launched:
         """Start one. Raises `ExecutorStartFailed`, or `Unavailable` for want of a process, memory

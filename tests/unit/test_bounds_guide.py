@@ -27,6 +27,8 @@ from supervisor.daemon import FRAME_ROOM
 from supervisor.permit_desk import MAX_QUEUED_BYTES
 from supervisor.server import MAX_CLIENTS
 from tests.conftest import PROJECT
+from workers.genvm.compile_cache import MAX_CACHED_CONTRACTS
+from workers.genvm.compiler import CompilerBounds
 from workers.genvm.contract_run import HOST_MEMORY
 from workers.genvm.descriptors import MAX_OUTPUT
 from workers.genvm.gl_calls import MAX_REQUEST_VALUES
@@ -87,6 +89,9 @@ def figures() -> dict[str, str]:
         "a command to the supervisor": f"`max_body` and {mib(FRAME_ROOM)}",
         "a reply of the supervisor": mib(MAX_REPLY),
         "stdout and stderr that are kept, each": mib(tail.stream_bytes),
+        "compiled contracts, by number": str(MAX_CACHED_CONTRACTS),
+        "memory of one compilation": mib(CompilerBounds().memory),
+        "processor time of one compilation": f"{CompilerBounds().seconds} s",
         "log records that are kept": str(tail.log_records),
         "bytes of those": mib(tail.log_bytes),
         "a line of the log": f"{MAX_LINE >> 10} KiB",

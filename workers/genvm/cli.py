@@ -13,6 +13,7 @@ from typing import TypeVar
 from protocol.cache_folder import (
     CACHE_BYTES_VARIABLE,
     DEFAULT_CACHE_BYTES,
+    MAX_CACHE_BYTES,
     usual_cache_folder,
 )
 
@@ -21,7 +22,6 @@ T = TypeVar("T", int, float)
 DEFAULT_MEMORY = 1 << 30
 MAX_MEMORY = 4 << 30
 DEFAULT_SECONDS = 600.0
-MAX_CACHE_BYTES = 1 << 50
 MAX_SECONDS = 24 * 3600.0
 _DESCRIPTOR = re.compile(r"[0-9]{1,9}")
 DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing")

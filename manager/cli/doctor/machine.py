@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import protocol
+from protocol.cache_folder import choose_cache_folder
 from protocol.finding import Finding, failure, ok, warning
 from protocol.state_folder import temporary_files
 from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
@@ -27,8 +28,8 @@ _GIB = 1 << 30
 _LEAST_SPACE = 100 * _MIB
 """Below that much free space nothing is to be relied on."""
 
-_CACHE_SPACE = 512 * _MIB
-"""What compiled contracts may take, and a little."""
+_GUEST_SPACE = 256 * _MIB
+"""What the compiled interpreter takes besides contracts, and a little."""
 
 _FEW_DESCRIPTORS = 4096
 _FEW_PROCESSES = 2048
@@ -99,8 +100,9 @@ def disk(installation: Installation) -> Iterator[Finding]:
     """Room for the state, for what is compiled and for temporary files."""
     wanted = installation.config.retained_bytes + _LEAST_SPACE
     yield _room("state folder", installation.folder, wanted)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    yield _room("cache", Path(base) / "genvm-manager", _CACHE_SPACE)
+    environment = {**os.environ, **installation.config.executor_env}
+    cache = choose_cache_folder(environment, installation.folder).path
+    yield _room("cache", cache, installation.config.compile_cache_bytes + _GUEST_SPACE)
     yield from _temporary_files(installation)
 
 

@@ -21,6 +21,7 @@ def executors(installation: Installation) -> Iterator[Finding]:
         "config": installation.config_path,
         "root": installation.root,
         "manifest-path": installation.manifest_path,
+        "state-dir": installation.folder,
     }
     arguments = [f"--{name}={path}" for name, path in given.items() if path is not None]
     yield from _ask("executors", "supervisor.check", arguments)
