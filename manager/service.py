@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -167,11 +168,12 @@ class Service:
                 "mount it anew, as unshare --mount-proc does"
             )
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_state_folder(folder)
             settle_temporary_files(folder)
             token = read_token(self._token_file) if self._token_file else None
             if note := self._executors.cache.note:
-                self._report(f"compiled contracts are kept in {self._executors.cache.path}: {note}")
+                folder_in_use = self._executors.cache.path
+                self._report(f"compiled contracts are kept in {folder_in_use}, since {note}")
             keepsake = self._make_keepsake()
             supervisor = self._launch(
                 "supervisor",
@@ -412,6 +414,16 @@ def private_service(
         except ServiceFailed as failure:
             raise ServiceFailed(f"{failure}\n{_tail(log)}".strip()) from None
         yield service
+
+
+def _make_state_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "make it writable for this user, or name another one by --state-dir"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "make room on its disk"
+        raise ServiceFailed(f"state folder {folder}: {error.strerror}; {advice}") from None
 
 
 def _ignore(_event: str) -> None:

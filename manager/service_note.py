@@ -98,7 +98,7 @@ def note_fault(state_folder: Path) -> str | None:
     note = _read(state_folder)
     if note is not None:
         return note.fault(state_folder)
-    return UNREADABLE if service_note(state_folder).exists() else None
+    return UNREADABLE if os.path.exists(service_note(state_folder)) else None
 
 
 def _is_same(noted: str, folder: Path) -> bool:

@@ -62,17 +62,18 @@ def choose_cache_folder(environment: Mapping[str, str], state_folder: Path) -> C
     """
     usual = usual_cache_folder(environment)
     if usual is None:
-        problem: str | None = "HOME is not set, and this user has no home"
+        note = "HOME is not set and this user has no home"
     else:
         problem = why_unusable(usual)
         if problem is None:
             return CacheFolder(usual)
+        note = f"nothing can be kept in {usual} ({problem})"
     instead = state_folder.absolute() / "cache"
     worse = why_unusable(instead)
     if worse is None:
-        return CacheFolder(instead, problem)
-    note = f"{problem}; {worse}; runs compile anew what is not there"
-    return CacheFolder(usual if usual is not None and usual.is_dir() else instead, note)
+        return CacheFolder(instead, note)
+    note = f"{note}, nor in {instead} ({worse}): runs compile anew what is not there"
+    return CacheFolder(usual if usual is not None and os.path.isdir(usual) else instead, note)
 
 
 def why_unusable(folder: Path) -> str | None:
@@ -82,9 +83,9 @@ def why_unusable(folder: Path) -> str | None:
         status = place.lstat()
         if place == folder:
             if not stat.S_ISDIR(status.st_mode):
-                return f"{folder} is not a folder"
+                return "it is not a folder"
             if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                return f"{folder} may be changed by others (chmod 700 it)"
+                return "it may be changed by others; chmod 700 it"
         _try_to_write(place)
     except OSError as error:
         return f"{error.filename or folder}: {error.strerror}"

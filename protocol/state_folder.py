@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from .cache_folder import home_folder
+from .errors import BadRequest
+
 MAX_SOCKET_PATH = 107
 """The longest path, in bytes, that a Unix socket can be bound to on Linux."""
 
@@ -14,7 +17,10 @@ _PLAIN_ADDRESS = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,39}:[0-9]{1,5}")
 
 
 def default_state_folder(environment: Mapping[str, str]) -> Path:
-    """`$XDG_STATE_HOME/genvm-manager`, or the same under `~/.local/state`."""
+    """Return `$XDG_STATE_HOME/genvm-manager`, or the same under `~/.local/state`.
+
+    Raises `BadRequest` where neither is known.
+    """
     return _state_home(environment) / "genvm-manager"
 
 
@@ -37,7 +43,13 @@ def _state_home(environment: Mapping[str, str]) -> Path:
     root = environment.get("XDG_STATE_HOME")
     if root and Path(root).is_absolute():
         return Path(root)
-    return Path(environment.get("HOME", "/")) / ".local" / "state"
+    home = home_folder(environment)
+    if home is None:
+        raise BadRequest(
+            "no folder for the state is known, since HOME is not set and this user has no home: "
+            "name one by --state-dir, or set XDG_STATE_HOME"
+        )
+    return home / ".local" / "state"
 
 
 def supervisor_socket(state_folder: Path) -> Path:

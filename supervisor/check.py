@@ -76,7 +76,7 @@ def _examined_cache(cache: CacheFolder) -> Finding:
         return ok("cache", f"compiled contracts are kept in {cache.path}")
     return warning(
         "cache",
-        f"compiled contracts are kept in {cache.path}: {cache.note}",
+        f"compiled contracts are kept in {cache.path}, since {cache.note}",
         "mend that, or name another folder by GENVM_CACHE_DIR, for the service and for doctor",
     )
 

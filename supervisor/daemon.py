@@ -252,7 +252,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         raise StateFolderUnusable(str(error)) from None
     log.info("cache_folder", folder=str(setting.executors.cache.path))
     if note := setting.executors.cache.note:
-        log.warning("cache_folder_not_the_usual_one", reason=note)
+        log.warning("cache_folder_is_not_the_usual_one", reason=note)
     metrics = Metrics()
     keepsake = Keepsake(_kept_file(setting), log)
     ids = keepsake.changes.run_ids

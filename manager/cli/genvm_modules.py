@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from protocol import __version__
+from protocol.errors import BadRequest
 from protocol.state_folder import modules_state_folder
 
 from ..listeners import AddressError, split_address
@@ -107,14 +108,16 @@ def _parent(started_by: int | None) -> Parent:
 
 def _own_folder(config: Path, host: str | None, port: int | None, socket: Path | None) -> Path:
     """The state folder of the service that listens there."""
-    if socket is not None and host is None and port is None:
-        return modules_state_folder(os.environ, str(socket))
     try:
+        if socket is not None and host is None and port is None:
+            return modules_state_folder(os.environ, str(socket))
         usual_host, usual_port = split_address(read_config(config)[0].bind_address)
+        address = f"{host or usual_host}:{usual_port if port is None else port}"
+        return modules_state_folder(os.environ, address)
+    except BadRequest as error:
+        raise click.UsageError(error.message) from None
     except (ServiceFailed, AddressError) as error:
         raise click.ClickException(str(error)) from None
-    address = f"{host or usual_host}:{usual_port if port is None else port}"
-    return modules_state_folder(os.environ, address)
 
 
 if __name__ == "__main__":

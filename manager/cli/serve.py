@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from setproctitle import setproctitle
 
+from protocol.errors import BadRequest
 from protocol.state_folder import default_state_folder, supervisor_socket
 
 from ..log_level import following_log_level
@@ -93,7 +94,10 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
          because a process kept dying
       2  the command line is wrong
     """
-    folder = (state_dir or default_state_folder(os.environ)).absolute()
+    try:
+        folder = (state_dir or default_state_folder(os.environ)).absolute()
+    except BadRequest as error:
+        raise click.UsageError(error.message) from None
     config = config or (root and settings_of(root))
     settings = ServiceSettings(
         state_folder=folder,

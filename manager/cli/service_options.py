@@ -77,16 +77,24 @@ class ServiceOptions:
 
     @property
     def folder(self) -> Path:
-        """The state folder, named or usual."""
-        return self.state_dir or default_state_folder(os.environ)
+        """The state folder, named or usual. Raises `Misuse` where there is no usual one."""
+        try:
+            return self.state_dir or default_state_folder(os.environ)
+        except BadRequest as error:
+            raise Misuse(error.message) from None
 
     def known_service(self) -> Access | None:
         """The one at --url, or that the environment names unless a folder is named, else the one
         that runs on the folder, else, unless another folder is named, this machine's; None without
         any. Raises `Misuse`, and `Unreachable` for a note on the usual folder that cannot be read:
         then it may be that service that is meant."""
-        note = find_note(self.folder)
         address = self.url or (None if self.state_dir else _url_in_environment())
+        try:
+            note = find_note(self.folder)
+        except Misuse:
+            if address is None:
+                raise
+            note = None
         if note is not None and address in (None, note.address, *note.more_urls):
             noted = Path(note.token_file) if note.token_file else None
             return Access(address or note.address, self.token_file or noted, _runs_as_we_do(note))

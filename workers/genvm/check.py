@@ -29,6 +29,7 @@ def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
     guest = PythonGuest(engine, folder, problems.append)
     try:
         read_cpython()
+        print(f"cache    {folder}")
         print("ok       CPython 3.12 for WASI: file present, sha256 as expected")
         if precompile:
             contracts_cache(folder, cache_bytes, problems.append).tidy()

@@ -21,6 +21,7 @@ from ..ending import (
     MISUSE,
     NOT_WELL,
     Command,
+    Misuse,
     fail,
     unwind_on_signals,
 )
@@ -95,6 +96,10 @@ def command(
     config_path = config_path or (root and settings_of(root))
     installation = Installation(ServiceOptions(**given), config_path, root, manifest_path)
     as_json = installation.options.as_json
+    try:
+        _ = installation.folder
+    except Misuse as error:
+        fail(error.message, MISUSE, as_json)
     findings = []
     try:
         for finding in _examine(installation, quick):

@@ -98,7 +98,7 @@ def state_folder(installation: Installation) -> Iterator[Finding]:
     except ValueError as error:
         yield failure(topic, str(error), "choose a shorter path")
         return
-    if not folder.exists():
+    if not os.path.exists(folder):
         yield _to_be_made(folder)
         return
     status = folder.stat()
@@ -116,7 +116,7 @@ def state_folder(installation: Installation) -> Iterator[Finding]:
 
 
 def _to_be_made(folder: Path) -> Finding:
-    parent = next(each for each in folder.parents if each.exists())
+    parent = next(each for each in folder.parents if os.path.exists(each))
     if os.access(parent, os.W_OK | os.X_OK):
         return ok("state folder", f"{folder} is made when the service starts")
     return failure(

@@ -119,7 +119,7 @@ def _temporary_files(installation: Installation) -> Iterator[Finding]:
 
 
 def _room(what: str, folder: Path, wanted: int) -> Finding:
-    place = next(each for each in (folder, *folder.parents) if each.exists())
+    place = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     free = shutil.disk_usage(place).free
     says = f"{free / _GIB:.1f} GiB are free for the {what}, {folder}"
     mend = "make room there, or choose another folder"
