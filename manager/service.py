@@ -23,8 +23,8 @@ import psutil
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, ManagerError
-from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.executor_environment import executor_environment
+from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.ipc import Exit
 from protocol.state_folder import supervisor_socket
 from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files

@@ -18,8 +18,8 @@ import setproctitle
 from protocol.config import Config, parse_config
 from protocol.durations import parse_duration
 from protocol.errors import ManagerError
-from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.executor_environment import ExecutorEnvironment, executor_environment
+from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.state_folder import run_scratch, supervisor_socket
 from protocol.threads import loop_threads
 
