@@ -165,3 +165,25 @@ def test_writing_the_same_16_mib_again_and_again_ends_in_time(chain: Chain) -> N
     wasm = contract.wasm(f"(loop {write} (br 0))")
     assert chain.outcome(wasm, options=options(seconds=1)) == ("VM_ERROR", "timeout")
     assert time.monotonic() - began < 20
+
+
+def test_what_waiting_calls_hold_counts_as_memory_of_the_run(chain: Chain) -> None:
+    """Sandboxes inside each other, each with 30 MiB of data, until one is out of memory."""
+    size = 30 * MIB
+    request = calldata.encode({"Sandbox": {"allow_write_ops": False, "data": bytes(size)}})
+    head = request[: request.index(bytes(1000))]
+    contract = Contract(pages=(size >> 16) + 2)
+    at = contract.place(head)
+    wasm = contract.wasm(
+        f"(drop (call $gl_call (i32.const {at}) (i32.const {len(request)}) (i32.const 0)))"
+        "(i32.store (i32.const 200) (i32.const 1024)) (i32.store (i32.const 204) (i32.const 9))"
+        "(drop (call $fd_read (i32.load (i32.const 0)) (i32.const 200) (i32.const 1)"
+        " (i32.const 212)))"
+        "(i32.store (i32.const 204) (i32.load (i32.const 212)))"
+        "(drop (call $fd_write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 208)))"
+    )
+    ended = chain.run({}, wasm)
+    assert ended.result is not None
+    assert ended.result.code is ResultCode.RETURN
+    # Three hold 270 MiB: the third call's guest ends so, and those around it return null.
+    assert ended.stdout == b"\x02OOM" + b"\0\0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -152,6 +154,15 @@ class Effects:
     def release(self, size: int) -> None:
         """Count bytes no more that were held."""
         self._budget.give(size)
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes for the time of a `with`. Raises `OutOfMemory`."""
+        self.hold(size)
+        try:
+            yield
+        finally:
+            self.release(size)
 
     def charge(self, size: int) -> None:
         """Count `size` bytes that the run keeps for its result. Raises `OutOfMemory`."""

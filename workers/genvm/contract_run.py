@@ -51,6 +51,9 @@ MAX_KEPT_MODULES = 64
 HOST_MEMORY = 256 << 20
 """Bytes of our own memory that a run may fill with written pages and emissions."""
 
+_COPIES_OF_CODE = 2
+"""Of a contract that is being called: as a whole, and as the files of its ZIP."""
+
 _TICK = 0.1
 """Seconds between two reminders to a guest that is out of time."""
 
@@ -111,7 +114,7 @@ class ContractRun:
 
     def call(self, context: CallContext) -> Outcome:
         """Run a guest inside the current one, on a stack of its own."""
-        return OwnStack(lambda: self._call(context)).result()
+        return OwnStack(lambda: self._call_inside(context)).result()
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
@@ -181,6 +184,15 @@ class ContractRun:
             return vm_error("timeout")
         except InvalidContract as error:
             return self._invalid(error)
+
+    def _call_inside(self, context: CallContext) -> Outcome:
+        """A guest inside another one, which waits meanwhile with all that it holds."""
+        try:
+            code = read_code(context.effects.storage, MAX_CODE)
+        except InvalidContract as error:
+            return self._invalid(error)
+        with context.effects.holding(_COPIES_OF_CODE * len(code)):
+            return self._call(context, code)
 
     def _call(self, context: CallContext, code: bytes | None = None) -> Outcome:
         """One guest. `code`: that of the contract, where it need not be read."""

@@ -181,12 +181,8 @@ class GlCalls:
         if inner.depth >= MAX_DEPTH:
             return vm_error("depth_limit")
         left = inner.memory_limit - self._memory_size()
-        held = _COPIES * len(inner.entry_data)
-        self._context.effects.hold(held)
-        try:
+        with self._context.effects.holding(_COPIES * len(inner.entry_data)):
             return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
-        finally:
-            self._context.effects.release(held)
 
     def _run_nondet(self, request: Any) -> bytes:
         fields = Fields(request)

@@ -7,6 +7,7 @@ import os
 
 MAX_MESSAGE = 16 << 10
 """Characters of one message that are kept."""
+
 MAX_OF_CONTRACT = 64 << 20
 """Characters that a contract can have written here in one run; more is dropped."""
 
@@ -55,9 +56,9 @@ class Log:
 
     def fault(self, error: BaseException) -> None:
         """A fault of ours, with the way to it; nobody else is shown that."""
-        import traceback  # noqa: PLC0415 (no run that goes well needs it)
-
         try:
+            import traceback  # noqa: PLC0415 (no run that goes well needs it)
+
             way = "".join(traceback.format_exception(error, limit=-_FRAMES))[-MAX_MESSAGE:]
             self.error(f"{UNFORESEEN}: {type(error).__name__}: {error}", traceback=way)
         except Exception:  # Out of memory, or an error that cannot be written down.
