@@ -70,13 +70,14 @@ class Stop(Struct, tag=True, frozen=True):
 class Check(Struct, tag=True, frozen=True):
     """Ask providers, answer `Checked` or `Failed`, and end. Instead of `Open`.
 
-    `module` is the dotted name of a module with a `check`. `status_only`: see there.
+    `module` is the dotted name of a module with a `check`. `status_only` and `proxy`: see there.
     """
 
     module: str
     configs: list[CheckConfig]
     prompts: list[CheckPrompt]
     status_only: frozenset[int]
+    proxy: str | None
     logging: Logging
 
 

@@ -182,7 +182,9 @@ class WorkerLife:
 
     async def _check(self, order: Check) -> None:
         check = _attribute(order.module, "check", self._name)
-        self._channel.send(Checked(await check(order.configs, order.prompts, order.status_only)))
+        self._channel.send(
+            Checked(await check(order.configs, order.prompts, order.status_only, order.proxy))
+        )
         self._stopped.set()
 
     # ------------------------------------------------------------------------- connections

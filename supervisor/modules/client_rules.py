@@ -16,6 +16,7 @@ from ..core.module_config import resolved, variables_in
 from ..settings import Settings
 from .configuration import ConfigurationFiles
 
+OPERATORS_KEYS = ("browser_path", "proxy")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -63,14 +64,23 @@ class ClientRules:
                 "address, have it added to client_bind_addresses in the service's settings"
             )
 
-    async def check_programs(self, kind: ModuleKind, given: Mapping[str, Any]) -> None:
-        """Raises `BadRequest` when a client names a program that the operator's file does not."""
-        program = given.get("browser_path")
-        if program is not None and program != (await self._file(kind)).get("browser_path"):
-            raise BadRequest(
-                "config: browser_path: clients may name no program; have it written into "
-                f"{self._files.name(kind)}"
-            )
+    async def provider_proxy(self) -> str | None:
+        """By which the operator's file has providers asked."""
+        proxy = (await self._file(ModuleKind.LLM)).get("proxy")
+        if not isinstance(proxy, str):
+            return None
+        return resolved(proxy, self._settings.environment)[0] or None
+
+    async def check_operators_keys(self, kind: ModuleKind, given: Mapping[str, Any]) -> None:
+        """Raises `BadRequest` when a client says otherwise than the operator's file which program
+        is run, or which proxy gets the keys of the file's backends."""
+        for name in OPERATORS_KEYS:
+            value = given.get(name)
+            if value is not None and value != (await self._file(kind)).get(name):
+                raise BadRequest(
+                    f"config: {name}: this is not for clients to say; have it written into "
+                    f"{self._files.name(kind)}"
+                )
 
     async def _file(self, kind: ModuleKind) -> Mapping[str, Any]:
         """What the module's file says; nothing when it cannot be read."""

@@ -100,7 +100,7 @@ class InstanceMaker:
 
     async def _config(self, kind: ModuleKind, given: dict[str, Any]) -> ModuleConfig:
         default = {} if stands_alone(kind, given) else await self._files.read(kind)
-        await self._rules.check_programs(kind, given)
+        await self._rules.check_operators_keys(kind, given)
         allowed = await self._rules.variables() if given else None
         config = module_config(given, self._surroundings.environment, default, allowed)
         named = next((name for name in ("bind_address", "host", "port") if name in given), None)

@@ -61,8 +61,11 @@ class LlmChecks:
         found: dict[tuple[int, int], CheckRow] = {}
         if asked and prompts:
             known = await self._rules.provider_origins()
+            proxy = await self._rules.provider_proxy()
             strange = {n for n, config in enumerate(asked) if origin(config.host) not in known}
-            for row in await check(identity, self._order(asked, prompts, frozenset(strange))):
+            for row in await check(
+                identity, self._order(asked, prompts, frozenset(strange), proxy)
+            ):
                 number = whole[row.config_index]
                 found[number, row.prompt_index] = msgspec.structs.replace(row, config_index=number)
         return [
@@ -72,12 +75,16 @@ class LlmChecks:
         ]
 
     def _order(
-        self, configs: list[CheckConfig], prompts: Sequence[CheckPrompt], strange: frozenset[int]
+        self,
+        configs: list[CheckConfig],
+        prompts: Sequence[CheckPrompt],
+        strange: frozenset[int],
+        proxy: str | None,
     ) -> Check:
         """`strange`: the numbers of those whose hosts no configuration of the operator names."""
         secrets = tuple(sorted({config.key for config in configs if config.key}))
         logging = self._surroundings.logging(secrets)
-        return Check("workers.llm.check", configs, list(prompts), strange, logging)
+        return Check("workers.llm.check", configs, list(prompts), strange, proxy, logging)
 
 
 def _without_key(config: int, prompt: int, variable: str | None) -> CheckRow:

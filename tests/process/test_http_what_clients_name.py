@@ -169,10 +169,14 @@ def test_a_client_has_a_module_listen_on_loopback_or_where_the_settings_say(
         service.http.post("/module/stop", json={"module_type": "llm"})
 
 
-def test_a_client_names_no_program(service: RunningService) -> None:
-    answer = start(service, {"browser_path": "/bin/true"}, kind="web")
-    assert answer.status_code == 400
-    assert "browser_path: clients may name no program" in answer.json()["error"]
+def test_a_client_names_no_program_and_no_proxy(service: RunningService) -> None:
+    for kind, name, value in (
+        ("web", "browser_path", "/bin/true"),
+        ("llm", "proxy", "http://127.0.0.1:9"),
+    ):
+        answer = start(service, {name: value}, kind=kind)
+        assert answer.status_code == 400
+        assert f"{name}: this is not for clients to say" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("form", ["calldata", "json"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from tests.support.llm_module import run
 from tests.support.provider_formats import FORMATS
 from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Say, provider
+from tests.support.web_world import heard, talker
 from workers.llm.check import MAX_RESPONSE, check
+from workers.trust import usual_trust
 
 HELLO = CheckPrompt("be brief", "say hello", 0.25, 20)
 
@@ -136,3 +139,25 @@ def test_all_are_asked_at_once() -> None:
 
 def test_nothing_to_ask() -> None:
     assert run(check([], [HELLO])) == []
+
+
+def test_a_proxy_is_that_of_the_configuration_and_none_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heads: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        heads.append(heard(connection))
+        connection.sendall(b"HTTP/1.1 418 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with talker(talk) as elsewhere, provider("openai-compatible") as played:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://{elsewhere.host}")
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+        (row,) = run(check([config(played)], [HELLO]))
+        assert (row.available, heads) == (True, [])
+        far = config(played, host="http://provider.invalid")
+        (row,) = run(check([far], [HELLO], proxy=f"http://{elsewhere.host}"))
+    assert (row.error or "").startswith("HTTP 418")
+    assert [head.partition(b"provider.invalid/")[0] for head in heads] == [b"POST http://"]
+    assert usual_trust().keylog_filename is None

@@ -13,7 +13,7 @@ import pytest
 
 from protocol.module_frames import FatalFault, ModuleRequest
 from tests.support.web_module import NO_BROWSER, Client, with_module
-from tests.support.web_world import Asked, Route, Site, site
+from tests.support.web_world import Asked, Route, Site, heard, site, talker
 from workers.web.faults import WebFault
 
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
@@ -219,6 +219,55 @@ def test_connections_are_reused_within_a_session(world: Site) -> None:
 
     with_module({**NO_BROWSER, "always_allow_hosts": [world.host]}, thrice)
     assert len(ports) == 1
+
+
+FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("GET", FINE + FORGED),
+        ("GET", FINE + b"\r\n"),
+        ("HEAD", FINE[:-4] + FORGED),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n" + FORGED),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n" + FORGED),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n" + FORGED,
+        ),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 19\r\n\r\n"
+            b"4\r\nfine\r\n0\r\n\r\n",
+        ),
+        (
+            "GET",
+            FINE.replace(b"1.1", b"1.0") + FORGED,
+        ),
+        ("GET", FINE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + FORGED),
+    ],
+)
+def test_what_comes_after_an_answer_is_no_answer_to_the_next_request(
+    method: str, answer: bytes
+) -> None:
+    connections: list[int] = []
+
+    def talk(connection: socket.socket) -> None:
+        connections.append(len(connections))
+        while heard(connection):
+            connection.sendall(answer if connections[-1] == 0 else FINE)
+
+    async def twice(client: Client) -> bytes:
+        await client.request(server.url(), method)
+        body: bytes = (await client.request(server.url()))["body"]
+        return body
+
+    with talker(talk) as server:
+        config = {**NO_BROWSER, "always_allow_hosts": [server.host]}
+        assert with_module(config, twice) == b"fine"
+    assert len(connections) == 2
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,16 @@ async def check(
     configs: Sequence[CheckConfig],
     prompts: Sequence[CheckPrompt],
     status_only: Collection[int] = (),
+    proxy: str | None = None,
 ) -> list[CheckRow]:
     """One row for each configuration and prompt, in this order.
 
     All are asked at once, at most 64 at a time, each for `ROW_TIMEOUT` from its own start. What
     fails is said in its row. Of the configurations numbered in `status_only` only the HTTP status
-    is said: their hosts are a client's choice, who is not to read by us what they answer.
+    is said: their hosts are a client's choice, who is not to read by us what they answer. `proxy`
+    as in the configuration.
     """
-    transport = Transport()
+    transport = Transport(proxy)
     places = asyncio.Semaphore(ROWS_AT_ONCE)
 
     async def row(config_index: int, prompt_index: int) -> CheckRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ KEYLESS = ("ollama",)
 """Providers that need no key."""
 
 _EMPTY_KEY = "its key is empty"
+_KEYS = frozenset(["backends", "prompt_templates", "proxy", "timeout"])
 _OTHERS_KEYS = frozenset(["bind_address", "host", "port", "workers"])
 """Keys that the pool and its listener read."""
 
@@ -106,6 +107,9 @@ class LlmConfig(Struct, frozen=True):
     timeout: float
     """Seconds that one prompt may take, all its attempts together."""
 
+    proxy: str | None
+    """`http://HOST:PORT` by which providers are asked; None: they are asked directly."""
+
 
 class Dropped(NamedTuple):
     """A backend that is left out; `reason` is half a sentence that names no secret. `variable`: the
@@ -149,6 +153,7 @@ def read_config(
         },
         templates=_templates(value.get("prompt_templates")),
         timeout=_timeout(value.get("timeout")),
+        proxy=_proxy(value.get("proxy")),
     )
     return ReadConfig(config, dropped, sorted(_unknown_keys(value)))
 
@@ -273,6 +278,18 @@ def _timeout(value: Any) -> float:
     return parse_duration(text)
 
 
+def _proxy(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise BadRequest(f"proxy: expected str, got {type(value).__name__}")
+    try:
+        check_host(value)
+    except ValueError as error:
+        raise BadRequest(f"proxy: {str(error).removeprefix('host: ')}") from None
+    return value
+
+
 def _check_timeout(text: str) -> None:
     try:
         seconds = parse_duration(text)
@@ -307,7 +324,7 @@ def _struct(fields: dict[str, Any], kind: type[T], path: str) -> T:
 
 
 def _unknown_keys(value: Mapping[str, Any]) -> Iterator[str]:
-    yield from _strangers(value, {"backends", "prompt_templates", "timeout", *_OTHERS_KEYS}, "")
+    yield from _strangers(value, _KEYS | _OTHERS_KEYS, "")
     for name, fields in _entries(value.get("backends"), "backends"):
         path = f"backends.{name}"
         yield from _strangers(fields, _fields_of(Backend), f"{path}.")
@@ -320,7 +337,7 @@ def _unknown_keys(value: Mapping[str, Any]) -> Iterator[str]:
             yield f"prompt_templates.{name}"
 
 
-def _strangers(fields: Mapping[str, Any], known: set[str], prefix: str) -> Iterator[str]:
+def _strangers(fields: Mapping[str, Any], known: Collection[str], prefix: str) -> Iterator[str]:
     return (f"{prefix}{name}" for name in fields if name not in known)
 
 

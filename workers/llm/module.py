@@ -32,10 +32,10 @@ async def open_module(
     if options.tells_of_config:
         _report(read, log)
     if read.config.backends:
-        return LlmModule(Asker(read.config, Transport(), log))
+        return LlmModule(Asker(read.config, Transport(read.config.proxy), log))
     if not options.allow_empty_backends:
         raise RequestFailed(f"backends: {shortage(read)}, or start with allow_empty_backends")
-    return LlmModule(Asker(read.config, Transport(), log, shortage(read)))
+    return LlmModule(Asker(read.config, Transport(read.config.proxy), log, shortage(read)))
 
 
 class LlmModule:

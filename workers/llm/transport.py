@@ -11,6 +11,7 @@ import msgspec
 
 from protocol.httpx_alone import httpx
 from protocol.validation import NOT_DECODED
+from workers.trust import usual_trust
 
 from .providers import WIRE_FORMATS, Query
 
@@ -48,13 +49,17 @@ class ProviderFault(Exception):
 class Transport:
     """Connections to providers, kept while they are of use. Many queries go on at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: str | None = None) -> None:
+        """`proxy`: by which providers are asked; the environment's `HTTPS_PROXY` means nothing."""
         # A redirect is not followed: it would carry the key elsewhere. How many ask at once is
         # bounded by the sessions there are.
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
             headers={"accept-encoding": "identity"},
+            verify=usual_trust(),
+            proxy=proxy,
+            trust_env=False,
         )
 
     async def close(self) -> None:

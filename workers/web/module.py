@@ -16,10 +16,11 @@ from protocol.errors import BadRequest
 from protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
 from protocol.validation import from_value
 from workers.module import Module, ModuleOptions, Session
+from workers.trust import usual_trust
 
 from .browser_keeper import BrowserKeeper
 from .config import WebConfig, parse_config
-from .fetch import Fetcher, Request, usual_trust
+from .fetch import Fetcher, Request
 from .network import Network
 from .profile import remove_orphaned_profiles
 from .render import Mode, RenderOrder, render
