@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
+from protocol.run_result import ResultCode
+from tests.support.calls import Chain
 from tests.support.exhaustion import as_common_user
+from tests.support.node_host import BUILT_IN
 from tests.support.service import PROJECT
+from tests.support.wat import returns
 
 POOLS = """
 import asyncio, resource, threading
@@ -107,6 +111,19 @@ def test_a_supervisor_that_cannot_start_now_says_so_with_a_code_of_its_own(
     assert ended.returncode == EX_TEMPFAIL, ended.stderr
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a user with nothing else running takes root")
+def test_a_contract_that_gets_no_thread_is_no_fault_of_its_own(
+    chain: Chain, tmp_path: Path
+) -> None:
+    alone = (*as_common_user, "prlimit", "--nproc=1:")
+    cache = ("--cache-dir", str(tmp_path / "cache"))
+    result = chain.result({}, returns("here"), command=(*alone, *BUILT_IN), options=cache)
+    assert (result.code, result.data) == (
+        ResultCode.INTERNAL_ERROR,
+        "the system has no thread to spare for a contract; run it again later",
+    )
 
 
 def test_what_passes_and_what_does_not() -> None:

@@ -37,7 +37,7 @@ from .hosts import ANSWER_SECONDS, Hosts
 from .log import Log
 from .modules import ModuleFailed, Modules
 from .nondet_blocks import NondetBlocks, NothingToReplay
-from .own_stack import OwnStack
+from .own_stack import NoThread, OwnStack
 from .programs import Program, program_of
 from .python_guest import PythonGuest
 from .stopwatch import Stopwatch
@@ -261,6 +261,7 @@ _OUR_FAULTS = (
     CompilerFailed,
     ToolFailed,
     ModuleFailed,
+    NoThread,
     NothingToReplay,
 )
 

@@ -16,12 +16,16 @@ from .engine import THREAD_STACK
 
 T = TypeVar("T")
 
-_THREAD_TIMEOUT = 5.0
-"""Seconds for which a refused thread is tried again; then `OSError`."""
+_THREAD_TIMEOUT = 1.0
+"""Seconds for which a refused thread is tried again."""
+
+
+class NoThread(Exception):
+    """The system has no thread to spare: that is no fault of a contract's."""
 
 
 class OwnStack(Generic[T]):
-    """Runs `work` at once on a thread of its own."""
+    """Runs `work` at once on a thread of its own. Raises `NoThread`."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -29,7 +33,10 @@ class OwnStack(Generic[T]):
         self._raised: BaseException | None = None
         threading.stack_size(THREAD_STACK)
         self._thread = threading.Thread(target=self._perform, name="guest", daemon=True)
-        start_thread(self._thread, _THREAD_TIMEOUT)
+        try:
+            start_thread(self._thread, _THREAD_TIMEOUT)
+        except OSError as error:
+            raise NoThread(f"{error.strerror} for a contract; run it again later") from None
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether the work is done, after waiting at most so long."""
