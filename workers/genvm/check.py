@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from protocol.cache_folder import why_unusable
+
 from .compile_cache import contracts_cache
 from .compiler import CompilerFailed
 from .cpython import GuestMissing, read_cpython
@@ -39,6 +41,8 @@ def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
     except (GuestMissing, CompilerFailed, ToolFailed) as error:
         print(f"broken   {error}")
         return 1
+    if not problems and (why := why_unusable(folder)):
+        problems.append(f"nothing can be kept in {folder}: {why}")
     for problem in dict.fromkeys(problems):
         print(f"uncached {problem}")
     if not (compiled and made) and not problems:

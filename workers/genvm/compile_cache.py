@@ -24,6 +24,10 @@ def contracts_cache(folder: Path, size: int, report: Callable[[str], None]) -> P
     return PrivateCache(folder / "contracts", Bounds(MAX_CACHED_CONTRACTS, size), report)
 
 
+LIMITS_ID = "1"
+"""Part of the names of contracts: raise it when a limit of `wasm_limits.py` is lowered."""
+
+
 class CompileCache:
     """The compiled modules in `cache`. `rules` is part of their names: which modules are let in."""
 

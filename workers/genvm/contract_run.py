@@ -16,7 +16,7 @@ from protocol.executor import ExecutionData, ExecutionDataError
 from protocol.host import StorageType
 from protocol.run_result import ResultCode, RunResult, execution_hash
 
-from .compile_cache import CompileCache, contracts_cache
+from .compile_cache import LIMITS_ID, CompileCache, contracts_cache
 from .compiler import CompilerBounds, CompilerFailed, InvalidModule
 from .context import (
     Budget,
@@ -43,7 +43,6 @@ from .python_guest import PythonGuest
 from .stopwatch import Stopwatch
 from .storage import CommittedPages, PageCache, locked_slots, read_code, write_code
 from .vm import ToolFailed, World, run_guest
-from .wasm_limits import LIMITS_ID, without_custom_sections
 
 MAX_KEPT_MODULES = 64
 """Modules that a run keeps at hand for calls of the same contract."""
@@ -242,7 +241,7 @@ class ContractRun:
         cache = contracts_cache(limits.cache_folder, limits.cache_bytes, self._warn)
         compiled = CompileCache(self._engine, cache, CompilerBounds(), f"-{LIMITS_ID}")
         try:
-            return compiled.load(digest, lambda: without_custom_sections(wasm))
+            return compiled.load(digest, lambda: _compilable(wasm))
         except InvalidModule as error:
             return InvalidContract(f"the module does not compile: {error}")
         except InvalidContract as error:
@@ -253,6 +252,13 @@ class ContractRun:
         if reason not in self._warned:
             self._warned.add(reason)
             self._log.warning(reason)
+
+
+def _compilable(wasm: bytes) -> bytes:
+    """Return what of a module is to be compiled. Raises `InvalidContract`."""
+    from .wasm_limits import without_custom_sections  # noqa: PLC0415 (paid for when compiling)
+
+    return without_custom_sections(wasm)
 
 
 _OUR_FAULTS = (

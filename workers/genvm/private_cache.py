@@ -55,11 +55,8 @@ class PrivateCache:
     def __init__(self, folder: Path, bounds: Bounds, report: Callable[[str], None]) -> None:
         self._bounds = bounds
         self._report = report
-        self._folder: Path | None = None
-        try:
-            self._folder = _private_folder(folder)
-        except CacheUnusable as error:
-            report(f"the cache is not used: {error}")
+        self._folder: Path | None = folder
+        self._trust(lambda: _check_private(folder))
 
     def get_or_make(
         self, name: str, load: Callable[[Path], T | None], make: Callable[[], int]
@@ -73,6 +70,8 @@ class PrivateCache:
         loaded = self.get(name, load)
         if loaded is not None:
             return loaded
+        if (folder := self._folder) is not None:
+            self._trust(lambda: _make_private(folder))
         with self._turn(name):
             loaded = self.get(name, load)
             if loaded is not None:
@@ -111,6 +110,14 @@ class PrivateCache:
             for name, paths in leftovers.items():
                 self._remove_leftovers(name, paths)
             self._evict(entries)
+
+    def _trust(self, check: Callable[[], None]) -> None:
+        """Go on without a folder if `check` raises."""
+        try:
+            check()
+        except CacheUnusable as error:
+            self._folder = None
+            self._report(f"the cache is not used: {error}")
 
     def _add(self, name: str, made: int) -> None:
         if self._folder is None:
@@ -175,20 +182,29 @@ class PrivateCache:
             os.close(descriptor)
 
 
-def _private_folder(folder: Path) -> Path:
+def _make_private(folder: Path) -> None:
     """Make the folder, with its parents, if it is not there. Raises `CacheUnusable`."""
     try:
         for each in (*reversed(folder.parents), folder):
             if not each.exists():
                 each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CacheUnusable(f"{folder}: {error.strerror}") from None
+    _check_private(folder)
+
+
+def _check_private(folder: Path) -> None:
+    """Raise `CacheUnusable` if the folder is there and not ours alone."""
+    try:
         status = folder.lstat()
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise CacheUnusable(f"{folder}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
         raise CacheUnusable(f"{folder}: it is not a folder; remove it, or name another folder")
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise CacheUnusable(f"{folder}: others may use it; chmod 700 it, or name another folder")
-    return folder
 
 
 def _listed(folder: Path) -> tuple[list[_Entry], dict[str, list[Path]]]:
