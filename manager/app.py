@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
@@ -9,6 +11,7 @@ from protocol.config import Config
 
 from .access import install_access_rules
 from .errors import install_error_handlers
+from .readiness import Readiness
 from .routes import (
     configuration,
     contract,
@@ -40,11 +43,18 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
-def create_app(
-    client: SupervisorClient, feed: StatusFeed, config: Config, shares: Shares, token: str | None
-) -> Flask:
-    """The WSGI application that answers HTTP with what `client` says, and what is news in `feed`,
-    to who has the `token`."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the answers come from: the supervisor, its status as it changes, and `serve`, if HTTP
+    was started by it."""
+
+    client: SupervisorClient
+    feed: StatusFeed
+    readiness: Readiness | None
+
+
+def create_app(sources: Sources, config: Config, shares: Shares, token: str | None) -> Flask:
+    """Return the WSGI application that answers HTTP from `sources`, to who has the `token`."""
     app = Flask("manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
@@ -57,7 +67,6 @@ def create_app(
         contract,
         docs,
         genvm,
-        health,
         llm,
         metrics,
         modules,
@@ -67,6 +76,7 @@ def create_app(
         status,
         vm_error,
     ):
-        app.register_blueprint(resource.routes(client))
-    app.register_blueprint(events.routes(feed, shares.followers))
+        app.register_blueprint(resource.routes(sources.client))
+    app.register_blueprint(health.routes(sources.client, sources.readiness))
+    app.register_blueprint(events.routes(sources.feed, shares.followers))
     return app

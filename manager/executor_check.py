@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from protocol.config import Config
@@ -36,7 +39,7 @@ def _names_it(path: Path) -> bool:
 
 
 class ExecutorCheck:
-    """`workers.genvm check --precompile` under way; leaving the context ends it."""
+    """`workers.genvm check --precompile` under way; to be ended unless it has ended by itself."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """It has the variables that runs will have, and shows its progress on our stderr."""
@@ -50,14 +53,9 @@ class ExecutorCheck:
         )
         self._report: str | None = None
 
-    def __enter__(self) -> ExecutorCheck:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -71,10 +69,15 @@ class ExecutorCheck:
         lines = [line.partition(" ") for line in self._report.splitlines()]
         return [rest.strip() for first, _, rest in lines if first == word]
 
-    def ended(self, within: float) -> bool:
-        """Whether it has ended, at the latest so many seconds from now."""
-        try:
-            self._process.wait(within)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+    def close(self) -> None:
+        """Kill it with its group, unless it has ended, and let go of it."""
+        if not self.ended():
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def ended(self) -> bool:
+        """Return whether it has ended."""
+        return self._process.poll() is not None

@@ -6,6 +6,7 @@ import logging
 import mmap
 import os
 import signal
+import socket
 from typing import Any
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
@@ -45,7 +46,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     It is told the level by its workers, who follow the supervisor, through `shared`, and through
     `loaded` that they serve. Its application has `reload()`, which reads the settings anew or
-    raises `SettingsUnusable`.
+    raises `SettingsUnusable`, and `renewed_listener()`.
     """
 
     def __init__(self, app: Any, shared: SharedLevel, loaded: Loaded) -> None:
@@ -94,16 +95,29 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def reload(self) -> None:
         """Have all workers retire; those that come in their place have the settings of now."""
+        is_renewed = self._take_listener()
         try:
             self.app.reload()
         except SettingsUnusable as error:
             log.error("reload_refused", extra={"fields": {"reason": str(error)}})
-            return
+            if not is_renewed:
+                return
         self._reloads += 1
         self.setup(self.app)
         for worker in self._serving():
             worker.retired_by = self._reloads
         log.info("reloaded", extra={"fields": {"workers": self.num_workers}})
+
+    def _take_listener(self) -> bool:
+        """Have the workers to come listen on a Unix socket that was made again, if one was."""
+        renewed = self.app.renewed_listener()
+        if renewed is None:
+            return False
+        with renewed:
+            for listener in self.LISTENERS:
+                if listener.sock.family == socket.AF_UNIX:
+                    os.dup2(renewed.fileno(), listener.sock.fileno(), inheritable=False)
+        return True
 
     def manage_workers(self) -> None:
         """At the start and at each turn: as many as are wanted serve, all others retire."""

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import resource
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,7 +23,7 @@ from protocol.signals import settle_signals
 from protocol.state_folder import supervisor_socket
 from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 
-from .app import create_app
+from .app import Sources, create_app
 from .gunicorn_master import Loaded, Master
 from .gunicorn_settings import gunicorn_settings
 from .http_settings import SettingsFiles, SettingsUnusable
@@ -31,6 +32,7 @@ from .listeners import AddressError, gunicorn_binds
 from .log_level import LogLevelWatch, SharedLevel, put_in_force
 from .logs import configure_logging, set_level
 from .run_hosts import RunHosts, install_run_hosts
+from .serve_link import ServeLink
 from .shares import Shares
 from .status_feed import StatusFeed
 from .supervisor_client import ANSWER_MARGIN, Connection, SupervisorClient
@@ -51,9 +53,12 @@ log = logging.getLogger(__name__)
 class HttpService(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn loads it: once in each worker, after the fork."""
 
-    def __init__(self, files: SettingsFiles, binds: Sequence[str], state_folder: Path) -> None:
+    def __init__(
+        self, files: SettingsFiles, binds: Sequence[str], state_folder: Path, link: ServeLink
+    ) -> None:
         """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
         self._files = files
+        self._link = link
         self._settings = files.read()
         config = self._settings.config
         self._binds = [
@@ -94,7 +99,8 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             caller=current_caller,
         )
         self._feed = StatusFeed(self._client.watch_status)
-        app = create_app(self._client, self._feed, config, shares, token)
+        sources = Sources(self._client, self._feed, self._link.readiness)
+        app = create_app(sources, config, shares, token)
         install_run_hosts(app, self._run_hosts())
         self._loaded.note()
         return app
@@ -116,6 +122,10 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self._offer_log_level()
             # Workers tell of a change, but those that retire may be gone before they hear of it.
             self._shared_level.level = self._settings.config.log_level
+
+    def renewed_listener(self) -> socket.socket | None:
+        """In the master: a Unix socket that `serve` had to make again, if there is one."""
+        return self._link.offered()
 
     def _offer_log_level(self) -> None:
         """Have the supervisor take over the level, and with it every process of ours."""
@@ -165,6 +175,10 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--lifeline-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
     )
+    parser.add_argument("--readiness-fd", type=int, metavar="N", help="memory shared with serve")
+    parser.add_argument(
+        "--listeners-fd", type=int, metavar="N", help="a socket: brings listening ones made again"
+    )
     return parser.parse_args(argv)
 
 
@@ -182,6 +196,7 @@ def main(argv: Sequence[str]) -> int:
             SettingsFiles(arguments.config, arguments.token_file),
             arguments.bind or [],
             arguments.state_dir.absolute(),
+            ServeLink.inherited(arguments.readiness_fd, arguments.listeners_fd),
         )
     except SettingsUnusable as error:
         print(f"genvm-manager http: {error}", file=sys.stderr)

@@ -225,6 +225,13 @@ class HttpClient:
         body = msgspec.json.encode({"permits": total})
         return self._ask(PermitsSet, "POST", "/permits", content=body).permits
 
+    def answers(self, within: float = 2.0) -> bool:
+        """Whether HTTP answers within so many seconds, whatever it says of the rest."""
+        try:
+            return self._http.get("/healthz", timeout=within).is_success
+        except httpx.HTTPError:
+            return False
+
     def is_ready(self, within: float = 2.0) -> bool:
         """Whether the service answers within so many seconds and takes runs."""
         try:

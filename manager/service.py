@@ -13,7 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -32,8 +32,11 @@ from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
 from .executor_check import ExecutorCheck, uses_builtin_executor
 from .http_client import HttpClient
 from .http_settings import SettingsFiles, SettingsUnusable
-from .listeners import AddressError, listen_tcp, listen_unix, split_address, url_of
+from .listeners import AddressError, listen_tcp, split_address, url_of
 from .orphans import Orphans
+from .readiness import Readiness
+from .serve_link import offer
+from .service_files import PERIOD, ServiceFiles, UnixListener
 from .service_note import ServiceNote, find_service, remove_note, write_note
 from .service_process import ServiceProcess, await_events
 from .stop_signals import StopSignals
@@ -124,6 +127,15 @@ class Service:
         self.socket = settings.socket
         self._files = SettingsFiles(settings.config_path, settings.token_file)
         self._token_file = self._files.token_file(self.config)
+        self._kept = ServiceFiles(settings.state_folder, report, self._listens_again)
+        self._check: ExecutorCheck | None = None
+        self._check_began = 0.0
+        self._readiness = Readiness.create()
+        self._readiness.wait_for("the service is starting")
+        self._cleanup.callback(self._readiness.close)
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._cleanup.enter_context(self._ours)
+        self._cleanup.enter_context(self._theirs)
 
     @property
     def url(self) -> str | None:
@@ -152,11 +164,12 @@ class Service:
             if self._stops and self._stops.take_reload():
                 self._reload()
             due = [p.restart_at for p in self._processes if p.restart_at is not None]
-            timeout = max(0.0, min(due) - time.monotonic()) if due else None
-            await_events(self._processes, self._stops, timeout)
+            timeout = max(0.0, min(due) - time.monotonic()) if due else PERIOD
+            await_events(self._processes, self._stops, min(timeout, PERIOD))
             self._look_after(self._restart_later)
+            self._look_around()
             if self._orphans is not None:
-                self._orphans.reap({each.pid for each in self._processes if each.pid is not None})
+                self._orphans.reap(self._own_children())
 
     # ------------------------------------------------------------------------------------ start
 
@@ -183,19 +196,24 @@ class Service:
             binds, descriptors = self._listen(supervisor)
             http = self._launch(
                 "HTTP",
-                [*self._arguments("manager.http"), *(f"--bind={bind}" for bind in binds)],
-                descriptors,
+                [*self._arguments("manager.http"), *self._link(), *_bound(binds)],
+                [*descriptors, self._readiness.descriptor, self._theirs.fileno()],
             )
             self._await(supervisor, lambda: self._is_answered_by(supervisor))
-            self._check_executor()
             with HttpClient(self.address, token) as client:
-                self._await(http, client.is_ready)
+                self._await(http, client.answers)
             self._write_note(self._token_file)
+            self._begin_check()
         except OSError as error:
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
         except (ValueError, AddressError, TokenFileError, NoTemporaryFolder) as error:
             raise ServiceFailed(str(error)) from None
         self._cleanup.callback(remove_note, folder)
+
+    def _link(self) -> list[str]:
+        """The arguments by which HTTP finds what we share with it."""
+        shared, theirs = self._readiness.descriptor, self._theirs.fileno()
+        return ["--readiness-fd", str(shared), "--listeners-fd", str(theirs)]
 
     def _make_keepsake(self) -> int:
         """A file in memory in which a supervisor leaves its successor what clients have changed."""
@@ -236,20 +254,40 @@ class Service:
             listeners.extend(self._cleanup.enter_context(listener) for listener in made)
             self.urls = [url_of(listener) for listener in listeners]
         if settings.socket is not None:
-            listeners.append(self._cleanup.enter_context(listen_unix(settings.socket)))
-            self._cleanup.callback(settings.socket.unlink, missing_ok=True)
+            self._kept.listener = UnixListener(settings.socket)
+            self._cleanup.callback(self._kept.listener.close)
+            listeners.append(self._kept.listener.socket)
         descriptors = [listener.fileno() for listener in listeners]
         return [f"fd://{descriptor}" for descriptor in descriptors], descriptors
 
-    def _check_executor(self) -> None:
+    def _begin_check(self) -> None:
+        """Have the built-in executor compiled meanwhile, if runs may use it."""
         settings = self._settings
-        if not settings.precompile:
-            return
-        if not uses_builtin_executor(self.config, settings.root, settings.manifest_path):
-            return
-        with ExecutorCheck(self._executors.variables) as check:
-            while not check.ended(within=0.2):
-                self._stay_up()
+        if settings.precompile and uses_builtin_executor(
+            self.config, settings.root, settings.manifest_path
+        ):
+            self._check = ExecutorCheck(self._executors.variables)
+            self._check_began = time.monotonic()
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """See to our files and to the executor, and have HTTP know what is waited for.
+
+        Raises `ServiceFailed` when the executor cannot work.
+        """
+        fault = self._kept.ensure()
+        if self._check is not None and self._check.ended():
+            check, self._check = self._check, None
+            self._take_in(check)
+        if fault is not None:
+            self._readiness.wait_for(fault)
+        elif self._check is not None:
+            self._readiness.wait_for("compiling the built-in executor", self._check_began)
+        else:
+            self._readiness.wait_for(None)
+
+    def _take_in(self, check: ExecutorCheck) -> None:
+        with closing(check):
             if check.exit_code:
                 why = "; ".join(check.said("broken")) or f"exit code {check.exit_code}"
                 raise ServiceFailed(
@@ -258,6 +296,18 @@ class Service:
                 )
             for reason in check.said("uncached"):
                 self._report(f"runs compile their contracts anew: {reason}")
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether the built-in executor is not ready yet: runs that use it have to wait."""
+        return self._check is not None
+
+    def await_compiled(self) -> None:
+        """Return when no run has to wait for the executor. Raises as the start does."""
+        while self._check is not None:
+            self._stay_up()
+            self._look_around()
+            await_events(self._processes, self._stops, 0.1)
 
     def _launch(
         self, name: str, arguments: Sequence[str], descriptors: Sequence[int] = ()
@@ -321,14 +371,29 @@ class Service:
             self._report(f"not reloaded: {error}")
             return
         self._token_file = token_file
-        for process in self._processes:
-            if process.name == "HTTP":
-                process.signal(signal.SIGHUP)
+        self._signal_http()
 
     def _write_note(self, token_file: Path | None) -> None:
         folder = self._settings.state_folder
         note = ServiceNote.of_this_process(folder, self.urls, self.socket, token_file)
         write_note(folder, note)
+        self._kept.note = note
+
+    def _listens_again(self, listener: socket.socket) -> None:
+        """Have HTTP's workers to come listen on a socket that was made again."""
+        with suppress(OSError):
+            offer(self._ours, listener)
+        self._signal_http()
+
+    def _signal_http(self) -> None:
+        for process in self._processes:
+            if process.name == "HTTP":
+                process.signal(signal.SIGHUP)
+
+    def _own_children(self) -> set[int]:
+        """The pids of those whom somebody here waits for."""
+        pids = {each.pid for each in self._processes if each.pid is not None}
+        return pids if self._check is None else pids | {self._check.pid}
 
     def _look_after(self, bury: Callable[[ServiceProcess], None]) -> None:
         """Start again what is due, and have `bury` see to what has ended."""
@@ -371,6 +436,8 @@ class Service:
     def _stop(self) -> None:
         """End the supervisor, then HTTP: until then it tells clients of the ends of their runs, and
         whoever brings another run to come again. Then all the rest."""
+        if self._check is not None:
+            self._check.close()
         drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_MARGIN
         for process in self._processes:
             patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
@@ -411,6 +478,7 @@ def private_service(
         log = stack.enter_context(tempfile.TemporaryFile()) if quiet else None
         try:
             service = stack.enter_context(Service(settings, report=_ignore, stderr=log))
+            service.await_compiled()
         except ServiceFailed as failure:
             raise ServiceFailed(f"{failure}\n{_tail(log)}".strip()) from None
         yield service
@@ -424,6 +492,10 @@ def _make_state_folder(folder: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             advice = "make room on its disk"
         raise ServiceFailed(f"state folder {folder}: {error.strerror}; {advice}") from None
+
+
+def _bound(binds: Sequence[str]) -> list[str]:
+    return [f"--bind={bind}" for bind in binds]
 
 
 def _ignore(_event: str) -> None:

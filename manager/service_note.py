@@ -74,6 +74,21 @@ def write_note(state_folder: Path, note: ServiceNote) -> None:
     draft.replace(path)
 
 
+def ensure_note(state_folder: Path, note: ServiceNote) -> bool:
+    """Write the note of this process again unless it is there; return whether it was not.
+
+    Raises `OSError`, and `ValueError` when another service runs on what is the folder now.
+    """
+    if (found := _read(state_folder)) == note:
+        return False
+    if found is not None and found.pid != note.pid and found.fault(state_folder) is None:
+        raise ValueError(
+            f"{state_folder} is the folder of another service now, that of pid {found.pid}"
+        )
+    write_note(state_folder, note)
+    return True
+
+
 def remove_note(state_folder: Path) -> None:
     """Take the note of this process back."""
     note = _read(state_folder)

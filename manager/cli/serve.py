@@ -155,6 +155,8 @@ def _greet(service: Service, folder: Path) -> None:
     curl = "curl" if service.url else f"curl --unix-socket {shlex.quote(str(service.socket))}"
     addresses = " and ".join(str(a) for a in (*service.urls, service.socket) if a)
     _say(f"GenVM Manager serves {addresses} (state in {folder}; Ctrl-C stops it).")
+    if service.is_compiling:
+        _say("The built-in executor is being compiled; /readyz is 200 once it is.")
     _say("Open it in a browser, or try:" if service.url else "Try:")
     _say(f"  {curl} {url}/status")
     _say(f"  {curl} {url}/permits -d '{{\"permits\": 4}}'")

@@ -81,9 +81,11 @@ _STATUS = (
         "GET",
         "/readyz",
         "Status",
-        "Whether runs are taken",
+        "Whether runs are taken and nothing is waited for",
         _json(replies.Health, {"status": "ready"}),
         UNAVAILABLE,
+        "503 says why: the store or the state folder cannot be used, commands would not find the "
+        "service, or the built-in executor is still being compiled (runs are taken meanwhile).",
     ),
     Operation(
         "GET",

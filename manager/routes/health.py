@@ -6,12 +6,13 @@ from flask import Blueprint, Response
 
 from protocol.errors import Unavailable
 
+from ..readiness import Readiness
 from ..replies import Health
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient
 
 
-def routes(client: SupervisorClient) -> Blueprint:
+def routes(client: SupervisorClient, readiness: Readiness | None) -> Blueprint:
     """`GET /healthz` and `GET /readyz` (spec 01, status)."""
     blueprint = Blueprint("health", __name__)
 
@@ -22,9 +23,12 @@ def routes(client: SupervisorClient) -> Blueprint:
 
     @blueprint.get("/readyz")
     def ready() -> Response:
-        """The supervisor answers too, and takes runs."""
+        """The supervisor answers too and takes runs, commands find the service, and the first run
+        need not wait for what is compiled at the start."""
         if (refusal := client.status().refusal) is not None:
             raise Unavailable(f"no runs are taken: {refusal}")
+        if readiness is not None and (reason := readiness.reason()) is not None:
+            raise Unavailable(f"not ready yet: {reason}")
         return json_response(Health("ready"))
 
     return blueprint

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from manager.app import create_app
+from manager.app import Sources, create_app
 from manager.openapi import examples
 from manager.openapi.document import document
 from manager.openapi.field_notes import FIELD_NOTES
@@ -56,7 +56,8 @@ def service() -> Iterator[RunningService]:
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
     nowhere = SupervisorClient(Path("/nowhere"), client="test", shares=Shares(1))
-    app = create_app(nowhere, StatusFeed(nowhere.watch_status), Config(), Shares(1), None)
+    sources = Sources(nowhere, StatusFeed(nowhere.watch_status), None)
+    app = create_app(sources, Config(), Shares(1), None)
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
