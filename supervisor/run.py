@@ -23,6 +23,7 @@ from .core.tail import Tail
 from .runtime.child import Child
 from .runtime.code_host import CodeHost, CodeStorage
 from .runtime.sampler import Sample
+from .wall_clock import utc
 
 
 class Run:
@@ -49,11 +50,12 @@ class Run:
         """What we serve to it ourselves, by `host`; None: it has a node."""
 
         self.host: CodeHost | None = None
-        self.accepted_at = time.time()
-        self.started_at: float | None = None
         self.arrival = time.monotonic()
         self.granted_at = self.arrival
         """When it got its permits, by the monotonic clock as `arrival` is."""
+
+        self.launched: float | None = None
+        """When its process was started, by the monotonic clock."""
 
         self.state = RunState.QUEUED
         self.cause: Cause | None = None
@@ -75,9 +77,18 @@ class Run:
         self.state = advanced(self.id, self.state, to)
 
     @property
+    def accepted_at(self) -> float:
+        """When it came, in seconds since 1970 as these three."""
+        return utc(self.arrival)
+
+    @property
+    def started_at(self) -> float | None:
+        return None if self.launched is None else utc(self.launched)
+
+    @property
     def strict_deadline(self) -> float | None:
-        """When the run is ended at the latest, in seconds since 1970."""
-        return None if self.started_at is None else self.started_at + self.request.deadline
+        """When the run is ended at the latest."""
+        return None if self.launched is None else utc(self.launched + self.request.deadline)
 
     @property
     def size(self) -> int:

@@ -39,6 +39,7 @@ from .runtime.scratch import Scratch
 from .runtime.store import RunStore
 from .runtime.store_failure import StoreFailed
 from .runtime.store_writes import Arrived, Launched
+from .wall_clock import utc
 
 _RETRY_RECORD = 1.0
 """Seconds between two attempts to record an end that the store does not take."""
@@ -130,14 +131,14 @@ class RunLife:
         keep = partial(self._keep_result, run)
         run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
         run.forget_execution_data()
-        run.started_at = time.time()
+        run.launched = time.monotonic()
         run.advance(RunState.RUNNING)
         self.changes.note()
         self._later(run, request.deadline, self._out_of_time, run)
         self._later(run, _SETTLE_AFTER, self._settle_in, run)
         self.log.info(
             "run_running", run=run.id, pid=run.child.pid, version=run.executor.version,
-            waited=run.started_at - run.accepted_at,
+            waited=run.launched - run.arrival,
         )  # fmt: skip
         return run.child
 
@@ -244,7 +245,7 @@ class RunLife:
             reason=reason,
             accepted_at=run.accepted_at,
             started_at=run.started_at,
-            finished_at=time.time(),
+            finished_at=utc(time.monotonic()),
             stdout=output.stdout,
             stderr=output.stderr,
             genvm_log=output.genvm_log,

@@ -39,6 +39,7 @@ from .runtime.code_host import CodeStorage
 from .runtime.store_failure import StoreFailed
 from .runtime.store_writes import Accepted
 from .state_metrics import StateMetrics
+from .wall_clock import utc
 
 MAX_WAIT = 120.0
 """Seconds that one `GetRun` may wait (spec 01, runs)."""
@@ -271,7 +272,7 @@ class Service:
             under_way=[run.execution() for run in self._runs.values()],
             finished=self.history.packed,
             executions_omitted=self.history.omitted(self._store.retained_runs),
-            sampled_at=self._sampled_at,
+            sampled_at=None if self._sampled_at is None else utc(self._sampled_at),
             audit=self._auditor.sentences,
         )
 
@@ -295,7 +296,7 @@ class Service:
 
     def note_samples(self) -> None:
         """All executors have been looked at."""
-        self._sampled_at = time.time()
+        self._sampled_at = time.monotonic()
         self.changes.note()
 
     @property

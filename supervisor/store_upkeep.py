@@ -70,7 +70,7 @@ class StoreUpkeep:
     async def _prune(self) -> None:
         pruned = None
         while pruned is None or len(pruned.ids) == _PRUNE_STEP:
-            pruned = await self._store.prune(time.time() - self._retention, _PRUNE_STEP)
+            pruned = await self._store.prune(self._retention, _PRUNE_STEP)
             self._history.forget(pruned.ids)
             if pruned.ids:
                 self._changes.note()

@@ -23,6 +23,7 @@ from ..changes import Changes
 from ..core.module_states import advanced
 from ..event_log import EventLog
 from ..runtime.sampler import Sample
+from ..wall_clock import utc
 from .instance import Instance, InstanceMaker
 
 NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
@@ -48,7 +49,7 @@ class Module:
         self._changes = changes
         self._log = log
         self._reason: str | None = None
-        self._since = time.time()
+        self._since = time.monotonic()
         self._serving: Instance | None = None
         self._coming: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -129,7 +130,7 @@ class Module:
         return ModuleStatus(
             state=self.state,
             reason=self._reason,
-            since=self._since,
+            since=utc(self._since),
             workers=self._workers(),
             retiring=sum(instance.pool.sessions for instance in self._leaving),
         )
@@ -249,4 +250,4 @@ class Module:
         self.state = advanced(self.kind, self.state, to)
         self._changes.note()
         self._reason = None
-        self._since = time.time()
+        self._since = time.monotonic()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 
 from protocol.ipc import FinishedRun
+from protocol.process_identity import boot_id
 from protocol.state_folder import last_run_id, run_store
 
+from ..core.retention_clock import RetentionClock
 from ..event_log import EventLog
 from . import store_writes as writes
 from .group_commit import GroupCommit
@@ -26,6 +29,10 @@ from .store_writes import Accepted, Arrived, Launched, Pruned, UnseenEnd
 
 _ROOM_SHARE = 32
 """When the store is crowded, this part of its bytes is made free, so that it is not soon again."""
+
+
+MARK_PERIOD = 60.0
+"""Seconds between two times at which the clock of retention is put on record, while runs age."""
 
 
 class RunStore:
@@ -52,6 +59,9 @@ class RunStore:
         self.last_id = self._continued(connection, id_elsewhere)
         """The last id that was given, on record or not."""
         self.reads = StoreReader(path, loop, self._found_damage)
+        began = _uptime()
+        self._clock = RetentionClock(*writes.retention_mark(connection), boot_id(), began)
+        self._mark(connection, began)
         self._files = StoreFiles(held, self._last_run_id, self.reads, log)
         self._writer = GroupCommit(loop, connection, self._files, self._failure_changed)
         self.retained_runs, self.retained_bytes = self.reads.retained()
@@ -99,7 +109,9 @@ class RunStore:
         """
         size = sum(map(len, (run.stdout, run.stderr, run.genvm_log, run.result or b"")))
         await self._writer.submit(
-            lambda connection: writes.finish(connection, run), size, insists=True
+            lambda connection: writes.finish(connection, run, self._clock.at(_uptime())),
+            size,
+            insists=True,
         )
         self.retained_runs += 1
         self._count(size + writes.RUN_BYTES)
@@ -107,19 +119,26 @@ class RunStore:
     async def finish_unseen(self, runs: Sequence[UnseenEnd], finished_at: float) -> None:
         """Record ends that nobody saw."""
         await self._writer.submit(
-            lambda connection: writes.finish_unseen(connection, runs, finished_at)
+            lambda connection: writes.finish_unseen(
+                connection, runs, finished_at, self._clock.at(_uptime())
+            )
         )
         self.retained_runs, self.retained_bytes = self.reads.retained()
 
-    async def prune(self, before: float, limit: int) -> Pruned:
-        """Forget up to `limit` runs: those that finished before a time, and the oldest of those
-        that are too much."""
+    async def prune(self, retention: float, limit: int) -> Pruned:
+        """Forget up to `limit` runs: those that are kept for longer than `retention` seconds, and
+        the oldest of those that are too much."""
         excess = 0
         if self.retained_bytes > self._max_bytes:
             excess = self.retained_bytes - self._max_bytes + self._max_bytes // _ROOM_SHARE
-        pruned = await self._writer.submit(
-            lambda connection: writes.prune(connection, before, excess, limit)
-        )
+
+        def prune(connection: sqlite3.Connection) -> Pruned:
+            now = _uptime()
+            if self.retained_runs and now - self._marked_at >= MARK_PERIOD:
+                self._mark(connection, now)
+            return writes.prune(connection, self._clock.at(now) - retention, excess, limit)
+
+        pruned = await self._writer.submit(prune)
         self.retained_runs -= len(pruned.ids)
         self._count(-pruned.size)
         return pruned
@@ -137,6 +156,11 @@ class RunStore:
         self.reads.close()
         self._writer.close()
         self._files.close()
+
+    def _mark(self, connection: sqlite3.Connection, uptime: float) -> None:
+        """Put on record what the clock of retention shows: it goes on from there after a boot."""
+        writes.put_mark(connection, self._clock.mark(uptime))
+        self._marked_at = uptime
 
     def _continued(self, connection: sqlite3.Connection, id_elsewhere: int) -> int:
         """Return the last id that may have been given, and have the store go on from there."""
@@ -164,3 +188,8 @@ class RunStore:
             self._log.info("store_recovered")
         else:
             self._log.error("store_failed", error=failure)
+
+
+def _uptime() -> float:
+    """Return the seconds since this machine was booted, those in which it slept as well."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -108,7 +108,8 @@ class StoreReader:
         rows = self._rows(
             "SELECT id, cause, version, accepted_at, started_at, started_at + deadline,"
             " finished_at, cpu_seconds FROM runs"
-            " WHERE finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT ?",
+            " WHERE kept_since IS NOT NULL"
+            " ORDER BY kept_since DESC, finished_at DESC, id DESC LIMIT ?",
             limit,
         )
         return [_execution(row) for row in reversed(rows)]

@@ -61,7 +61,22 @@ INSERT INTO schema_version VALUES (3);
 """
 """Who reads a log while it is written finds the place again once the run has finished."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+ALTER TABLE runs ADD COLUMN kept_since REAL;
+UPDATE runs SET kept_since = 0 WHERE finished_at IS NOT NULL;
+DROP INDEX runs_by_end;
+CREATE INDEX runs_by_age ON runs (kept_since, finished_at, id);
+CREATE TABLE retention_clock (
+    seconds REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    uptime REAL NOT NULL
+);
+INSERT INTO retention_clock VALUES (0, '', 0);
+INSERT INTO schema_version VALUES (4);
+"""
+"""Runs age by a clock of the store's own: what had finished before is kept once more as long."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """The n-th turns version n into version n + 1, and says so."""
 
 CURRENT = len(MIGRATIONS)

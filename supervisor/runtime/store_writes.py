@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from protocol.ipc import Cause, FinishedRun
 
+from ..core.retention_clock import Mark
+
 RUN_BYTES = 256
 """What a retained run counts beyond its output: about what its rows take."""
 
@@ -84,6 +86,20 @@ def skip_ids(connection: sqlite3.Connection, last: int) -> None:
     connection.execute("INSERT INTO sqlite_sequence VALUES ('runs', ?)", (last,))
 
 
+def retention_mark(connection: sqlite3.Connection) -> tuple[Mark, float]:
+    """Return what the clock of retention was last put on record with, and the newest time on it."""
+    query = "SELECT seconds, boot_id, uptime FROM retention_clock"
+    newest = connection.execute("SELECT max(kept_since) FROM runs").fetchone()[0]
+    return Mark(*connection.execute(query).fetchone()), newest or 0.0
+
+
+def put_mark(connection: sqlite3.Connection, mark: Mark) -> None:
+    connection.execute(
+        "UPDATE retention_clock SET seconds = ?, boot_id = ?, uptime = ?",
+        (mark.seconds, mark.boot_id, mark.uptime),
+    )
+
+
 def accept(connection: sqlite3.Connection, run: Accepted) -> int:
     """Gives the run's id, or that of the one that has its token already."""
     if run.token is not None:
@@ -112,11 +128,15 @@ def keep_result(connection: sqlite3.Connection, run: Arrived) -> None:
     connection.execute("INSERT INTO results VALUES (?, ?, ?)", (run.id, run.started_at, run.result))
 
 
-def finish(connection: sqlite3.Connection, run: FinishedRun) -> None:
+def finish(connection: sqlite3.Connection, run: FinishedRun, kept_since: float) -> None:
+    """`kept_since` is by the store's own clock; the run's own times fit each other."""
     connection.execute(
-        "UPDATE runs SET finished_at = ?, cause = ?, exit_code = ?, exit_signal = ?, reason = ?,"
+        "UPDATE runs SET kept_since = ?, accepted_at = ?, finished_at = ?, cause = ?,"
+        " exit_code = ?, exit_signal = ?, reason = ?,"
         " started_at = ?, peak_rss = ?, cpu_seconds = ? WHERE id = ?",
         (
+            kept_since,
+            run.accepted_at,
             run.finished_at,
             run.cause.value,
             run.exit.code,
@@ -151,12 +171,21 @@ def _has_result(connection: sqlite3.Connection, run_id: int) -> bool:
 
 
 def finish_unseen(
-    connection: sqlite3.Connection, runs: Sequence[UnseenEnd], finished_at: float
+    connection: sqlite3.Connection,
+    runs: Sequence[UnseenEnd],
+    finished_at: float,
+    kept_since: float,
 ) -> None:
+    """None is said to have ended before it came, though the wall clock may say so."""
     connection.executemany(
-        "UPDATE runs SET finished_at = ?, cause = ?, reason = ?, started_at ="
+        "UPDATE runs SET started_at ="
         " ifnull(started_at, (SELECT started_at FROM results WHERE id = runs.id)) WHERE id = ?",
-        [(finished_at, run.cause.value, run.reason, run.id) for run in runs],
+        [(run.id,) for run in runs],
+    )
+    connection.executemany(
+        "UPDATE runs SET kept_since = ?, finished_at = max(?, ifnull(started_at, accepted_at)),"
+        " cause = ?, reason = ? WHERE id = ?",
+        [(kept_since, finished_at, run.cause.value, run.reason, run.id) for run in runs],
     )
     connection.executemany(
         "INSERT INTO outputs VALUES (?, x'', x'', CAST('[]' AS BLOB), 0, 0, 0, 0)",
@@ -165,20 +194,21 @@ def finish_unseen(
 
 
 def prune(connection: sqlite3.Connection, before: float, excess: int, limit: int) -> Pruned:
-    """Forget up to `limit` runs, oldest first: what finished before a time, then what is in excess.
+    """Forget up to `limit` runs, oldest first: what is kept since before a time of the store's own
+    clock, then what is in excess.
 
     The one that finished last is never in excess.
     """
     rows = connection.execute(
-        f"SELECT id, finished_at, {SIZE} FROM runs"  # noqa: S608 - SIZE is ours
+        f"SELECT id, kept_since, {SIZE} FROM runs"  # noqa: S608 - SIZE is ours
         " LEFT JOIN outputs USING (id) LEFT JOIN results USING (id)"
-        " WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?",
+        " WHERE kept_since IS NOT NULL ORDER BY kept_since, finished_at, id LIMIT ?",
         (limit + 1,),
     ).fetchall()
     ids: list[int] = []
     freed = crowded_out = 0
-    for number, (run_id, finished_at, size) in enumerate(rows[:limit], start=1):
-        if finished_at >= before:
+    for number, (run_id, kept_since, size) in enumerate(rows[:limit], start=1):
+        if kept_since >= before:
             if freed >= excess or number == len(rows):
                 break
             crowded_out += 1
