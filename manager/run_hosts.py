@@ -15,7 +15,8 @@ from protocol.errors import BadRequest
 from protocol.host_port import HostPort
 from protocol.local_addresses import leads_here
 from protocol.run_host import parse_run_host
-from protocol.state_folder import supervisor_socket
+from protocol.state_folder import supervisor_socket, temporary_files
+from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET
 
 SETTING = "allowed_hosts_of_runs"
 _EXTENSION = "genvm-run-hosts"
@@ -83,8 +84,16 @@ class RunHosts:
             )
 
     def _is_in_state_folder(self, real: str) -> bool:
-        """By the folders themselves: they may be mounted at several places."""
-        return any(_is_one_file(str(each), str(self._state_folder)) for each in Path(real).parents)
+        """By the folders themselves: they may be mounted at several places.
+
+        The local node's socket is there where temporary files have no other place.
+        """
+        path = Path(real)
+        if path.name == NODE_SOCKET and path.parent.name.startswith(NODE_FOLDER):
+            place = str(path.parent.parent)
+            if _is_one_file(place, str(temporary_files(self._state_folder))):
+                return False
+        return any(_is_one_file(str(each), str(self._state_folder)) for each in path.parents)
 
 
 def install_run_hosts(app: Flask, rules: RunHosts) -> None:

@@ -11,6 +11,10 @@ from .state_folder import temporary_files
 
 _USUAL = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - nothing is made by these names
 
+NODE_FOLDER = "genvm-node-"
+NODE_SOCKET = "host.sock"
+"""The local node listens at a socket of this name in a temporary folder that begins so."""
+
 
 class NoTemporaryFolder(ManagerError):
     """There is none that can be written; the message says what to do."""

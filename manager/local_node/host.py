@@ -14,6 +14,7 @@ from protocol import host
 from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal
 from protocol.state_folder import MAX_SOCKET_PATH
+from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET
 
 from .ledger import Ledger
 
@@ -88,8 +89,8 @@ def serving(answers: LedgerHost, *, is_private: bool = True) -> Iterator[str]:
 
 
 def _listen_in_private(stack: ExitStack) -> socket.socket:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-node-"))
-    path = Path(folder) / "host.sock"
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=NODE_FOLDER))
+    path = Path(folder) / NODE_SOCKET
     if len(bytes(path)) > MAX_SOCKET_PATH:
         reason = "TMPDIR is too long a path for a socket; set a shorter one"
         raise OSError(errno.ENAMETOOLONG, reason, str(path))

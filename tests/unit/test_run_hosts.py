@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,21 @@ def test_what_is_in_the_state_folder_has_to_be_listed(state: Path, tmp_path: Pat
         RunHosts((f"unix://{state}/node/*",), state, []).check(host)
         RunHosts((f"unix://{tmp_path}/link/node/*",), state, []).check(host)
     RunHosts(None, state, []).check(f"unix://{tmp_path}/host.sock")
+
+
+def test_the_local_node_may_be_where_temporary_files_are_in_it() -> None:
+    # In a short path, as a socket's is bounded.
+    with tempfile.TemporaryDirectory(prefix="genvm-") as folder:
+        rules = RunHosts(None, Path(folder), [])
+        rules.check(f"unix://{folder}/temporary/genvm-node-1/host.sock")
+        for path in (
+            "temporary/genvm-run-1/host.sock",
+            "temporary/genvm-node-1/supervisor.sock",
+            "temporary/genvm-node-1/more/host.sock",
+            "genvm-node-1/host.sock",
+            "tmp/genvm-node-1/host.sock",
+        ):
+            assert "allowed_hosts_of_runs" in refusal(rules, f"unix://{folder}/{path}")
 
 
 @pytest.mark.parametrize(
