@@ -68,7 +68,9 @@ def test_messages_and_descriptors_arrive_together_and_in_order() -> None:
         pairs = [socket.socketpair() for _ in range(20)]
         images = [os.urandom(8 << 20)]
         prompt = CheckPrompt(None, "?", 0.5, 5, images)
-        ends.pool.send(Check("m", [CheckConfig("h", "google", "x", "k")], [prompt], frozenset(), QUIET))
+        ends.pool.send(
+            Check("m", [CheckConfig("h", "google", "x", "k")], [prompt], frozenset(), QUIET)
+        )
         for index, (_, theirs) in enumerate(pairs):
             theirs.send(bytes([index]))
             ends.pool.send(Connect(), [theirs.detach()])
