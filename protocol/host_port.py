@@ -37,7 +37,8 @@ def parse_host_port(text: str) -> HostPort:
     is_bracketed = written.startswith("[") and written.endswith("]")
     host = written[1:-1] if is_bracketed else written
     if not is_host(host) or is_bracketed != (":" in host):
-        raise ValueError(f"expected HOST:PORT, an IPv6 address in brackets, got {text[:60]!r}")
+        hint = ", an IPv6 address in brackets" if ":" in host else ""
+        raise ValueError(f"expected HOST:PORT{hint}, got {text[:60]!r}")
     try:
         return HostPort(host, whole_number(port, MAX_PORT))
     except ValueError:

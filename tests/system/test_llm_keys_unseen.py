@@ -160,7 +160,7 @@ def misplace_keys(node: ServedNode, played: Played) -> None:
     for place, config in {
         "workers": {"workers": variable},
         "bind_address": {"bind_address": variable},
-        "cannot listen": {"bind_address": f"{variable}:80"},
+        "clients may have": {"bind_address": f"{variable}:80"},
         "port": {"host": "localhost", "port": variable},
         "timeout": {"timeout": f"x{variable}"},
         "provider": {"backends": {"a": {**one, "provider": variable}}},
@@ -245,7 +245,8 @@ def look_at_files(folder: Path) -> None:
 
 
 def test_no_key_is_to_be_seen(played: Played) -> None:
-    with served_node("log_level: trace", INHERITED_KEY=INHERITED) as node:
+    settings = "log_level: trace\nclient_variables: [INHERITED_KEY]"
+    with served_node(settings, INHERITED_KEY=INHERITED) as node:
         heard = Listener(node.service.http)
         node.post("/env", key="SET_KEY", value=SET)
         node.start(WEB, NO_BROWSER)
