@@ -52,6 +52,16 @@ def _state_home(environment: Mapping[str, str]) -> Path:
     return home / ".local" / "state"
 
 
+def require_text(path: Path, what: str) -> None:
+    """Raise `BadRequest` unless the path is text, as it has to be in notes, logs and replies."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BadRequest(
+            f"{what} {bytes(path)!r}: its name is not UTF-8; rename it or name another one"
+        ) from None
+
+
 def supervisor_socket(state_folder: Path) -> Path:
     """Where the supervisor listens. Raises `ValueError` when the path is too long for a socket."""
     path = state_folder / "supervisor.sock"

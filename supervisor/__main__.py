@@ -31,4 +31,9 @@ def _supervise(guard: int) -> int:
 if __name__ == "__main__":
     from supervisor.guard import guarded, state_folder
 
+    try:
+        (state_folder(sys.argv[1:]) or "").encode()
+    except UnicodeEncodeError:
+        print("genvm-manager supervisor: --state-dir: its name is not UTF-8", file=sys.stderr)
+        sys.exit(1)
     sys.exit(guarded(_supervise))

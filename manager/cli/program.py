@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,6 +13,9 @@ from protocol.signals import settle_signals
 
 from .streams import settled_streams
 
+_MISUSE = 64
+"""EX_USAGE, as `ending.MISUSE`."""
+
 
 class Program(click.Group):
     """The group of commands that a program is, whose signals and streams are in order."""
@@ -17,4 +23,18 @@ class Program(click.Group):
     def main(self, *arguments: Any, **named: Any) -> Any:
         settle_signals()
         with settled_streams():
+            _require_text(sys.argv[1:])
             return super().main(*arguments, **named)
+
+
+def _require_text(words: Sequence[str]) -> None:
+    """End when an argument is no text: libraries fail on it as soon as they are imported."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word)
+            click.echo(
+                f"Error: the argument {shown!r} is not UTF-8; rename what it names", err=True
+            )
+            sys.exit(_MISUSE)

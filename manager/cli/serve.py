@@ -13,7 +13,7 @@ import click
 from setproctitle import setproctitle
 
 from protocol.errors import BadRequest
-from protocol.state_folder import default_state_folder, supervisor_socket
+from protocol.state_folder import default_state_folder, require_text, supervisor_socket
 
 from ..log_level import following_log_level
 from ..logs import configure_logging
@@ -118,6 +118,11 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
 
     Exits with 1 when it cannot start or is given up.
     """
+    try:
+        _require_text(settings)
+    except BadRequest as error:
+        _say(f"genvm-manager: {error}", is_error=True)
+        sys.exit(1)
     setproctitle(f"genvm-manager serve {settings.state_folder}")
     # Keys of providers may be in our environment: no core shows them, nor those of our processes.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -140,6 +145,15 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         if failure.args:
             _say(f"genvm-manager: {failure}", is_error=True)
         sys.exit(1)
+
+
+def _require_text(settings: ServiceSettings) -> None:
+    """Raise `BadRequest` for a path that no note, log or reply could show."""
+    require_text(settings.state_folder, "state folder")
+    named = (settings.socket, settings.config_path, settings.root, settings.manifest_path)
+    for path in (*named, settings.token_file):
+        if path is not None:
+            require_text(path, "path")
 
 
 def _say(line: str, *, is_error: bool = False) -> None:

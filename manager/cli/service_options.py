@@ -23,7 +23,7 @@ from manager.system_service import (
 from manager.token_file import TokenFileError, read_token
 from protocol.config import DEFAULT_PORT
 from protocol.errors import BadRequest, ManagerError, RunNotFound, Unavailable
-from protocol.state_folder import default_state_folder
+from protocol.state_folder import default_state_folder, require_text
 
 from .ending import (
     INTERRUPTED,
@@ -77,11 +77,14 @@ class ServiceOptions:
 
     @property
     def folder(self) -> Path:
-        """The state folder, named or usual. Raises `Misuse` where there is no usual one."""
+        """The state folder, named or usual. Raises `Misuse` where there is no usual one, or where
+        its name is no text."""
         try:
-            return self.state_dir or default_state_folder(os.environ)
+            folder = self.state_dir or default_state_folder(os.environ)
+            require_text(folder, "state folder")
         except BadRequest as error:
             raise Misuse(error.message) from None
+        return folder
 
     def known_service(self) -> Access | None:
         """The one at --url, or that the environment names unless a folder is named, else the one

@@ -83,7 +83,12 @@ class Ledger:
         version = self._version()
         if version > len(_UPGRADES):
             self.close()
-            raise LedgerUnusable(f"{path}: written by another version; remove it to start afresh")
+            raise LedgerUnusable(
+                f"{path} has schema {version}, this program knows up to {len(_UPGRADES)}: use the "
+                "program that wrote it, or remove the file to start afresh"
+            )
+        # Not before: nothing of a newer version is to be changed.
+        self._execute("PRAGMA journal_mode = WAL")
         if version < len(_UPGRADES):
             with self.writing():
                 self._upgrade(version)
@@ -253,6 +258,5 @@ class Ledger:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
