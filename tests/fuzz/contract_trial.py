@@ -1,41 +1,28 @@
 """Contract code in the executor: what must hold for any code, whatever it is.
 
-Most inputs are deployed in a copy of this process, by the executor's own entry point, which saves
-its start; some are deployed a second time, when their module is compiled already, and some by the
-real command line. All of them must hand over the same result.
+Every input is deployed. Some are deployed a second time, when their module is compiled already,
+and some by the real command line: all of them must hand over the same result. Some are called
+besides, with other permissions, and as a validator's run or a replay.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import resource
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import traceback
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import NamedTuple
+from functools import lru_cache
 
 from protocol.executor import ExecutionData
-from protocol.host import StorageRead
 from protocol.run_result import ResultCode, ResultError, RunResult, decode_result
-from protocol.storage_layout import CODE_SLOT, stored_code
-from tests.support.calls import CONTRACT, MESSAGE, OTHER
-from tests.support.node_host import NodeHost
-from tests.support.wat import returns
-from workers.genvm import cli, run
+from tests.support.calls import MESSAGE
 
+from .executor_runs import PROJECT, Ended, Order, forked, run_executor, spawned
 from .observation import Observation
 from .target import Tester
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 MEMORY = 64 << 20
 """Bytes that a contract may have."""
@@ -47,52 +34,18 @@ OVERRUN = 8.0
 """Seconds of processor time that a run may take beyond its limit: to read its code, to compile it
 and to hand over a result."""
 
-MAX_OUTPUT = 512 << 20
-"""Bytes of one file that a run may write."""
-
-_TWICE_EVERY, _REALLY_EVERY = 4, 40
-_PATIENCE = 180.0
-_LOADED = run
-"""The executor, imported before the first copy is made."""
-
+_TWICE_EVERY, _REALLY_EVERY, _CALLED_EVERY = 4, 40, 5
 _IN_MEMORY = "/dev/shm"
 _OURS = re.compile(rb'File \\?"(?!/genvm/|/contract|<)|' + re.escape(str(PROJECT).encode()))
 """What tells of our files. Tracebacks of a Python contract name those that it sees."""
 
-_WITHOUT_MODULE = "the run was started without the"
-
-
-class Ended(NamedTuple):
-    """How one run ended. `exit_code` is negative for a signal; `result` is as handed over."""
-
-    exit_code: int
-    result: bytes | None
-    output: bytes
-    log: bytes
-    seconds: float
-    memory: int
-
-
-class World(NodeHost):
-    """A node: the contract is rich, and one other contract is there. Empty pages cost nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.balances[CONTRACT] = 1000
-        stored = stored_code(returns({"answer": 42}))
-        for number in range(0, len(stored), 32):
-            page = stored[number : number + 32].ljust(32, b"\0")
-            self.pages[OTHER][CODE_SLOT + (number // 32).to_bytes(4, "big")] = page
-
-    def storage_read(self, request: StorageRead) -> bytes:
-        if not self.pages[request.address]:
-            return bytes(request.length)
-        return super().storage_read(request)
+_EXPECTED = ("the run was started without the", "cannot be replayed")
+"""Of internal errors: there are no modules here, and leaders' results are odd."""
 
 
 @contextmanager
 def contract_tester(seconds: float, *, starts_python: bool = False) -> Iterator[Tester]:
-    """Deploys code, each run with so many seconds as its limit.
+    """Runs code, each run with so many seconds as its limit.
 
     The cache of compiled modules is one of its own, in memory; that of the user is used where runs
     start Python, which takes long to compile.
@@ -112,109 +65,40 @@ def _compile_python() -> None:
 
 
 def _observed(code: bytes, seconds: float, options: Sequence[str]) -> Observation:
-    data = ExecutionData(b"\x0e\x00", MESSAGE | {"is_init": True}, "", code, None, {}).encode()
-    starts = [_forked]
+    message = MESSAGE | {"is_init": True}
+    deployment = Order(ExecutionData(b"\x0e\x00", message, "", code, None, {}), options)
     chance = zlib.crc32(code)
-    if chance % _TWICE_EVERY == 0:
-        starts.append(_forked)
-    if chance % _REALLY_EVERY == 1:
-        starts.append(_spawned)
-    ends = [_run(start, data, options) for start in starts]
+    starts = [forked]
+    starts += [forked] if chance % _TWICE_EVERY == 0 else []
+    starts += [spawned] if chance % _REALLY_EVERY == 1 else []
+    ends = [run_executor(start, deployment) for start in starts]
+    different = list(differences([ended.result for ended in ends]))
+    if chance % _CALLED_EVERY == 0:
+        ends.append(run_executor(forked, _call(code, chance, options)))
     faults = [fault for ended in ends for fault in faults_of(ended, seconds)]
-    faults += differences([ended.result for ended in ends])
     return Observation(
         _outcome(ends[0]),
         max(ended.seconds for ended in ends),
         max(ended.memory for ended in ends),
-        tuple(dict.fromkeys(faults)),
+        tuple(dict.fromkeys(faults + different)),
     )
 
 
-# --------------------------------------------------------------------------------------- running
-
-Start = Callable[[Sequence[str], "_Files"], int]
-"""Starts an executor with these arguments and files; its pid."""
-
-
-class _Files(NamedTuple):
-    """Files in memory: what an executor reads from stdin, and what it writes."""
-
-    stdin: int
-    output: int
-    log: int
-
-    @classmethod
-    def of(cls, stdin: bytes) -> _Files:
-        files = cls(*(os.memfd_create(name) for name in cls._fields))
-        os.write(files.stdin, stdin)
-        os.lseek(files.stdin, 0, os.SEEK_SET)
-        return files
-
-
-def _run(start: Start, data: bytes, options: Sequence[str]) -> Ended:
-    """One run of an executor, whose host is this thread."""
-    files, host = _Files.of(data), World()
-    ours, theirs = socket.socketpair()
-    told = [f"--log-fd={files.log}", *options, "run", f"--host=fd://{theirs.fileno()}"]
-    os.set_inheritable(theirs.fileno(), True)
-    os.set_inheritable(files.log, True)
-    pid = start([*told, "--permissions=rwscn", "--genvm-id=1"], files)
-    theirs.close()
-    timer = threading.Timer(_PATIENCE, os.kill, (pid, signal.SIGKILL))
-    timer.start()
-    host.serve(ours)
-    _, status, usage = os.wait4(pid, 0)
-    timer.cancel()
-    timer.join()
-    os.close(files.stdin)
-    return Ended(
-        os.waitstatus_to_exitcode(status),
-        host.results[-1] if host.results else None,
-        _content(files.output),
-        _content(files.log),
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss << 10,
+def _call(code: bytes, chance: int, options: Sequence[str]) -> Order:
+    """A call of code that is deployed already."""
+    results = [code[:9], b"\x00\x00", b"\x01" + code[8:40], b"\x02OOM", b""]
+    rotated = results[chance % 7 % 5 :]
+    data = ExecutionData(
+        calldata=code[-(chance % 50) :],
+        message=MESSAGE | {"value": chance},
+        host_data="",
+        code=None,
+        leader_nondet_results=None if chance % 3 else rotated,
+        extras={},
     )
-
-
-def _content(descriptor: int) -> bytes:
-    """What is in a file in memory, which is then closed."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    with open(descriptor, "rb") as file:
-        return file.read()
-
-
-def _forked(arguments: Sequence[str], files: _Files) -> int:
-    """The executor in a copy of this process, which has imported it already."""
-    if pid := os.fork():
-        return pid
-    status = 1
-    try:
-        for target, source in enumerate((files.stdin, files.output, files.output)):
-            os.dup2(source, target)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
-        sys.stdin = os.fdopen(0, closefd=False)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-        status = cli.main(arguments)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _spawned(arguments: Sequence[str], files: _Files) -> int:
-    """The executor by its command line."""
-    targets = (files.stdin, files.output, files.output)
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "workers.genvm", *arguments],
-        {**os.environ, "PYTHONPATH": str(PROJECT)},
-        file_actions=[(os.POSIX_SPAWN_DUP2, each, at) for at, each in enumerate(targets)],
-    )
-
-
-# --------------------------------------------------------------------------------------- judging
+    permissions = "".join(letter for at, letter in enumerate("rwscn") if chance >> at & 1)
+    is_refused = chance % 4 == 1
+    return Order(data, options, permissions, chance % 11 == 0, stored=code, is_refused=is_refused)
 
 
 def faults_of(ended: Ended, limit: float) -> Iterator[str]:
@@ -237,23 +121,20 @@ def faults_of(ended: Ended, limit: float) -> Iterator[str]:
 def _faults_of_result(encoded: bytes) -> Iterator[str]:
     if _OURS.search(encoded):
         yield f"the result tells of our insides: {encoded[:300]!r}"
-    try:
-        result = decode_result(encoded)
-    except ResultError as error:
-        yield f"the result is none: {error}"
-        return
-    if result.code is ResultCode.INTERNAL_ERROR and not _is_expected(result):
+    result = _decoded(encoded)
+    if result is None:
+        yield f"the result is none: {encoded[:300]!r}"
+    elif result.code is ResultCode.INTERNAL_ERROR and not _is_expected(result):
         yield f"an internal error: {result.data}"
 
 
 def _is_expected(result: RunResult) -> bool:
-    """There are no modules here, and a contract may ask for one."""
-    return _WITHOUT_MODULE in str(result.data)
+    return any(words in str(result.data) for words in _EXPECTED)
 
 
 def differences(results: list[bytes | None]) -> Iterator[str]:
     """A time-out may come at any moment, and a nondet block may do as it likes."""
-    decoded = [_decoded(result) for result in results]
+    decoded = [_decoded(result) for result in dict.fromkeys(results)]
     known = [each for each in decoded if each is not None and not each.nondet_results]
     lasting = [each for each in known if (each.code, each.data) != (ResultCode.VM_ERROR, "timeout")]
     for other in lasting[1:]:
@@ -264,7 +145,9 @@ def differences(results: list[bytes | None]) -> Iterator[str]:
             )
 
 
+@lru_cache(maxsize=8)
 def _decoded(encoded: bytes | None) -> RunResult | None:
+    """The result, if it is one. The same few are asked for again, and some are long."""
     with suppress(ResultError):
         return None if encoded is None else decode_result(encoded)
     return None

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from .observation import Observation
 
+MAX_INPUT = 8 << 20
+"""Bytes of the longest input; longer ones are cut."""
+
 Tester = Callable[[Sequence[bytes]], Iterator[Observation]]
 """Tries inputs in order and gives one observation for each."""
 
@@ -26,4 +29,4 @@ class Target(NamedTuple):
 
 def input_of(target: Target, seed: int, number: int) -> bytes:
     """The input with this number: the same on every machine."""
-    return target.make(Random(f"{seed}/{target.name}/{number}"))
+    return target.make(Random(f"{seed}/{target.name}/{number}"))[:MAX_INPUT]

@@ -14,7 +14,8 @@ import pytest
 from protocol.run_result import ResultCode, RunResult
 from tests.fuzz import service_watch
 from tests.fuzz.campaign import Campaign
-from tests.fuzz.contract_trial import PROJECT, Ended, differences, faults_of
+from tests.fuzz.contract_trial import differences, faults_of
+from tests.fuzz.executor_runs import PROJECT, Ended
 from tests.fuzz.forked import observe_in_children
 from tests.fuzz.observation import Observation
 from tests.fuzz.pure import pure_tester

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from functools import partial
 from random import Random
 from typing import Any
@@ -28,7 +31,7 @@ from ..wasm_encoder import (
     unsigned,
 )
 
-SECONDS = 0.4
+SECONDS = 0.3
 _PAGE = 1 << 16
 _RESULT, _SIZE = 0, 16
 """Where `gl_call` puts a descriptor, and reads and writes how much they moved."""
@@ -49,9 +52,42 @@ _BUFFER_KINDS = [
 ]  # fmt: skip
 
 
+_PATHS = [
+    ".",
+    "",
+    "..",
+    "d",
+    "d/",
+    "d/x",
+    "d/e",
+    "d/e/y",
+    "d/x/",
+    "d/../d/x",
+    "d//x",
+    "/",
+    "absent",
+]
+_FILES = {"d/x": b"content of x", "d/e/y": bytes(3_000), "big": b"b" * 9_000}
+_SETUP: list[dict[str, Any]] = [
+    {"MapFile": {"file": "d/", "to": "/d/"}},
+    {"MapFile": {"file": "big", "to": "/big"}},
+    {"AddEnv": {"name": "A", "val": "text"}},
+    {"SetArgs": ["one", "", "three"]},
+    {"StartWasm": "a.wasm"},
+]
+
+
 def make(random: Random) -> bytes:
-    """One module."""
-    return _Calls(random).module()
+    """One module, alone or in a ZIP with files that it can open."""
+    module = _Calls(random).module()
+    if random.random() < 0.5:
+        return module
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        runner = json.dumps({"Seq": _SETUP}).encode()
+        for name, content in [("runner.json", runner), ("a.wasm", module), *_FILES.items()]:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return written.getvalue()
 
 
 class _Calls:
@@ -108,7 +144,7 @@ class _Calls:
 
     def _repeated(self, call: bytes) -> bytes:
         """The call many times over, or for ever."""
-        times = self._random.choice([2, 10, 1000, 100_000, 0])
+        times = self._random.choice([2, 3, 10, 10, 100, 1000, 1000, 100_000, 0])
         count = b"\x20\x00" + i32(1) + b"\x6a\x22\x00" + i32(times) + b"\x47\x0d\x00"
         return i32(0) + b"\x21\x00\x03\x40" + call + count + b"\x0b"
 
@@ -140,32 +176,59 @@ class _Calls:
 
     def _make_likely(self, name: str, given: list[bytes]) -> None:
         """Put arguments that lead further than an error at once."""
-        if name.startswith("fd_") and name.removeprefix("fd_") in ("read", "write", "pread"):
+        if name.startswith(("fd_", "path_")):
+            given[0] = self._descriptor(name)
+        if name in ("fd_read", "fd_write", "fd_pread"):
             given[1], given[2] = i32(_BUFFERS), i32(self._random.choice([1, 2, 16, 1024, 1025]))
             given[-1] = i32(_SIZE)
-        if name.startswith(("fd_", "path_")):
-            given[0] = self._descriptor()
-        if name.startswith("path_") and len(given) > 3:
-            at, size = self._place(odd_values.encodable(self._random).encode()[:5000])
-            where = 1 if name in ("path_readlink", "path_unlink_file") else 2
-            given[where], given[where + 1] = i32(at), i32(size)
+        if name.startswith("path_"):
+            self._give_path(name, given)
         if name.startswith("storage_"):
-            given[0] = i32(self._place(self._random.randbytes(1) * 32)[0])
-            given[3] = i32(self._random.choice([0, 1, 32, 33, 1000, _PAGE, 1 << 26]))
+            self._give_range(given)
+        if name in ("clock_time_get", "clock_res_get"):
+            given[0] = i32(self._random.choice([0, 1, 3, 4]))
+        if name == "poll_oneoff":
+            given[2] = i32(self._random.choice([1, 2, 1024, 1025]))
+        if name == "fd_readdir":
+            given[1], given[2] = i32(_DATA), i32(self._random.choice([0, 10, 100, 5000]))
+            given[3] = i64(self._random.choice([0, 0, 1, 2, 5, 1 << 40]))
+        if name == "fd_pread":
+            given[3] = i64(self._random.choice([0, 0, 5, 70_000, 1 << 40, -1]))
 
-    def _descriptor(self) -> bytes:
-        last = i32(_RESULT) + b"\x28\x02\x00"
-        return self._random.choice(
-            [last, last, i32(3), i32(self._random.choice([0, 1, 2, 4, 1024]))]
-        )
+    def _give_path(self, name: str, given: list[bytes]) -> None:
+        path = self._random.choice([*_PATHS, odd_values.encodable(self._random)])
+        at, size = self._place(path.encode()[:5000])
+        where = 2 if name in ("path_open", "path_filestat_get") else 1
+        given[where : where + 2] = [i32(at), i32(size)]
+        if name == "path_open":
+            flags = self._random.choice([0, 0, 0, 1, 2, 4, 8, 15])
+            rights = self._random.choice([0, 2, 64])
+            given[4:] = [i32(flags), i64(rights), i64(0), i32(0), i32(_RESULT)]
+
+    def _give_range(self, given: list[bytes]) -> None:
+        """A slot, where in it, where in memory, and how much."""
+        given[0] = i32(self._place(self._random.choice([b"\0", b"\1", b"\xff"]) * 32)[0])
+        given[1] = i32(self._random.choice([0, 0, 1, 31, 32, 33, 1000, 1 << 20, -32, -31]))
+        given[2] = i32(self._random.choice([_DATA, _DATA + 7, 0]))
+        given[3] = i32(self._random.choice([0, 1, 32, 33, 1000, 5000, _PAGE, 1 << 26]))
+
+    def _descriptor(self, name: str) -> bytes:
+        """One of ours, the newest one, or one that is not there."""
+        if name.startswith(("path_", "fd_readdir", "fd_prestat")) and self._random.random() < 0.7:
+            return i32(3)
+        if self._random.random() < 0.6:
+            return i32(_RESULT) + b"\x28\x02\x00"
+        return i32(self._random.choice([0, 1, 2, 3, 3, 4, 5, 1024]))
 
     def _number(self) -> int:
-        edges = [_PAGE * self._memory + off for off in (-64, -33, -32, -21, -8, -4, -1, 0, 1)]
-        choice = self._random.random()
-        if choice < 0.3:
-            return self._random.choice(edges)
-        if choice < 0.6 and self._placed:
+        kind = self._random.random()
+        if kind < 0.4:
+            return self._random.randrange(_DATA, _PAGE - 64)
+        if kind < 0.6 and self._placed:
             return self._random.choice(self._random.choice(self._placed))
+        if kind < 0.8:
+            past = self._random.choice([-64, -33, -32, -21, -8, -4, -1, 0, 1])
+            return _PAGE * self._memory + past
         return odd_values.number(self._random)
 
     # ------------------------------------------------------------------------------ gl_call
@@ -252,7 +315,7 @@ _REQUESTS: dict[str, tuple[str, ...]] = {
     "WebRender": ("url", "mode"),
 }
 
-_SELDOM = ("Return", "UserError", "Sandbox", "RunNondet")
+_SELDOM = ("Return", "UserError", "Sandbox")
 """They end the contract, or start it again inside itself."""
 
 _REQUEST_NAMES = [name for name in _REQUESTS for _ in range(1 if name in _SELDOM else 3)]

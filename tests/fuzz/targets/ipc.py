@@ -17,7 +17,8 @@ import psutil
 
 from protocol import errors, ipc
 from protocol.framing import FrameError, frame, receive_frame
-from tests.support.supervisor import RunningSupervisor, start_command, wait_until
+from tests.support.supervisor import RunningSupervisor, start_command
+from tests.support.waiting import wait_until
 
 from .. import conversation, odd_values
 from ..conversation import Conversation, cut_up, damaged

@@ -19,6 +19,9 @@ from ..target import Target
 SECONDS = 4.0
 """Some of them start the Python guest."""
 
+MAX_REPEATED = 1 << 20
+"""Characters that one repeated action may make."""
+
 _DEPTHS = [20, 100, 200, 300, 500, 900, 1100, 5000]
 
 
@@ -84,7 +87,9 @@ def _description(random: Random, *, may_start: bool) -> str:
     if may_start or is_python:
         actions.append({"Depends": "py-genlayer:test"} if is_python else last)
     if random.random() < 0.1:
-        actions = actions[:1] * random.choice([100, 990, 999, 1001, 3000]) + actions[1:]
+        times = random.choice([100, 990, 999, 1001, 3000])
+        fitting = min(times, MAX_REPEATED // len(json_text(actions[:1])))
+        actions = actions[:1] * fitting + actions[1:]
     described: Any = {"Seq": actions}
     if random.random() < 0.15:
         for _ in range(random.choice(_DEPTHS)):
@@ -104,9 +109,9 @@ def _deep_text(described: Any) -> str:
     before, after = "", ""
     while isinstance(described, dict) and len(described) == 1:
         ((name, value),) = described.items()
-        if name == "Seq" and len(value) == 1:
+        if name == "Seq" and isinstance(value, list) and len(value) == 1:
             before, after, described = before + '{"Seq": [', "]}" + after, value[0]
-        elif name == "When":
+        elif name == "When" and isinstance(value, dict) and value.get("cond") == "det":
             before += '{"When": {"cond": "det", "action": '
             after, described = "}}" + after, value["action"]
         else:
