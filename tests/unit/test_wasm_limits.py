@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import wasmtime
@@ -247,3 +249,22 @@ def test_the_guide_has_every_limit() -> None:
     assert names
     for name in names:
         assert f"{getattr(wasm_limits, name):,}" in figures, name
+
+
+def test_whatever_bytes_are_changed_a_module_is_read_or_refused() -> None:
+    whole = Contract().wasm("(loop (br_if 0 (i32.const 0))) (call $exit (i32.const 1))")
+    engine, chance = new_engine(), random.Random(13)
+    valid = 0
+    for _ in range(4_000):
+        changed = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            changed[chance.randrange(8, len(changed))] = chance.randrange(256)
+        try:
+            wasmtime.Module.validate(engine, changed)
+        except wasmtime.WasmtimeError:
+            with suppress(InvalidContract):
+                without_custom_sections(bytes(changed))
+            continue
+        valid += 1
+        without_custom_sections(bytes(changed))
+    assert valid > 100
