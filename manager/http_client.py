@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -110,9 +111,13 @@ class HttpClient:
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
         self._patience = patience
+        transport = httpx.HTTPTransport(uds=path)
+        # A signal that unwinds us while httpcore takes its own lock leaves that locked, since the
+        # lock is a class in Python; closing the client, on the way out, would then wait for ever.
+        transport._pool._optional_thread_lock = threading.RLock()  # type: ignore[assignment]
         self._http = httpx.Client(
             base_url="http://localhost" if path else url,
-            transport=httpx.HTTPTransport(uds=path),
+            transport=transport,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=patience,
             trust_env=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -229,3 +230,17 @@ def test_a_full_queue_is_503_with_retry_after(service: RunningService, queued_ru
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) >= 1
     assert "error" in response.json()
+
+
+def test_a_signal_while_a_connection_is_taken_does_not_keep_the_client_from_closing() -> None:
+    """What a handler raises may come as httpcore has just taken its lock; nobody gives it back."""
+    client = HttpClient("http://127.0.0.1:1")
+
+    def close_what_was_left_locked() -> None:
+        client._http._transport._pool._optional_thread_lock.__enter__()  # type: ignore[attr-defined]
+        client.close()
+
+    closing = threading.Thread(target=close_what_was_left_locked, daemon=True)
+    closing.start()
+    closing.join(TIMEOUT)
+    assert not closing.is_alive()
