@@ -69,7 +69,7 @@ def test_messages_and_descriptors_arrive_together_and_in_order() -> None:
         images = [os.urandom(8 << 20)]
         prompt = CheckPrompt(None, "?", 0.5, 5, images)
         ends.pool.send(
-            Check("m", [CheckConfig("h", "google", "x", "k")], [prompt], frozenset(), QUIET)
+            Check("m", [CheckConfig("h", "google", "x", "k")], [prompt], frozenset(), None, QUIET)
         )
         for index, (_, theirs) in enumerate(pairs):
             theirs.send(bytes([index]))
@@ -167,6 +167,8 @@ def test_a_message_that_is_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch)
 
 def test_messages_with_secrets_do_not_print_them() -> None:
     opening = Open("m", b'{"key": "sk-1234567"}', False, False, QUIET)
-    check = Check("m", [CheckConfig("h", "google", "x", "sk-1234567")], [], frozenset(), QUIET)
+    check = Check(
+        "m", [CheckConfig("h", "google", "x", "sk-1234567")], [], frozenset(), None, QUIET
+    )
     assert "sk-1" not in repr(opening) + repr(check)
     assert "hush" not in repr(opening) + repr(check)
