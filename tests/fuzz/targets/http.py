@@ -168,7 +168,7 @@ def _run_in_json() -> dict[str, Any]:
 
 
 def _large(random: Random) -> bytes:
-    size = random.choice([10_000, 300_000, 2_000_000])
+    size = random.choice([10_000, 300_000, 2_000_000, 6_000_000])
     match random.randrange(8):
         case 0:
             return b"[" + b"{}," * (size // 3) + b"{}]"

@@ -1,16 +1,24 @@
-"""Settings and run requests: any text is what it says or a `BadRequest` that names the key."""
+"""Settings, manifests, modules' configurations, run requests: each is what it says, or an error
+that names the key."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from random import Random
+from typing import Any
 
+from manager.cli.config_file import config_in
 from protocol import calldata
 from protocol.config import Config, parse_config
-from protocol.errors import BadRequest
+from protocol.errors import BadRequest, RequestFailed
 from protocol.run_request import RunRequest
 from protocol.validation import from_calldata, from_json
+from supervisor.core.manifest import Surroundings, parse_manifest
+from supervisor.core.module_config import module_config, variables_in
 from tests.support.service import run_request
+from workers.llm.config import read_config
+from workers.web.config import parse_config as parse_web_config
 
 from .. import odd_values
 from ..json_text import Pairs, json_text, odd_json
@@ -18,6 +26,15 @@ from ..pure import pure_tester
 from ..target import Target
 
 _SETTINGS = sorted(Config.__struct_fields__)
+_MODULE_KEYS = [
+    "backends",
+    "prompt_templates",
+    "timeout",
+    "host",
+    "port",
+    "bind_address",
+    "workers",
+]
 _YAML = [
     "*a",
     "&a [*a]",
@@ -32,23 +49,47 @@ _YAML = [
 
 def make(random: Random) -> bytes:
     """A first byte that says what it is, then the text."""
-    match random.randrange(3):
+    match random.randrange(6):
         case 0:
-            return b"s" + _settings(random)
+            return b"s" + _yaml(random, _SETTINGS)
         case 1:
             return b"j" + _json_request(random)
-        case _:
+        case 2 | 3:
             return b"c" + _calldata_request(random)
+        case 4:
+            return b"m" + _yaml(random, _MODULE_KEYS)
+        case _:
+            return b"f" + _manifest(random)
 
 
-def _settings(random: Random) -> bytes:
+def _yaml(random: Random, keys: list[str]) -> bytes:
     value = Pairs(
-        (random.choice([*_SETTINGS, odd_values.text(random)]), odd_json(random, 2))
+        (random.choice([*keys, odd_values.text(random)]), _odd_setting(random))
         for _ in range(random.choice([0, 1, 1, 2, 5]))
     )
     text = json_text(value)
     if random.random() < 0.3:
-        text = f"{random.choice(_SETTINGS)}: {random.choice([*_YAML, odd_values.text(random)])}"
+        text = f"{random.choice(keys)}: {random.choice([*_YAML, odd_values.text(random)])}"
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _odd_setting(random: Random) -> Any:
+    if random.random() < 0.2:
+        return random.choice(["${ENV[A]}", "${ENV[]}" * 9, "${ENV[A" * 99, "127.0.0.1:70000"])
+    if random.random() < 0.2:
+        return Pairs([("x", Pairs([("host", "${ENV[A]}"), ("models", odd_json(random))]))])
+    return odd_json(random, 2)
+
+
+def _manifest(random: Random) -> bytes:
+    usual = {"available_after": "2024-01-01T00:00:00Z", "command": ["${python}", "${root}", "x"]}
+    entries = []
+    for _ in range(random.choice([0, 1, 2])):
+        fields = Pairs([*usual.items()])
+        for _ in range(random.choice([0, 0, 1])):
+            fields.append((random.choice([*usual, "x"]), odd_json(random, 1)))
+        entries.append((random.choice(["v1.0.0", "v0.2.7-x", odd_values.text(random)]), fields))
+    text = json_text(Pairs([("executor_versions", Pairs(entries))]))
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -72,15 +113,36 @@ def read(content: bytes) -> tuple[str, list[str]]:
     try:
         if kind == b"s":
             parse_config(text.decode("utf-8", "surrogatepass"))
+        elif kind == b"m":
+            _read_modules(text)
+        elif kind == b"f":
+            surroundings = Surroundings("python", "/root", {"A": "a"})
+            parse_manifest(text.decode("utf-8", "surrogatepass"), surroundings)
         elif kind == b"j":
             from_json(text, RunRequest)
         else:
             from_calldata(text, RunRequest)
-    except BadRequest as error:
+    except (BadRequest, RequestFailed) as error:
         return f"{kind.decode()}: {error.message.partition(':')[0][:20]}", []
     return f"{kind.decode()}: accepted", []
 
 
+def _read_modules(text: bytes) -> None:
+    """As the supervisor and both modules' workers read it."""
+    try:
+        value = config_in(text)
+    except ValueError:
+        return
+    variables_in(value)
+    filled = json.loads(module_config(value, {"A": "a"}, None, ["A"]).settings)
+    read_config(filled)
+    parse_web_config(filled)
+
+
 TARGET = Target(
-    "settings", "settings files and run requests", make, partial(pure_tester, read), batch=200
+    "settings",
+    "settings, manifests, modules' configurations, run requests",
+    make,
+    partial(pure_tester, read),
+    batch=200,
 )
