@@ -167,8 +167,7 @@ def test_a_message_that_is_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch)
 
 def test_messages_with_secrets_do_not_print_them() -> None:
     opening = Open("m", b'{"key": "sk-1234567"}', False, False, QUIET)
-    check = Check(
-        "m", [CheckConfig("h", "google", "x", "sk-1234567")], [], frozenset(), None, QUIET
-    )
+    asked = [CheckConfig("h", "google", "x", "sk-1234567")]
+    check = Check("m", asked, [], frozenset(), None, QUIET)
     assert "sk-1" not in repr(opening) + repr(check)
     assert "hush" not in repr(opening) + repr(check)
