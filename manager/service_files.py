@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from protocol.file_identity import inode
+
 from .listeners import AddressError, listen_unix
 from .service_note import ServiceNote, ensure_note
 
@@ -21,11 +23,11 @@ class UnixListener:
         """Listen. Raises `AddressError`."""
         self.path = path
         self.socket = listen_unix(path)
-        self._inode = _inode(path)
+        self._inode = inode(path)
 
     def is_in_place(self) -> bool:
         """Return whether clients that come find it."""
-        return _inode(self.path) == self._inode
+        return inode(self.path) == self._inode
 
     def listen_again(self) -> None:
         """Listen anew by the same descriptor, which a later HTTP inherits. Raises `AddressError`.
@@ -35,7 +37,7 @@ class UnixListener:
         renewed = listen_unix(self.path)
         os.dup2(renewed.fileno(), self.socket.fileno(), inheritable=False)
         renewed.close()
-        self._inode = _inode(self.path)
+        self._inode = inode(self.path)
 
     def close(self) -> None:
         """Listen no more, and leave nothing behind."""
@@ -92,11 +94,3 @@ class ServiceFiles:
         self._renewed(listener.socket)
         self._report(f"the socket {listener.path} was removed or replaced; it is made again")
         return None
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from protocol.errors import Unavailable
+from protocol.file_identity import inode
 
 from .connection import Connection
 from .event_log import EventLog
@@ -44,11 +45,11 @@ class Server:
         try:
             listening.bind(str(path))
             os.chmod(path, 0o600)
-            inode = _inode(path)
+            found = inode(path)
         except OSError:
             listening.close()
             raise
-        before, self._path, self._inode = self._listener, path, inode
+        before, self._path, self._inode = self._listener, path, found
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(
             self._connection, sock=listening, backlog=_BACKLOG
@@ -63,7 +64,7 @@ class Server:
 
     def is_in_place(self) -> bool:
         """Return whether clients that come find us."""
-        return self._path is not None and _inode(self._path) == self._inode
+        return self._path is not None and inode(self._path) == self._inode
 
     async def close(self) -> None:
         """Take no more clients, let the last replies out, hang up."""
@@ -94,11 +95,3 @@ class Server:
         self._connections.discard(connection)
         if not self._connections:
             self._all_gone.set()
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.file_identity import inode
 from protocol.state_folder import run_store
 
 from ..event_log import EventLog
@@ -31,8 +32,6 @@ _HEADER = 100
 _MAGIC = b"SQLite format 3\0"
 _PAGE_SIZE = struct.Struct(">H")
 _COUNT = struct.Struct(">I")
-
-_Inode = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +132,11 @@ class StoreFiles:
 
     def _gone(self) -> str | None:
         """Return what is not at its path any more; None when all is."""
-        for path, inode in ((self._path, self._inode), (self._log_path, self._log_inode)):
-            found = _inode(path)
+        for path, ours in ((self._path, self._inode), (self._log_path, self._log_inode)):
+            found = inode(path)
             if found is None:
                 return f"{path.name} was removed or renamed"
-            if found != inode:
+            if found != ours:
                 return f"{path.name} was replaced by another file"
         if _size(self._log_path) < self._log_size:
             return f"{self._log_path.name} was cut"
@@ -180,8 +179,8 @@ class StoreFiles:
 
     def _put_in_place(self, draft: Path) -> None:
         """Have the copy at the path. What others have put there keeps another name."""
-        for path, inode in ((self._path, self._inode), (self._log_path, self._log_inode)):
-            if (found := _inode(path)) is not None and found != inode:
+        for path, ours in ((self._path, self._inode), (self._log_path, self._log_inode)):
+            if (found := inode(path)) is not None and found != ours:
                 path.rename(f"{path}.replaced-{found[1]}")
         os.replace(draft, self._path)
         # With the files of another database it would not be whole.
@@ -196,8 +195,8 @@ class StoreFiles:
     def _look(self) -> None:
         """Take in the files as they are now."""
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        self._inode = _inode(self._path)
-        self._log_inode = _inode(self._log_path)
+        self._inode = inode(self._path)
+        self._log_inode = inode(self._log_path)
         header = _Header.parsed(os.pread(self._descriptor, _HEADER, 0))
         assert header is not None
         self._header = header
@@ -223,11 +222,3 @@ def _size(path: Path) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _inode(path: Path) -> _Inode | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
