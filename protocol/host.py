@@ -9,7 +9,9 @@ The executor pays for this module's imports at each start, so it keeps to the li
 
 from __future__ import annotations
 
+import math
 import struct
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -283,7 +285,7 @@ class HostClient:
     """The executor's end of one host connection: one request at a time, blocking.
 
     Every call may raise `HostRefusal`, and `HostProtocolError` once the host is gone; a socket
-    time-out counts as gone.
+    time-out counts as gone, and so does an answer that goes on for longer than that.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -349,14 +351,27 @@ class HostClient:
             raise HostProtocolError(f"error byte {code} is unknown") from None
 
     def _receive(self, size: int) -> bytes:
-        parts = []
+        if not size:
+            return b""
+        part = self._receive_part(size)
+        if len(part) == size:
+            return part
+        parts, size = [part], size - len(part)
+        timeout = self._connection.gettimeout()
+        end = math.inf if timeout is None else time.monotonic() + timeout
         while size:
-            try:
-                part = self._connection.recv(min(size, 1 << 20))
-            except OSError as error:
-                raise HostProtocolError(f"the host is gone: {error}") from error
-            if not part:
-                raise HostProtocolError("the host closed the connection in the middle of an answer")
+            if time.monotonic() > end:
+                raise HostProtocolError(f"the host is gone: {timeout} s for a part of an answer")
+            part = self._receive_part(size)
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def _receive_part(self, size: int) -> bytes:
+        try:
+            part = self._connection.recv(min(size, 1 << 20))
+        except OSError as error:
+            raise HostProtocolError(f"the host is gone: {error}") from error
+        if not part:
+            raise HostProtocolError("the host closed the connection in the middle of an answer")
+        return part

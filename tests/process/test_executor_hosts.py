@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,14 +103,41 @@ class SilentHost(NodeHost):
                 pass
 
 
-@pytest.mark.parametrize("host", [DyingHost(), SilentHost()])
+class DrippingHost(NodeHost):
+    """It answers, a byte now and then and never to the end."""
+
+    def serve(self, connection: socket.socket) -> None:
+        connection.settimeout(0.2)
+        with connection, suppress(ConnectionError):
+            while True:
+                with suppress(TimeoutError):
+                    if not connection.recv(1 << 16):
+                        return
+                connection.sendall(b"\0")
+
+
+def waiting_for_answers(seconds: float) -> tuple[str, ...]:
+    """An executor that waits so long for an answer of a host, instead of a minute."""
+    program = f"""
+import sys
+from workers.genvm import hosts
+hosts.ANSWER_SECONDS = {seconds}
+from workers.genvm.cli import main
+sys.exit(main())
+"""
+    return sys.executable, "-c", program
+
+
+@pytest.mark.parametrize("host", [DyingHost(), SilentHost(), DrippingHost()])
 def test_host_that_goes_away_ends_the_run(host: NodeHost) -> None:
     call = ExecutionData(calldata.encode({}), MESSAGE, "", None, None, {})
     with (
         tempfile.TemporaryDirectory(prefix="genvm-") as folder,
         host.listen(Path(folder) / "host") as address,
     ):
-        ended = run_executor(address, call, options=options(seconds=2))
+        ended = run_executor(
+            address, call, options=options(seconds=0.1), command=waiting_for_answers(2.0)
+        )
     assert ended.exit_code == 1
     assert ended.result is not None
     assert ended.result.code is ResultCode.INTERNAL_ERROR

@@ -1,37 +1,44 @@
-"""The time that a run's contract has used: what the host takes for it is not counted."""
+"""The time that a run's contract has used: what it has to wait for is not counted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+
+
+class Pause:
+    """`with` it, time stands still: one thread at a time, not inside itself; any may read it.
+
+    It is on the way of each storage read: two looks at the clock, and no generator.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(self) -> None:
+        # One tuple, since a reader may come between any two steps: seconds in all, and since when.
+        self._state: tuple[float, float | None] = 0.0, None
+
+    def __enter__(self) -> None:
+        self._state = self._state[0], time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        total, since = self._state
+        assert since is not None
+        self._state = total + time.monotonic() - since, None
+
+    def seconds(self, now: float) -> float:
+        """Return how long it has stood still until `now`, or a little later."""
+        total, since = self._state
+        return total if since is None else total + max(0.0, now - since)
 
 
 class ContractClock:
-    """Counts seconds from now on, but those of `paused` and those that `waited` gives.
+    """Counts seconds from now on, but those in `pause`."""
 
-    One thread at a time may pause it; any may read it.
-    """
-
-    def __init__(self, waited: Callable[[], float]) -> None:
-        """`waited`: how long the run has waited for others so far, in seconds."""
+    def __init__(self, pause: Pause) -> None:
         self._began = time.monotonic()
-        self._waited = waited
-        self._paused = 0.0
-        self._paused_since: float | None = None
+        self._pause = pause
 
     def seconds(self) -> float:
         """Return the seconds that count so far."""
-        since, now = self._paused_since, time.monotonic()
-        paused = self._paused + (0.0 if since is None else now - since)
-        return now - self._began - paused - self._waited()
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count what is done inside."""
-        self._paused_since = began = time.monotonic()
-        try:
-            yield
-        finally:
-            paused, self._paused_since = time.monotonic() - began, None
-            self._paused += paused
+        now = time.monotonic()  # First: a thread held up here then counts too little, not too much.
+        return now - self._began - self._pause.seconds(now)

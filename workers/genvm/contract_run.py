@@ -79,11 +79,12 @@ class ContractRun:
         self.modules = modules
         self.nondet = nondet
         self.deadline = Deadline()
-        self._clock = ContractClock(modules.seconds_waited)
+        self._clock = ContractClock(host.pause)
         self._limits = limits
         self._log = log
         self._engine = new_engine()
-        outputs = Output(1, self.deadline.check), Output(2, self.deadline.check)
+        check, pause = self.deadline.check, host.pause
+        outputs = Output(1, check, pause), Output(2, check, pause)
         self._world = World(self._engine, self, outputs)
         self._warned: set[str] = set()
         self._modules: dict[bytes, Module | InvalidContract] = {}
@@ -117,7 +118,8 @@ class ContractRun:
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
-        self._log.of_contract("info", message, source="contract")
+        with self.host.pause:
+            self._log.of_contract("info", message, source="contract")
 
     def microseconds(self) -> int:
         """How long the contract has taken so far."""
@@ -139,8 +141,8 @@ class ContractRun:
         """Return the outcome of `work`, or `timeout` where it took longer than the contract may.
 
         Once its time is up, every guest it runs traps. One that does not, because it waits for us,
-        to print or for a host, is left behind. What a caller made of an inner call that was cut
-        off does not count: the time decides alone, and what is not counted changes nothing.
+        is left behind. What a caller made of an inner call that was cut off does not count: the
+        time decides alone, and what is not counted changes nothing.
         """
         running = OwnStack(lambda: self._timed(work))
         done = running.wait(self._limits.seconds)
@@ -163,9 +165,10 @@ class ContractRun:
             self._used = self._clock.seconds()
 
     def _seconds_left(self) -> float:
-        """Of the time that the contract has. Waiting for modules is not counted: how long they
-        take is not its doing, and the manager's deadline ends a run that waits in vain. Nor is
-        getting a module ready, which takes longer where it has to be compiled."""
+        """Of the time that the contract has. Waiting for hosts, for modules and for whoever reads
+        what it prints is not counted: how long they take is not its doing, and the manager's
+        deadline ends a run that waits in vain. Nor is getting a module ready, which takes longer
+        where it has to be compiled."""
         return self._limits.seconds - self._clock.seconds()
 
     def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
@@ -200,7 +203,7 @@ class ContractRun:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code), is_det=context.is_det)
             times = Stopwatch()
-            with self._clock.paused():
+            with self.host.pause:
                 module = self._prepared(program)
             times.mark("module_ms")
             outcome = run_guest(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
+from .contract_clock import Pause
 from .filesystem import Directory, File
 
 
@@ -162,12 +163,14 @@ class Output(Descriptor):
     """What a guest prints, written through to a descriptor of ours.
 
     A reader that went away changes nothing for the guest: a contract's result may not depend on
-    who listens. `check` is called now and then, and may raise to end a long print.
+    who listens, nor on how fast, so `pause` lasts while the reader is waited for. `check` is called
+    now and then, and may raise to end a long print.
     """
 
-    def __init__(self, target: int, check: Callable[[], None]) -> None:
+    def __init__(self, target: int, check: Callable[[], None], pause: Pause) -> None:
         self._target: int | None = target
         self._check = check
+        self._pause = pause
         self._left = MAX_OUTPUT
 
     def write(self, content: memoryview) -> None:
@@ -176,7 +179,9 @@ class Output(Descriptor):
         try:
             while content and self._target is not None:
                 self._check()
-                content = content[os.write(self._target, content[:_CHUNK]) :]
+                with self._pause:
+                    written = os.write(self._target, content[:_CHUNK])
+                content = content[written:]
         except OSError:
             self._target = None
 

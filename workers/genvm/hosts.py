@@ -11,6 +11,8 @@ from protocol.host import HostClient, Method, StorageRead
 from protocol.host_port import parse_host_port
 from protocol.numbers import whole_number
 
+from .contract_clock import Pause
+
 CONNECT_SECONDS = 5.0
 MAX_DESCRIPTOR = 999_999_999
 ANSWER_SECONDS = 60.0
@@ -25,35 +27,44 @@ class Hosts:
     """All hosts of a run as one: each method goes to the host that serves it.
 
     `method_hosts` is that of the execution data; until it is known, the manager's own order holds.
+    `pause` lasts while a host is asked for a contract.
     """
 
-    def __init__(self, clients: Sequence[HostClient]) -> None:
+    def __init__(self, clients: Sequence[HostClient], pause: Pause) -> None:
         self._clients = clients
+        self.pause = pause
         self.method_hosts: Sequence[int] = METHOD_HOSTS
 
     def storage_read(self, request: StorageRead) -> bytes:
         """See `HostClient`."""
-        return self._serving(Method.STORAGE_READ).storage_read(request)
+        with self.pause:
+            return self._serving(Method.STORAGE_READ).storage_read(request)
 
     def eth_call(self, address: Address, calldata: bytes) -> bytes:
         """See `HostClient`."""
-        return self._serving(Method.ETH_CALL).eth_call(address, calldata)
+        with self.pause:
+            return self._serving(Method.ETH_CALL).eth_call(address, calldata)
 
     def get_balance(self, address: Address) -> int:
         """See `HostClient`."""
-        return self._serving(Method.GET_BALANCE).get_balance(address)
+        with self.pause:
+            return self._serving(Method.GET_BALANCE).get_balance(address)
 
     def remaining_fuel_as_gen(self) -> int:
         """See `HostClient`."""
-        return self._serving(Method.REMAINING_FUEL_AS_GEN).remaining_fuel_as_gen()
+        with self.pause:
+            return self._serving(Method.REMAINING_FUEL_AS_GEN).remaining_fuel_as_gen()
 
     def consume_fuel(self, amount: int) -> None:
         """See `HostClient`."""
-        self._serving(Method.CONSUME_FUEL).consume_fuel(amount)
+        with self.pause:
+            self._serving(Method.CONSUME_FUEL).consume_fuel(amount)
 
     def notify_nondet_disagreement(self, call_number: int) -> None:
         """See `HostClient`."""
-        self._serving(Method.NOTIFY_NONDET_DISAGREEMENT).notify_nondet_disagreement(call_number)
+        client = self._serving(Method.NOTIFY_NONDET_DISAGREEMENT)
+        with self.pause:
+            client.notify_nondet_disagreement(call_number)
 
     def consume_result(self, result: bytes) -> None:
         """See `HostClient`."""
@@ -68,11 +79,10 @@ class Hosts:
         return self._clients[index if index < len(self._clients) else 0]
 
 
-def connect(addresses: Sequence[str], max_seconds: float) -> Hosts:
+def connect(addresses: Sequence[str]) -> Hosts:
     """The hosts at `unix://PATH`, `tcp://HOST:PORT` or `fd://N`, host 0 first.
 
-    No answer is waited for longer than `max_seconds`. Raises `HostUnreachable` within
-    `CONNECT_SECONDS` for each.
+    Raises `HostUnreachable` within `CONNECT_SECONDS` for each.
     """
     clients = []
     for address in addresses:
@@ -81,9 +91,9 @@ def connect(addresses: Sequence[str], max_seconds: float) -> Hosts:
             connection = _open(scheme if separator else "", rest)
         except (OSError, ValueError, OverflowError) as error:
             raise HostUnreachable(f"host {address}: {error}; is its host loop there?") from None
-        connection.settimeout(min(ANSWER_SECONDS, max_seconds))
+        connection.settimeout(ANSWER_SECONDS)
         clients.append(HostClient(connection))
-    return Hosts(clients)
+    return Hosts(clients, Pause())
 
 
 def _open(scheme: str, rest: str) -> socket.socket:

@@ -24,6 +24,7 @@ from protocol.module_frames import (
     encode_hello,
 )
 
+from .contract_clock import Pause
 from .log import Log
 
 
@@ -34,23 +35,30 @@ class ModuleFailed(Exception):
 class ModuleClient:
     """The connection to one module. `descriptor` None: the run has no such module."""
 
-    def __init__(self, name: str, descriptor: int | None, hello: Callable[[], bytes], log: Log):
+    def __init__(
+        self,
+        name: str,
+        descriptor: int | None,
+        hello: Callable[[], bytes],
+        pause: Pause,
+        log: Log,
+    ) -> None:
         self._name = name
         self._descriptor = descriptor
         self._hello = hello
+        self._pause = pause
         self._log = log
         self._connection: socket.socket | None = None
-        self._waited = 0.0
-        self._waiting_since: float | None = None
 
     def ask(self, question: bytes) -> Any:
         """The value that answers an encoded `ModuleRequest`.
 
         Raises `UserFault`, which is for the contract, and `ModuleFailed`.
         """
-        self._waiting_since = began = time.monotonic()
+        began = time.monotonic()
         try:
-            return decode_answer(self._exchange(question))
+            with self._pause:
+                return decode_answer(self._exchange(question))
         except UserFault:
             raise
         except FatalFault as fault:
@@ -61,18 +69,12 @@ class ModuleClient:
         except MalformedFrame as error:
             raise self.malformed(str(error)) from None
         finally:
-            waited, self._waiting_since = time.monotonic() - began, None
-            self._waited += waited
+            waited = time.monotonic() - began
             self._log.debug("module_asked", module=self._name, ms=round(waited * 1e3, 2))
 
     def malformed(self, what: str) -> ModuleFailed:
         """What to raise for an answer that is none."""
         return ModuleFailed(f"the {self._name} module's answer is malformed: {what}")
-
-    def seconds_waited(self) -> float:
-        """How long answers were waited for so far, one that is still awaited included."""
-        since = self._waiting_since
-        return self._waited + (0.0 if since is None else time.monotonic() - since)
 
     def _exchange(self, question: bytes) -> bytes:
         if self._connection is None:
@@ -96,20 +98,22 @@ class Modules:
     """The two modules of a run, whose id and `host_data` (JSON) each is told first."""
 
     def __init__(
-        self, descriptors: tuple[int | None, int | None], genvm_id: int, host_data: str, log: Log
+        self,
+        descriptors: tuple[int | None, int | None],
+        genvm_id: int,
+        host_data: str,
+        pause: Pause,
+        log: Log,
     ) -> None:
-        """`descriptors`: those of the LLM module and of the web module."""
+        """`descriptors`: those of the LLM module and of the web module. `pause` lasts while one is
+        asked."""
 
         def hello() -> bytes:
             return _hello(genvm_id, host_data)
 
         llm, web = descriptors
-        self.llm = ModuleClient("llm", llm, hello, log)
-        self.web = ModuleClient("web", web, hello, log)
-
-    def seconds_waited(self) -> float:
-        """How long the run has waited for modules so far."""
-        return self.llm.seconds_waited() + self.web.seconds_waited()
+        self.llm = ModuleClient("llm", llm, hello, pause, log)
+        self.web = ModuleClient("web", web, hello, pause, log)
 
 
 def _hello(genvm_id: int, host_data: str) -> bytes:

@@ -39,7 +39,7 @@ def run(options: Namespace) -> int:
 
 def _run(options: Namespace, log: Log) -> int:
     try:
-        hosts = connect(options.hosts, options.max_seconds)
+        hosts = connect(options.hosts)
     except HostUnreachable as error:
         return _failed(log, str(error))
     try:
@@ -100,7 +100,7 @@ def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:
     hosts.method_hosts = data.method_hosts
     start = time.perf_counter()
     descriptors = (options.module_llm, options.module_web)
-    modules = Modules(descriptors, options.genvm_id, data.host_data, log)
+    modules = Modules(descriptors, options.genvm_id, data.host_data, hosts.pause, log)
     nondet = NondetBlocks(hosts, data.leader_nondet_results, is_sync=options.sync)
     contract_run = ContractRun(hosts, modules, nondet, limits, log)
     result = contract_run.execute(data, options.permissions)

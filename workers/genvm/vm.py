@@ -14,6 +14,7 @@ from protocol.run_result import ResultCode
 from . import sdk_imports, wasi
 from .bridge import Exchange
 from .context import CallContext, Outcome, OutOfMemory, vm_error
+from .contract_clock import Pause
 from .deadline import Deadline, TimeUp
 from .descriptors import Bridge, Collected, Errno, Input, Output, WasiError
 from .exports import exported_memory_size, exported_start
@@ -111,7 +112,9 @@ def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTre
     """
     memory = Memory()
     collected = Collected(_MAX_TOOL_OUTPUT)
-    files = WasiFiles(memory, tree, [Input(b""), collected, Output(2, lambda: None)], _no_device)
+    files = WasiFiles(
+        memory, tree, [Input(b""), collected, Output(2, lambda: None, Pause())], _no_device
+    )
     environment = Environment(arguments, {}, standing_clock(0), seeded_random(b""))
     catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
     imports = Imports(memory, catalogue, Deadline())
