@@ -26,8 +26,16 @@ from ..runtime.sampler import Sample
 from ..wall_clock import utc
 from .instance import Instance, InstanceMaker
 
-NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
+_NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
 """Clients look for the first seven words (spec 03, the request)."""
+
+
+def not_running(states: Mapping[ModuleKind, ModuleState]) -> str:
+    """Return why a run is refused: the states of those that it needs and that do not run."""
+    shown = " and ".join(f"the {kind} module is {state}" for kind, state in states.items())
+    them = "it" if len(states) == 1 else "them"
+    step = f"start {them} by POST /module/start, or name in `modules` those that the run needs"
+    return f"{_NOT_RUNNING}: {shown}; {step}"
 
 
 class Module:
@@ -102,7 +110,7 @@ class Module:
     def connect(self) -> socket.socket:
         """A run's connection, which the caller has to close. Raises `ModulesNotRunning`."""
         if self.state is not ModuleState.RUNNING or self._serving is None:
-            raise ModulesNotRunning(NOT_RUNNING)
+            raise ModulesNotRunning(not_running({self.kind: self.state}))
         return self._serving.pool.connect()
 
     def set_level(self, level: Level) -> None:

@@ -14,7 +14,7 @@ from protocol.log_lines import Level
 from protocol.run_host import parse_run_host
 
 from ..runtime.sampler import Sample
-from .module import NOT_RUNNING, Module
+from .module import Module, not_running
 
 
 class Modules:
@@ -29,11 +29,12 @@ class Modules:
     def require(self, wanted: Sequence[ModuleKind]) -> None:
         """Raises `ModulesNotRunning` unless a run could have those that it needs, `Unavailable`
         when it soon can."""
-        states = {self._modules[kind].state for kind in wanted}
-        if ModuleState.STARTING in states:
-            raise Unavailable("the modules are starting", 2, Refusal.MODULES)
-        if states - {ModuleState.RUNNING}:
-            raise ModulesNotRunning(NOT_RUNNING)
+        states = {kind: self._modules[kind].state for kind in wanted}
+        absent = {kind: state for kind, state in states.items() if state is not ModuleState.RUNNING}
+        if ModuleState.STARTING in absent.values():
+            raise Unavailable(not_running(absent), 2, Refusal.MODULES)
+        if absent:
+            raise ModulesNotRunning(not_running(absent))
 
     def connect(self, wanted: Sequence[ModuleKind]) -> dict[ModuleKind, socket.socket]:
         """A run's connections to those that it needs. Raises `ModulesNotRunning`, or `OSError`

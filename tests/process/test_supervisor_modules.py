@@ -277,11 +277,12 @@ def test_many_runs_leave_no_descriptor(supervisor: RunningSupervisor) -> None:
 
 
 def test_without_a_module_a_run_that_needs_it_is_refused(client: Client) -> None:
-    words = r"^modules are required but not running \(is_sync=false with 'n' permission\)$"
-    with pytest.raises(ModulesNotRunning, match=words):
+    words = r"^modules are required but not running \(is_sync=false with 'n' permission\): "
+    both = words + "the llm module is stopped and the web module is stopped; start them by POST"
+    with pytest.raises(ModulesNotRunning, match=both):
         client.start("quick", **ASKING)
     start(client, LLM)
-    with pytest.raises(ModulesNotRunning, match=words):
+    with pytest.raises(ModulesNotRunning, match=words + "the web module is stopped; start it by"):
         client.start("quick", **ASKING)
     start(client, WEB)
     assert client.run("quick", **ASKING).exit == Exit(code=0)
@@ -309,7 +310,7 @@ def test_while_a_module_starts_a_run_that_needs_it_comes_again(
     start(client, WEB)
     starting = beside(supervisor, lambda other: start(other, LLM, workers=4))
     wait_until(lambda: state(client) is ModuleState.STARTING)
-    with pytest.raises(Unavailable, match="the modules are starting"):
+    with pytest.raises(Unavailable, match="the llm module is starting"):
         client.start("quick", **ASKING)
     starting.result(TIMEOUT)
     client.run("quick", **ASKING)

@@ -66,7 +66,7 @@ class Asker(gl.Contract):
 """
 
 DRAIN = 5.0
-NOT_RUNNING = r"^modules are required but not running \(is_sync=false with 'n' permission\)$"
+NOT_RUNNING = r"^modules are required but not running .*: the llm module is "
 Played = dict[str, PlayedProvider]
 
 
