@@ -12,7 +12,7 @@ import pytest
 from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
 from protocol.run_result import ResultCode
 from tests.support.calls import Chain
-from tests.support.exhaustion import as_common_user
+from tests.support.exhaustion import as_common_user, takes_another_user
 from tests.support.node_host import BUILT_IN
 from tests.support.service import PROJECT
 from tests.support.wat import returns
@@ -80,13 +80,13 @@ def limited(most: int, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user with nothing else running takes root")
+@takes_another_user
 def test_threads_are_started_at_once_or_refused_as_a_fork_is() -> None:
     ended = limited(100, sys.executable, "-c", POOLS)
     assert ended.stdout == "done\n", ended.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user with nothing else running takes root")
+@takes_another_user
 def test_a_browser_that_is_refused_a_process_is_not_tried_with_less_isolation() -> None:
     ended = limited(100, sys.executable, "-c", BROWSER)
     refused = (
@@ -95,7 +95,7 @@ def test_a_browser_that_is_refused_a_process_is_not_tried_with_less_isolation() 
     assert ended.stdout == f"{refused}\n", ended.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user with nothing else running takes root")
+@takes_another_user
 @pytest.mark.parametrize(
     ("most", "words"),
     [
@@ -113,7 +113,7 @@ def test_a_supervisor_that_cannot_start_now_says_so_with_a_code_of_its_own(
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user with nothing else running takes root")
+@takes_another_user
 def test_a_contract_that_gets_no_thread_is_no_fault_of_its_own(
     chain: Chain, tmp_path: Path
 ) -> None:

@@ -47,7 +47,8 @@ def test_the_environment_holds_only_what_is_listed(supervisor: RunningSupervisor
     run = supervisor.client.run("echoes")
     names = {line.partition("=")[0] for line in run.stderr.decode().splitlines()}
     assert "GREETING=hello" in run.stderr.decode().splitlines()
-    allowed = {"PATH", "HOME", "LANG", "TMPDIR", "GENVM_RUN_TOKEN", "GREETING"}
+    ours = {"GENVM_RUN_TOKEN", "GENVM_CACHE_DIR", "GENVM_CACHE_BYTES"}
+    allowed = {"PATH", "HOME", "LANG", "TMPDIR", "GREETING", *ours}
     # The interpreter itself sets LC_CTYPE where no locale is given.
     assert names <= allowed | {"LC_CTYPE"}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
+import pytest
 
 _USER = 50_000 + os.getpid() % 10_000
 """Who is nobody else here: what they may have is counted by user."""
@@ -26,6 +28,11 @@ COMMON_USER = (
 of."""
 
 as_common_user = COMMON_USER if os.geteuid() == 0 else ()
+
+takes_another_user = pytest.mark.skipif(
+    os.geteuid() != 0 or not (shutil.which("setpriv") and shutil.which("prlimit")),
+    reason="root, setpriv and prlimit give processes a user that runs nothing else",
+)
 
 
 @contextmanager
