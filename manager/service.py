@@ -74,7 +74,8 @@ class ServiceSettings:
     """What to serve and where. With a `socket` and neither host nor port, TCP is not used.
 
     `root`, `manifest_path` and `token_file`, if given, are used instead of those that the
-    configuration names.
+    configuration names. `lasting_folder`: the state folder for what is compiled, where the usual
+    cache cannot be written and `state_folder` is of no duration.
     """
 
     state_folder: Path
@@ -86,6 +87,7 @@ class ServiceSettings:
     socket: Path | None = None
     token_file: Path | None = None
     precompile: bool = True
+    lasting_folder: Path | None = None
 
 
 def read_config(path: Path | None) -> tuple[Config, list[str]]:
@@ -120,7 +122,9 @@ class Service:
         self.config, unknown = read_config(settings.config_path)
         for key in unknown:
             report(f"{settings.config_path}: {key}: no such setting, ignored")
-        self._executors = executor_environment(os.environ, self.config, settings.state_folder)
+        self._executors = executor_environment(
+            os.environ, self.config, settings.lasting_folder or settings.state_folder
+        )
         self._processes: list[ServiceProcess] = []
         self._cleanup = ExitStack()
         self.urls: list[str] = []
@@ -205,6 +209,9 @@ class Service:
             self._write_note(self._token_file)
             self._begin_check()
         except OSError as error:
+            if is_exhaustion(error):
+                refused = f"the service cannot be started now ({error.strerror}); try again"
+                raise ServiceFailed(refused) from None
             raise ServiceFailed(f"{error.filename or folder}: {error.strerror}") from None
         except (ValueError, AddressError, TokenFileError, NoTemporaryFolder) as error:
             raise ServiceFailed(str(error)) from None
@@ -459,20 +466,28 @@ class Service:
 
 
 @contextmanager
-def private_service(
+def private_service(  # noqa: PLR0913 - some of what a service has
     state_folder: Path,
     config_path: Path | None = None,
     *,
     root: Path | None = None,
     manifest_path: Path | None = None,
     quiet: bool = True,
+    lasting_folder: Path | None = None,
 ) -> Iterator[Service]:
     """A service on a free loopback port for the time of the context; its `url` says which.
 
     `quiet` keeps the processes' logs from stderr; they are in the message when the start fails.
+    `lasting_folder`: see `ServiceSettings`.
     """
     settings = ServiceSettings(
-        state_folder, config_path, root, manifest_path, host="127.0.0.1", port=0
+        state_folder,
+        config_path,
+        root,
+        manifest_path,
+        host="127.0.0.1",
+        port=0,
+        lasting_folder=lasting_folder,
     )
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile()) if quiet else None

@@ -35,7 +35,7 @@ _OF_ALL = {
     MISUSE: "the command is at fault: an option, an argument, a file",
     NO_SERVICE: "no service answers",
     NOT_WRITTEN: "the output could not be written: a full disk, a closed stdout",
-    TRY_AGAIN: "the service cannot do it now; try again",
+    TRY_AGAIN: "the service or the system cannot do it now; try again",
     NOT_ADMITTED: "the service wants a token, or another one",
     INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
     NOT_READ: "whoever read the output reads no more, as after `| head`",
@@ -58,6 +58,12 @@ def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
     else:
         click.echo(f"Error: {printable(sentence)}", err=True)
     sys.exit(code)
+
+
+def shortage(error: OSError) -> str:
+    """The sentence for what `is_exhaustion` says of."""
+    reason = error.strerror or error
+    return f"this command cannot go on: {reason}; try again"
 
 
 def unwind_on_signals() -> None:

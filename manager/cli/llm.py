@@ -6,7 +6,8 @@ import importlib.resources
 import os
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ import msgspec
 from manager.http_client import HttpClient
 from protocol.errors import BadRequest
 from protocol.llm_check import MAX_CHECKS, CheckConfig, CheckRow, Provider
+from protocol.threads import started_threads
 
 from .config_file import ConfigType, config_in
 from .ending import NOT_WELL, Command, Group, Misuse, exit_codes
@@ -146,8 +148,8 @@ def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[Chec
     groups: dict[bytes, list[int]] = {}
     for index, model in enumerate(models):
         groups.setdefault(msgspec.json.encode(model.asked(prompt)), []).append(index)
-    with ThreadPoolExecutor(min(len(groups), MAX_CHECKS)) as pool:
-        answers = pool.map(
+    with _threads(min(len(groups), MAX_CHECKS)) as for_each:
+        answers = for_each(
             lambda group: client.check_llm(
                 [models[index].config for index in group], [models[group[0]].asked(prompt)]
             ),
@@ -159,6 +161,18 @@ def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[Chec
             for index, row in zip(group, found, strict=True)
         }
     return [rows[index] for index in range(len(models))]
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` whose calls are made at once; one after the other where there are no threads."""
+    try:
+        pool = started_threads("check", most)
+    except BlockingIOError:
+        yield map
+        return
+    with pool:
+        yield pool.map
 
 
 def _lacks_key(row: CheckRow) -> bool:

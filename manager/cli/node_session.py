@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,11 +21,12 @@ from manager.local_node.transactions import BadEmission
 from manager.service import ServiceFailed, private_service
 from manager.token_file import TokenFileError
 from protocol.errors import BadRequest, ManagerError
+from protocol.exhaustion import is_exhaustion
 from protocol.state_folder import local_node
 from protocol.temporary_files import settle_temporary_files
 
 from .contract_options import ContractOptions
-from .ending import INTERRUPTED, MISUSE, fail, unwind_on_signals
+from .ending import INTERRUPTED, MISUSE, TRY_AGAIN, fail, shortage, unwind_on_signals
 from .outcome import exit_code, receipt_as_json, receipt_as_text
 
 FAILED = 3
@@ -47,8 +48,9 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
     """Do `work` on the local node, show what came of it, and exit with its code."""
     with (
         faults_in_words(options.as_json),
+        _ledger(options.folder) as ledger,
         _service(options) as (address, token, is_own),
-        open_node(options.folder, address, options.deadline, token, is_own=is_own) as node,
+        _node(ledger, address, options.deadline, token, is_own=is_own) as node,
     ):
         receipt = work(node)
     as_json = options.as_json
@@ -68,6 +70,8 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
     except (Refused, BadRequest) as error:
         fail(str(error), MISUSE, as_json)
     except _FAULTS as error:
+        if isinstance(error, OSError) and is_exhaustion(error):
+            fail(shortage(error), TRY_AGAIN, as_json)
         fail(str(error), FAILED, as_json)
     except KeyboardInterrupt:
         fail("interrupted; nothing has changed", INTERRUPTED, as_json)
@@ -81,23 +85,37 @@ def open_node(
 
     `is_own`: that service can reach what is for this user alone.
     """
-    ledger = Ledger(local_node(state_dir))
-    try:
-        with HttpClient(address, token) as client:
-            executions = HttpExecutions(client, deadline, is_own=is_own)
-            yield LocalNode(ledger, executions, _say_that_it_waits)
-    finally:
-        ledger.close()
+    with (
+        closing(Ledger(local_node(state_dir))) as ledger,
+        _node(ledger, address, deadline, token, is_own=is_own) as node,
+    ):
+        yield node
+
+
+@contextmanager
+def _node(
+    ledger: Ledger, address: str, deadline: str, token: str | None, *, is_own: bool
+) -> Iterator[LocalNode]:
+    with HttpClient(address, token) as client:
+        executions = HttpExecutions(client, deadline, is_own=is_own)
+        yield LocalNode(ledger, executions, _say_that_it_waits)
+
+
+@contextmanager
+def _ledger(state_folder: Path) -> Iterator[Ledger]:
+    """The local node's. From here on there is a place for temporary files."""
+    settle_temporary_files(state_folder)
+    with closing(Ledger(local_node(state_folder))) as ledger:
+        yield ledger
 
 
 @contextmanager
 def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]:
     """Address and token of the service to use, and whether it is this user's own; one started here
-    is stopped at the end. From here on there is a place for temporary files.
+    is stopped at the end.
 
     That one has a state folder of its own, as commands at the same time would fight over ours.
     """
-    settle_temporary_files(options.folder)
     known = options.known_service()
     if known is not None:
         yield known.address, known.token(), known.is_own
@@ -105,7 +123,7 @@ def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]
     _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
     with (
         tempfile.TemporaryDirectory(prefix="genvm-run-") as folder,
-        private_service(Path(folder)) as service,
+        private_service(Path(folder), lasting_folder=options.folder) as service,
     ):
         yield service.address, None, True
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
+from protocol.exhaustion import is_exhaustion
 from protocol.signals import settle_signals
 
+from .ending import MISUSE, TRY_AGAIN, fail, shortage
 from .streams import settled_streams
-
-_MISUSE = 64
-"""EX_USAGE, as `ending.MISUSE`."""
 
 
 class Program(click.Group):
@@ -24,7 +23,12 @@ class Program(click.Group):
         settle_signals()
         with settled_streams():
             _require_text(sys.argv[1:])
-            return super().main(*arguments, **named)
+            try:
+                return super().main(*arguments, **named)
+            except OSError as error:
+                if not is_exhaustion(error):
+                    raise
+                fail(shortage(error), TRY_AGAIN, as_json=False)
 
 
 def _require_text(words: Sequence[str]) -> None:
@@ -37,4 +41,4 @@ def _require_text(words: Sequence[str]) -> None:
             click.echo(
                 f"Error: the argument {shown!r} is not UTF-8; rename what it names", err=True
             )
-            sys.exit(_MISUSE)
+            sys.exit(MISUSE)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
 import click
+
+from protocol.threads import start_thread
 
 from .words import span
 
@@ -20,7 +23,7 @@ _REFRESH = 0.25
 class Progress:
     """While the context is entered: a line on stderr, which on a terminal lives and then goes.
 
-    `text` may be changed at any time.
+    `text` may be changed at any time. Where the system has no thread to spare, nothing is shown.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,7 +33,8 @@ class Progress:
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
-        self._thread.start()
+        with suppress(BlockingIOError):
+            start_thread(self._thread)
         return self
 
     def __exit__(
@@ -40,7 +44,8 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         self._is_over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _show(self) -> None:
         if self._is_over.wait(PATIENCE):

@@ -23,6 +23,7 @@ from manager.system_service import (
 from manager.token_file import TokenFileError, read_token
 from protocol.config import DEFAULT_PORT
 from protocol.errors import BadRequest, ManagerError, RunNotFound, Unavailable
+from protocol.exhaustion import is_exhaustion
 from protocol.state_folder import default_state_folder, require_text
 
 from .ending import (
@@ -35,6 +36,7 @@ from .ending import (
     TRY_AGAIN,
     Misuse,
     fail,
+    shortage,
     unwind_on_signals,
 )
 from .parameters import UrlType
@@ -205,12 +207,16 @@ _CODES: dict[type[Exception], int] = {
 
 def _exit_code(error: Exception) -> int:
     """By the nearest class in the table."""
+    if is_exhaustion(error):
+        return TRY_AGAIN
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
 def _sentence(error: Exception, options: ServiceOptions, had_token: bool) -> str:
     """What went wrong, and the next step."""
     match error:
+        case OSError() if is_exhaustion(error):
+            return shortage(error)
         case Unreachable():
             start = "genvm-manager serve"
             if options.state_dir is not None:

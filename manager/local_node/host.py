@@ -15,6 +15,7 @@ from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal
 from protocol.state_folder import MAX_SOCKET_PATH
 from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET
+from protocol.threads import start_thread
 
 from .ledger import Ledger
 
@@ -76,12 +77,12 @@ def serving(answers: LedgerHost, *, is_private: bool = True) -> Iterator[str]:
     If `is_private` it is at a socket in a folder that only this user can enter, else on a loopback
     port, since the executor is another user's and may live in a world of files of its own. Socket
     and thread are gone at the end, whether the executor came or not. `OSError` when there can be
-    no socket.
+    no socket or no thread.
     """
     with ExitStack() as stack:
         listener = _listen_in_private(stack) if is_private else _listen_on_loopback(stack)
         visit = _Visit(listener, answers)
-        visit.start()
+        start_thread(visit)
         try:
             yield _address(listener)
         finally:

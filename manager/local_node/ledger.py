@@ -74,7 +74,11 @@ class Ledger:
                 self._connection = _connect(path)
                 self._prepare(path)
         except (OSError, sqlite3.Error) as error:
-            raise LedgerUnusable(f"{path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise LedgerUnusable(
+                f"the local node cannot be kept in {path}: {reason}; have this user write it, or "
+                "move it away, or name another state folder by --state-dir"
+            ) from error
 
     def close(self) -> None:
         self._connection.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +15,17 @@ import pytest
 
 from protocol import calldata
 from protocol.ipc import ModuleKind
-from tests.support.exhaustion import as_common_user, limit, nothing_new, tasks_of
+from tests.support.exhaustion import (
+    as_common_user,
+    limit,
+    nothing_new,
+    takes_another_user,
+    tasks_of,
+)
 from tests.support.module_runs import LIGHT, LLM
-from tests.support.service import RunningService, run_request, wait_until
+from tests.support.service import GENVM_MANAGER, RunningService, run_request, wait_until
+
+pytestmark = takes_another_user
 
 CONFIG = "{http_workers: 1, http_threads: 64, permits: {total: 8}, drain_timeout: 1s}"
 NO_PROCESS = "Resource temporarily unavailable"
@@ -186,3 +197,58 @@ def test_followers_without_a_thread_that_watches_come_again(service: RunningServ
         assert says_come_again(ask(service, "GET", "/events"), NO_THREAD)
     with httpx.stream("GET", f"{service.url}/events", timeout=30) as stream:
         assert next(stream.iter_lines()) == "event: status"
+
+
+# ---------------------------------------------------------------------------------------- commands
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Where every user may read; pytest's own are for one alone."""
+    with tempfile.TemporaryDirectory(prefix="genvm-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def command_alone(service: RunningService, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command that may start neither a thread nor a process."""
+    alone = [*as_common_user, "prlimit", "--nproc=1:"]
+    return subprocess.run(
+        [*alone, GENVM_MANAGER, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**service.environment, "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["kill {run}", "logs {run} -f", "wait {run}", "module stop llm", "llm check --json", "status"],
+)
+def test_a_command_without_a_thread_does_its_work_and_shows_no_progress(
+    service: RunningService, words: str
+) -> None:
+    run_id = service.start_run({"exit": 0})
+    assert service.client.get_run(run_id, wait=20).status is not None
+    typed = words.format(run=run_id).split()
+    ended = command_alone(service, *typed, "--url", service.url)
+    assert ended.returncode in (0, 1, 3), ended.stderr
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert typed[0] != "llm" or '"backend"' in ended.stdout
+
+
+def test_a_command_that_needs_a_thread_or_a_process_says_to_try_again(
+    service: RunningService, open_folder: Path
+) -> None:
+    contract = open_folder / "contract.py"
+    contract.write_text('# { "Depends": "py-genlayer:test" }\n')
+    typed = ["run", str(contract), "--url", service.url, "--state-dir", str(open_folder / "state")]
+    for words, reason in (
+        (typed, "the system has no thread to spare"),
+        (["completion", "bash"], NO_PROCESS),
+    ):
+        ended = command_alone(service, *words)
+        said = f"Error: this command cannot go on: {reason}; try again\n"
+        assert (ended.returncode, ended.stderr) == (75, said)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from manager.root_tree import settings_of
+from protocol.exhaustion import is_exhaustion
 from protocol.finding import Finding, Verdict, failure
 from protocol.printable import printable
 
@@ -120,7 +121,8 @@ def _examine(installation: Installation, quick: bool) -> Iterator[Finding]:
                 found = list(examine(installation))
             except Exception as error:  # A check that fails must not hide the others.
                 reason = f"it could not be examined: {type(error).__name__}: {error}"
-                found = [failure(topic, reason, "report it")]
+                step = "try again" if is_exhaustion(error) else "report it"
+                found = [failure(topic, reason, step)]
         yield from found
 
 

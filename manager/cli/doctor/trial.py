@@ -107,6 +107,7 @@ def _somewhere(installation: Installation, folder: Path) -> Iterator[tuple[str, 
         installation.config_path,
         root=installation.root,
         manifest_path=installation.manifest_path,
+        lasting_folder=installation.folder,
     ) as private:
         token_file = installation.config.token_file
         yield (
