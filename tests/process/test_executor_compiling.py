@@ -25,7 +25,7 @@ from tests.support.wasm import body, export, many_locals_and_branches, module, s
 from tests.support.wat import Contract, returned, returns
 from workers.genvm.compiler import CompilerBounds, CompilerFailed, compile_apart
 
-SLOW = slow_to_compile(functions=6)
+SLOW = slow_to_compile(functions=12)
 """It takes a second or more to compile, and returns at once."""
 
 LIMIT = options(seconds=0.5)
@@ -85,8 +85,8 @@ def looping(seconds: float) -> bytes:
     call = f"(drop {contract.gl_call({'Return': 'done'})})"
     work = "(loop (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if 0 (i32.lt_u"
     body_ = f"{work} (local.get $i) (i32.const {round(seconds * 4e8)}))))" + call
-    slow = "(func (param i32) " + "(call_indirect (i32.const 0))" * 9_000 + ")"
-    return contract.wasm(body_, "(table 1 funcref)" + slow * 2)
+    slow = "(func (param i32) " + "(call_indirect (i32.const 0))" * 2_000 + ")"
+    return contract.wasm(body_, "(table 1 funcref)" + slow * 10)
 
 
 def test_a_call_ends_alike_whether_its_contract_was_compiled_before_or_not(
@@ -238,11 +238,11 @@ def test_a_compiler_that_is_killed_gives_an_internal_error(chain: Chain, tmp_pat
 )
 def test_a_host_that_is_too_small_or_slow_says_so(bounds: CompilerBounds, why: str) -> None:
     with pytest.raises(CompilerFailed, match=rf"could not compile the module within .*: {why}; "):
-        compile_apart(slow_to_compile(functions=100), bounds)
+        compile_apart(slow_to_compile(functions=200), bounds)
 
 
 def test_the_cache_is_whole_after_a_kill_at_any_time(chain: Chain, tmp_path: Path) -> None:
-    code = slow_to_compile(functions=1)
+    code = slow_to_compile(functions=2)
     began = time.monotonic()
     assert chain.result({}, code, options=in_cache(tmp_path / "measured")).data is None
     whole = time.monotonic() - began

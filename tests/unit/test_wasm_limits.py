@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import time
@@ -17,6 +18,7 @@ from tests.support import wasm
 from tests.support.wasm import I32, body, export, function_type, module, section, u, vector
 from tests.support.wat import Contract
 from workers.genvm import wasm_limits
+from workers.genvm.compile_cache import LIMITS_ID
 from workers.genvm.cpython import read_cpython
 from workers.genvm.engine import new_engine
 from workers.genvm.wasm_limits import without_custom_sections
@@ -24,6 +26,7 @@ from workers.genvm.wasm_limits import without_custom_sections
 EMPTY = body(b"")
 GLOBAL = b"\x7f\0\x41\0\x0b"
 LOOP, BLOCK = b"\x03\x40\x0b", b"\x02\x40\x0b"
+TABLE_COPY = b"\x41\0\x41\0\x41\0\xfc\x0e\0\0"
 CUSTOM = section(0, u(4) + b"name" + bytes(100))
 
 
@@ -53,8 +56,8 @@ OVER: list[tuple[Callable[[], bytes], str]] = [
         "function 0 has 4,294,967,295 locals, the limit is 10,000",
     ),
     (
-        lambda: module([body(b"", [(10_000, I32)])] * 101),
-        "the module's functions have 1,010,000 locals, the limit is 1,000,000",
+        lambda: module([body(b"", [(10_000, I32)])] * 41),
+        "the module's functions have 410,000 locals, the limit is 400,000",
     ),
     (
         lambda: module([wasm.many_locals_and_branches(2_000, 1_000)]),
@@ -68,23 +71,41 @@ OVER: list[tuple[Callable[[], bytes], str]] = [
     ),
     (lambda: module([body(LOOP * 1_001)]), "function 0 has 1,001 loops, the limit is 1,000"),
     (
-        lambda: module([body(LOOP * 1_000)] * 51),
-        "the module's functions have 51,000 loops, the limit is 50,000",
+        lambda: module([body(LOOP * 1_000)] * 21),
+        "the module's functions have 21,000 loops, the limit is 20,000",
     ),
     (lambda: module([body(BLOCK * 10_001)]), "function 0 has 10,001 branches, the limit is 10,000"),
     (lambda: module([body(table(10_000))]), "function 0 has 10,001 branches, the limit is 10,000"),
     (
-        lambda: module([body(BLOCK * 10_000)] * 101),
-        "the module's functions have 1,010,000 branches, the limit is 1,000,000",
+        lambda: module([body(BLOCK * 10_000)] * 51),
+        "the module's functions have 510,000 branches, the limit is 500,000",
     ),
     (
-        lambda: module([body(b"\x01" * 200_000)] * 11),
-        "the module's functions of over 32,768 bytes have together 2,200,022, the limit is"
-        " 2,097,152",
+        lambda: module([body(b"\x01" * 200_000)] * 7),
+        "the module's functions of over 32,768 bytes have together 1,400,014, the limit is"
+        " 1,310,720",
     ),
     (
         lambda: module([body(b"\x01" * 32_000)] * 280),
         "the module's code has 8,961,402 bytes, the limit is 8,388,608",
+    ),
+    (
+        lambda: module([wasm.indirect_calls(2_001)]),
+        "function 0 has 2,001 instructions on tables, the limit is 2,000",
+    ),
+    (
+        lambda: module([wasm.indirect_calls(2_000)] * 26),
+        "the module's functions have 52,000 instructions on tables, the limit is 50,000",
+    ),
+    (
+        lambda: module([body(b"\x9f" * 20_001)]),
+        "function 0 has 20,001 divisions, conversions and operations of floating point, the limit"
+        " is 20,000",
+    ),
+    (
+        lambda: module([body(b"\x9f" * 20_000)] * 13),
+        "the module's functions have 260,000 divisions, conversions and operations of floating"
+        " point, the limit is 250,000",
     ),
     (
         lambda: module([EMPTY], types=[function_type(101)]),
@@ -107,12 +128,12 @@ OVER: list[tuple[Callable[[], bytes], str]] = [
         "the module has 10,001 element segments, the limit is 10,000",
     ),
     (
-        lambda: module([EMPTY], between=section(9, b"\1\1\0" + u(1 << 20) + bytes(1 << 20))),
-        "section 9 of the module has 1,048,582 bytes, the limit is 1,048,576",
+        lambda: module([EMPTY], between=section(9, b"\1\1\0" + u(1 << 17) + bytes(1 << 17))),
+        "section 9 of the module has 131,078 bytes, the limit is 131,072",
     ),
     (
-        lambda: module([EMPTY], after=section(11, u(65_537) + b"\1\0" * 65_537)),
-        "the module has 65,537 data segments, the limit is 65,536",
+        lambda: module([EMPTY], after=section(11, u(50_001) + b"\1\0" * 50_001)),
+        "the module has 50,001 data segments, the limit is 50,000",
     ),
     (
         lambda: wasm.HEADER + section(2, vector([u(1) + b"e" + u(1) + b"f" + b"\0\0"] * 1_001)),
@@ -189,8 +210,8 @@ def test_no_figure_of_cpython_is_over_half_of_its_limit() -> None:
     read = wasm_limits._Module(read_cpython())
     read.kept()
     assert read._locals * 2 < wasm_limits.MAX_TOTAL_LOCALS
-    assert read._branches * 2 < wasm_limits.MAX_TOTAL_BRANCHES
-    assert read._loops * 2 < wasm_limits.MAX_TOTAL_LOOPS
+    for words, (_, most) in wasm_limits._INSTRUCTIONS.items():
+        assert read.totals[words] * 2 < most, words
     assert read._long_bodies * 2 < wasm_limits.MAX_LONG_BODIES_BYTES
     assert read._products * 2 < wasm_limits.MAX_TOTAL_BRANCHES_TIMES_LOCALS
 
@@ -227,18 +248,20 @@ def test_every_instruction_that_this_executor_runs_is_read_to_its_end() -> None:
             known += 1
             read = wasm_limits._Module(code)
             read.kept()
-            assert read._loops == 1 + (prefix == LOOP[:1]), (prefix, immediates)
+            assert read.totals["loops"] == 1 + (prefix == LOOP[:1]), (prefix, immediates)
     assert known > 800
 
 
 def test_branches_are_counted_as_they_are() -> None:
     functions = [
         body(BLOCK * 3 + LOOP + table(4) + b"\x41\0\x04\x40\x05\x0b" + b"\x41\0\x11\0\0"),
+        body(b"\xd2\0\x1a" + b"\x41\0\x25\0\x1a" + TABLE_COPY),
+        body(b"\x41\1\x41\1\x6d\x1a" + b"\x44" + bytes(8) + b"\xb6\xbb\x9f\xb0\x1a"),
         body(b"\x44\3\3\3\3\3\3\3\3\x1a\x43\2\2\2\2\x1a\x42\3\x1a\xfd\x0c" + b"\3" * 16 + b"\x1a"),
     ]
     read = wasm_limits._Module(module(functions))
     read.kept()
-    assert (read._branches, read._loops) == (3 + 1 + 5 + 2 + 1, 1)
+    assert tuple(read.totals.values()) == (3 + 1 + 5 + 2 + 1 + 3, 1, 4, 5)
 
 
 def test_the_guide_has_every_limit() -> None:
@@ -268,3 +291,22 @@ def test_whatever_bytes_are_changed_a_module_is_read_or_refused() -> None:
         valid += 1
         without_custom_sections(bytes(changed))
     assert valid > 100
+
+
+LIMITS = "2", "3386e27a886626fe"
+"""`LIMITS_ID`, and the digest of the rules that it stands for."""
+
+RULES = ("_PLAIN", "_OPERANDS", "_PREFIXED_OPERANDS", "_TABLE_OPCODES", "_ARITHMETIC")
+
+
+def test_limits_that_change_have_a_new_id_as_what_is_compiled_already_is_not_read_again() -> None:
+    names = [name for name in vars(wasm_limits) if "MAX_" in name or "BYTES" in name]
+    rules = [(name, _comparable(getattr(wasm_limits, name))) for name in sorted([*names, *RULES])]
+    digest = hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
+    assert (LIMITS_ID, digest) == LIMITS, "raise LIMITS_ID, then put both here"
+
+
+def _comparable(rule: object) -> object:
+    if isinstance(rule, re.Pattern):
+        return rule.pattern
+    return sorted(rule) if isinstance(rule, frozenset) else rule

@@ -24,8 +24,8 @@ def contracts_cache(folder: Path, size: int, report: Callable[[str], None]) -> P
     return PrivateCache(folder / "contracts", Bounds(MAX_CACHED_CONTRACTS, size), report)
 
 
-LIMITS_ID = "1"
-"""Part of the names of contracts: raise it when a limit of `wasm_limits.py` is lowered."""
+LIMITS_ID = "2"
+"""Part of the names of contracts: raise it when a limit of `wasm_limits.py` changes."""
 
 
 class CompileCache:
