@@ -6,11 +6,9 @@ import json
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +18,7 @@ from manager.local_node.node import LocalNode, Receipt
 from manager.service import private_service
 from protocol.calldata import Address
 from protocol.state_folder import default_state_folder
-from protocol.temporary_files import settle_temporary_files
+from protocol.temporary_files import settle_temporary_files, temporary_folder
 
 from .node_session import faults_in_words, open_node
 from .outcome import exit_code, receipt_as_text
@@ -50,9 +48,9 @@ def _fresh_node() -> Iterator[LocalNode]:
     start = time.monotonic()
     click.echo("Starting a service on a free port, with its state in a temporary folder …")
     with (
-        tempfile.TemporaryDirectory(prefix="genvm-demo-") as folder,
-        private_service(Path(folder)) as service,
-        open_node(Path(folder), service.address, DEADLINE) as node,
+        temporary_folder("genvm-demo-") as folder,
+        private_service(folder) as service,
+        open_node(folder, service.address, DEADLINE) as node,
     ):
         click.echo(f"{service.address} answers after {time.monotonic() - start:.1f} s.")
         yield node

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from manager.token_file import TokenFileError
 from protocol.errors import BadRequest, ManagerError
 from protocol.exhaustion import is_exhaustion
 from protocol.state_folder import local_node
-from protocol.temporary_files import settle_temporary_files
+from protocol.temporary_files import settle_temporary_files, temporary_folder
 
 from .contract_options import ContractOptions
 from .ending import INTERRUPTED, MISUSE, TRY_AGAIN, fail, shortage, unwind_on_signals
@@ -122,8 +121,8 @@ def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]
         return
     _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
     with (
-        tempfile.TemporaryDirectory(prefix="genvm-run-") as folder,
-        private_service(Path(folder), lasting_folder=options.folder) as service,
+        temporary_folder("genvm-run-") as folder,
+        private_service(folder, lasting_folder=options.folder) as service,
     ):
         yield service.address, None, True
 

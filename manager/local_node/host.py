@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from protocol import host
 from protocol.calldata import Address
 from protocol.host import HostErrorCode, HostRefusal
 from protocol.state_folder import MAX_SOCKET_PATH
-from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET
+from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET, temporary_folder
 from protocol.threads import start_thread
 
 from .ledger import Ledger
@@ -90,8 +88,7 @@ def serving(answers: LedgerHost, *, is_private: bool = True) -> Iterator[str]:
 
 
 def _listen_in_private(stack: ExitStack) -> socket.socket:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=NODE_FOLDER))
-    path = Path(folder) / NODE_SOCKET
+    path = stack.enter_context(temporary_folder(NODE_FOLDER)) / NODE_SOCKET
     if len(bytes(path)) > MAX_SOCKET_PATH:
         reason = "TMPDIR is too long a path for a socket; set a shorter one"
         raise OSError(errno.ENAMETOOLONG, reason, str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from manager.service import ServiceFailed, private_service
 from protocol.errors import ManagerError
 from protocol.finding import Finding, failure, ok, warning
 from protocol.ipc import ModuleState
-from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files
+from protocol.temporary_files import NoTemporaryFolder, settle_temporary_files, temporary_folder
 
 from ..node_session import open_node
 from ..service_options import Access
@@ -69,12 +68,12 @@ def trial_run(installation: Installation) -> Iterator[Finding]:
     except NoTemporaryFolder as error:
         yield failure(topic, f"none was made: {error}", "mount a tmpfs at /tmp")
         return
-    with tempfile.TemporaryDirectory(prefix="genvm-doctor-") as folder:
+    with temporary_folder("genvm-doctor-") as folder:
         try:
-            with _somewhere(installation, Path(folder)) as (where, access):
+            with _somewhere(installation, folder) as (where, access):
                 start = time.monotonic()
                 with open_node(
-                    Path(folder), access.address, _DEADLINE, access.token(), is_own=access.is_own
+                    folder, access.address, _DEADLINE, access.token(), is_own=access.is_own
                 ) as node:
                     _visit(node)
                 passed = time.monotonic() - start
