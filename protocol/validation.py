@@ -22,6 +22,7 @@ NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+_NOT_ALLOWED = re.compile(r"Invalid enum value (?P<value>.*)", re.DOTALL)
 _EXPECTED = re.compile(r"^Expected ")
 
 
@@ -33,7 +34,7 @@ def from_json(body: bytes, kind: type[T]) -> T:
     try:
         return json_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        raise BadRequest(describe(error)) from None
+        raise BadRequest(describe(error, kind)) from None
     except NOT_DECODED as error:
         raise BadRequest(f"body: not JSON: {error}") from None
 
@@ -69,14 +70,14 @@ def from_value(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind, builtin_types=(bytes,), dec_hook=_custom_type)
     except msgspec.ValidationError as error:
-        raise BadRequest(describe(error)) from None
+        raise BadRequest(describe(error, kind)) from None
     except UnicodeEncodeError as error:
         half = error.object[error.start : error.start + 1]
         raise BadRequest(f"the text {half!a} is half of a surrogate pair, no character") from None
 
 
-def describe(error: msgspec.ValidationError) -> str:
-    """`"permits: expected int, got str"` from msgspec's words for the same."""
+def describe(error: msgspec.ValidationError, kind: type | None = None) -> str:
+    """`"permits: expected int, got str"` from msgspec's words for the same, in a value of `kind`."""
     text = str(error)
     if len(text) > _MAX_ERROR:
         text = text[:_MAX_ERROR] + "…" + text[max(text.rfind(" - at `"), _MAX_ERROR) :][:_MAX_ERROR]
@@ -86,8 +87,19 @@ def describe(error: msgspec.ValidationError) -> str:
     if missing := _MISSING.fullmatch(reason):
         name = f"{path}.{missing['name']}" if path else missing["name"]
         return f"{name}: missing"
+    wrong = _NOT_ALLOWED.fullmatch(reason)
+    if kind is not None and wrong and (allowed := _allowed_values(kind, path)):
+        reason = f"expected {', '.join(allowed)}, got {wrong['value']}"
     reason = _EXPECTED.sub("expected ", reason).replace("`", "").replace(" | null", "")
     return f"{path}: {reason}" if path else reason
+
+
+def _allowed_values(kind: type, path: str) -> list[str]:
+    # Executors read no requests, and pay for each import.
+    from .allowed_values import allowed_values  # noqa: PLC0415
+
+    with _making:
+        return allowed_values(kind, path)
 
 
 def _custom_type(kind: type, value: Any) -> Any:

@@ -147,7 +147,7 @@ class _Filling:
     def fill(self, value: Any, path: str, depth: int) -> Any:
         """`value` with its variables filled in; `path` is its place in the configuration."""
         if depth > _MAX_DEPTH:
-            raise BadRequest(f"config: nests deeper than {_MAX_DEPTH}")
+            raise BadRequest(f"config: {_top(path)}: nests deeper than {_MAX_DEPTH}")
         if isinstance(value, str):
             return self._fill_text(value, path)
         if isinstance(value, list):
@@ -174,6 +174,11 @@ class _Filling:
             if self._added > MAX_SIZE:
                 raise BadRequest(f"config: longer than {MAX_SIZE} bytes with its variables")
         return resolved(text, self.environment)[0]
+
+
+def _top(path: str) -> str:
+    """The key of the configuration in which a place is."""
+    return path.partition(".")[0][:MAX_PLACE]
 
 
 class _PoolKeys:

@@ -23,7 +23,7 @@ from .surroundings import Surroundings
 STOP_PATIENCE = 3.0
 """Seconds for each rung of the ladder, once nobody is served any more."""
 
-_NAMED = re.compile(r"(?:config: )?(\w+)(?=[.:])")
+_NAMED = re.compile(r"(?:config: )?+(\w+)(?=[.:])")
 """The key that an error is about, as those of configurations begin."""
 
 

@@ -79,6 +79,13 @@ def client(supervisor: RunningSupervisor) -> Client:
     return supervisor.client
 
 
+def nested(depth: int) -> object:
+    value: object = "deep"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def state(client: Client) -> ModuleState:
     return module(client, LLM).state
 
@@ -118,6 +125,9 @@ def test_a_module_is_started_shown_and_stopped(client: Client) -> None:
         ({"bind_address": "here"}, "config: bind_address: expected HOST:PORT, got 'here'"),
         ({"host": "localhost"}, "config: port: expected a port from 1 to 65535, got nothing"),
         ({"timeout": "soon"}, "timeout: "),
+        ({"a": "x" * (5 << 20)}, "^config: longer than"),
+        ({"deep": nested(40)}, "^config: deep: nests deeper than 32"),
+        ({"a-b": nested(40)}, "^config: a-b: nests deeper than 32"),
     ],
 )
 def test_a_bad_configuration_starts_nothing(

@@ -61,7 +61,7 @@ def test_configuration() -> None:
         ("permits: {sync: 0}", "permits.sync: expected int >= 1"),
         ("permits: 5", "permits: expected object, got int"),
         ("drain_timeout: soon", "drain_timeout: expected a duration"),
-        ("log_level: loud", "log_level: Invalid enum value 'loud'"),
+        ("log_level: loud", "log_level: expected debug, error, info, trace, warn, got 'loud'"),
         ("[1]", "config: expected a map"),
         ("a: [", "config: not YAML"),
         ("a: " + "[" * 10_000, "config: not YAML"),
