@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from protocol.process_identity import boot_id, lives, start_ticks
+from protocol.process_identity import boot_id, lives, pid_namespace, start_ticks
 from protocol.state_folder import service_note
 from protocol.validation import NOT_DECODED
 
@@ -18,7 +18,8 @@ UNREADABLE = "it was written by another version of genvm-manager, or it is damag
 class ServiceNote(msgspec.Struct, frozen=True):
     """`url` is None when only the Unix socket at `socket` is listened on; `more_urls` are those of
     the further addresses that the host's name has. `pid`, `start_ticks` and
-    `boot_id` name the process for ever, whatever becomes of the clock. The token in the file
+    `boot_id` name the process for ever, whatever becomes of the clock, in the `pid_namespace` that
+    has this inode (0: not known). The token in the file
     `token_file`, if any, is what requests need. `state_folder` is where the note was left: in a
     copy of that folder it means nothing."""
 
@@ -30,6 +31,7 @@ class ServiceNote(msgspec.Struct, frozen=True):
     state_folder: str
     token_file: str | None = None
     more_urls: list[str] = []
+    pid_namespace: int = 0
 
     @classmethod
     def of_this_process(
@@ -50,6 +52,7 @@ class ServiceNote(msgspec.Struct, frozen=True):
             str(state_folder.absolute()),
             str(token_file) if token_file else None,
             list(urls[1:]),
+            pid_namespace(),
         )
 
     @property
@@ -61,9 +64,18 @@ class ServiceNote(msgspec.Struct, frozen=True):
         """Return why the note, found in `folder`, names no service that runs on it; else None."""
         if not _is_same(self.state_folder, folder):
             return f"it was written in {self.state_folder}, of which this folder is a copy"
+        if self.boot_id == boot_id() and self._is_elsewhere():
+            return (
+                f"the service with pid {self.pid} is in another PID namespace, as a container has "
+                "one, or has ended"
+            )
         if self.boot_id != boot_id() or not lives(self.pid, self.start_ticks):
             return f"the service with pid {self.pid} has ended"
         return None
+
+    def _is_elsewhere(self) -> bool:
+        here = pid_namespace()
+        return bool(here and self.pid_namespace) and here != self.pid_namespace
 
 
 def write_note(state_folder: Path, note: ServiceNote) -> None:

@@ -28,6 +28,14 @@ def boot_id() -> str:
     return contents("/proc/sys/kernel/random/boot_id", 64).decode().strip()
 
 
+def pid_namespace() -> int:
+    """Return the inode of the namespace in which our pids count; 0 when it cannot be read."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def contents(path: str, size: int) -> bytes:
     """Return up to `size` bytes of a small file; nothing when it cannot be read."""
     try:

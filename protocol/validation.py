@@ -77,7 +77,7 @@ def from_value(value: Any, kind: type[T]) -> T:
 
 
 def describe(error: msgspec.ValidationError, kind: type | None = None) -> str:
-    """`"permits: expected int, got str"` from msgspec's words for the same, in a value of `kind`."""
+    """`"permits: expected int, got str"` from msgspec's words for the same in a `kind`."""
     text = str(error)
     if len(text) > _MAX_ERROR:
         text = text[:_MAX_ERROR] + "…" + text[max(text.rfind(" - at `"), _MAX_ERROR) :][:_MAX_ERROR]

@@ -19,7 +19,7 @@ from manager.local_node.node import LocalNode, Receipt, Refused
 from manager.local_node.transactions import BadEmission
 from manager.service import ServiceFailed, private_service
 from manager.token_file import TokenFileError
-from protocol.errors import BadRequest, ManagerError
+from protocol.errors import BadRequest, ManagerError, Unavailable
 from protocol.exhaustion import is_exhaustion
 from protocol.state_folder import local_node
 from protocol.temporary_files import settle_temporary_files, temporary_folder
@@ -68,6 +68,10 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
         yield
     except (Refused, BadRequest) as error:
         fail(str(error), MISUSE, as_json)
+    except Unavailable as error:
+        fail(
+            f"{error}; nothing has changed, so repeat the command once it is back", FAILED, as_json
+        )
     except _FAULTS as error:
         if isinstance(error, OSError) and is_exhaustion(error):
             fail(shortage(error), TRY_AGAIN, as_json)

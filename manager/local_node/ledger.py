@@ -6,6 +6,7 @@ is interrupted, not at all. SQLite lets in one writer at a time; readers see the
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -74,10 +75,8 @@ class Ledger:
                 self._connection = _connect(path)
                 self._prepare(path)
         except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
             raise LedgerUnusable(
-                f"the local node cannot be kept in {path}: {reason}; have this user write it, or "
-                "move it away, or name another state folder by --state-dir"
+                f"the local node cannot be kept in {path}: {_why(error)}"
             ) from error
 
     def close(self) -> None:
@@ -264,3 +263,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def _why(error: OSError | sqlite3.Error) -> str:
+    """The reason, and what to do."""
+    if isinstance(error, OSError):
+        reason, is_full = error.strerror, error.errno in (errno.ENOSPC, errno.EDQUOT)
+    else:
+        reason, is_full = str(error), getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+    step = "make room on its disk" if is_full else "have this user write it, or move it away"
+    return f"{reason}; {step}, or name another state folder by --state-dir"

@@ -51,6 +51,8 @@ def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> Non
     [
         ({"start_ticks": 1}, "the service with pid {pid} has ended"),
         ({"boot_id": "another"}, "the service with pid {pid} has ended"),
+        ({"boot_id": "another", "pid_namespace": 1}, "the service with pid {pid} has ended"),
+        ({"pid_namespace": 1}, "the service with pid {pid} is in another PID namespace, as a"),
         ({"state_folder": "/elsewhere"}, "it was written in /elsewhere, of which this folder is"),
     ],
 )

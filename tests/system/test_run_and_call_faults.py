@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.author import Author
+from protocol.cache_folder import usual_cache_folder
+from tests.support.author import DEADLINE, Author
+from tests.support.service import RunningService, wait_until
 
 
 def test_a_state_folder_that_cannot_be_written_is_said_before_a_service_is_started(
@@ -41,3 +45,33 @@ def test_without_the_usual_cache_one_in_the_state_folder_serves_all_commands(
     assert "compiling" in first.stderr
     assert "compiling" not in second.stderr
     assert list((author.state_dir / "cache").iterdir())
+
+
+def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
+    author = Author(tmp_path, None)
+    author.state_dir.mkdir()
+    fill = 'mount -t tmpfs -o size=64k none "$0" && { head -c 99999 /dev/zero >"$0/f"; exec "$@"; }'
+    full = ["unshare", "--mount", "sh", "-c", fill, str(author.state_dir)]
+    if subprocess.run([*full, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    with author.starts("run", str(author.probe), before=full) as process:
+        _, said = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 3
+    assert "make room on its disk, or name another state folder by --state-dir" in said
+
+
+def test_a_service_that_goes_is_said_with_what_has_become_of_the_call(
+    tmp_path: Path,
+) -> None:
+    cache = {"GENVM_CACHE_DIR": str(usual_cache_folder(os.environ))}
+    config = "{http_workers: 1}"
+    with RunningService(executor=None, config=config, environment=cache) as service:
+        author = Author(tmp_path, service.url)
+        address = author.deploys()
+        with author.starts("call", address, "hang") as process:
+            wait_until(lambda: service.client.status().permits.in_use == 1)
+            service.half("http").kill()
+            _, said = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 3
+        assert said.endswith("; nothing has changed, so repeat the command once it is back\n")
+        assert author.reads(address) == "hello"
