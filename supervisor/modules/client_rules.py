@@ -79,7 +79,7 @@ class ClientRules:
             if value is not None and value != (await self._file(kind)).get(name):
                 raise BadRequest(
                     f"config: {name}: this is not for clients to say; have it written into "
-                    f"{self._files.name(kind)}"
+                    f"genvm-module-{kind}.yaml beside the service's settings"
                 )
 
     async def _file(self, kind: ModuleKind) -> Mapping[str, Any]:

@@ -165,7 +165,7 @@ class Asker(gl.Contract):
     def too_long(self) -> typing.Any:
         def ask():
             try:
-                gl.nondet.exec_prompt("x" * (65 << 20))
+                gl.nondet.exec_prompt("x" * ((64 << 20) - 80))
             except OSError as error:
                 return error.name
         return gl.eq_principle.strict_eq(ask)

@@ -220,7 +220,7 @@ class InstalledService:
         self.machine.run("chown", "--recursive", "genvm-manager:genvm-manager", home)
         # The cache trusts no copy.
         for stamp in cache.rglob("*.stamp"):
-            stamp.write_bytes(_stamp(stamp.with_suffix("")))
+            stamp.write_bytes(_stamp(stamp.with_suffix("").stat()))
 
 
 def _words(process: psutil.Process) -> str:

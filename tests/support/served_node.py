@@ -91,6 +91,16 @@ class ServedNode:
         answer = self.post("/module/start", module_type=kind, config=config, **more)
         assert answer.json() == {"result": "module_started"}, answer.text
 
+    @contextlib.contextmanager
+    def operators_file(self, kind: str, config: dict[str, Any]) -> Iterator[None]:
+        """Have the module's file beside the settings, which may say what no client may."""
+        file = self.service.folder / f"genvm-module-{kind}.yaml"
+        file.write_text(json.dumps(config))
+        try:
+            yield
+        finally:
+            file.unlink()
+
     def restart_llm(self, backends: dict[str, Any], **settings: Any) -> None:
         """Have the LLM module serve with these backends, whether or not it runs."""
         config = module_config(backends, **settings)

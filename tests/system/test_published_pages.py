@@ -72,7 +72,8 @@ def played() -> Iterator[PlayedProvider]:
 def node(played: PlayedProvider, world: World) -> Iterator[ServedNode]:
     with served_node() as node:
         node.start(LLM, module_config({"one": played.backend()}))
-        node.start(WEB, world.settings)
+        with node.operators_file(WEB, world.settings):
+            node.start(WEB, {})
         yield node
 
 

@@ -261,7 +261,8 @@ def test_a_stop_leaves_nothing(
 def test_without_a_browser_contracts_are_told_so_and_requests_work(
     node: ServedNode, reader: ServedContract, world: Site
 ) -> None:
-    node.start(WEB, config(world, browser_path="/nowhere/chromium"))
+    with node.operators_file(WEB, config(world, browser_path="/nowhere/chromium")):
+        node.start(WEB, {})
     answer = reader.lead("read", world.url(), "text", "0ms").returned()
     assert answer["causes"] == ["BROWSER_UNAVAILABLE"]
     assert "/nowhere/chromium" in answer["ctx"]["reason"]
