@@ -60,7 +60,7 @@ answers = collections.Counter()
 headers = {"Authorization": "Bearer " + open(sys.argv[1]).read().strip()}
 print(flush=True)
 while not select.select([sys.stdin], [], [], 0.01)[0]:
-    connection = http.client.HTTPConnection("127.0.0.1", 3999, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection("127.0.0.1", 3999, timeout=60)
     try:
         connection.request("GET", "/status", headers=headers)
         reply = connection.getresponse()
