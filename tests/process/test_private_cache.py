@@ -229,3 +229,26 @@ def test_a_disk_that_is_full_or_read_only_is_called_so(
     folder, note = chosen.split("|")
     assert folder == str(place if is_chosen else state / "cache")
     assert (note == "None") if is_chosen else (f"nothing can be kept in {place} (" in note)
+
+
+def test_a_folder_that_somebody_put_there_keeps_nothing_else_from_leaving(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", entries=2)
+    cache.get("first")
+    for name in ("a", ".b.1.new", ".c.lock", "lost+found"):
+        (cache.folder / name).mkdir()
+    (cache.folder / ".z.1.new").touch()
+    for name in ("second", "third"):
+        cache.age("first", 10)
+        cache.get(name)
+    assert cache.get("a", b"content") == b"content"
+    assert not {"first", ".z.1.new"} & cache.names()
+    assert {"second", "third"} <= cache.names()
+
+
+def test_an_entry_that_is_a_named_pipe_is_made_again_at_once(cache: Cache) -> None:
+    cache.get("a")
+    for name in ("a", "a.stamp"):
+        (cache.folder / name).unlink()
+        os.mkfifo(cache.folder / name)
+    assert cache.get("a", b"again") == b"again"
+    assert cache.get("a", b"other") == b"again"

@@ -26,7 +26,8 @@ _USE_INTERVAL = 60.0
 
 _STAMP = ".stamp"
 _COPY_BYTES = 64 << 20
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""Not to wait at a named pipe, should one be there."""
 
 
 class CacheUnusable(Exception):
@@ -146,16 +147,15 @@ class PrivateCache:
             if left <= self._bounds.entries and is_within:
                 return
             path = self._folder / entry.name
-            _stamp_path(path).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            left, size = left - 1, size - entry.size
+            if _removed(_stamp_path(path)) and _removed(path):
+                left, size = left - 1, size - entry.size
 
     def _remove_leftovers(self, name: str, paths: list[Path]) -> None:
         """Remove files of the entry `name`, unless a process that lives is writing them."""
         with self._lock(name, fcntl.LOCK_NB) as is_held:
             if is_held:
                 for path in paths:
-                    path.unlink(missing_ok=True)
+                    _removed(path)
 
     @contextmanager
     def _turn(self, name: str) -> Iterator[None]:
@@ -227,6 +227,16 @@ def _listed(folder: Path) -> tuple[list[_Entry], dict[str, list[Path]]]:
                 used = files[name + _STAMP].lstat().st_mtime_ns
                 entries.append(_Entry(used, path.lstat().st_size, name))
     return entries, leftovers
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file if it can be: one that cannot, or a folder that somebody put here, keeps no
+    other from being removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _locked(path: Path, operation: int) -> int | None:
