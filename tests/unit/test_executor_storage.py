@@ -176,7 +176,7 @@ def test_a_range_of_60_mib_is_one_question_and_takes_a_moment() -> None:
 
 
 def test_writing_too_much_at_once_is_refused_before_anything_is_kept() -> None:
-    effects = Effects(Storage(cast(CommittedPages, None), lambda _: None), Budget(1 << 20))
+    effects = Effects(Storage(cast(CommittedPages, None), lambda *_: None), Budget(1 << 20))
     tracemalloc.start()
     content = bytes(60 << 20)
     tracemalloc.reset_peak()
@@ -213,3 +213,20 @@ def test_what_is_known_around_a_range_is_not_asked_for() -> None:
     assert host.asked == 4
     assert pages.read_pages(SLOT, 0, 8) == host.content
     assert host.asked == 4
+
+
+@pytest.mark.parametrize("is_scattered", [False, True])
+def test_what_written_pages_take_is_counted_whether_in_one_slot_or_in_many(
+    is_scattered: bool,
+) -> None:
+    limit = 16 << 20
+    effects = Effects(Storage(cast(CommittedPages, None), lambda *_: None), Budget(limit))
+    tracemalloc.start()
+    try:
+        with pytest.raises(OutOfMemory):
+            for number in range(limit):
+                slot = number.to_bytes(32, "little") if is_scattered else SLOT
+                effects.storage.write(slot, 0 if is_scattered else number * PAGE, bytes(PAGE))
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()

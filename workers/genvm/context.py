@@ -127,6 +127,9 @@ class Budget:
 PAGE_COST = 256
 """Bytes of ours that one written page takes, with its key and the tables around it."""
 
+SLOT_COST = 384
+"""Bytes that the table of a slot takes besides, the first time that it is written to."""
+
 VALUE_COST = 128
 """Bytes of ours, or of whoever reads the result, that one value of an emission takes."""
 
@@ -136,7 +139,9 @@ class Effects:
 
     def __init__(self, base: Pages, budget: Budget) -> None:
         self._budget = budget
-        self.storage = Storage(base, lambda pages: budget.take(pages * PAGE_COST))
+        self.storage = Storage(
+            base, lambda pages, slots: budget.take(pages * PAGE_COST + slots * SLOT_COST)
+        )
         self.emissions: list[calldata.Encoded] = []
         self.spent = 0
 

@@ -99,11 +99,12 @@ def _cut(pages: bytes) -> Iterator[bytes]:
 class Storage:
     """Pages written over `base`, which stays as it is.
 
-    `charge` is told how many pages are new, and may raise to stop a run that writes without end.
+    `charge` is told how many pages are new, and how many slots, and may raise to stop a run that
+    writes without end.
     Offsets and lengths are in bytes; their sum is at most 2 to the 32.
     """
 
-    def __init__(self, base: Pages, charge: Callable[[int], None]) -> None:
+    def __init__(self, base: Pages, charge: Callable[[int, int], None]) -> None:
         self._base = base
         self._charge = charge
         self._written: dict[bytes, dict[int, bytes]] = {}
@@ -142,11 +143,11 @@ class Storage:
             return
         first = offset // PAGE
         pages = self._whole_pages(slot, offset, content)
-        written = self._written.setdefault(slot, {})
+        written = self._written.get(slot)
         numbers = range(first, first + len(pages) // PAGE)
         known = sum(number in written for number in numbers) if written else 0
-        self._charge(len(numbers) - known)
-        written.update(zip(numbers, _cut(pages), strict=True))
+        self._charge(len(numbers) - known, 1 if written is None else 0)
+        self._written.setdefault(slot, {}).update(zip(numbers, _cut(pages), strict=True))
 
     def _whole_pages(self, slot: bytes, offset: int, content: bytes) -> bytes:
         """`content`, and around it what its first and last page hold already."""
