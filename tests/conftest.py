@@ -6,10 +6,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.signals import start_with_defaults
 
 PROJECT = Path(__file__).resolve().parent.parent
+settings.register_profile("genvm", deadline=None)  # A busy machine is slow, and not wrong.
+settings.load_profile("genvm")
 PUBLISHED = PROJECT / ".venv" / "published-contracts"
 
 
