@@ -7,6 +7,7 @@ never fails and serves `parse-version-pattern` and the manager's version detecti
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
@@ -30,9 +31,10 @@ _MAX_VERSION = 256
 _COMMENTS = ("#", "//", "--")
 _MAX_BLANK = 4 << 10
 _BLANK = (
-    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680"
+    "\0\b\t\n\v\f\r\x1a\x1b\x1c\x1d\x1e\x1f \x7f\x85\xa0\xad\u034f\u061c\u1680\u180e"
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f"
-    "\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+    "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2061\u2062\u2063\u2064"
+    "\u2066\u2067\u2068\u2069\u2800\u3000\u3164\ufeff\ufffc"
 )
 """What looks like nothing in an editor."""
 
@@ -45,6 +47,9 @@ _MARKS = {
     codecs.BOM_UTF16_BE: f"the text is UTF-16; {_SAVE}",
 }
 """By how a text begins, longer ones first."""
+
+_UNMARKED = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
+"""UTF-16 that begins with two letters of ASCII and without a mark."""
 
 
 class InvalidContract(Exception):
@@ -152,6 +157,8 @@ def _writing_fault(code: bytes) -> str | None:
     for mark, fault in _MARKS.items():
         if code.startswith(mark):
             return fault
+    if _UNMARKED.match(code):
+        return _MARKS[codecs.BOM_UTF16_LE]
     first = code[:_MAX_BLANK].decode("utf-8", "replace")
     rest = first.lstrip(_BLANK)
     if rest != first and rest.startswith(_COMMENTS):

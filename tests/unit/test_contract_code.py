@@ -102,6 +102,28 @@ NO_MARK = "save the file as UTF-8 without a byte order mark"
             "first comment",
         ),
         (
+            RUNNER.encode("utf-16-le"),
+            "absent_runner_comment",
+            f"the text is UTF-16; {NO_MARK}",
+        ),
+        (
+            RUNNER.encode("utf-16-be"),
+            "absent_runner_comment",
+            f"the text is UTF-16; {NO_MARK}",
+        ),
+        (
+            f"\0{RUNNER}".encode(),
+            "absent_runner_comment",
+            "the text begins with U+0000 and not with its comment; remove what is before the "
+            "first comment",
+        ),
+        (
+            f"\u202a\xad{RUNNER}".encode(),
+            "absent_runner_comment",
+            "the text begins with U+202A and not with its comment; remove what is before the "
+            "first comment",
+        ),
+        (
             '# {\u00a0"Depends": "py-genlayer:test" }\n'.encode(),
             "absent_runner_comment",
             "the first comment holds U+00A0, which is no space in JSON; replace it",
