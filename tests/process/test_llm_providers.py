@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.support.providers import (
     provider,
 )
 from tests.support.waiting import TIMEOUT
+from tests.support.web_world import heard, talker
 from workers.llm.transport import MAX_BODY
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -204,6 +207,53 @@ def test_a_cancelled_prompt_hangs_up(played: PlayedProvider) -> None:
 
     run(work())
     assert played.hung_up.acquire(timeout=TIMEOUT)
+
+
+ANSWER = json.dumps({"response": "fine", "done": True}).encode()
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\n" + ANSWER.replace(b"fine", b"bad!")
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+@pytest.mark.parametrize("size", [None, 1 << 16, 2 << 16])
+def test_what_comes_after_an_answer_is_no_answer_to_the_next_prompt(
+    status: bytes, size: int | None
+) -> None:
+    """The connections are shared by all contracts: one would get what was meant for another."""
+    head = b"HTTP/1.1 %b\r\nContent-Length: %6d\r\n\r\n"
+    length = len(ANSWER) if size is None else size - len(head % (status, 0))
+    answer = head % (status, length) + ANSWER.ljust(length)
+    connections: list[int] = []
+
+    def talk(connection: socket.socket) -> None:
+        connections.append(len(connections))
+        while asked_on(connection):
+            if connections[-1] == 0:
+                connection.sendall(answer + FORGED)
+            else:
+                connection.sendall(head % (b"200 OK", len(ANSWER)) + ANSWER)
+
+    async def work() -> list[str]:
+        backend = {"host": server.url().rstrip("/"), "provider": "ollama", "models": {"m": {}}}
+        said = []
+        async with llm_module(module_config({"one": backend})) as llm:
+            for _ in range(3):
+                try:
+                    said.append(await llm.prompt())
+                except UserFault:
+                    said.append("refused")
+        return said
+
+    with talker(talk) as server:
+        first = "fine" if status.startswith(b"2") else "refused"
+        assert run(work()) == [first, "fine", "fine"]
+    assert connections == [0, 1]
+
+
+def asked_on(connection: socket.socket) -> bool:
+    """Whether one more request came, which is read to its end."""
+    head = heard(connection)
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return length is not None and bool(connection.recv(int(length[1]), socket.MSG_WAITALL))
 
 
 def test_many_at_once(played: PlayedProvider) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from protocol.module_frames import FatalFault, ModuleRequest
 from tests.support.web_module import NO_BROWSER, Client, with_module
-from tests.support.web_world import Asked, Route, Site, heard, site, talker
+from tests.support.web_world import FINE, FORGED, Asked, Route, Site, heard, site, talker
 from workers.web.faults import WebFault
 
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
@@ -221,8 +221,11 @@ def test_connections_are_reused_within_a_session(world: Site) -> None:
     assert len(ports) == 1
 
 
-FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
-FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+def answer_of(size: int) -> bytes:
+    """An answer of so many bytes: of what our side reads at once, say."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %6d\r\n\r\n"
+    length = size - len(head % 0)
+    return head % length + bytes(length)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +250,7 @@ FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
             FINE.replace(b"1.1", b"1.0") + FORGED,
         ),
         ("GET", FINE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + FORGED),
+        *(("GET", answer_of(size) + FORGED) for size in (1 << 16, 2 << 16, 3 << 16)),
     ],
 )
 def test_what_comes_after_an_answer_is_no_answer_to_the_next_request(

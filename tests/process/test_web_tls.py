@@ -13,7 +13,7 @@ import pytest
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.web_browser import browser_trusting, needs_browser
 from tests.support.web_module import NO_BROWSER, Client, with_module
-from tests.support.web_world import NameServer, Site, heard, name_server, site, talker
+from tests.support.web_world import FINE, FORGED, NameServer, Site, heard, name_server, site, talker
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates take openssl")
 
@@ -94,6 +94,33 @@ def test_who_speaks_no_tls_is_not_reached(names: NameServer) -> None:
 
     with talker(plain) as server:
         with_module(settings(names, server.host, NAME, **NO_BROWSER), work)
+
+
+def test_what_comes_after_an_answer_in_another_record_is_no_answer_to_the_next_request(
+    names: NameServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[int] = []
+
+    def talk(plain: socket.socket) -> None:
+        with certificate.server.wrap_socket(plain, server_side=True) as connection:
+            connections.append(len(connections))
+            while heard(connection):
+                # Both in one segment: our side has them both once it has the first.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+                connection.sendall(FINE)
+                if connections[-1] == 0:
+                    connection.sendall(FORGED)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    async def work(client: Client) -> None:
+        for _ in range(3):
+            answer = await client.request(f"https://{NAME}:{server.port}/")
+            assert answer["body"] == b"fine"
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    with talker(talk) as server:
+        with_module(settings(names, NAME, **NO_BROWSER), work)
+    assert len(connections) == 2
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")

@@ -121,6 +121,11 @@ def site(
         thread.join()
 
 
+FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+"""What a hostile server sends after an answer, to be taken for the next one."""
+
+
 @contextlib.contextmanager
 def talker(talk: Callable[[socket.socket], None]) -> Iterator[Site]:
     """A server that says what `talk` has it say, on a thread for each connection."""

@@ -12,6 +12,7 @@ import msgspec
 from protocol.httpx_alone import httpx
 from protocol.validation import NOT_DECODED
 from workers.trust import usual_trust
+from workers.unread import is_suspect
 
 from .providers import WIRE_FORMATS, Query
 
@@ -91,6 +92,7 @@ class Transport:
             if reply.headers.get("content-encoding", "identity") != "identity":
                 raise ProviderFault("MALFORMED_REPLY", "the reply is compressed, unasked")
             received, is_whole = await _read(reply, MAX_BODY)
+            await _close_if_suspect(reply)
         if not is_whole:
             raise ProviderFault("BODY_TOO_LARGE", f"the reply is longer than {MAX_BODY} bytes")
         return received
@@ -99,11 +101,22 @@ class Transport:
 async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
     """At most so many bytes of the body, and whether that is all of it."""
     received = bytearray()
-    async for chunk in reply.aiter_raw():
+    assert isinstance(reply.stream, httpx.AsyncByteStream)
+    # Not `aiter_raw`: at its end the connection is free for the next query.
+    async for chunk in reply.stream:
         received += chunk
         if len(received) > most:
             return bytes(received[:most]), False
     return bytes(received), True
+
+
+async def _close_if_suspect(reply: httpx.Response) -> None:
+    """Have a connection that holds more than this answer not be taken for the next query."""
+    # Private names of httpx, as in `workers.unread`: without them it counts as suspect.
+    body = getattr(getattr(reply.stream, "_stream", None), "_httpcore_stream", None)
+    connection = reply.extensions["network_stream"]
+    if is_suspect(reply.headers.raw, body, connection):
+        await connection.aclose()
 
 
 async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
@@ -112,6 +125,7 @@ async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
         reason = "the provider refuses the key"
     else:
         body, _ = await _read(reply, MAX_ERROR_BODY)
+        await _close_if_suspect(reply)
         reason = query.key.hide_in(_reason(body))
     return ProviderFault(
         reply.status_code, f"HTTP {reply.status_code}: {reason[:MAX_REASON]}", _pause(reply)

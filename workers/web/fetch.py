@@ -10,6 +10,8 @@ from urllib.parse import urljoin
 
 import httpcore
 
+from workers.unread import is_suspect
+
 from .decoding import ACCEPTED, Body, TooLarge, Undecodable
 from .faults import (
     BODY_TOO_LARGE,
@@ -115,9 +117,10 @@ class Fetcher:
                 content=request.body,
             ) as answer:
                 response = await _received(request, answer, size_limit)
-                if _is_suspect(answer):
+                connection = answer.extensions["network_stream"]
+                if is_suspect(answer.headers, answer.stream, connection):
                     # Closed, it is not taken from the pool again.
-                    await answer.extensions["network_stream"].aclose()
+                    await connection.aclose()
                 return response
         except WebFault as fault:
             raise fault.about(request.url) from None
@@ -158,26 +161,6 @@ async def _received(request: Request, answer: httpcore.Response, size_limit: int
         headers.pop(b"content-encoding")
         headers.pop(b"content-length", None)
     return Response(request.url, answer.status, headers, body.content())
-
-
-def _is_suspect(answer: httpcore.Response) -> bool:
-    """Whether the connection may hold what the next answer would be taken from: something came
-    after this one, or two readers could differ on where it ends."""
-    names = [name.lower() for name, _ in answer.headers]
-    if b"transfer-encoding" in names and b"content-length" in names:
-        return True
-    return _has_more(answer) or answer.extensions["network_stream"].get_extra_info("is_readable")
-
-
-def _has_more(answer: httpcore.Response) -> bool:
-    """Whether bytes after the answer were read along with it.
-
-    httpcore does not tell: its parser keeps them for the next answer. These are its private names;
-    `test_what_comes_after_an_answer_is_no_answer_to_the_next_request` fails when they change.
-    """
-    stream = getattr(answer.stream, "_stream", None)
-    parser = getattr(getattr(stream, "_connection", None), "_h11_state", None)
-    return parser is None or parser.trailing_data != (b"", False)
 
 
 def _redirected(request: Request, target: Target, response: Response) -> Request | None:

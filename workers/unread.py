@@ -1,0 +1,46 @@
+"""Whether a connection that has given its answer holds what would be taken for the next one.
+
+httpcore does not tell: what comes after an answer waits in its parser, in the buffers of TLS or in
+those of anyio. Private names of all of them are here alone: the tests called
+`test_what_comes_after_an_answer…` fail when one changes, and where one is missing, the connection
+counts as suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from anyio.streams.tls import TLSStream
+
+
+def is_suspect(headers: Iterable[tuple[bytes, bytes]], body: Any, connection: Any) -> bool:
+    """Whether something came after an answer, or two readers could differ on where it ends.
+
+    Ask when its body has been read and is not closed yet. `body` is the stream of httpcore that it
+    was read from, `connection` the network stream below.
+    """
+    names = [name.lower() for name, _ in headers]
+    if b"transfer-encoding" in names and b"content-length" in names:
+        return True
+    return (
+        _parser_holds_more(body)
+        or _buffers_hold_more(getattr(connection, "_stream", None))
+        or bool(connection.get_extra_info("is_readable"))
+    )
+
+
+def _parser_holds_more(body: Any) -> bool:
+    stream = getattr(body, "_stream", None)
+    parser = getattr(getattr(stream, "_connection", None), "_h11_state", None)
+    return parser is None or parser.trailing_data != (b"", False)
+
+
+def _buffers_hold_more(stream: Any) -> bool:
+    """Of anyio's stream and of those below it: each reads more at once than it hands on."""
+    if isinstance(stream, TLSStream):
+        if stream._read_bio.pending or stream._ssl_object.pending():
+            return True
+        return _buffers_hold_more(stream.transport_stream)
+    protocol = getattr(stream, "_protocol", None)
+    return protocol is None or bool(protocol.read_queue)
