@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +12,12 @@ from protocol.validation import NOT_DECODED
 
 MAX_LINE = 256 << 10
 """A longer line is cut into pieces of this many bytes."""
+
+MAX_TRACEBACK = 16 << 10
+"""Characters of a traceback that are kept, the last ones."""
+
+_TRACEBACK = "traceback"
+"""The field that says where an executor broke. It names our files: it is for our log alone."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -49,9 +56,13 @@ class RecordTail:
     told apart without understanding JSON.
     """
 
-    def __init__(self, max_records: int, max_bytes: int) -> None:
+    def __init__(
+        self, max_records: int, max_bytes: int, tell_fault: Callable[[str], None] | None = None
+    ) -> None:
+        """`tell_fault` gets the traceback that a record held; it is not kept here."""
         self._max_records = max_records
         self._max_bytes = max_bytes
+        self._tell_fault = tell_fault
         self._splitter = LineSplitter()
         self._kept = bytearray()
         self._sizes: deque[int] = deque()
@@ -77,7 +88,7 @@ class RecordTail:
 
     def _keep(self, lines: list[bytes]) -> None:
         for line in lines:
-            record = _as_object(line)
+            record = self._as_object(line)
             self._kept += b",%b\n" % record
             self._sizes.append(len(record) + 2)
         excess = 0
@@ -86,6 +97,16 @@ class RecordTail:
             self.dropped_records += 1
         del self._kept[:excess]
         self.dropped_bytes += excess
+
+    def _as_object(self, line: bytes) -> bytes:
+        record = _decoded(line)
+        if record and _TRACEBACK not in record:
+            return line
+        record = record or parse_record(line)
+        traceback = take_traceback(record)
+        if traceback is not None and self._tell_fault is not None:
+            self._tell_fault(traceback)
+        return msgspec.json.encode(record)
 
     def _is_too_much(self, excess: int) -> bool:
         """Whether records are to go, once the first `excess` bytes have gone with theirs."""
@@ -98,8 +119,10 @@ def parse_record(line: bytes) -> dict[str, Any]:
     return _decoded(line) or {"level": "info", "message": line.decode("utf-8", "replace")}
 
 
-def _as_object(line: bytes) -> bytes:
-    return line if _decoded(line) else msgspec.json.encode(parse_record(line))
+def take_traceback(record: dict[str, Any]) -> str | None:
+    """Take the traceback out of a record, if one is in it."""
+    found = record.pop(_TRACEBACK, None)
+    return None if found is None else str(found)[-MAX_TRACEBACK:]
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:

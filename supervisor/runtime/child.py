@@ -12,7 +12,7 @@ from protocol.ipc import Artifact
 from protocol.log_lines import LEVELS
 
 from ..core.capture import CaptureLimits
-from ..core.log_records import LineSplitter, RecordTail, parse_record
+from ..core.log_records import LineSplitter, RecordTail, parse_record, take_traceback
 from ..core.tail import Tail
 from ..event_log import EventLog
 from .launcher import Launched, LaunchOrder
@@ -27,6 +27,9 @@ DRAIN_PATIENCE = 0.2
 _NOTHING = CaptureLimits(0, 0, 0)
 
 _FORWARDED_LINES = 10_000
+
+_MAX_FAULTS = 4
+"""Tracebacks of one run that our log takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,10 @@ class Child:
         limits = order.limits or _NOTHING
         self._stdout = Tail(limits.stream_bytes)
         self._stderr = Tail(limits.stream_bytes)
-        self._records = RecordTail(limits.log_records, limits.log_bytes)
-        sink = self._records.append if order.limits else ForwardedLog(order.run_id, log).append
+        faults = FaultLog(order.run_id, log)
+        self._records = RecordTail(limits.log_records, limits.log_bytes, faults.write)
+        forwarded = ForwardedLog(order.run_id, log, faults)
+        sink = self._records.append if order.limits else forwarded.append
         self._pumps = [Pump(loop, launched.log, sink)]
         self._add_pump(loop, launched.stdout, self._stdout.append)
         self._add_pump(loop, launched.stderr, self._stderr.append)
@@ -130,12 +135,28 @@ class Child:
         )
 
 
-class ForwardedLog:
-    """Writes an executor's log into ours, up to a number of lines."""
+class FaultLog:
+    """Writes into our log where an executor broke, which clients are not shown."""
 
     def __init__(self, run_id: int, log: EventLog) -> None:
         self._run_id = run_id
         self._log = log
+        self._left = _MAX_FAULTS
+
+    def write(self, traceback: str) -> None:
+        """Once a run has had its share, nothing more is written."""
+        if self._left > 0:
+            self._left -= 1
+            self._log.error("executor_fault", run=self._run_id, traceback=traceback)
+
+
+class ForwardedLog:
+    """Writes an executor's log into ours, up to a number of lines."""
+
+    def __init__(self, run_id: int, log: EventLog, faults: FaultLog) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._faults = faults
         self._splitter = LineSplitter()
         self._left = _FORWARDED_LINES
 
@@ -149,5 +170,7 @@ class ForwardedLog:
 
     def _forward(self, line: bytes) -> None:
         record = parse_record(line)
+        if (traceback := take_traceback(record)) is not None:
+            self._faults.write(traceback)
         level = LEVELS.get(str(record.get("level")).lower(), LEVELS["info"])
         self._log.write(level, "executor_log", run=self._run_id, message=record.get("message"))

@@ -72,9 +72,7 @@ class Scratch:
         os.close(self._descriptor)
 
     def _make_parent(self) -> None:
-        if self._parent.is_symlink() or self._parent.is_file():
-            self._parent.unlink()
-        elif self._parent.exists():
+        if os.path.lexists(self._parent):
             self._remove_tree(str(self._parent))
         self._parent.mkdir(mode=0o700, exist_ok=True)
         if self._descriptor >= 0:
@@ -84,6 +82,10 @@ class Scratch:
 
     def _remove_tree(self, path: str) -> None:
         try:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                # `rmtree` opens it first, and opening a FIFO waits for its other end.
+                os.unlink(path)
+                return
             shutil.rmtree(path, onerror=_open_up_and_retry)
         except FileNotFoundError:
             return

@@ -175,6 +175,29 @@ def test_capture_nothing_sends_the_log_to_ours(supervisor: RunningSupervisor) ->
     assert f"info executor_log run={run.id} message=hello" in supervisor.log
 
 
+@pytest.mark.parametrize("capture", [Capture.TAIL, Capture.NOTHING])
+def test_where_an_executor_broke_is_in_our_log_alone(
+    supervisor: RunningSupervisor, capture: Capture
+) -> None:
+    with supervisor.leaves_nothing() as client:
+        run = client.run("breaks", capture=capture)
+    assert b"/opt/secret" not in run.genvm_log
+    if capture is not Capture.NOTHING:
+        assert msgspec.json.decode(run.genvm_log) == [{"level": "error", "message": "broke"}] * 10
+    told = supervisor.log.count(f"error executor_fault run={run.id} traceback='File ")
+    assert told == 4, "a run has a share of our log"
+    assert supervisor.log.count("/opt/secret/run.py") == supervisor.log.count("executor_fault run=")
+
+
+def test_a_temporary_folder_that_became_a_fifo_holds_up_nothing(
+    supervisor: RunningSupervisor,
+) -> None:
+    with supervisor.leaves_nothing() as client:
+        for _ in range(10):
+            assert client.run("swaps_its_folder").exit.code == 0
+    assert all(each.is_dir() for each in run_scratch(supervisor.state).iterdir())
+
+
 def test_scratch_folders_are_removed_whatever_is_in_them(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
         assert client.run("litters").exit.code == 0

@@ -98,6 +98,20 @@ def test_records_are_objects_whatever_was_written() -> None:
     assert all(record.keys() >= {"level", "message"} for record in records)
 
 
+@pytest.mark.parametrize("name", [b"traceback", b"\\u0074raceback"])
+def test_where_an_executor_broke_is_told_and_not_kept(name: bytes) -> None:
+    told: list[str] = []
+    tail = RecordTail(100, 100_000, told.append)
+    record = b'{"level":"error","message":"broke","%b":"File /opt/x.py","more":1}\n' % name
+    tail.append(record[:40])
+    tail.append(record[40:] + record.replace(b"File", b"y" * 20_000))
+    assert tail.part(0, 10_000).count(b"/opt/x.py") == 0
+    kept = {"level": "error", "message": "broke", "more": 1}
+    assert msgspec.json.decode(tail.content()) == [kept, kept]
+    assert told[0] == "File /opt/x.py"
+    assert len(told[1]) == 16 << 10 and told[1].endswith("/opt/x.py")
+
+
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 10), st.integers(0, 2_000))
 def test_records_are_bounded_both_ways(sizes: list[int], most: int, most_bytes: int) -> None:
     tail = RecordTail(most, most_bytes)

@@ -55,12 +55,13 @@ class Log:
         self._write(level, message, fields)
 
     def fault(self, error: BaseException) -> None:
-        """A fault of ours, with the way to it; nobody else is shown that."""
+        """A fault of ours, with the way to it. The supervisor shows clients only the rest: what
+        the error says may name files of this machine, so it is in the traceback alone."""
         try:
             import traceback  # noqa: PLC0415 (no run that goes well needs it)
 
             way = "".join(traceback.format_exception(error, limit=-_FRAMES))[-MAX_MESSAGE:]
-            self.error(f"{UNFORESEEN}: {type(error).__name__}: {error}", traceback=way)
+            self.error(f"{UNFORESEEN}: {type(error).__name__}", traceback=way)
         except Exception:  # Out of memory, or an error that cannot be written down.
             self.error(f"{UNFORESEEN}: {type(error).__name__}")
 
