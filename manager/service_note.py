@@ -8,9 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from protocol.process_identity import boot_id, lives, pid_namespace, start_ticks
+from protocol.process_identity import boot_id, contents, lives, pid_namespace, start_ticks
 from protocol.state_folder import service_note
 from protocol.validation import NOT_DECODED
+
+_MOST = 64 << 10
+"""Bytes of a note that are read."""
 
 UNREADABLE = "it was written by another version of genvm-manager, or it is damaged"
 
@@ -137,6 +140,8 @@ def _is_same(noted: str, folder: Path) -> bool:
 
 def _read(state_folder: Path) -> ServiceNote | None:
     try:
-        return msgspec.json.decode(service_note(state_folder).read_bytes(), type=ServiceNote)
-    except (OSError, *NOT_DECODED):
+        return msgspec.json.decode(
+            contents(str(service_note(state_folder)), _MOST), type=ServiceNote
+        )
+    except NOT_DECODED:
         return None

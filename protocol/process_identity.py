@@ -7,6 +7,7 @@ with each step of the wall clock. The guard imports this: it has to stay small.
 from __future__ import annotations
 
 import os
+import stat
 
 _CHUNK = 16 << 10
 
@@ -37,12 +38,15 @@ def pid_namespace() -> int:
 
 
 def contents(path: str, size: int) -> bytes:
-    """Return up to `size` bytes of a small file; nothing when it cannot be read."""
+    """Return up to `size` bytes of a small file; nothing when it is none, or cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A FIFO is opened without waiting for its other end, then left alone.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return b""
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
         found = bytearray()
         while len(found) < size and (part := os.read(descriptor, _CHUNK)):
             found += part

@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import suppress
 
+from protocol.own_file import open_own
 from protocol.process_identity import contents, lives, start_ticks
 
 from .cgroup_folder import is_populated, kill, members, remove
@@ -27,7 +28,7 @@ def home_name() -> str:
 
 def note_homes(state_folder: str, homes: list[str]) -> None:
     """Put on record what must be ended if we are killed. Raises `OSError`."""
-    with open(f"{state_folder}/{_NOTE}", "w") as note:
+    with open(open_own(f"{state_folder}/{_NOTE}", os.O_WRONLY | os.O_TRUNC), "w") as note:
         note.writelines(f"{home}\n" for home in homes)
 
 

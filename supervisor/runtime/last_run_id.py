@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from protocol.own_file import open_own
 from protocol.process_identity import contents
 
 RESERVED_AT_ONCE = 1_000
 """Ids that are put on the disk ahead of their use, so that it costs no wait for each run."""
 
 _SIZE = 64
-_MODE = 0o600
 
 
 class LastRunId:
@@ -59,8 +59,7 @@ class LastRunId:
 
     def _put(self, given: int, reserved: int, *, must_last: bool) -> None:
         if self._descriptor < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, _MODE)
+            self._descriptor = open_own(self._path, os.O_WRONLY)
         # One write within one page: who is killed leaves the old line or the new one.
         os.pwrite(self._descriptor, b"%-30d %-32d\n" % (given, reserved), 0)
         if must_last:

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import msgspec
 
+from protocol.own_file import open_own
+from protocol.process_identity import contents
 from protocol.state_folder import local_node, run_store, service_note, supervisor_lock
 from protocol.timestamps import to_rfc3339
 from protocol.validation import NOT_DECODED
+
+_MOST = 64 << 10
+"""Bytes of a lock's file that are read."""
 
 
 class StateFolderUnusable(Exception):
@@ -104,6 +109,21 @@ class HeldFolder:
         """Return whether the folder that was held is in no place any more, so nobody can use it."""
         return os.fstat(self._folder).st_nlink == 0
 
+    def write_fault(self) -> str | None:
+        """Return why the disk takes no writes any more; None when it does, as far as can be seen
+        without writing.
+
+        After an error of the disk neither the mount's flags nor permissions need tell.
+        """
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            os.pwrite(self._lock, b"", 0)
+            os.close(os.open(supervisor_lock(self.path), flags))
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EIO):
+                return error.strerror
+        return None
+
     def take_again(self) -> None:
         """Make the removed folder again and hold that; its files have to be written again.
 
@@ -126,10 +146,6 @@ class HeldFolder:
         with contextlib.suppress(FileNotFoundError):
             if _same(os.lstat(path), os.fstat(self._lock)):
                 return False
-            if stat.S_ISDIR(path.lstat().st_mode):
-                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
-            if path.is_symlink():
-                path.unlink()
         renewed = _taken_lock(path)
         os.close(self._lock)
         self._lock = renewed
@@ -149,8 +165,7 @@ def _take_folder(descriptor: int) -> None:
 
 def _taken_lock(path: Path) -> int:
     """Return a descriptor of the lock's file, locked and with our name in it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = open_own(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         holder = msgspec.json.encode(Holder(os.getpid(), time.time()))
@@ -168,7 +183,7 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        holder = msgspec.json.decode(path.read_bytes(), type=Holder)
-    except (OSError, *NOT_DECODED):
+        holder = msgspec.json.decode(contents(str(path), _MOST), type=Holder)
+    except NOT_DECODED:
         return "another supervisor"
     return f"the supervisor with pid {holder.pid}, started {to_rfc3339(holder.started_at)}"

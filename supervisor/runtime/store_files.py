@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.file_identity import inode
+from protocol.file_identity import Inode, inode
 from protocol.state_folder import run_store
 
 from ..event_log import EventLog
@@ -75,6 +75,7 @@ class StoreFiles:
         # SQLite follows links when it opens the file: what is beside it lies there too.
         self._path = path.resolve() if path.is_symlink() else path
         self._log_path = Path(f"{self._path}-wal")
+        self._index_path = Path(f"{self._path}-shm")
         self._last_run_id = last_run_id
         self._reads = reads
         self._log = log
@@ -132,15 +133,25 @@ class StoreFiles:
 
     def _gone(self) -> str | None:
         """Return what is not at its path any more; None when all is."""
-        for path, ours in ((self._path, self._inode), (self._log_path, self._log_inode)):
+        for path, ours in self._ours():
             found = inode(path)
+            if found == ours:
+                continue
             if found is None:
                 return f"{path.name} was removed or renamed"
-            if found != ours:
-                return f"{path.name} was replaced by another file"
+            return f"{path.name} was replaced by another file"
         if _size(self._log_path) < self._log_size:
             return f"{self._log_path.name} was cut"
         return None
+
+    def _ours(self) -> tuple[tuple[Path, Inode | None], ...]:
+        """The database, its log of writes and the index of that, in which its locks are: another
+        program that opened it by another index would not see ours."""
+        return (
+            (self._path, self._inode),
+            (self._log_path, self._log_inode),
+            (self._index_path, self._index_inode),
+        )
 
     # --------------------------------------------------------------------------- writing it back
 
@@ -179,7 +190,7 @@ class StoreFiles:
 
     def _put_in_place(self, draft: Path) -> None:
         """Have the copy at the path. What others have put there keeps another name."""
-        for path, ours in ((self._path, self._inode), (self._log_path, self._log_inode)):
+        for path, ours in self._ours():
             if (found := inode(path)) is not None and found != ours:
                 path.rename(f"{path}.replaced-{found[1]}")
         os.replace(draft, self._path)
@@ -197,6 +208,7 @@ class StoreFiles:
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         self._inode = inode(self._path)
         self._log_inode = inode(self._log_path)
+        self._index_inode = inode(self._index_path)
         header = _Header.parsed(os.pread(self._descriptor, _HEADER, 0))
         assert header is not None
         self._header = header

@@ -290,3 +290,58 @@ def test_a_short_run_costs_no_cgroup(given: GivenCgroup) -> None:
         wait_until(lambda: f"run_enclosed run={long} " in supervisor.log)
         assert f"run_enclosed run={short} " not in supervisor.log
         client.cancel(long)
+
+
+def unlink(note: Path) -> None:
+    note.unlink()
+
+
+def empty(note: Path) -> None:
+    note.write_bytes(b"")
+
+
+def rename(note: Path) -> None:
+    note.rename(note.with_name("elsewhere"))
+
+
+def replace_by_a_fifo(note: Path) -> None:
+    note.unlink()
+    os.mkfifo(note)
+
+
+def replace_by_a_link(note: Path) -> None:
+    note.rename(note.with_name("other"))
+    note.symlink_to("/nowhere/at/all")
+
+
+@pytest.mark.parametrize("vanish", [unlink, empty, rename, replace_by_a_fifo, replace_by_a_link])
+def test_the_note_of_the_cgroups_is_written_again(
+    given: GivenCgroup, vanish: Callable[[Path], None]
+) -> None:
+    """By it the next start ends what a supervisor that was killed has left."""
+    with in_force(given) as supervisor:
+        note = supervisor.state / "cgroups"
+        written = note.read_text()
+        assert sorted(written.splitlines()) == sorted(map(str, given.homes))
+        vanish(note)
+        wait_until(lambda: "state_file_made_again name=cgroups" in supervisor.log)
+        assert note.read_text() == written
+        assert not note.is_symlink()
+        assert supervisor.client.status().refusal is None
+        _, found = hide(supervisor.client, given)
+        supervisor.kill_with_guard()
+        supervisor.start()
+        wait_until(lambda: all(map(has_ended, found)))
+
+
+def test_a_folder_in_the_way_of_that_note_is_said_until_it_is_gone(given: GivenCgroup) -> None:
+    with in_force(given) as supervisor:
+        note = supervisor.state / "cgroups"
+        note.unlink()
+        note.mkdir()
+        refusal = wait_until(lambda: supervisor.client.status().refusal)
+        assert refusal.startswith(f"cgroups in the state folder {supervisor.state} was removed")
+        note.rmdir()
+        wait_until(lambda: supervisor.client.status().refusal is None)
+        assert note.is_file()
+        supervisor.log_path.write_text(supervisor.log.replace("audit_violation", "as expected"))

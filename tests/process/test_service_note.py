@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from manager.service_note import ServiceNote, find_note, note_fault, write_note
+from manager.service_note import ServiceNote, ensure_note, find_note, note_fault, write_note
 from protocol.state_folder import service_note
 from tests.support.service import GENVM_MANAGER
 from tests.support.waiting import TIMEOUT
@@ -88,3 +88,13 @@ def test_a_note_in_a_copy_of_the_folder_names_nobody(tmp_path: Path) -> None:
     shutil.copytree(original, tmp_path / "copy")
     assert find_note(original) is not None
     assert find_note(tmp_path / "copy") is None
+
+
+def test_a_fifo_in_place_of_the_note_holds_up_no_command(tmp_path: Path) -> None:
+    os.mkfifo(service_note(tmp_path))
+    assert find_note(tmp_path) is None
+    ended = status(tmp_path, tmp_path)
+    assert ended.returncode == 69
+    assert "service.json there names none" in ended.stderr
+    assert ensure_note(tmp_path, own_note(tmp_path))
+    assert find_note(tmp_path) == own_note(tmp_path)

@@ -15,7 +15,13 @@ import pytest
 
 from protocol.errors import Unavailable
 from protocol.ipc import Cause
-from protocol.state_folder import run_scratch, run_store, supervisor_lock, supervisor_socket
+from protocol.state_folder import (
+    last_run_id,
+    run_scratch,
+    run_store,
+    supervisor_lock,
+    supervisor_socket,
+)
 from tests.support.supervisor import PATIENCE, Client, RunningSupervisor, wait_until
 
 NOTICED = 5.0
@@ -68,7 +74,13 @@ def replace_by_a_socket(path: Path) -> None:
         other.bind(str(path))
 
 
-FILES = [unlink, rename, replace_by_a_file, replace_by_a_link]
+def replace_by_a_fifo(path: Path) -> None:
+    """Who opens it waits for its other end."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+FILES = [unlink, rename, replace_by_a_file, replace_by_a_link, replace_by_a_fifo]
 
 
 @pytest.mark.parametrize("vanish", [*FILES, replace_by_a_socket])
@@ -145,7 +157,12 @@ def file_in_place(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("vanish", [remove_tree, link_elsewhere, file_in_place])
+def fifo_in_place(path: Path) -> None:
+    shutil.rmtree(path)
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("vanish", [remove_tree, link_elsewhere, file_in_place, fifo_in_place])
 def test_folders_of_runs_are_made_again(
     supervisor: RunningSupervisor, vanish: Callable[[Path], None]
 ) -> None:
@@ -154,7 +171,9 @@ def test_folders_of_runs_are_made_again(
     under_way = client.start("slow")
     (child,) = [run for run in client.status().under_way if run.id == under_way]
     assert child.pid is not None
-    scratch = Path(psutil.Process(child.pid).environ()["TMPDIR"])
+    process = psutil.Process(child.pid)
+    # Between its fork and its program it has none yet.
+    scratch = Path(wait_until(lambda: process.environ().get("TMPDIR"), NOTICED))
     assert scratch.is_dir()
     vanish(run_scratch(supervisor.state))
     wait_until(lambda: made_again(supervisor, "tmp"), NOTICED)
@@ -173,6 +192,52 @@ def test_a_spare_folder_that_vanished_is_not_lent(supervisor: RunningSupervisor)
     assert client.run("quick").exit.code == 0
     (folder,) = run_scratch(supervisor.state).iterdir()
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("vanish", FILES)
+def test_the_last_run_id_is_written_again(
+    supervisor: RunningSupervisor, vanish: Callable[[Path], None]
+) -> None:
+    client = supervisor.client
+    before = client.run("quick")
+    path = last_run_id(supervisor.state)
+    vanish(path)
+    wait_until(lambda: path.is_file() and path.read_bytes().startswith(b"1 "), NOTICED)
+    assert not path.is_symlink()
+    assert client.run("quick").id == before.id + 1
+    assert is_clear(client)
+
+
+def test_a_folder_in_the_way_of_the_last_run_id_is_said_until_it_is_gone(
+    supervisor: RunningSupervisor,
+) -> None:
+    client = supervisor.client
+    before = client.run("quick")
+    path = last_run_id(supervisor.state)
+    path.unlink()
+    path.mkdir()
+    refusal = wait_until(lambda: client.status().refusal, NOTICED)
+    assert "a folder is in the place of last-run-id" in refusal
+    with pytest.raises(Unavailable, match="a folder is in the place of last-run-id"):
+        client.start("quick")
+    path.rmdir()
+    ends_well(supervisor)
+    assert client.run("quick").id > before.id
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("name", ["supervisor.lock", "last-run-id"])
+@pytest.mark.parametrize("vanish", [replace_by_a_link, replace_by_a_fifo])
+def test_what_lies_in_the_place_of_a_file_holds_up_no_start(
+    supervisor: RunningSupervisor, name: str, vanish: Callable[[Path], None]
+) -> None:
+    before = supervisor.client.run("quick")
+    supervisor.kill()
+    vanish(supervisor.state / name)
+    supervisor.start()
+    assert supervisor.client.get(before.id) == before
+    assert supervisor.client.run("quick").id == before.id + 1
+    assert (supervisor.state / name).is_file()
 
 
 # ----------------------------------------------------------------------------------- the folder
@@ -317,6 +382,81 @@ def mounted() -> Iterator[RunningSupervisor]:
             running.process.terminate()
             running.process.wait(PATIENCE)
             subprocess.run(["umount", "--lazy", str(running.state)], check=False)
+
+
+def test_a_disk_that_turns_read_only_refuses_until_it_is_writable(
+    mounted: RunningSupervisor,
+) -> None:
+    client = mounted.client
+    before = client.run("quick")
+    under_way = client.start("slow")
+    # A disk with files open for writing is not remounted; the path shows it as it would be then.
+    place = str(mounted.state)
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+    try:
+        assert "its file system has become read-only: make it writable" in refusal_of(client)
+        assert client.get(before.id) == before
+        assert [run.id for run in client.status().under_way] == [under_way]
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+    wait_until(lambda: is_clear(client), NOTICED)
+    client.cancel(under_way)
+    assert client.finished(under_way).cause is Cause.CANCELLED
+    ends_well(mounted)
+    mounted.kill()
+    mounted.start()
+    assert mounted.client.get(before.id) == before
+    assert mounted.client.run("quick").id > under_way
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[tuple[RunningSupervisor, Path]]:
+    """A supervisor on a disk of its own, which is a file."""
+    disk = tmp_path / "disk"
+    with RunningSupervisor(starts=False) as running:
+        running.state.mkdir(mode=0o700)
+        with disk.open("wb") as file:
+            file.truncate(16 << 20)
+        mount = ["mount", "-o", "loop", str(disk), str(running.state)]
+        for command in (["mkfs.ext4", "-q", str(disk)], mount):
+            if shutil.which(command[0]) is None or subprocess.run(command, check=False).returncode:
+                pytest.skip("only root can mount a disk, and not in every container")
+        try:
+            running.state.chmod(0o700)
+            running.start()
+            yield running, disk
+        finally:
+            running.hang_up()
+            running.process.terminate()
+            running.process.wait(PATIENCE)
+            subprocess.run(["umount", "--lazy", str(running.state)], check=False)
+
+
+def test_a_disk_that_fails_refuses_until_it_is_mended(
+    ext4: tuple[RunningSupervisor, Path],
+) -> None:
+    """The kernel stops all writes after an error of the disk; to all else it looks writable."""
+    supervisor, disk = ext4
+    client = supervisor.client
+    before = client.run("quick")
+    place = str(supervisor.state)
+    subprocess.run(["mount", "-o", "remount,abort", place], check=True)
+    refusal = wait_until(lambda: client.status().refusal, NOTICED)
+    assert "ead-only file system" in refusal or "has become read-only" in refusal
+    assert client.get(before.id) == before
+    with pytest.raises(Unavailable):
+        client.start("quick")
+    supervisor.kill_with_guard()
+    assert second_start(supervisor) == 1
+    subprocess.run(["umount", place], check=True)
+    # As another disk: somebody's copy of the mount may keep the failed one in use.
+    mended = shutil.copy(disk, disk.with_name("mended"))
+    subprocess.run(["e2fsck", "-p", mended], capture_output=True, check=False)
+    subprocess.run(["mount", "-o", "loop", mended, place], check=True)
+    supervisor.start()
+    assert supervisor.client.get(before.id) == before
+    assert supervisor.client.run("quick").id > before.id
 
 
 def test_a_disk_that_is_unmounted_refuses(mounted: RunningSupervisor) -> None:

@@ -70,6 +70,20 @@ def remove_the_log(store: Path) -> None:
     Path(f"{store}-wal").unlink()
 
 
+def remove_the_index(store: Path) -> None:
+    Path(f"{store}-shm").unlink()
+
+
+def replace_the_index_by_a_folder(store: Path) -> None:
+    remove_the_index(store)
+    Path(f"{store}-shm").mkdir()
+
+
+def replace_the_log_by_a_fifo(store: Path) -> None:
+    remove_the_log(store)
+    os.mkfifo(f"{store}-wal")
+
+
 def remove_log_and_index(store: Path) -> None:
     Path(f"{store}-wal").unlink()
     Path(f"{store}-shm").unlink()
@@ -88,6 +102,9 @@ VANISHING = [
     replace_by_a_link,
     replace_by_a_folder,
     remove_the_log,
+    remove_the_index,
+    replace_the_index_by_a_folder,
+    replace_the_log_by_a_fifo,
     remove_log_and_index,
 ]
 
