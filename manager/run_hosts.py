@@ -19,6 +19,9 @@ from protocol.state_folder import supervisor_socket, temporary_files
 from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET
 
 SETTING = "allowed_hosts_of_runs"
+_MOST_LINKS = 40
+"""On the way to one file: the kernel follows no more."""
+
 _EXTENSION = "genvm-run-hosts"
 
 
@@ -50,6 +53,11 @@ class RunHosts:
             self._check_place(host, place)
 
     def _check_path(self, host: str, path: str) -> None:
+        if _leads_through_proc(path):
+            raise BadRequest(
+                f"host: {host!r} leads through /proc, where a path means another file to each "
+                "process; name the socket itself"
+            )
         # The kernel follows links and `..` as this does.
         real = os.path.realpath(path)
         if any(_is_one_file(real, own) for own in self._sockets):
@@ -110,6 +118,31 @@ def require_run_host(host: str) -> None:
 
 def _is_ours(host: str) -> BadRequest:
     return BadRequest(f"host: {host!r} is this service itself; name the host loop of the node")
+
+
+def _leads_through_proc(path: str) -> bool:
+    """Whether the kernel would look into a file system of processes on its way to `path`."""
+    # `/proc/self/cwd` is another folder to the executor, and looks like a plain link to it here.
+    ahead = path.split("/")[::-1]
+    place = "/"
+    links = 0
+    while ahead:
+        name = ahead.pop()
+        place = os.path.normpath(os.path.join(place, name))
+        if place.startswith("/proc/") or _device(place) == _device("/proc"):
+            return True
+        if os.path.islink(place) and links < _MOST_LINKS:
+            links += 1
+            target = os.readlink(place)
+            place = "/" if target.startswith("/") else os.path.dirname(place)
+            ahead += target.split("/")[::-1]
+    return False
+
+
+def _device(path: str) -> int | None:
+    with suppress(OSError):
+        return os.lstat(path).st_dev
+    return None
 
 
 def _is_one_file(first: str, second: str) -> bool:

@@ -137,3 +137,32 @@ def test_patterns(pattern: str, allowed: str, refused: str, state: Path) -> None
 def test_what_is_no_pattern_is_said_at_the_start(pattern: str) -> None:
     with pytest.raises(BadRequest, match="allowed_hosts_of_runs: expected unix://PATH"):
         parse_config(f"allowed_hosts_of_runs: ['{pattern}']")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/self/cwd/supervisor.sock",
+        "//proc//thread-self/../self/cwd/supervisor.sock",
+        "/proc/999999/cwd/supervisor.sock",
+        "/dev/fd/3",
+        "{links}/relative/self/cwd/x.sock",
+        "{links}/whole/x.sock",
+    ],
+)
+@pytest.mark.parametrize("patterns", [None, ("unix:///*",)])
+def test_what_is_another_file_to_the_executor_is_refused(
+    path: str, patterns: tuple[str, ...] | None, state: Path, tmp_path: Path
+) -> None:
+    """The executor's working folder is the state folder."""
+    up = "../" * len(tmp_path.parts)
+    (tmp_path / "relative").symlink_to(f"{up}proc")
+    (tmp_path / "whole").symlink_to("/proc/self/cwd")
+    rules = RunHosts(patterns, state, [])
+    message = refusal(rules, "unix://" + path.format(links=tmp_path))
+    assert "leads through /proc" in message
+
+
+def test_a_link_to_itself_leads_nowhere(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    RunHosts(None, state, []).check(f"unix://{tmp_path}/loop/x.sock")
