@@ -9,7 +9,7 @@ import click
 import msgspec
 import yaml
 
-from protocol.yaml_text import load_yaml
+from protocol.yaml_text import Refused, load_yaml
 
 MAX_SIZE = 4 << 20
 """Bytes of the longest configuration that the service takes."""
@@ -46,6 +46,8 @@ def config_in(content: bytes) -> dict[str, Any]:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}" if mark else ""
         raise ValueError(f"not YAML: {error.problem}{where}") from None
+    except Refused as error:
+        raise ValueError(f"not YAML that can be taken: {error}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {type(error).__name__}") from None
     if not isinstance(config, dict):

@@ -13,7 +13,7 @@ import yaml
 
 from protocol.errors import RequestFailed
 from protocol.ipc import ModuleKind
-from protocol.yaml_text import load_yaml
+from protocol.yaml_text import Refused, load_yaml
 
 from ..core.module_config import MAX_SIZE
 
@@ -49,6 +49,8 @@ class ConfigurationFiles:
             value = load_yaml(text) or {}
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
+        except Refused as error:
+            raise RequestFailed(f"{place}: not YAML that can be taken: {error}") from None
         except yaml.YAMLError as error:
             raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
         if not isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from manager.http import EXIT_BAD_CONFIG
+from manager.http_service import EXIT_BAD_CONFIG
 from tests.support.service_manager import Listener
 from tests.support.supervisor import PATIENCE, PROJECT, wait_until
 
@@ -92,6 +93,21 @@ def test_settings_that_cannot_be_used_are_an_end_of_their_own(
     (line,) = ended.stderr.splitlines()
     assert line.startswith("genvm-manager http: ")
     assert complaint in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[b"--state-dir", b"/tmp/\xff"], [b"--state-dir", b"/tmp/x", b"--bind", b"\xff:1"], [b"\xff"]],
+)
+def test_an_argument_that_is_no_text_is_said_in_a_sentence(words: list[bytes]) -> None:
+    ended = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"manager.http", *words],
+        check=False, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ended.returncode == EXIT_BAD_CONFIG
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("genvm-manager http: the argument b'")
+    assert line.endswith("is not UTF-8; rename what it names")
 
 
 def test_http_whose_workers_fail_is_never_ready(tmp_path: Path, listener: Listener) -> None:

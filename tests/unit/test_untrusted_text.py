@@ -15,7 +15,7 @@ from protocol.config import Config, parse_config
 from protocol.errors import BadRequest, ManagerError, RequestFailed
 from protocol.state_folder import service_note
 from protocol.validation import from_value
-from protocol.yaml_text import load_yaml
+from protocol.yaml_text import Refused, load_yaml
 from supervisor.core.manifest import Surroundings, parse_manifest
 
 NO_SCALARS = [
@@ -72,3 +72,44 @@ def test_half_of_a_surrogate_pair_as_a_key_is_a_bad_request() -> None:
 def test_a_service_file_that_is_no_utf_8_names_no_service(tmp_path: Path) -> None:
     service_note(tmp_path).write_bytes(msgspec.json.encode({"url": "x"})[:-3] + b'\xff"}')
     assert find_service(tmp_path) is None
+
+
+def aliases(first: str, later: str) -> str:
+    """Each line stands for ten times the one before."""
+    lines = [f"a0: &a0 {first}"]
+    for number in range(9):
+        repeated = ",".join([f"*a{number}"] * 10)
+        lines.append(f"a{number + 1}: &a{number + 1} " + later.format(repeated))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (aliases("[x]", "[{}]"), "its aliases make more than"),
+        (aliases("{x: 1}", "{{<<: [{}]}}"), "its aliases make more than"),
+        (aliases("{x: 1}", "{{x: [{}]}}"), "its aliases make more than"),
+        ("a: &a " + "x" * 100_000 + "\nb: [" + "*a," * 1_000 + "]", "its aliases make more than"),
+        ("a: &a [*a]", "stands for what it is in itself"),
+        ("a: &a {b: [*a]}", "stands for what it is in itself"),
+        ("a: &a {<<: *a}", "stands for what it is in itself"),
+    ],
+)
+@pytest.mark.parametrize("only_texts", [False, True])
+def test_yaml_whose_aliases_expand_without_end_is_refused_at_once(
+    text: str, reason: str, only_texts: bool
+) -> None:
+    with pytest.raises(Refused, match=reason):
+        load_yaml(text, only_texts=only_texts)
+    with pytest.raises(ValueError, match=f"not YAML that can be taken: .*{reason}"):
+        config_in(text.encode())
+    with pytest.raises(BadRequest, match=reason):
+        parse_config(text)
+
+
+def test_yaml_with_aliases_is_what_it_says() -> None:
+    text = "a: &a {x: 1, y: [1, 2]}\nb: {<<: *a, x: 2}\nc: [*a, *a]"
+    a = {"x": 1, "y": [1, 2]}
+    assert load_yaml(text) == {"a": a, "b": {"x": 2, "y": [1, 2]}, "c": [a, a]}
+    assert load_yaml("") is None
+    assert load_yaml("# nothing") is None
