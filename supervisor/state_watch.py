@@ -89,8 +89,8 @@ class StateWatch:
             is_fixed = os.statvfs(path).f_flag & os.ST_RDONLY
             reason = "its file system has become read-only" if is_fixed else "permission denied"
             return f"state folder {path} cannot be written, {reason}: make it writable"
-        if (reason := self._held.write_fault()) is not None:
-            return f"state folder {path} cannot be written, {reason}: mend its disk, then restart"
+        if (fault := self._held.write_fault()) is not None:
+            return f"state folder {path} cannot be written, {fault}: mend its disk, then restart"
         if (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o077:
             os.chmod(path, 0o700)
             self._log.warning("state_folder_closed", folder=str(path), mode=oct(mode))
