@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from protocol.printable import printable
+
 from ..root_tree import RootRefused, install_root, settings_of
 
 
@@ -43,7 +45,7 @@ def command(folder: Path, force: bool) -> None:
     try:
         installed = install_root(root, force=force)
     except RootRefused as refusal:
-        click.echo(f"genvm-manager: {refusal}", err=True)
+        click.echo(f"genvm-manager: {printable(str(refusal))}", err=True)
         sys.exit(1)
     for name in installed.written:
         click.echo(f"wrote     {name}")
@@ -51,5 +53,6 @@ def command(folder: Path, force: bool) -> None:
         click.echo(f"replaced  {name} (yours is {name}.old)")
     for name in installed.kept:
         click.echo(f"kept      {name}, which you changed")
-    click.echo(f"{root} is ready. Settings: {settings_of(root)}. Start it:")
-    click.echo(f"  {shlex.quote(str(root / 'bin' / 'genvm-modules'))} manager --port 3999")
+    click.echo(f"{printable(f'{root} is ready. Settings: {settings_of(root)}.')} Start it:")
+    program = printable(shlex.quote(str(root / "bin" / "genvm-modules")))
+    click.echo(f"  {program} manager --port 3999")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from protocol.exhaustion import is_exhaustion
+from protocol.printable import printable_lines
 from protocol.signals import settle_signals
 
 from .ending import MISUSE, TRY_AGAIN, fail, shortage
@@ -29,6 +31,24 @@ class Program(click.Group):
                 if not is_exhaustion(error):
                     raise
                 fail(shortage(error), TRY_AGAIN, as_json=False)
+
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        with _printable_errors():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Have what was typed stand in errors with its escapes, as all texts of others do."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable_lines(error.message)
+        raise
 
 
 def _require_text(words: Sequence[str]) -> None:

@@ -6,7 +6,9 @@ import json
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from manager.cli import main as program
 from manager.cli.cpu_share import CpuShares
 from manager.cli.llm_models import models_in
 from manager.cli.schema import lines_of
@@ -94,3 +96,17 @@ def test_models_of_settings_that_are_enabled() -> None:
     assert (second.config.model, second.temperature, second.max_tokens) == ("c", 1.0, 4096)
     with pytest.raises(BadRequest, match="provider"):
         models_in({"backends": {"mine": backend | {"provider": "nobody"}}})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ps"], ["serve"], ["wait", "1"], ["module", "status", "llm"], ["--zz"], ["logs", "1"]],
+)
+def test_an_error_shows_what_was_typed_with_its_escapes(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = [*words, "\x1b[2J\n\u202ex"]
+    monkeypatch.setattr("sys.argv", ["genvm-manager", *typed])
+    told = CliRunner().invoke(program, typed).stderr
+    assert "Error: " in told
+    assert "\x1b" not in told and "\u202e" not in told
