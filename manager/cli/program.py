@@ -47,7 +47,8 @@ def _printable_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = printable_lines(error.message)
+        # Its type says that it is final; all that shows an error reads it anew.
+        error.message = printable_lines(error.message)  # type: ignore[misc]
         raise
 
 

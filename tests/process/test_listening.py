@@ -135,7 +135,7 @@ def test_gunicorn_is_given_addresses_for_names_alone(name: Resolve) -> None:
         assert gunicorn_binds(bind) == [bind]
     with pytest.raises(
         AddressError,
-        match="--bind: expected HOST:PORT, an IPv6 address in brackets, got 'nonsense'",
+        match="--bind: expected HOST:PORT, got 'nonsense'",
     ):
         gunicorn_binds("nonsense")
 
