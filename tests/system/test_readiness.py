@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -33,9 +34,14 @@ if b"workers.genvm" in words and b"--precompile" in words:
 
 
 def slow_service(go: Path, code: int = 0) -> RunningService:
-    script = SLOW_CHECK.format(go=str(go), code=code)
-    customize = script.replace("sys.exit", "import os; os._exit")
-    return RunningService(executor=None, config="{http_workers: 1}", customize=customize)
+    python_path = go.with_name("python")
+    python_path.mkdir()
+    script = SLOW_CHECK.format(go=str(go), code=code).replace("sys.exit", "import os; os._exit")
+    (python_path / "sitecustomize.py").write_text(script)
+    # The check has the variables of executors, and no others.
+    variables = {"PYTHONPATH": str(python_path), "GENVM_CACHE_DIR": str(go.with_name("cache"))}
+    config = json.dumps({"http_workers": 1, "executor_env": variables})
+    return RunningService(executor=None, config=config)
 
 
 @pytest.fixture
