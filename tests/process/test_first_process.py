@@ -54,7 +54,7 @@ class Container:
         subprocess.run([*target, "sh", "-c", script], check=True, timeout=PATIENCE)
 
     def children(self, name: str) -> list[psutil.Process]:
-        return [each for each in self.first.children() if each.name() == name]
+        return [each for each in self.first.children() if _name(each) == name]
 
     def wait(self) -> int:
         return self._outside.wait(PATIENCE)
@@ -63,6 +63,13 @@ class Container:
         if self._outside.poll() is None:
             self._outside.kill()
             self._outside.wait()
+
+
+def _name(process: psutil.Process) -> str | None:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # It was reaped meanwhile.
+        return None
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -287,6 +287,7 @@ def test_a_contract_that_prompts_for_ever_is_ended_by_its_deadline(
 def test_fifty_runs_prompt_at_once(node: ServedNode, openai: PlayedProvider) -> None:
     """Nobody is answered before all have asked."""
     count = 50
+    node.restart_llm({"one": openai.backend(timeout="10m")}, timeout="10m")
     hang = Hang()
     openai.by_default = lambda _: hang
     contract = Contract()

@@ -43,7 +43,9 @@ class CompilerBounds(NamedTuple):
 def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
     """Compile a module; gives a descriptor of a file in memory that holds it serialized.
 
-    Raises `InvalidModule`, and `CompilerFailed` when it did not end within `bounds`.
+    The calling process must not have compiled anything itself: its compiler's threads would be
+    missing in the fork. Raises `InvalidModule`, and `CompilerFailed` when it did not end within
+    `bounds`.
     """
     compiled = os.memfd_create("genvm-compiled", os.MFD_CLOEXEC)
     reader, writer = os.pipe()
