@@ -29,6 +29,7 @@ from protocol.signals import is_ignored
 from .follower import STREAM_PATH
 from .gunicorn_errors import answer_error
 from .patience import DRAIN_PATIENCE, HEAD_PATIENCE, TRANSFER_PATIENCE, PatientUnreader
+from .request_threads import RequestThreads
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,15 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         self._spare = _open_spare()
-        super().init_process()
+        try:
+            super().init_process()
+        finally:
+            # It returns or raises when the worker ends. Threads that are idle would keep it.
+            self.tpool.shutdown()
+
+    def get_thread_pool(self) -> RequestThreads:
+        """The threads that serve requests."""
+        return RequestThreads(self.cfg.threads)
 
     def _refuse_one(self, listener: Any, reason: OSError) -> None:
         """Answer 503 on the one descriptor that is kept for it: nobody waits for nothing."""
@@ -176,18 +185,16 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
         try:
-            self.tpool.submit(self._handle_for, served, conn)
+            self.tpool.submit(lambda: self._handle_for(served, conn))
         except RuntimeError:
-            # The system refuses a thread; the pool may still give the request to another one.
             served.cancel()
 
     def _handle_for(self, served: Future[Any], conn: Any) -> None:
-        """In a thread, for a request that was not refused meanwhile."""
-        if served.set_running_or_notify_cancel():
-            try:
-                served.set_result(self.handle(conn))
-            except BaseException as error:
-                served.set_exception(error)
+        """In a thread, for a request that was not refused one."""
+        try:
+            served.set_result(self.handle(conn))
+        except BaseException as error:
+            served.set_exception(error)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """In the main loop, after each request."""

@@ -77,7 +77,7 @@ class _Expanded:
                 raise Refused(f"its aliases make more than {MAX_EXPANDED} characters of it")
         known = self._known[id(node)]
         if known is None:
-            raise Refused("an alias in it stands for what it is in itself")
+            raise Refused("an alias in it refers to what it stands in")
         return known
 
     def _within(self, node: yaml.Node) -> int:

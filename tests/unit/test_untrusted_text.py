@@ -90,9 +90,9 @@ def aliases(first: str, later: str) -> str:
         (aliases("{x: 1}", "{{<<: [{}]}}"), "its aliases make more than"),
         (aliases("{x: 1}", "{{x: [{}]}}"), "its aliases make more than"),
         ("a: &a " + "x" * 100_000 + "\nb: [" + "*a," * 1_000 + "]", "its aliases make more than"),
-        ("a: &a [*a]", "stands for what it is in itself"),
-        ("a: &a {b: [*a]}", "stands for what it is in itself"),
-        ("a: &a {<<: *a}", "stands for what it is in itself"),
+        ("a: &a [*a]", "refers to what it stands in"),
+        ("a: &a {b: [*a]}", "refers to what it stands in"),
+        ("a: &a {<<: *a}", "refers to what it stands in"),
     ],
 )
 @pytest.mark.parametrize("only_texts", [False, True])
