@@ -1,4 +1,4 @@
-"""Turning untrusted JSON or calldata into typed structs, with errors that name the field."""
+"""Turn untrusted values into typed structs, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .calldata import MAX_VALUES, Address, DecodeError, decode
 from .errors import BadRequest
 from .secret import Secret
 
@@ -24,19 +23,6 @@ _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _NOT_ALLOWED = re.compile(r"Invalid enum value (?P<value>.*)", re.DOTALL)
 _EXPECTED = re.compile(r"^Expected ")
-
-
-def from_json(body: bytes, kind: type[T]) -> T:
-    """The `kind` in a JSON body: bytes are base64, addresses hex. `BadRequest` names the field."""
-    # What they hold costs 70 bytes of memory and more; those inside strings are rarely so many.
-    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise BadRequest(f"body: more than {MAX_VALUES} values, by its commas and brackets")
-    try:
-        return json_decoder(kind).decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest(describe(error, kind)) from None
-    except NOT_DECODED as error:
-        raise BadRequest(f"body: not JSON: {error}") from None
 
 
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -55,17 +41,8 @@ def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return _decoders[kind]
 
 
-def from_calldata(body: bytes, kind: type[T]) -> T:
-    """The `kind` in a calldata body. `BadRequest` names the field."""
-    try:
-        value = decode(body)
-    except DecodeError as error:
-        raise BadRequest(f"body: not calldata: {error}") from None
-    return from_value(value, kind)
-
-
 def from_value(value: Any, kind: type[T]) -> T:
-    """The `kind` in a value made of calldata's types. `BadRequest` names the field."""
+    """Return the `kind` in a value of plain types. Raises `BadRequest`, which names the field."""
     json_decoder(kind)
     try:
         return msgspec.convert(value, kind, builtin_types=(bytes,), dec_hook=_custom_type)
@@ -102,9 +79,18 @@ def _allowed_values(kind: type, path: str) -> list[str]:
         return allowed_values(kind, path)
 
 
+_types: dict[type, tuple[type, ...]] = {Secret: (str,)}
+
+
+def accept_type(kind: type, values: tuple[type, ...]) -> None:
+    """Accept fields of the type `kind`, built by its constructor from a value of one of `values`.
+
+    The constructor raises `ValueError` for a value that is none.
+    """
+    _types[kind] = values
+
+
 def _custom_type(kind: type, value: Any) -> Any:
-    if kind is Address and isinstance(value, (Address, str, bytes)):
-        return Address(value)
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
+    if isinstance(value, _types.get(kind, ())):
+        return kind(value)
     raise ValueError(f"expected {kind.__name__.lower()}, got {type(value).__name__}")

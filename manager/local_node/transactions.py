@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from protocol import calldata, validation
+from protocol import calldata
+from protocol.bodies import from_value
 from protocol.calldata import Address
 from protocol.errors import BadRequest
 from protocol.keccak import keccak256
@@ -134,7 +135,7 @@ def emissions(result: RunResult) -> list[Emission]:
     for index, emission in enumerate(result.emissions):
         try:
             kind: Any = Emission
-            found.append(validation.from_value(emission, kind))
+            found.append(from_value(emission, kind))
         except BadRequest as error:
             raise BadEmission(f"emissions[{index}].{error.message}") from None
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
+from protocol.bodies import from_json
 from protocol.log_lines import Level
-from protocol.validation import from_json
 
 from ..replies import EnvVarSet, LogLevelSet, ManifestReloaded
 from ..responses import json_response

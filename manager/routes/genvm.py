@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Request, Response, request
 
+from protocol.bodies import from_calldata, from_json
 from protocol.durations import parse_duration
 from protocol.errors import BadRequest, RunNotFound
 from protocol.ipc import MAX_ARTIFACT_PART, Artifact
 from protocol.numbers import whole_number
 from protocol.run_request import RunRequest
-from protocol.validation import from_calldata, from_json
 
 from ..replies import ArtifactReply, FinishedRunReply, RunReply, RunStarted, ShutdownCompleted
 from ..responses import json_response

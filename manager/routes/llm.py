@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
+from protocol.bodies import from_json
 from protocol.llm_check import CheckConfig, CheckPrompt
-from protocol.validation import from_json
 
 from ..responses import json_response
 from ..supervisor_client import SupervisorClient

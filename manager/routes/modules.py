@@ -8,8 +8,8 @@ import msgspec
 from flask import Blueprint, Request, Response, request
 from msgspec import Struct
 
+from protocol.bodies import from_json
 from protocol.ipc import ModuleKind, RestartModule, StartModule
-from protocol.validation import from_json
 
 from ..replies import ModuleRestarted, ModuleStarted, ModuleStopped
 from ..responses import json_response

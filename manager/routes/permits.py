@@ -7,7 +7,7 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
-from protocol.validation import from_json
+from protocol.bodies import from_json
 
 from ..replies import PermitsReply, PermitsSet
 from ..responses import json_response

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from protocol import calldata
+from protocol.bodies import from_calldata, from_json
 from protocol.calldata import Address
 from protocol.errors import BadRequest
 from protocol.executor import METHOD_HOSTS, decode_execution_data
 from protocol.ipc import Capture, MajorSelector, ModuleKind, StartRun, VersionSelector
 from protocol.run_request import RunRequest
-from protocol.validation import from_calldata, from_json
 
 ADDRESS = "0x" + "11" * 20
 CALL = calldata.encode({"method": "get", "args": [1]})

@@ -31,9 +31,9 @@ from manager.openapi.operations import OPERATIONS
 from manager.shares import Shares
 from manager.status_feed import StatusFeed
 from manager.supervisor_client import SupervisorClient
+from protocol.bodies import from_calldata, from_json
 from protocol.config import Config
 from protocol.run_request import RunRequest
-from protocol.validation import from_calldata, from_json
 from tests.support.service import RunningService
 from tests.support.waiting import TIMEOUT
 

@@ -10,7 +10,7 @@ from tests.support.waiting import TIMEOUT
 FIRST_USE_BY_MANY = """
 import sys, threading
 from protocol.run_request import RunRequest
-from protocol.validation import from_json
+from protocol.bodies import from_json
 
 address = "0x" + "11" * 20
 body = b'''{

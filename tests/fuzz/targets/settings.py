@@ -10,10 +10,10 @@ from typing import Any
 
 from manager.cli.config_file import config_in
 from protocol import calldata
+from protocol.bodies import from_calldata, from_json
 from protocol.config import Config, parse_config
 from protocol.errors import BadRequest, RequestFailed
 from protocol.run_request import RunRequest
-from protocol.validation import from_calldata, from_json
 from supervisor.core.manifest import Surroundings, parse_manifest
 from supervisor.core.module_config import module_config, variables_in
 from tests.support.service import run_request
