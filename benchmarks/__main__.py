@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import calldata_codec, cold_call, pages, prompts, runs, status_endpoint, sustained
-from benchmarks.figures import Figure, table
+from . import calldata_codec, cold_call, pages, prompts, runs, status_endpoint, sustained
+from .figures import Figure, table
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "calldata": calldata_codec.figures,

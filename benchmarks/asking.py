@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 
-from benchmarks.figures import Figure
-from benchmarks.http_load import Load
-from benchmarks.runs import REQUEST
-from benchmarks.servers import Service
-from protocol import calldata
+from genvm_manager.protocol import calldata
+
+from .figures import Figure
+from .http_load import Load
+from .runs import REQUEST
+from .servers import Service
 
 EXECUTOR = (sys.executable, "-m", "benchmarks.peers.asking_executor")
 CROWD = 8

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.figures import Figure
-from protocol.calldata import Address, decode, encode
+from genvm_manager.protocol.calldata import Address, decode, encode
+
+from .figures import Figure
 
 
 def mixed_value(size: int) -> list[Any]:

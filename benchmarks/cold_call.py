@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Figure
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.executor import ExecutionData
-from protocol.run_result import ResultCode
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.run_result import ResultCode
 from tests.support.node_host import Ended, NodeHost, run_executor
+
+from .figures import Figure
 
 CALLS_A_ROUND = 5
 CONTRACT = b"""\
@@ -73,7 +74,9 @@ def interpreter(arguments: Sequence[str]) -> float:
 
 
 def figures(rounds: int) -> Iterator[Figure]:
-    subprocess.run([sys.executable, "-m", "workers.genvm", "check", "--precompile"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "genvm_manager.workers.genvm", "check", "--precompile"], check=True
+    )
     whole = Figure("Python contract call, cold", "ms", beside_name="python -c pass")
     parts = [
         Figure("  interpreter", "ms", note="as python -c pass"),

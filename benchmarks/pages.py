@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.asking import CROWD, EXECUTOR, Asking, Comparison
-from benchmarks.figures import Figure
-from benchmarks.servers import Service, free_port, is_listening, peer, service, wait_until
-from protocol.module_frames import ModuleHello, ModuleRequest
-from workers.web.browser import find_browser
-from workers.web.module import open_module
+from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
+from genvm_manager.workers.web.browser.browser import find_browser
+from genvm_manager.workers.web.module import open_module
+
+from .asking import CROWD, EXECUTOR, Asking, Comparison
+from .figures import Figure
+from .servers import Service, free_port, is_listening, peer, service, wait_until
 
 CONFIG = {"always_allow_hosts": ["127.0.0.1"], "workers": 2}
 PAGES_ALONE = 20

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from benchmarks.asking import EXECUTOR, Asking, Comparison
-from benchmarks.figures import Figure
-from benchmarks.servers import Service, free_port, is_listening, peer, service, wait_until
+from .asking import EXECUTOR, Asking, Comparison
+from .figures import Figure
+from .servers import Service, free_port, is_listening, peer, service, wait_until
 
 
 def figures(rounds: int) -> Iterator[Figure]:

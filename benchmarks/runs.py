@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from benchmarks.figures import Figure
-from benchmarks.http_load import Connection, request_bytes
-from benchmarks.servers import Service, service
-from protocol import calldata
-from protocol.calldata import Address
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+
+from .figures import Figure
+from .http_load import Connection, request_bytes
+from .servers import Service, service
 
 PROGRAM = "/bin/true"
 SINGLE_RUNS = 100

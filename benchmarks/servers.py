@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from protocol.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_note
 from tests.support.retained_runs import retain_runs
 
 MANIFEST = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.figures import Figure
-from benchmarks.http_load import Connection, Load, request_bytes, storm
-from benchmarks.servers import bare_flask, service
+from .figures import Figure
+from .http_load import Connection, Load, request_bytes, storm
+from .servers import bare_flask, service
 
 CLIENTS = 8
 CROWD = 64

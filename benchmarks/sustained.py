@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from statistics import median
 
-from benchmarks.figures import Figure
-from benchmarks.http_load import Connection, request_bytes, storm
-from benchmarks.rival import RIVALS, rival
-from benchmarks.runs import POST, run_once, spawn_once
-from benchmarks.servers import Service, service
+from .figures import Figure
+from .http_load import Connection, request_bytes, storm
+from .rival import RIVALS, rival
+from .runs import POST, run_once, spawn_once
+from .servers import Service, service
 
 SECONDS = 3.0
 CLIENTS = (1, 8, 64)

@@ -6,9 +6,16 @@ from typing import TypeVar
 
 import msgspec
 
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.validation import (
+    NOT_DECODED,
+    accept_type,
+    describe,
+    from_value,
+    json_decoder,
+)
+
 from .calldata import MAX_VALUES, Address, DecodeError, decode
-from .errors import BadRequest
-from .validation import NOT_DECODED, accept_type, describe, from_value, json_decoder
 
 __all__ = ["from_calldata", "from_json", "from_value"]
 

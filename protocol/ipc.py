@@ -14,11 +14,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from . import errors
-from .contract_code import MAX_CODE
+from genvm_manager.base import errors
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.validation import NOT_DECODED
+from genvm_manager.protocol.contract.code import MAX_CODE
+
 from .llm_check import CheckConfig, CheckPrompt, CheckRow
-from .log_lines import Level
-from .validation import NOT_DECODED
 
 VERSION = 5
 """Both sides must name the same; it grows with each change that the other side would misread."""

@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.network.run_host import parse_run_host
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.base.text.numbers import decimal_or_hexadecimal
+from genvm_manager.base.text.timestamps import parse_rfc3339
+
 from .calldata import Address, EncodeError
-from .durations import parse_duration
-from .errors import BadRequest
 from .executor import PASS_THROUGH_FIELDS, ExecutionData
 from .ipc import Capture, MajorSelector, ModuleKind, Selector, StartRun, VersionSelector
-from .numbers import decimal_or_hexadecimal
-from .run_host import parse_run_host
-from .timestamps import parse_rfc3339
 
 MAX_DEADLINE = 24 * 3600.0
 """The longest a run may take, in seconds."""

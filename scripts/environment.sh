@@ -28,6 +28,14 @@ have_venv_module() {
         apt-get -qq install --yes --no-install-recommends "$package" >&2
 }
 
+# The packages as they are imported, for tools that read sources and import nothing, as mypy.
+link_packages() {
+    mkdir -p .venv/import-root/genvm_manager
+    for package in base protocol manager supervisor workers; do
+        ln -sfn "../../../$package" ".venv/import-root/genvm_manager/$package" || return 1
+    done
+}
+
 # make_environment LOCK-FILE: a .venv with what the lock file names and the project itself.
 # Does nothing when that is so already.
 make_environment() {
@@ -46,6 +54,7 @@ make_environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --require-hashes --requirement "$lock" >&2 || return 1
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --no-deps --config-settings editable_mode=compat --editable . >&2 || return 1
+        --no-deps --editable . >&2 || return 1
+    link_packages || return 1
     echo "$wanted" >"$stamp"
 }

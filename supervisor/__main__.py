@@ -1,4 +1,7 @@
-"""`python -m supervisor`. Worker processes import this file again: it does next to nothing."""
+"""`python -m genvm_manager.supervisor`.
+
+Worker processes import this file again: it does next to nothing.
+"""
 
 import os
 import sys
@@ -11,10 +14,7 @@ def _supervise(guard: int) -> int:
     # Behind the fork, as the guard stays small.
     from pathlib import Path  # noqa: PLC0415
 
-    from protocol.temporary_files import (  # noqa: PLC0415
-        NoTemporaryFolder,
-        settle_temporary_files,
-    )
+    from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files  # noqa: PLC0415
 
     folder = state_folder(sys.argv[1:])
     try:
@@ -23,13 +23,13 @@ def _supervise(guard: int) -> int:
     except NoTemporaryFolder as error:
         print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
         return 1
-    from supervisor.daemon import main  # noqa: PLC0415
+    from .daemon import main  # noqa: PLC0415
 
     return main(guard)
 
 
 if __name__ == "__main__":
-    from supervisor.guard import guarded, state_folder
+    from genvm_manager.supervisor.process.shim import guarded, state_folder
 
     try:
         (state_folder(sys.argv[1:]) or "").encode()

@@ -1,6 +1,6 @@
-"""`python -m supervisor.check`: the memory for runs, and the executors: whether each starts.
+"""`python -m genvm_manager.supervisor.check`: the memory for runs, and whether executors start.
 
-Prints findings (`protocol.finding`). It needs no state folder and no running supervisor.
+Prints findings (`base.check_result`). It needs no state folder and no running supervisor.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from protocol.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
-from protocol.config import Config, parse_config
-from protocol.errors import ManagerError
-from protocol.executor_environment import executor_environment
-from protocol.finding import Finding, encode_findings, failure, ok, warning
-from protocol.state_folder import default_state_folder
-
-from .core.environment import Environment
-from .core.manifest import Executor
-from .manifest_source import ManifestSource
-from .memory_check import examine_memory
-from .runtime.available_memory import available_memory
+from genvm_manager.base.check_result import Finding, encode_findings, failure, ok, warning
+from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.files.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
+from genvm_manager.base.files.state_folder import default_state_folder
+from genvm_manager.base.settings.config import Config, parse_config
+from genvm_manager.base.settings.executor_environment import executor_environment
+from genvm_manager.supervisor.cgroups.available_memory import available_memory
+from genvm_manager.supervisor.cgroups.memory_check import examine_memory
+from genvm_manager.supervisor.settings.manifest_source import ManifestSource
+from genvm_manager.supervisor.settings.rules_environment import Environment
+from genvm_manager.supervisor.settings.rules_manifest import Executor
 
 TOPIC = "executors"
 
@@ -43,7 +42,7 @@ _UNCACHED = "uncached"
 
 def main() -> int:
     """Print what was found."""
-    parser = argparse.ArgumentParser(prog="python -m supervisor.check")
+    parser = argparse.ArgumentParser(prog="python -m genvm_manager.supervisor.check")
     for name in ("config", "root", "manifest-path", "state-dir", "cache-dir"):
         parser.add_argument(f"--{name}", type=Path, help="as the supervisor takes it")
     parser.add_argument("--precompile", action="store_true", help="compile what is not yet")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from protocol.errors import BadRequest, ManagerError, Refusal, Unavailable
-from protocol.ipc import CheckLlm, ModuleKind, RestartModule, StartModule
-from protocol.llm_check import CheckRow
-from protocol.log_lines import Level
-
-from .event_log import EventLog
-from .keepsake import Keepsake
-from .modules.llm_checks import LlmChecks
-from .modules.modules import Modules
-from .permit_desk import PermitDesk
-from .runtime.last_run_id import RESERVED_AT_ONCE
-from .settings import Settings
+from genvm_manager.base.errors import BadRequest, ManagerError, Refusal, Unavailable
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.protocol.ipc import CheckLlm, ModuleKind, RestartModule, StartModule
+from genvm_manager.protocol.llm_check import CheckRow
+from genvm_manager.supervisor.modules.llm_checks import LlmChecks
+from genvm_manager.supervisor.modules.modules import Modules
+from genvm_manager.supervisor.runs.admission_queue import PermitDesk
+from genvm_manager.supervisor.settings.handover import Keepsake
+from genvm_manager.supervisor.settings.settings import Settings
+from genvm_manager.supervisor.store.last_run_id import RESERVED_AT_ONCE
+from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 SHUTTING_DOWN = "the supervisor is shutting down"
 

@@ -15,65 +15,68 @@ from pathlib import Path
 
 import setproctitle
 
-from protocol.config import Config, parse_config
-from protocol.durations import parse_duration
-from protocol.errors import ManagerError
-from protocol.executor_environment import ExecutorEnvironment, executor_environment
-from protocol.exhaustion import EX_TEMPFAIL, is_exhaustion
-from protocol.state_folder import run_scratch, supervisor_socket
-from protocol.threads import loop_threads
-
-from .changes import Changes
-from .controls import Controls
-from .core.admission import AdmissionPolicy
-from .core.environment import Environment
-from .core.ladder import REAP_PATIENCE
-from .core.pace import Pace
-from .core.permits import PermitPool
-from .event_log import EventLog, open_event_log
-from .heartbeat import Heartbeat
-from .keepsake import Keepsake
-from .log_level import LogLevel
-from .manifest_source import ManifestSource
-from .metrics import Metrics
-from .modules.client_rules import ClientRules
-from .modules.configuration import ConfigurationFiles
-from .modules.instance import InstanceMaker
-from .modules.llm_checks import LlmChecks
-from .modules.module import Module
-from .modules.modules import Modules
-from .modules.surroundings import Surroundings
-from .permit_desk import PermitDesk
-from .run_life import RunLife
-from .runtime.available_memory import available_memory, permits_by_memory
-from .runtime.cgroup_base import CgroupUnusable
-from .runtime.cgroup_homes import discard_homes, make_homes
-from .runtime.cgroup_leftovers import Leftovers
-from .runtime.enclosures import Enclosures
-from .runtime.launcher import Launcher
-from .runtime.memory import give_memory_back
-from .runtime.processes import become_subreaper
-from .runtime.reaper import Reaper
-from .runtime.recovery import finish_lost_runs
-from .runtime.run_cgroup import Home
-from .runtime.sampler import OomWitness
-from .runtime.scratch import Scratch
-from .runtime.service_manager import ServiceManager
-from .runtime.state_lock import (
+from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
+from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
+from genvm_manager.base.process.proc import become_subreaper
+from genvm_manager.base.process.threads import loop_threads
+from genvm_manager.base.settings.config import Config, parse_config
+from genvm_manager.base.settings.executor_environment import (
+    ExecutorEnvironment,
+    executor_environment,
+)
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.supervisor.cgroups.available_memory import available_memory, permits_by_memory
+from genvm_manager.supervisor.cgroups.cgroup_manager import Enclosures
+from genvm_manager.supervisor.cgroups.delegated_root import CgroupUnusable
+from genvm_manager.supervisor.cgroups.leftovers import Leftovers
+from genvm_manager.supervisor.cgroups.run_cgroup import Home
+from genvm_manager.supervisor.cgroups.slices import discard_homes, make_homes
+from genvm_manager.supervisor.ipc.server import Server
+from genvm_manager.supervisor.modules.client_rules import ClientRules
+from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
+from genvm_manager.supervisor.modules.instance import InstanceMaker
+from genvm_manager.supervisor.modules.llm_checks import LlmChecks
+from genvm_manager.supervisor.modules.module import Module
+from genvm_manager.supervisor.modules.modules import Modules
+from genvm_manager.supervisor.modules.worker_defaults import Surroundings
+from genvm_manager.supervisor.process.heartbeat import Heartbeat
+from genvm_manager.supervisor.process.service_manager import ServiceManager
+from genvm_manager.supervisor.process.stop_requests import StopRequests, stop_requests
+from genvm_manager.supervisor.process.upkeep import Upkeep
+from genvm_manager.supervisor.runs.admission_queue import PermitDesk
+from genvm_manager.supervisor.runs.launcher import Launcher
+from genvm_manager.supervisor.runs.lifecycle import RunLife
+from genvm_manager.supervisor.runs.reaper import Reaper
+from genvm_manager.supervisor.runs.recovery import finish_lost_runs
+from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy
+from genvm_manager.supervisor.runs.rules_permits import PermitPool
+from genvm_manager.supervisor.runs.rules_rate_limit import Pace
+from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_PATIENCE
+from genvm_manager.supervisor.runs.sampler import OomWitness
+from genvm_manager.supervisor.runs.scratch import Scratch
+from genvm_manager.supervisor.settings.handover import Keepsake
+from genvm_manager.supervisor.settings.log_level import LogLevel
+from genvm_manager.supervisor.settings.manifest_source import ManifestSource
+from genvm_manager.supervisor.settings.rules_environment import Environment
+from genvm_manager.supervisor.settings.settings import Settings
+from genvm_manager.supervisor.store.failure import StoreFailed, StoreUnusable
+from genvm_manager.supervisor.store.retention import StoreUpkeep
+from genvm_manager.supervisor.store.state_lock import (
     HeldFolder,
     StateFolderHeld,
     StateFolderUnusable,
     prepare_folder,
 )
-from .runtime.store import RunStore
-from .runtime.store_failure import StoreFailed, StoreUnusable
-from .server import Server
+from genvm_manager.supervisor.store.state_watch import StateWatch
+from genvm_manager.supervisor.store.store import RunStore
+from genvm_manager.supervisor.telemetry.event_log import EventLog, open_event_log
+from genvm_manager.supervisor.telemetry.memory import give_memory_back
+from genvm_manager.supervisor.telemetry.metrics import Metrics
+from genvm_manager.supervisor.telemetry.version import Changes
+
+from .controls import Controls
 from .service import Service
-from .settings import Settings
-from .state_watch import StateWatch
-from .stop_requests import StopRequests, stop_requests
-from .store_upkeep import StoreUpkeep
-from .upkeep import Upkeep
 
 EXIT_UNUSABLE = 1
 EXIT_BAD_CONFIG = 2
@@ -111,7 +114,7 @@ class Lasting:
 
 
 def main(guard: int) -> int:
-    """Run until told to stop; the exit status. `guard` is the pipe from `supervisor.guard`."""
+    """Run until told to stop; the exit status. `guard` is the pipe from `process.shim`."""
     service_manager = ServiceManager.named_in(os.environ)
     try:
         setting = _setting(_arguments(), guard, service_manager)
@@ -157,7 +160,7 @@ def _run(setting: Setting, held: HeldFolder) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m supervisor")
+    parser = argparse.ArgumentParser(prog="python -m genvm_manager.supervisor")
     parser.add_argument("--state-dir", type=Path, required=True, help="the folder it owns")
     parser.add_argument("--config", type=Path, help="a YAML file; see docs/OPERATIONS.md")
     parser.add_argument("--root", type=Path, help="instead of the config's root")

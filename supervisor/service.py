@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from protocol.errors import (
+from genvm_manager.base.errors import (
     ManagerError,
     Refusal,
     RunNotFound,
     ShutdownTimeout,
     Unavailable,
 )
-from protocol.ipc import (
+from genvm_manager.base.wall_clock import utc
+from genvm_manager.protocol.ipc import (
     MAX_ARTIFACT_PART,
     ArtifactPart,
     Cause,
@@ -26,20 +27,19 @@ from protocol.ipc import (
     Status,
     without_outputs,
 )
+from genvm_manager.supervisor.runs.code_host import CodeStorage
+from genvm_manager.supervisor.runs.history import SHOWN, History
+from genvm_manager.supervisor.runs.invariant_checker import Auditor
+from genvm_manager.supervisor.runs.lifecycle import RunLife
+from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy, admit
+from genvm_manager.supervisor.runs.rules_schema_run import CONTRACT, schema_run
+from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_PATIENCE
+from genvm_manager.supervisor.runs.run import Run
+from genvm_manager.supervisor.store.failure import StoreFailed
+from genvm_manager.supervisor.store.writes import Accepted
+from genvm_manager.supervisor.telemetry.state_metrics import StateMetrics
 
-from .auditor import Auditor
 from .controls import SHUTTING_DOWN, Controls
-from .core.admission import AdmissionPolicy, admit
-from .core.ladder import REAP_PATIENCE
-from .core.schema_run import CONTRACT, schema_run
-from .history import SHOWN, History
-from .run import Run
-from .run_life import RunLife
-from .runtime.code_host import CodeStorage
-from .runtime.store_failure import StoreFailed
-from .runtime.store_writes import Accepted
-from .state_metrics import StateMetrics
-from .wall_clock import utc
 
 MAX_WAIT = 120.0
 """Seconds that one `GetRun` may wait (spec 01, runs)."""

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.http_load import Connection, request_bytes
-from protocol import calldata
-from protocol.executor import decode_execution_data
-from protocol.framing import receive_frame, send_frame
-from protocol.module_frames import (
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.executor import decode_execution_data
+from genvm_manager.protocol.framing import receive_frame, send_frame
+from genvm_manager.protocol.module_frames import (
     ModuleHello,
     ModuleRequest,
     decode_answer,

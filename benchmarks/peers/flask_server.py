@@ -15,9 +15,10 @@ from pathlib import Path
 from flask import Flask, Response
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from benchmarks.peers.echo_server import SIZE
-from manager.gunicorn_settings import gunicorn_settings
-from protocol.config import Config
+from genvm_manager.base.settings.config import Config
+from genvm_manager.manager.server.gunicorn_settings import gunicorn_settings
+
+from .echo_server import SIZE
 
 PAYLOAD = b"x" * SIZE
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.one_answer import serve
+from .one_answer import serve
 
 BODY = b"<!doctype html><title>A page</title><h1>A page</h1>" + b"<p>Of some words." * 200
 

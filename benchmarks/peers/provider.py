@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.peers.one_answer import serve
+from .one_answer import serve
 
 ANSWER = "The sky is blue."
 BODY = json.dumps(

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from protocol import __version__
+from genvm_manager.protocol import __version__
 
 from .program import Program
 
@@ -40,7 +40,7 @@ SECTIONS = {
         "completion": "Print a script by which a shell completes commands.",
     },
 }
-"""Each `name` is the attribute `command` of the module `manager.cli.<name>`, - being _ there."""
+"""Each `name` is the attribute `command` of the module `commands.<name>`, - being _ there."""
 
 _WIDTH = max(len(name) for section in SECTIONS.values() for name in section)
 
@@ -56,7 +56,7 @@ class CommandGroup(Program):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f".{cmd_name.replace('-', '_')}", __name__).command
+        command = import_module(f".commands.{cmd_name.replace('-', '_')}", __name__).command
         assert isinstance(command, click.Command)
         return command
 

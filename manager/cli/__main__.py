@@ -1,4 +1,4 @@
-"""`python -m manager.cli`: the command line, as the files in a tree's `bin/` start it."""
+"""`python -m genvm_manager.manager.cli`: the command line, as files in a tree's `bin/` start it."""
 
 from . import main
 

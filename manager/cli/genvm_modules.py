@@ -7,17 +7,17 @@ from pathlib import Path
 
 import click
 
-from protocol import __version__
-from protocol.errors import BadRequest
-from protocol.state_folder import modules_state_folder
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.files.state_folder import modules_state_folder
+from genvm_manager.base.network.listeners import AddressError, split_address
+from genvm_manager.base.process.parent import Parent, ParentUnknown
+from genvm_manager.manager.cli.commands.serve import FILE, FOLDER, serve
+from genvm_manager.manager.cli.options.parameters import PortType
+from genvm_manager.manager.launcher.install_root import settings_of
+from genvm_manager.manager.launcher.service import ServiceFailed, ServiceSettings, read_config
+from genvm_manager.protocol import __version__
 
-from ..listeners import AddressError, split_address
-from ..parent import Parent, ParentUnknown
-from ..root_tree import settings_of
-from ..service import ServiceFailed, ServiceSettings, read_config
-from .parameters import PortType
 from .program import Program
-from .serve import FILE, FOLDER, serve
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

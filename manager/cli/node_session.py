@@ -12,21 +12,21 @@ from typing import NoReturn
 
 import click
 
-from manager.http_client import HttpClient
-from manager.local_node.execution import HttpExecutions, ServiceFault
-from manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
-from manager.local_node.node import LocalNode, Receipt, Refused
-from manager.local_node.transactions import BadEmission
-from manager.service import ServiceFailed, private_service
-from manager.token_file import TokenFileError
-from protocol.errors import BadRequest, ManagerError, Unavailable
-from protocol.exhaustion import is_exhaustion
-from protocol.state_folder import local_node
-from protocol.temporary_files import settle_temporary_files, temporary_folder
+from genvm_manager.base.errors import BadRequest, ManagerError, Unavailable
+from genvm_manager.base.files.state_folder import local_node
+from genvm_manager.base.files.temporary_files import settle_temporary_files, temporary_folder
+from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.base.settings.token_file import TokenFileError
+from genvm_manager.manager.cli.options.contract import ContractOptions
+from genvm_manager.manager.cli.rendering.render import exit_code, receipt_as_json, receipt_as_text
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.manager.launcher.service import ServiceFailed, private_service
+from genvm_manager.manager.local_node.execution import HttpExecutions, ServiceFault
+from genvm_manager.manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
+from genvm_manager.manager.local_node.node import LocalNode, Receipt, Refused
+from genvm_manager.manager.local_node.transactions import BadEmission
 
-from .contract_options import ContractOptions
-from .ending import INTERRUPTED, MISUSE, TRY_AGAIN, fail, shortage, unwind_on_signals
-from .outcome import exit_code, receipt_as_json, receipt_as_text
+from .exit_codes import INTERRUPTED, MISUSE, TRY_AGAIN, fail, shortage, unwind_on_signals
 
 FAILED = 3
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from protocol.exhaustion import is_exhaustion
-from protocol.printable import printable_lines
-from protocol.signals import settle_signals
+from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.base.process.signals import settle_signals
+from genvm_manager.base.text.printable import printable_lines
 
-from .ending import MISUSE, TRY_AGAIN, fail, shortage
+from .exit_codes import MISUSE, TRY_AGAIN, fail, shortage
 from .streams import settled_streams
 
 

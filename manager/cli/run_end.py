@@ -9,14 +9,13 @@ from functools import partial
 from signal import Signals
 from typing import TypeVar
 
-from manager.http_client import HttpClient
-from manager.replies import FinishedRunReply
-from protocol.errors import Unavailable
-from protocol.ipc import Artifact, RunState
-from protocol.printable import printable
-
-from .progress import Progress
-from .words import span
+from genvm_manager.base.errors import Unavailable
+from genvm_manager.base.text.printable import printable
+from genvm_manager.manager.cli.rendering.formatting import span
+from genvm_manager.manager.cli.rendering.progress import Progress
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol.http_api import FinishedRunReply
+from genvm_manager.protocol.ipc import Artifact, RunState
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from .ending import NOT_READ, NOT_WRITTEN
+from .exit_codes import NOT_READ, NOT_WRITTEN
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

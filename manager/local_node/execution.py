@@ -10,15 +10,21 @@ from typing import Any
 
 import msgspec
 
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.durations import parse_duration
-from protocol.errors import ManagerError
-from protocol.ipc import Cause, ModuleState
-from protocol.run_result import ResultCode, ResultError, RunResult, decode_result, execution_hash
+from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.http_api import FinishedRunReply
+from genvm_manager.protocol.ipc import Cause, ModuleState
+from genvm_manager.protocol.run_result import (
+    ResultCode,
+    ResultError,
+    RunResult,
+    decode_result,
+    execution_hash,
+)
 
-from ..http_client import HttpClient
-from ..replies import FinishedRunReply
 from .host import LedgerHost, serving
 from .transactions import CHAIN_ID, Ending, Transaction
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from protocol import calldata
-from protocol.calldata import Address
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
 
 from .ledger import DEFAULT_SENDER
 from .transactions import Transaction

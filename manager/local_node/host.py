@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from protocol import host
-from protocol.calldata import Address
-from protocol.host import HostErrorCode, HostRefusal
-from protocol.state_folder import MAX_SOCKET_PATH
-from protocol.temporary_files import NODE_FOLDER, NODE_SOCKET, temporary_folder
-from protocol.threads import start_thread
+from genvm_manager.base.files.state_folder import MAX_SOCKET_PATH
+from genvm_manager.base.files.temporary_files import NODE_FOLDER, NODE_SOCKET, temporary_folder
+from genvm_manager.base.process.threads import start_thread
+from genvm_manager.protocol import host
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host import HostErrorCode, HostRefusal
 
 from .ledger import Ledger
 

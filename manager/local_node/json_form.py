@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from protocol.calldata import MAX_DEPTH, Address
+from genvm_manager.protocol.calldata import MAX_DEPTH, Address
 
 _MAX_DIGITS = 4000
 _INT = re.compile(r"-?0x[0-9A-Fa-f]+")

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from protocol.calldata import Address
+from genvm_manager.protocol.calldata import Address
 
 PAGE_SIZE = 32
 SLOT_SIZE = 32

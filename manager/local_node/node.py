@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from protocol.addresses import deployed_address
-from protocol.calldata import Address
+from genvm_manager.protocol.addresses import deployed_address
+from genvm_manager.protocol.calldata import Address
 
 from .host import LedgerHost
 from .ledger import InsufficientBalance, Ledger

@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from protocol import calldata
-from protocol.bodies import from_value
-from protocol.calldata import Address
-from protocol.errors import BadRequest
-from protocol.keccak import keccak256
-from protocol.run_result import ResultCode, RunResult
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.bodies import from_value
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.keccak import keccak256
+from genvm_manager.protocol.run_result import ResultCode, RunResult
 
 CHAIN_ID = 61_999
 """The chain id of GenLayer's local networks."""

@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from protocol.config import Config
-from protocol.errors import BadRequest, ManagerError
-from protocol.host_port import HostPort, is_loopback, parse_host_port
-from protocol.ipc import ModuleKind
+from genvm_manager.base.errors import BadRequest, ManagerError
+from genvm_manager.base.network.host_port import HostPort, is_loopback, parse_host_port
+from genvm_manager.base.settings.config import Config
+from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.supervisor.settings.settings import Settings
 
-from ..core.module_config import resolved, variables_in
-from ..settings import Settings
 from .configuration import ConfigurationFiles
+from .rules_configuration import resolved, variables_in
 
 OPERATORS_KEYS = ("browser_path", "proxy")
 _PORTS = {"http": 80, "https": 443}

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from protocol.errors import RequestFailed
-from protocol.ipc import ModuleKind
-from protocol.yaml_text import Refused, load_yaml
+from genvm_manager.base.errors import RequestFailed
+from genvm_manager.base.text.yaml_text import Refused, load_yaml
+from genvm_manager.protocol.ipc import ModuleKind
 
-from ..core.module_config import MAX_SIZE
+from .rules_configuration import MAX_SIZE
 
 
 class ConfigurationFiles:
@@ -37,7 +37,7 @@ class ConfigurationFiles:
         for folder in self._folders:
             if (theirs := folder / name).exists():
                 return theirs
-        return importlib.resources.files("workers") / kind / name
+        return importlib.resources.files("genvm_manager.workers") / kind / name
 
     def _read(self, kind: ModuleKind) -> dict[str, Any]:
         place = self._place(kind)

@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 
-from protocol.errors import BadRequest, RequestFailed
-from protocol.ipc import ModuleKind, StartModule
-from protocol.validation import NOT_DECODED
-from workers.pool import Address, Listener, Pool, PoolOrder
+from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.base.validation import NOT_DECODED
+from genvm_manager.protocol.ipc import ModuleKind, StartModule
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+from genvm_manager.workers.pool import Address, Listener, Pool, PoolOrder
 
-from ..core.module_config import ModuleConfig, module_config, replaced_keys, stands_alone
-from ..event_log import EventLog
 from .client_rules import ClientRules
 from .configuration import ConfigurationFiles
-from .surroundings import Surroundings
+from .rules_configuration import ModuleConfig, module_config, replaced_keys, stands_alone
+from .worker_defaults import Surroundings
 
 STOP_PATIENCE = 3.0
 """Seconds for each rung of the ladder, once nobody is served any more."""
@@ -123,7 +123,7 @@ class InstanceMaker:
     ) -> PoolOrder:
         return PoolOrder(
             identity=self._surroundings.identity(order.kind),
-            module=f"workers.{order.kind}.module",
+            module=f"genvm_manager.workers.{order.kind}.module",
             config=config.settings,
             workers=config.workers,
             allow_empty_backends=order.allow_empty_backends or config.awaits_keys,

@@ -6,15 +6,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from protocol.errors import BadRequest, RequestFailed, Unavailable
-from protocol.exhaustion import is_exhaustion
-from protocol.ipc import ModuleKind
-from protocol.llm_check import MAX_CHECKS, MAX_ROWS, CheckConfig, CheckPrompt, CheckRow
-from workers.pool import Check, check
+from genvm_manager.base.errors import BadRequest, RequestFailed, Unavailable
+from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.llm_check import (
+    MAX_CHECKS,
+    MAX_ROWS,
+    CheckConfig,
+    CheckPrompt,
+    CheckRow,
+)
+from genvm_manager.workers.pool import Check, check
 
-from ..core.module_config import check_variables, resolved
 from .client_rules import ClientRules, origin
-from .surroundings import Surroundings
+from .rules_configuration import check_variables, resolved
+from .worker_defaults import Surroundings
 
 
 class LlmChecks:
@@ -84,7 +90,9 @@ class LlmChecks:
         """`strange`: the numbers of those whose hosts no configuration of the operator names."""
         secrets = tuple(sorted({config.key for config in configs if config.key}))
         logging = self._surroundings.logging(secrets)
-        return Check("workers.llm.check", configs, list(prompts), strange, proxy, logging)
+        return Check(
+            "genvm_manager.workers.llm.check", configs, list(prompts), strange, proxy, logging
+        )
 
 
 def _without_key(config: int, prompt: int, variable: str | None) -> CheckRow:

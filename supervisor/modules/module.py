@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from protocol.errors import (
+from genvm_manager.base.errors import (
     BadRequest,
     ManagerError,
     ModuleAlreadyRunning,
@@ -16,15 +16,21 @@ from protocol.errors import (
     ModulesNotRunning,
     RequestFailed,
 )
-from protocol.ipc import ModuleKind, ModuleState, ModuleStatus, ModuleWorker, StartModule
-from protocol.log_lines import Level
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.wall_clock import utc
+from genvm_manager.protocol.ipc import (
+    ModuleKind,
+    ModuleState,
+    ModuleStatus,
+    ModuleWorker,
+    StartModule,
+)
+from genvm_manager.supervisor.runs.sampler import Sample
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+from genvm_manager.supervisor.telemetry.version import Changes
 
-from ..changes import Changes
-from ..core.module_states import advanced
-from ..event_log import EventLog
-from ..runtime.sampler import Sample
-from ..wall_clock import utc
 from .instance import Instance, InstanceMaker
+from .rules_states import advanced
 
 _NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
 """Clients look for the first seven words (spec 03, the request)."""

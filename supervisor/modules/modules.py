@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from protocol.errors import BadRequest, ModulesNotRunning, Refusal, Unavailable
-from protocol.ipc import ModuleKind, ModuleState, ModuleStatus
-from protocol.local_addresses import leads_here
-from protocol.log_lines import Level
-from protocol.run_host import parse_run_host
+from genvm_manager.base.errors import BadRequest, ModulesNotRunning, Refusal, Unavailable
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.network.local_addresses import leads_here
+from genvm_manager.base.network.run_host import parse_run_host
+from genvm_manager.protocol.ipc import ModuleKind, ModuleState, ModuleStatus
+from genvm_manager.supervisor.runs.sampler import Sample
 
-from ..runtime.sampler import Sample
 from .module import Module, not_running
 
 

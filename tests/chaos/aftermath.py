@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import psutil
 
-from protocol.state_folder import run_scratch
+from genvm_manager.base.files.state_folder import run_scratch
 
 from .client import read
 from .oracle import Oracle, instances

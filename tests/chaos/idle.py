@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from manager.supervisor_client import MAX_IDLE
-from protocol.state_folder import run_scratch, supervisor_socket
-from supervisor.runtime.processes import children_of
+from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
+from genvm_manager.base.process.proc import children_of
+from genvm_manager.manager.api.supervisor_client import MAX_IDLE
 
 from .service import HTTP_WORKERS, House, Role, ServiceUnderTest
 from .verdict import Violation

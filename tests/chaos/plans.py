@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from protocol import calldata
+from genvm_manager.protocol import calldata
 from tests.support.service import run_request
 
 from .kinds import Kind, Orders, drawn, major

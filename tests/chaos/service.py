@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from manager.service_note import find_service
-from supervisor.runtime.processes import children_of
+from genvm_manager.base.process.proc import children_of
+from genvm_manager.manager.launcher.service_file import find_service
 from tests.support.service import GENVM_MANAGER, PROJECT, processes_of
 
 from .kinds import MEMORY_LIMIT, manifest

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import BadRequest, RequestFailed
-from protocol.module_frames import FatalFault, ModuleHello, ModuleRequest, UserFault
-from workers.module import ModuleOptions
+from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest, UserFault
+from genvm_manager.workers.worker.module import ModuleOptions
 
 SLEEPER = "import time; time.sleep(600)"
 

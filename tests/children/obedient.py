@@ -17,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from protocol import calldata
-from protocol.executor import decode_execution_data
-from protocol.host import Method
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.executor import decode_execution_data
+from genvm_manager.protocol.host import Method
 
 
 def main(argv: list[str]) -> int:

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from genvm_manager.workers.web.faults import WebFault
 from tests.support.web_module import NO_BROWSER, Client, with_module
 from tests.support.web_world import NameServer, Route, name_server, site
 from tests.support.witness import TCP, UDP, Packet, witness
-from workers.web.faults import WebFault
 
 PUBLIC = "93.184.215.14"
 ELSEWHERE = "93.184.215.15"

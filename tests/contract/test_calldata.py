@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.calldata import (
+from genvm_manager.protocol.calldata import (
     MAX_DEPTH,
     MAX_VALUES,
     Address,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.framing import (
+from genvm_manager.protocol.framing import (
     FrameError,
     FrameParser,
     StreamEnded,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.calldata import Address
-from protocol.host import (
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host import (
     ConsumeFuel,
     ConsumeResult,
     EthCall,

@@ -6,7 +6,7 @@ from Crypto.Hash import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.keccak import Keccak256, keccak256
+from genvm_manager.protocol.keccak import Keccak256, keccak256
 
 
 @given(st.lists(st.binary(max_size=300), max_size=4))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from protocol import calldata
-from protocol.bodies import from_calldata, from_json
-from protocol.calldata import Address
-from protocol.errors import BadRequest
-from protocol.executor import METHOD_HOSTS, decode_execution_data
-from protocol.ipc import Capture, MajorSelector, ModuleKind, StartRun, VersionSelector
-from protocol.run_request import RunRequest
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.bodies import from_calldata, from_json
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import METHOD_HOSTS, decode_execution_data
+from genvm_manager.protocol.ipc import Capture, MajorSelector, ModuleKind, StartRun, VersionSelector
+from genvm_manager.protocol.run_request import RunRequest
 
 ADDRESS = "0x" + "11" * 20
 CALL = calldata.encode({"method": "get", "args": [1]})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import calldata
-from protocol.run_result import (
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.run_result import (
     ResultCode,
     ResultError,
     RunResult,

@@ -27,10 +27,11 @@ class Callable(NamedTuple):
 @cache
 def catalogue() -> tuple[Callable, ...]:
     """All of them, in a fixed order."""
-    from workers.genvm import sdk_imports, wasi  # noqa: PLC0415 (slow to import)
-    from workers.genvm.filesystem import FileTree  # noqa: PLC0415
-    from workers.genvm.memory import Memory  # noqa: PLC0415
-    from workers.genvm.wasi_files import WasiFiles  # noqa: PLC0415
+    from genvm_manager.workers.genvm.calls import sdk_imports  # noqa: PLC0415 (slow to import)
+    from genvm_manager.workers.genvm.engine.memory import Memory  # noqa: PLC0415
+    from genvm_manager.workers.genvm.wasi import wasi  # noqa: PLC0415 (slow to import)
+    from genvm_manager.workers.genvm.wasi.files import WasiFiles  # noqa: PLC0415
+    from genvm_manager.workers.genvm.wasi.filesystem import FileTree  # noqa: PLC0415
 
     memory = Memory()
     environment = wasi.Environment([], {}, wasi.machine_clock, wasi.machine_random)

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 
-from protocol.executor import ExecutionData
-from protocol.run_result import ResultCode, ResultError, RunResult, decode_result
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
 from tests.support.calls import MESSAGE
 
 from .executor_runs import PROJECT, Ended, Order, forked, run_executor, spawned
@@ -60,7 +60,7 @@ def contract_tester(seconds: float, *, starts_python: bool = False) -> Iterator[
 
 
 def _compile_python() -> None:
-    command = [sys.executable, "-m", "workers.genvm", "check", "--precompile"]
+    command = [sys.executable, "-m", "genvm_manager.workers.genvm", "check", "--precompile"]
     subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-from protocol import calldata
+from genvm_manager.protocol import calldata
 
 from . import odd_values
 

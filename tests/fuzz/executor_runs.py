@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from protocol.calldata import Address
-from protocol.executor import ExecutionData
-from protocol.host import GetBalance, HostErrorCode, HostRefusal, StorageRead
-from protocol.storage_layout import CODE_SLOT, stored_code
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, stored_code
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.host import GetBalance, HostErrorCode, HostRefusal, StorageRead
+from genvm_manager.workers.genvm import cli
+from genvm_manager.workers.genvm.run import run
 from tests.support.calls import CONTRACT, OTHER
 from tests.support.node_host import NodeHost
 from tests.support.wat import returns
-from workers.genvm import cli, run
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -167,7 +168,7 @@ def spawned(arguments: Sequence[str], files: _Files) -> int:
     targets = (files.stdin, files.output, files.output)
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "workers.genvm", *arguments],
+        [sys.executable, "-m", "genvm_manager.workers.genvm", *arguments],
         {**os.environ, "PYTHONPATH": str(PROJECT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, each, at) for at, each in enumerate(targets)],
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from protocol import calldata
-from protocol.calldata import Address
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
 
 NUMBERS: list[int] = [
     *range(-2, 10), 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 1000, 1024, 4095, 4096, 65535,

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manager.cli.node_session import open_node
-from manager.local_node.ledger import DEFAULT_SENDER, Ledger
-from manager.local_node.node import LocalNode
-from manager.local_node.transactions import Transaction
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.state_folder import local_node
-from tests.support.service import GENVM_MANAGER
-from tests.support.waiting import TIMEOUT
+from genvm_manager.base.files.state_folder import local_node
+from genvm_manager.manager.cli.node_session import open_node
+from genvm_manager.manager.local_node.ledger import DEFAULT_SENDER, Ledger
+from genvm_manager.manager.local_node.node import LocalNode
+from genvm_manager.manager.local_node.transactions import Transaction
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+
+from .service import GENVM_MANAGER
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 

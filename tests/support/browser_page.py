@@ -9,9 +9,15 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from tests.support.service import wait_until
-from tests.support.waiting import TIMEOUT
-from workers.web.browser import Browser, BrowserUnavailable, find_browser, isolations
+from genvm_manager.workers.web.browser.browser import (
+    Browser,
+    BrowserUnavailable,
+    find_browser,
+    isolations,
+)
+
+from .service import wait_until
+from .waiting import TIMEOUT
 
 PATIENCE = TIMEOUT
 T = TypeVar("T")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.executor import ExecutionData
-from protocol.run_result import RunResult
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.run_result import RunResult
 
 from .node_host import Ended, NodeHost, run_executor
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.core.cgroups import Hierarchies, parse_hierarchies
-from supervisor.runtime.cgroup_folder import kill, members, remove
-from tests.support.supervisor import wait_until
+from genvm_manager.supervisor.cgroups.folder import kill, members, remove
+from genvm_manager.supervisor.cgroups.rules_paths import Hierarchies, parse_hierarchies
+
+from .supervisor import wait_until
 
 UNIFIED, MEMORY = "unified", "memory"
 """Hierarchies: that of cgroups v2, and that of v1's memory controller."""

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from manager.replies import StatusReply
-from tests.support.waiting import TIMEOUT
+from genvm_manager.protocol.http_api import StatusReply
+
+from .waiting import TIMEOUT
 
 
 class EventStream:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 import httpx
 import psutil
 
-from manager.http_client import HttpClient
-from manager.replies import FinishedRunReply, StatusReply
-from protocol import calldata
-from tests.support.waiting import TIMEOUT
-from workers.genvm.cli import default_cache_dir
-from workers.genvm.private_cache import _stamp
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.http_api import FinishedRunReply, StatusReply
+from genvm_manager.workers.genvm.cli import default_cache_dir
+from genvm_manager.workers.genvm.engine.private_cache import _stamp
 
 from .machine import Machine
 from .service import OBEDIENT, PROJECT, run_request, wait_until
+from .waiting import TIMEOUT
 
 WHEELS = PROJECT / ".venv" / "wheels"
 CHECKOUT = "/root/genvm-manager"
@@ -45,7 +45,7 @@ _MANIFEST = f"""
 executor_versions:
   v0.2.0:
     available_after: "2024-01-01T00:00:00Z"
-    command: ["${{python}}", "-m", "workers.genvm"]
+    command: ["${{python}}", "-m", "genvm_manager.workers.genvm"]
   v{OBEDIENT_MAJOR}.0.0:
     available_after: "2024-01-01T00:00:00Z"
     command: ["${{python}}", "-P", "/etc/genvm-manager/obedient.py"]

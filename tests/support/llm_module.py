@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from protocol.log_lines import TRACE, formatter
-from protocol.module_frames import ModuleHello, ModuleRequest
-from tests.support.waiting import TIMEOUT
-from workers.llm.module import LlmModule, open_module
+from genvm_manager.base.logging.lines import TRACE, formatter
+from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
+from genvm_manager.workers.llm.module import LlmModule, open_module
+
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 T = TypeVar("T")
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """See `workers.module.ModuleOptions`."""
+    """See `genvm_manager.workers.worker.module.ModuleOptions`."""
 
     allow_empty_backends: bool = False
     tells_of_config: bool = True

@@ -20,9 +20,8 @@ from typing import Any
 
 import psutil
 
-from tests.support.waiting import TIMEOUT
-
 from .service import wait_until
+from .waiting import TIMEOUT
 
 SCRIPT = Path(__file__).with_name("machine.sh")
 PATIENCE = TIMEOUT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tests.support.provider_formats import Asked
-from tests.support.providers import Say
+from .provider_formats import Asked
+from .providers import Say
 
 
 class Model:

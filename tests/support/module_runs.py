@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from protocol.framing import frame
-from protocol.ipc import (
+from genvm_manager.base.files.state_folder import run_scratch
+from genvm_manager.protocol.framing import frame
+from genvm_manager.protocol.ipc import (
     Done,
     ModuleKind,
     ModuleStatus,
@@ -16,9 +17,14 @@ from protocol.ipc import (
     StartModule,
     StopModule,
 )
-from protocol.module_frames import ModuleHello, ModuleRequest, encode_hello, encode_request
-from protocol.state_folder import run_scratch
-from tests.support.supervisor import Client, RunningSupervisor, wait_until
+from genvm_manager.protocol.module_frames import (
+    ModuleHello,
+    ModuleRequest,
+    encode_hello,
+    encode_request,
+)
+
+from .supervisor import Client, RunningSupervisor, wait_until
 
 LLM, WEB = ModuleKind.LLM, ModuleKind.WEB
 LIGHT: dict[ModuleKind, dict[str, Any]] = {

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from protocol.framing import FrameError, frame, receive_frame
-from protocol.module_frames import (
+from genvm_manager.protocol.framing import FrameError, frame, receive_frame
+from genvm_manager.protocol.module_frames import (
     FatalFault,
     ModuleHello,
     ModuleRequest,
@@ -18,7 +18,8 @@ from protocol.module_frames import (
     encode_answer,
     encode_fault,
 )
-from tests.support.waiting import TIMEOUT
+
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from protocol.calldata import Address
-from protocol.executor import ExecutionData, ModuleDescriptors, RunArguments
-from protocol.host import (
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import ExecutionData, ModuleDescriptors, RunArguments
+from genvm_manager.protocol.host import (
     ConsumeFuel,
     ConsumeResult,
     EthCall,
@@ -33,9 +33,10 @@ from protocol.host import (
     StorageRead,
     serve,
 )
-from protocol.run_result import RunResult, decode_result
-from tests.support.module_server import ModuleServer
-from tests.support.waiting import TIMEOUT
+from genvm_manager.protocol.run_result import RunResult, decode_result
+
+from .module_server import ModuleServer
+from .waiting import TIMEOUT
 
 PAGE = 32
 DEADLINE = TIMEOUT
@@ -145,7 +146,7 @@ class Ended:
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
-BUILT_IN = (sys.executable, "-m", "workers.genvm")
+BUILT_IN = (sys.executable, "-m", "genvm_manager.workers.genvm")
 
 
 def run_executor(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol import calldata
-from protocol.run_result import RunResult
-from tests.support.calls import MESSAGE, Chain
-from tests.support.module_server import ModuleServer
-from tests.support.node_host import Ended
-from tests.support.wat import Contract, printed, staged
-from workers.genvm.context import Message
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.run_result import RunResult
+from genvm_manager.workers.genvm.calls.context import Message
+
+from .calls import MESSAGE, Chain
+from .module_server import ModuleServer
+from .node_host import Ended
+from .wat import Contract, printed, staged
 
 CALL = b"M"
 LEAD, VALIDATE = b"L", b"V"

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
-from manager.openapi.operation import Operation
-from tests.support.waiting import TIMEOUT
+from genvm_manager.manager.api.openapi.operation import Operation
+
+from .waiting import TIMEOUT
 
 
 @dataclass(frozen=True)

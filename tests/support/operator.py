@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from tests.support.service import GENVM_MANAGER, RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from .service import GENVM_MANAGER, RunningService, wait_until
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 

@@ -14,17 +14,18 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from protocol.backoff import Backoff
-from protocol.framing import HEAD_SIZE, body_size, frame
-from protocol.module_frames import (
+from genvm_manager.base.process.backoff import Backoff
+from genvm_manager.protocol.framing import HEAD_SIZE, body_size, frame
+from genvm_manager.protocol.module_frames import (
     ModuleHello,
     ModuleRequest,
     decode_answer,
     encode_hello,
     encode_request,
 )
-from tests.support.waiting import TIMEOUT
-from workers.pool import Identity, Listener, Logging, Pool, PoolOrder
+from genvm_manager.workers.pool import Identity, Listener, Logging, Pool, PoolOrder
+
+from .waiting import TIMEOUT
 
 ECHO = "tests.children.echo_module"
 PATIENCE = TIMEOUT

@@ -1,5 +1,5 @@
 """How providers of language models are spoken to, from their public documentation: the side of the
-provider, written apart from `workers.llm.providers` and sharing nothing with it.
+provider, written apart from `genvm_manager.workers.llm.providers` and sharing nothing with it.
 
 Each format checks what it is sent as strictly as the provider does.
 """

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.provider_formats import FORMATS, Asked, Format, Refused
-from tests.support.waiting import TIMEOUT
+from .provider_formats import FORMATS, Asked, Format, Refused
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 

@@ -16,10 +16,11 @@ import httpx
 import pytest
 
 from tests.conftest import PROJECT
-from tests.support.certificates import make_certificate
-from tests.support.studio import free_port
-from tests.support.supervisor import wait_until
-from tests.support.waiting import TIMEOUT
+
+from .certificates import make_certificate
+from .studio import free_port
+from .supervisor import wait_until
+from .waiting import TIMEOUT
 
 GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
 NAME = "genvm.example.org"

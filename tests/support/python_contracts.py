@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.executor import ExecutionData
-from protocol.run_result import ResultCode, RunResult
-from tests.support.module_server import ModuleServer
-from tests.support.node_host import Ended, NodeHost, run_executor
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.run_result import ResultCode, RunResult
+
+from .module_server import ModuleServer
+from .node_host import Ended, NodeHost, run_executor
 
 ALICE = Address(b"\xa1" * 20)
 BOB = Address(b"\xb0" * 20)

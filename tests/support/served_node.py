@@ -25,16 +25,17 @@ from typing import Any
 
 import httpx
 
-from manager.replies import FinishedRunReply
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.run_result import ResultCode, RunResult, decode_result
-from tests.support.calls import MESSAGE
-from tests.support.node_host import NodeHost
-from tests.support.providers import module_config
-from tests.support.service import RunningService
-from tests.support.waiting import TIMEOUT
-from workers.genvm.cli import default_cache_dir
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.http_api import FinishedRunReply
+from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result
+from genvm_manager.workers.genvm.cli import default_cache_dir
+
+from .calls import MESSAGE
+from .node_host import NodeHost
+from .providers import module_config
+from .service import RunningService
+from .waiting import TIMEOUT
 
 DEADLINE = TIMEOUT
 NO_BROWSER = {"workers": 1, "webdriver_host": "http://127.0.0.1:9"}
@@ -209,7 +210,9 @@ def _call(method: str, args: tuple[Any, ...]) -> dict[str, Any]:
 @contextlib.contextmanager
 def served_node(config: str = "", **environment: str) -> Iterator[ServedNode]:
     """A node on a service of its own. `config`: further lines of its settings."""
-    subprocess.run([sys.executable, "-m", "workers.genvm", "check", "--precompile"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "genvm_manager.workers.genvm", "check", "--precompile"], check=True
+    )
     settings = f"permits: {{total: 8}}\nexecutor_env: {{GENVM_CACHE_DIR: '{default_cache_dir()}'}}"
     host = CrowdHost()
     service = RunningService(

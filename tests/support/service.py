@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import psutil
 
-from manager.http_client import HttpClient
-from manager.service_note import find_service
-from protocol import calldata
-from protocol.calldata import Address
-from tests.support.waiting import TIMEOUT, wait_until
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.manager.launcher.service_file import find_service
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+
+from .waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 GENVM_MANAGER = str(Path(sys.executable).with_name("genvm-manager"))
@@ -29,7 +30,7 @@ START_DEADLINE = TIMEOUT
 STOP_DEADLINE = TIMEOUT
 
 QUICKLY_GIVEN_UP = """
-from protocol.backoff import Backoff
+from genvm_manager.base.process.backoff import Backoff
 Backoff.__init__.__defaults__ = (0.05, 0.5, 600.0, 8)
 """
 """For `customize`: short pauses between restarts, and a window that no slow machine outlasts."""

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from manager.service_note import find_service
-from protocol import calldata
-from protocol.calldata import Address
-from protocol.state_folder import modules_state_folder
-from tests.support.service import GENVM_MANAGER, processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from genvm_manager.base.files.state_folder import modules_state_folder
+from genvm_manager.manager.launcher.service_file import find_service
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+
+from .service import GENVM_MANAGER, processes_of, wait_until
+from .waiting import TIMEOUT
 
 START_DEADLINE = TIMEOUT
 CONTRACT = Address(b"\x01" * 20)

@@ -1,4 +1,4 @@
-"""A real supervisor for tests: `python -m supervisor` on a fresh state folder, and its client."""
+"""A real supervisor for tests, on a fresh state folder, and its client."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from typing import Any
 
 import psutil
 
-from protocol import ipc
-from protocol.framing import receive_frame, send_frame
-from protocol.ipc import (
+from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
+from genvm_manager.protocol import ipc
+from genvm_manager.protocol.framing import receive_frame, send_frame
+from genvm_manager.protocol.ipc import (
     CancelRun,
     Capture,
     Command,
@@ -36,8 +37,8 @@ from protocol.ipc import (
     StartRun,
     Status,
 )
-from protocol.state_folder import run_scratch, supervisor_socket
-from tests.support.waiting import TIMEOUT, wait_until
+
+from .waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 CHILDREN = PROJECT / "tests" / "children"
@@ -179,7 +180,7 @@ class Client:
 
 
 class RunningSupervisor:
-    """`python -m supervisor`, started by entering and stopped by leaving.
+    """`python -m genvm_manager.supervisor`, started by entering and stopped by leaving.
 
     Leaving it checks that it stops as asked and that nothing of its runs is left. With
     `starts=False` the test starts it.

@@ -6,7 +6,7 @@ from typing import Any
 
 import wasmtime
 
-from protocol import calldata
+from genvm_manager.protocol import calldata
 
 RESULT = 0
 """Where `gl_call` puts its result descriptor."""

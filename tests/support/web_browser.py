@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.certificates import Certificate
-from workers.web.browser import BrowserUnavailable, find_browser
+from genvm_manager.workers.web.browser.browser import BrowserUnavailable, find_browser
+
+from .certificates import Certificate
 
 BROWSERS = [name for name in ("chromium-headless-shell", "chromium") if shutil.which(name)]
 

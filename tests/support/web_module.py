@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from protocol.module_frames import ModuleHello, ModuleRequest
-from workers.module import Module, Session
-from workers.web.faults import WebFault
-from workers.web.module import open_module
+from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
+from genvm_manager.workers.web.faults import WebFault
+from genvm_manager.workers.web.module import open_module
+from genvm_manager.workers.worker.module import Module, Session
 
 T = TypeVar("T")
 

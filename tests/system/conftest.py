@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from manager.http_client import HttpClient
-from manager.service import Service, private_service
-from protocol.ipc import RunState
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.manager.launcher.service import Service, private_service
+from genvm_manager.protocol.ipc import RunState
 from tests.support.author import Author
 
 

@@ -1,4 +1,4 @@
-"""`python -m workers.genvm`: the executor as a program."""
+"""`python -m genvm_manager.workers.genvm`: the executor as a program."""
 
 import gc
 import os

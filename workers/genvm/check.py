@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.cache_folder import why_unusable
-
-from .compile_cache import contracts_cache
-from .compiler import CompilerFailed
-from .cpython import GuestMissing, read_cpython
-from .engine import new_engine
-from .filesystem import FileTree
-from .python_guest import PythonGuest
-from .vm import ToolFailed
+from genvm_manager.base.files.cache_folder import why_unusable
+from genvm_manager.workers.genvm.engine.compile_cache import contracts_cache
+from genvm_manager.workers.genvm.engine.compiler import CompilerFailed
+from genvm_manager.workers.genvm.engine.engine import new_engine
+from genvm_manager.workers.genvm.python.cpython import GuestMissing, read_cpython
+from genvm_manager.workers.genvm.python.python_guest import PythonGuest
+from genvm_manager.workers.genvm.run.vm import ToolFailed
+from genvm_manager.workers.genvm.wasi.filesystem import FileTree
 
 
 def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:

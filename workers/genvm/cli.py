@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from protocol.cache_folder import (
+from genvm_manager.base.files.cache_folder import (
     CACHE_BYTES_VARIABLE,
     DEFAULT_CACHE_BYTES,
     MAX_CACHE_BYTES,
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: str = options.command
     if command == "run":
-        from .run import run  # noqa: PLC0415 (each command imports what it needs)
+        from genvm_manager.workers.genvm.run.run import run  # noqa: PLC0415 (each command imports what it needs)
 
         return run(options)
     if command == "check":
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_version_pattern() -> int:
-    from protocol.contract_code import version_pattern  # noqa: PLC0415
+    from genvm_manager.protocol.contract.code import version_pattern  # noqa: PLC0415
 
     print(version_pattern(sys.stdin.buffer.read()))
     return 0

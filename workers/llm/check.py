@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from protocol.llm_check import ROW_TIMEOUT, ROWS_AT_ONCE, CheckConfig, CheckPrompt, CheckRow
-from protocol.module_frames import UserFault
-from protocol.secret import Secret
+from genvm_manager.base.text.secret import Secret
+from genvm_manager.protocol.llm_check import (
+    ROW_TIMEOUT,
+    ROWS_AT_ONCE,
+    CheckConfig,
+    CheckPrompt,
+    CheckRow,
+)
+from genvm_manager.protocol.module_frames import UserFault
 
 from .config import KEYLESS, check_host, check_key
 from .images import read_images

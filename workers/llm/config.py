@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from protocol.durations import parse_duration
-from protocol.errors import BadRequest
-from protocol.host_port import is_host
-from protocol.secret import Secret
-from protocol.validation import from_value
-from protocol.yaml_text import load_yaml
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.network.host_port import is_host
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.base.text.secret import Secret
+from genvm_manager.base.text.yaml_text import load_yaml
+from genvm_manager.base.validation import from_value
 
 from .templates import Template, TemplateKind
 
@@ -133,8 +133,8 @@ def read_config(
 ) -> ReadConfig:
     """The configuration in a YAML map in which `${ENV[…]}` is filled in already.
 
-    `unset_variables`: see `workers.module.ModuleOptions`. Raises `BadRequest` naming the key at
-    fault.
+    `unset_variables`: see `workers.worker.module.ModuleOptions`. Raises `BadRequest` naming the
+    key at fault.
     """
     unset = unset_variables or {}
     backends = {

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from protocol.module_frames import UserFault
+from genvm_manager.protocol.module_frames import UserFault
 
 MAX_IMAGES = 2
 MAX_IMAGE = 5 << 20

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from protocol.errors import RequestFailed
-from protocol.module_frames import ModuleHello, ModuleRequest
+from genvm_manager.base.errors import RequestFailed
+from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
+from genvm_manager.workers.worker.module import ModuleOptions
 
-from ..module import ModuleOptions
-from .asking import Asker
 from .config import ReadConfig, read_config, shortage
+from .prompt_client import Asker
 from .questions import read_question
 from .selection import Wanted, wanted_backends
 from .transport import Transport
@@ -39,27 +39,27 @@ async def open_module(
 
 
 class LlmModule:
-    """See `workers.module.Module`."""
+    """See `genvm_manager.workers.worker.module.Module`."""
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
 
     @property
     def shortage(self) -> str | None:
-        """See `workers.module.Module`."""
+        """See `genvm_manager.workers.worker.module.Module`."""
         return self._asker.shortage
 
     async def open_session(self, hello: ModuleHello) -> LlmSession:
-        """See `workers.module.Module`."""
+        """See `genvm_manager.workers.worker.module.Module`."""
         return LlmSession(self._asker, hello.genvm_id, wanted_backends(hello.host_data))
 
     async def close(self) -> None:
-        """See `workers.module.Module`."""
+        """See `genvm_manager.workers.worker.module.Module`."""
         await self._asker.transport.close()
 
 
 class LlmSession:
-    """See `workers.module.Session`."""
+    """See `workers.worker.module.Session`."""
 
     def __init__(self, asker: Asker, genvm_id: int, wanted: Wanted) -> None:
         self._asker = asker
@@ -67,13 +67,13 @@ class LlmSession:
         self._wanted = wanted
 
     async def answer(self, request: ModuleRequest) -> dict[str, Any]:
-        """`{"data": str | map | bool, "consumed_gen": int}`; see `workers.module.Session`."""
+        """`{"data": str | map | bool, "consumed_gen": int}`; see `worker.module.Session`."""
         question = read_question(request, self._asker.config.templates)
         data = await self._asker.ask(question, self._wanted, self._genvm_id)
         return {"data": data, "consumed_gen": CONSUMED_GEN}
 
     async def close(self) -> None:
-        """See `workers.module.Session`."""
+        """See `workers.worker.module.Session`."""
 
 
 def _report(read: ReadConfig, log: logging.Logger) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from protocol.errors import BadRequest
-from protocol.module_frames import FatalFault, ModuleRequest, UserFault
-from protocol.validation import from_value
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.validation import from_value
+from genvm_manager.protocol.module_frames import FatalFault, ModuleRequest, UserFault
 
 from .config import Templates
 from .images import Image, read_images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from protocol.module_frames import FatalFault
+from genvm_manager.protocol.module_frames import FatalFault
 
 from .config import Backend, Model, priority
 

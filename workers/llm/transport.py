@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import msgspec
 
-from protocol.httpx_alone import httpx
-from protocol.validation import NOT_DECODED
-from workers.trust import usual_trust
-from workers.unread import is_suspect
+from genvm_manager.base.network._httpx import httpx
+from genvm_manager.base.validation import NOT_DECODED
+from genvm_manager.workers.outbound.trust import usual_trust
+from genvm_manager.workers.outbound.unread import is_suspect
 
 from .providers import WIRE_FORMATS, Query
 
@@ -112,7 +112,7 @@ async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 async def _close_if_suspect(reply: httpx.Response) -> None:
     """Have a connection that holds more than this answer not be taken for the next query."""
-    # Private names of httpx, as in `workers.unread`: without them it counts as suspect.
+    # Private names of httpx, as in `workers.outbound.unread`: without them it counts as suspect.
     body = getattr(getattr(reply.stream, "_stream", None), "_httpcore_stream", None)
     connection = reply.extensions["network_stream"]
     if is_suspect(reply.headers.raw, body, connection):

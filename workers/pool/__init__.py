@@ -3,8 +3,9 @@
 What runs in the workers is in the packages beside this one; the supervisor never imports it.
 """
 
-from ..control import Check, Logging
-from ..entry import Identity
+from genvm_manager.workers.control.messages import Check, Logging
+from genvm_manager.workers.worker.identity import Identity
+
 from .check import check
 from .listener import Address, Listener
 from .pool import Pool, PoolOrder, WorkerView

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from protocol.errors import ManagerError, RequestFailed
-from protocol.llm_check import ROW_TIMEOUT, ROWS_AT_ONCE, CheckRow
+from genvm_manager.base.errors import ManagerError, RequestFailed
+from genvm_manager.protocol.llm_check import ROW_TIMEOUT, ROWS_AT_ONCE, CheckRow
+from genvm_manager.workers.control.messages import Check, Checked, Failed, FromWorker
+from genvm_manager.workers.worker.identity import Identity
 
-from ..control import Check, Checked, Failed, FromWorker
-from ..entry import Identity
 from .process import WorkerProcess
 from .worker import START_PATIENCE
 

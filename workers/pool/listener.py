@@ -9,8 +9,8 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from protocol.errors import RequestFailed
-from protocol.listening import CannotListen, Place, listen_at_each, places_of
+from genvm_manager.base.errors import RequestFailed
+from genvm_manager.base.network.listening import CannotListen, Place, listen_at_each, places_of
 
 _BACKLOG = 1_024
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from protocol.backoff import Backoff
-from protocol.log_lines import Level
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.process.backoff import Backoff
+from genvm_manager.workers.control.messages import Logging, Open
+from genvm_manager.workers.worker.identity import Identity
 
-from ..control import Logging, Open
-from ..entry import Identity
-from .slot import Events, Slot
 from .worker import Worker, WorkerState
+from .worker_supervisor import Events, Slot
 
 HANDOVER_PATIENCE = 10.0
 """Seconds that a connection may wait for a worker to be ready; it is closed then."""
@@ -35,7 +35,7 @@ class PoolOrder:
 
     `module`: dotted name of what has `open_module`. `config`: a JSON object. `listening`: sockets
     that all workers accept from; they stay the caller's. `unset_variables`: see
-    `workers.module.ModuleOptions`.
+    `genvm_manager.workers.worker.module.ModuleOptions`.
     """
 
     identity: Identity
@@ -95,7 +95,7 @@ class Pool:
         self._is_hurried = False
         self._is_ending = False
         self.shortage: str | None = None
-        """See `workers.module.Module`; known once the pool has started."""
+        """See `genvm_manager.workers.worker.module.Module`; known once the pool has started."""
 
     @property
     def workers(self) -> list[WorkerView]:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import multiprocess  # type: ignore[import-untyped]
 from multiprocess.process import _children as _to_be_reaped  # type: ignore[import-untyped]
 
-from ..control import FromWorker, Stop, ToWorker, decode_from_worker
-from ..control_channel import Channel
-from ..entry import Identity, enter
+from genvm_manager.workers.control.channel import Channel
+from genvm_manager.workers.control.messages import FromWorker, Stop, ToWorker, decode_from_worker
+from genvm_manager.workers.worker.entry import enter
+from genvm_manager.workers.worker.identity import Identity
 
 CLEAR_PATIENCE = 10.0
 """Seconds in which what a worker has started must be gone after SIGKILL."""

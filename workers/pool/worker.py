@@ -7,11 +7,21 @@ import socket
 from collections.abc import Callable
 from enum import StrEnum
 
-from protocol.errors import ManagerError, RequestFailed
-from protocol.log_lines import Level
+from genvm_manager.base.errors import ManagerError, RequestFailed
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.workers.control.messages import (
+    HEARTBEAT,
+    Connect,
+    Drain,
+    Failed,
+    FromWorker,
+    Load,
+    Open,
+    Ready,
+    SetLevel,
+)
+from genvm_manager.workers.worker.identity import Identity
 
-from ..control import HEARTBEAT, Connect, Drain, Failed, FromWorker, Load, Open, Ready, SetLevel
-from ..entry import Identity
 from .process import WorkerProcess
 
 START_PATIENCE = 60.0

@@ -1,6 +1,6 @@
-"""`python -m workers.web.check`: whether pages can be rendered.
+"""`python -m genvm_manager.workers.web.check`: whether pages can be rendered.
 
-Prints findings (`protocol.finding`); a browser is started for it and ended again.
+Prints findings (`genvm_manager.base.check_result`); a browser is started for it and ended again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from protocol.errors import BadRequest
-from protocol.finding import Finding, encode_findings, failure, ok, warning
-from protocol.yaml_text import load_yaml
+from genvm_manager.base.check_result import Finding, encode_findings, failure, ok, warning
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.text.yaml_text import load_yaml
+from genvm_manager.workers.web.browser.pool import BrowserKeeper
 
-from .browser_keeper import BrowserKeeper
 from .config import WebConfig, parse_config
 from .faults import WebFault
 
@@ -29,7 +29,7 @@ WEBDRIVER_PATIENCE = 5.0
 
 def main() -> int:
     """Print what was found."""
-    parser = argparse.ArgumentParser(prog="python -m workers.web.check")
+    parser = argparse.ArgumentParser(prog="python -m genvm_manager.workers.web.check")
     parser.add_argument("--config", type=Path, help="the web module's settings")
     given = parser.parse_args()
     try:
@@ -50,7 +50,7 @@ def _config(path: Path | None) -> WebConfig:
 async def _examined(config: WebConfig) -> Finding:
     if config.webdriver_host:
         return await _reached(config.webdriver_host)
-    log = logging.getLogger("workers.web")
+    log = logging.getLogger("genvm_manager.workers.web")
     keeper = BrowserKeeper(config.browser_path, 1, config.max_page_memory, log)
     try:
         async with keeper.lend("about:blank") as browser:

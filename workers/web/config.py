@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from protocol.durations import parse_duration
-from protocol.errors import BadRequest
-from protocol.framing import MAX_FRAME
-from protocol.host_port import is_host
-from protocol.validation import from_value
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.network.host_port import is_host
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.base.validation import from_value
+from genvm_manager.protocol.framing import MAX_FRAME
 
 Count = Annotated[int, Meta(ge=1)]
 

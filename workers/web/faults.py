@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.module_frames import UserFault
+from genvm_manager.protocol.module_frames import UserFault
 
 SCHEMA_FORBIDDEN = "SCHEMA_FORBIDDEN"
 PORT_FORBIDDEN = "PORT_FORBIDDEN"

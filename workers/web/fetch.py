@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import httpcore
 
-from workers.unread import is_suspect
+from genvm_manager.workers.outbound.unread import is_suspect
 
 from .decoding import ACCEPTED, Body, TooLarge, Undecodable
 from .faults import (

@@ -11,21 +11,21 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from protocol.durations import parse_duration
-from protocol.errors import BadRequest
-from protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
-from protocol.validation import from_value
-from workers.module import Module, ModuleOptions, Session
-from workers.trust import usual_trust
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.text.durations import parse_duration
+from genvm_manager.base.validation import from_value
+from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
+from genvm_manager.workers.outbound.trust import usual_trust
+from genvm_manager.workers.web.browser.pool import BrowserKeeper
+from genvm_manager.workers.web.browser.profile import remove_orphaned_profiles
+from genvm_manager.workers.web.browser.render import Mode, RenderOrder, render
+from genvm_manager.workers.web.browser.webdriver import Webdriver
+from genvm_manager.workers.worker.module import Module, ModuleOptions, Session
 
-from .browser_keeper import BrowserKeeper
 from .config import WebConfig, parse_config
 from .fetch import Fetcher, Request
 from .network import Network
-from .profile import remove_orphaned_profiles
-from .render import Mode, RenderOrder, render
 from .urls import UrlRules
-from .webdriver import Webdriver
 
 BROWSER_PATIENCE = 30.0
 """Seconds for which the module's start waits for the browser's; pages wait longer, if need be."""

@@ -18,7 +18,7 @@ import dns.nameserver
 import dns.resolver
 import httpcore
 
-from protocol.host_port import is_host, parse_host_port
+from genvm_manager.base.network.host_port import is_host, parse_host_port
 
 from .addresses import is_public
 from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFault

@@ -15,13 +15,7 @@ from urllib.parse import quote
 import idna
 from publicsuffixlist import PublicSuffixList
 
-from .faults import (
-    MALFORMED_URL,
-    PORT_FORBIDDEN,
-    SCHEMA_FORBIDDEN,
-    TLD_FORBIDDEN,
-    WebFault,
-)
+from .faults import MALFORMED_URL, PORT_FORBIDDEN, SCHEMA_FORBIDDEN, TLD_FORBIDDEN, WebFault
 
 MAX_URL = 16 << 10
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..target import Target
+from tests.fuzz.target import Target
+
 from . import calldata, host_calls, http, ipc, module_frames, runner, settings, wasm, zips
 
 TARGETS: dict[str, Target] = {

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from protocol import calldata as codec
-
-from .. import odd_values
-from ..pure import pure_tester
-from ..target import Target
+from genvm_manager.protocol import calldata as codec
+from tests.fuzz import odd_values
+from tests.fuzz.pure import pure_tester
+from tests.fuzz.target import Target
 
 
 def make(random: Random) -> bytes:

@@ -9,15 +9,13 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from protocol import calldata
-from protocol.calldata import Address
-from tests.support.calls import CONTRACT, OTHER, SENDER
-
-from .. import odd_values
-from ..catalogue import Callable, catalogue
-from ..contract_trial import contract_tester
-from ..target import Target
-from ..wasm_encoder import (
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from tests.fuzz import odd_values
+from tests.fuzz.catalogue import Callable, catalogue
+from tests.fuzz.contract_trial import contract_tester
+from tests.fuzz.target import Target
+from tests.fuzz.wasm_encoder import (
     FUNCTION,
     I32,
     MEMORY,
@@ -30,6 +28,7 @@ from ..wasm_encoder import (
     limits,
     unsigned,
 )
+from tests.support.calls import CONTRACT, OTHER, SENDER
 
 SECONDS = 0.3
 _PAGE = 1 << 16

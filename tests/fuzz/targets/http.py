@@ -15,18 +15,17 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 
-from manager.openapi.operation import BYTES, Operation
-from manager.openapi.operations import OPERATIONS
-from protocol import calldata
+from genvm_manager.manager.api.openapi.operation import BYTES, Operation
+from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.protocol import calldata
+from tests.fuzz import conversation, odd_values
+from tests.fuzz.conversation import Conversation, cut_up, damaged
+from tests.fuzz.json_text import Pairs, Raw, json_text, nested, odd_json
+from tests.fuzz.observation import Observation
+from tests.fuzz.service_watch import LogWatch, ProcessUse
+from tests.fuzz.target import Target, Tester
 from tests.support.operations import example_of
 from tests.support.service import RunningService, run_request
-
-from .. import conversation, odd_values
-from ..conversation import Conversation, cut_up, damaged
-from ..json_text import Pairs, Raw, json_text, nested, odd_json
-from ..observation import Observation
-from ..service_watch import LogWatch, ProcessUse
-from ..target import Target, Tester
 
 ANSWER = 40.0
 """Seconds for a reply, and for the end of a connection that we have closed on our side."""

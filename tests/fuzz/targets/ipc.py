@@ -15,16 +15,16 @@ from typing import Any, get_args
 import msgspec
 import psutil
 
-from protocol import errors, ipc
-from protocol.framing import FrameError, frame, receive_frame
+from genvm_manager.base import errors
+from genvm_manager.protocol import ipc
+from genvm_manager.protocol.framing import FrameError, frame, receive_frame
+from tests.fuzz import conversation, odd_values
+from tests.fuzz.conversation import Conversation, cut_up, damaged
+from tests.fuzz.observation import Observation
+from tests.fuzz.service_watch import LogWatch, ProcessUse
+from tests.fuzz.target import Target, Tester
 from tests.support.supervisor import RunningSupervisor, start_command
 from tests.support.waiting import wait_until
-
-from .. import conversation, odd_values
-from ..conversation import Conversation, cut_up, damaged
-from ..observation import Observation
-from ..service_watch import LogWatch, ProcessUse
-from ..target import Target, Tester
 
 REPLY = 0.5
 """Seconds for a reply; a command may wait longer for what it was asked to wait for."""

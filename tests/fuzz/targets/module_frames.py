@@ -7,12 +7,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from protocol import calldata, module_frames
-from protocol.framing import FrameError, FrameParser, frame
-
-from .. import odd_values
-from ..pure import pure_tester
-from ..target import Target
+from genvm_manager.protocol import calldata, module_frames
+from genvm_manager.protocol.framing import FrameError, FrameParser, frame
+from tests.fuzz import odd_values
+from tests.fuzz.pure import pure_tester
+from tests.fuzz.target import Target
 
 _MAX_SIZE = 1 << 20
 _READERS: tuple[Callable[[bytes], Any], ...] = (

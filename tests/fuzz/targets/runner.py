@@ -9,12 +9,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from tests.fuzz import odd_values
+from tests.fuzz.contract_trial import contract_tester
+from tests.fuzz.json_text import Pairs, json_text, odd_json
+from tests.fuzz.target import Target
 from tests.support.wat import returns
-
-from .. import odd_values
-from ..contract_trial import contract_tester
-from ..json_text import Pairs, json_text, odd_json
-from ..target import Target
 
 SECONDS = 4.0
 """Some of them start the Python guest."""

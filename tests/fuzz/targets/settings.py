@@ -8,22 +8,21 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from manager.cli.config_file import config_in
-from protocol import calldata
-from protocol.bodies import from_calldata, from_json
-from protocol.config import Config, parse_config
-from protocol.errors import BadRequest, RequestFailed
-from protocol.run_request import RunRequest
-from supervisor.core.manifest import Surroundings, parse_manifest
-from supervisor.core.module_config import module_config, variables_in
+from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.base.settings.config import Config, parse_config
+from genvm_manager.manager.cli.options.config_file import config_in
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.bodies import from_calldata, from_json
+from genvm_manager.protocol.run_request import RunRequest
+from genvm_manager.supervisor.modules.rules_configuration import module_config, variables_in
+from genvm_manager.supervisor.settings.rules_manifest import Surroundings, parse_manifest
+from genvm_manager.workers.llm.config import read_config
+from genvm_manager.workers.web.config import parse_config as parse_web_config
+from tests.fuzz import odd_values
+from tests.fuzz.json_text import Pairs, json_text, odd_json
+from tests.fuzz.pure import pure_tester
+from tests.fuzz.target import Target
 from tests.support.service import run_request
-from workers.llm.config import read_config
-from workers.web.config import parse_config as parse_web_config
-
-from .. import odd_values
-from ..json_text import Pairs, json_text, odd_json
-from ..pure import pure_tester
-from ..target import Target
 
 _SETTINGS = sorted(Config.__struct_fields__)
 _MODULE_KEYS = [

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from .. import odd_values
-from ..catalogue import catalogue
-from ..contract_trial import contract_tester
-from ..target import Target
-from ..wasm_bodies import BodyMaker, Surroundings
-from ..wasm_encoder import (
+from tests.fuzz import odd_values
+from tests.fuzz.catalogue import catalogue
+from tests.fuzz.contract_trial import contract_tester
+from tests.fuzz.target import Target
+from tests.fuzz.wasm_bodies import BodyMaker, Surroundings
+from tests.fuzz.wasm_encoder import (
     F64,
     FUNCTION,
     GLOBAL,

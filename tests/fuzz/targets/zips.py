@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from tests.fuzz import odd_values
+from tests.fuzz.contract_trial import contract_tester
+from tests.fuzz.target import Target
 from tests.support.wat import returns
-
-from .. import odd_values
-from ..contract_trial import contract_tester
-from ..target import Target
 
 SECONDS = 2.0
 

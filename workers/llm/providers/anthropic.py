@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from protocol.validation import json_decoder
+from genvm_manager.base.validation import json_decoder
 
 from .exchange import HttpRequest, Query, WireFormat, given
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from protocol.secret import Secret
-
-from ..images import Image
+from genvm_manager.base.text.secret import Secret
+from genvm_manager.workers.llm.images import Image
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from protocol.validation import json_decoder
+from genvm_manager.base.validation import json_decoder
 
 from .exchange import HttpRequest, Query, WireFormat, given
 

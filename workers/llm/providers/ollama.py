@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from protocol.validation import json_decoder
+from genvm_manager.base.validation import json_decoder
 
 from .exchange import HttpRequest, Query, WireFormat, given
 

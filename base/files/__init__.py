@@ -1,0 +1,1 @@
+"""The state folder, the cache folder, and how files there are opened."""

@@ -1,0 +1,1 @@
+"""Logs: events with fields, one line each."""

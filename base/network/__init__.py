@@ -1,0 +1,1 @@
+"""Addresses: hosts, ports, and listening on them."""

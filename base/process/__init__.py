@@ -1,0 +1,1 @@
+"""Processes: which one a pid means, signals, parents, threads, starting again."""

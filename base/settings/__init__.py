@@ -1,0 +1,1 @@
+"""The configuration file of the service, and what is read beside it."""

@@ -1,0 +1,85 @@
+"""The one place where errors become HTTP (spec 01, errors)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, Unauthorized
+
+from genvm_manager.base.errors import (
+    BadRequest,
+    ManagerError,
+    RequestFailed,
+    RunNotFound,
+    ShutdownTimeout,
+    Unavailable,
+)
+from genvm_manager.protocol.http_api import ErrorReply
+
+from . import json_response
+
+log = logging.getLogger(__name__)
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_STATUS: dict[type[ManagerError], int] = {
+    BadRequest: 400,
+    RunNotFound: 404,
+    RequestFailed: 500,
+    Unavailable: 503,
+    ManagerError: 500,
+}
+
+
+def status_of(error: ManagerError) -> int:
+    """The HTTP status code of an error, by the nearest class in the table."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def install_error_handlers(app: Flask) -> None:
+    """Make every error of `app` leave it as `{"error": …}`."""
+    app.register_error_handler(ManagerError, _manager_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _manager_error(error: ManagerError) -> Response:
+    if type(error) is ManagerError:
+        log.error("request failed: %s %s: %s", request.method, request.path, error.message)
+    genvm_id = (request.view_args or {}).get("genvm_id")
+    is_about_a_run = isinstance(error, (RunNotFound, ShutdownTimeout))
+    reply = ErrorReply(error.message, genvm_id if is_about_a_run else None)
+    response = json_response(reply, status_of(error))
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Errors that Flask finds by itself; a wrong method is as unknown as a wrong path."""
+    code = error.code or 500
+    if code in (404, 405):
+        return json_response(ErrorReply("Not Found"), 404)
+    if code == 413:
+        return json_response(ErrorReply("body: larger than this service accepts"), 413)
+    response = json_response(ErrorReply(error.description or error.name), code)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="genvm-manager"'
+    return response
+
+
+def shortage(error: BaseException) -> Unavailable | None:
+    """What to answer when this process, or the machine, has no more of what a request needs."""
+    if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        return Unavailable(f"short of resources: {error.strerror}; come again")
+    return None
+
+
+def _unexpected(error: Exception) -> Response:
+    if (refusal := shortage(error)) is not None:
+        log.warning("%s %s refused: %s", request.method, request.path, refusal.message)
+        return _manager_error(refusal)
+    log.error("request failed: %s %s", request.method, request.path, exc_info=error)
+    return json_response(ErrorReply("internal error; the service's log says more"), 500)

@@ -1,0 +1,1 @@
+"""Limits on requests: time, and how many of one kind at once."""

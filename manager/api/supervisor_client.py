@@ -1,0 +1,212 @@
+"""The API's way to the supervisor: a pool of blocking connections to its Unix socket."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from genvm_manager.base.errors import ManagerError, Unavailable
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.manager.ipc_client.connection import ANSWER_MARGIN, Connection, ConnectionLost
+from genvm_manager.protocol import ipc
+from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt
+
+from .limits.concurrency import Share, Shares
+
+R = TypeVar("R", bound=ipc.Reply)
+
+QUEUE_PATIENCE = 3600.0
+"""Seconds that a run may wait for its permits before its client is told to come again."""
+
+MODULE_PATIENCE = 3600.0
+"""Seconds for a module to start or stop, or for providers to be checked, which the supervisor
+bounds."""
+
+STOP_MARGIN = 20.0
+"""Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
+
+MAX_IDLE = 32
+"""Connections kept open for the next command; further ones are closed after use."""
+
+_STOPPING = "this service is shutting down"
+
+
+class SupervisorClient:
+    """Asks the supervisor on behalf of many threads; each command has a connection to itself.
+
+    Every method raises the `base.errors` that the supervisor answers, and `Unavailable` while it
+    cannot be reached. Nothing has to be done when it is back. An instance belongs to the process
+    that made it: make it after the fork.
+    """
+
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        client: str,
+        shares: Shares,
+        caller: Callable[[], socket.socket | None] = lambda: None,
+    ) -> None:
+        """`shares` bound how many may wait at once, and `caller` gives the socket of whoever the
+        present thread asks for: when that one hangs up, the thread waits no longer."""
+        self._path = socket_path
+        self._client = client
+        self._shares = shares
+        self._caller = caller
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
+        self._closed = False
+
+    def start_run(self, command: ipc.StartRun) -> ipc.RunStarted:
+        """Start a run; waits while permits are short. Never sent twice once it may have acted."""
+        share = self._shares.starters
+        return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, share, repeatable=False)
+
+    def read_schema(self, major: int, timestamp: float, code: bytes) -> ipc.RunStatus:
+        """Run the code's `#get-schema`; how that ended. It ends early when the caller hangs up."""
+        command = ipc.ReadSchema(major, timestamp, code)
+        return self._ask(command, ipc.RunStatus, QUEUE_PATIENCE, self._shares.starters)
+
+    def get_run(self, run_id: int, wait: float = 0.0, with_outputs: bool = True) -> ipc.RunStatus:
+        """The run's end, or None in it when it has not finished within `wait` seconds."""
+        share = self._shares.readers if wait else None
+        command = ipc.GetRun(run_id, wait, with_outputs)
+        return self._ask(command, ipc.RunStatus, wait + ANSWER_MARGIN, share)
+
+    def read_artifact(
+        self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
+    ) -> ipc.ArtifactPart:
+        """A part of a run's output."""
+        command = ipc.ReadArtifact(run_id, field, offset, max_len)
+        return self._ask(command, ipc.ArtifactPart, ANSWER_MARGIN)
+
+    def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
+        """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
+        patience = grace + STOP_MARGIN
+        share = self._shares.enders
+        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience, share)
+
+    def start_module(self, command: ipc.StartModule) -> ipc.Done:
+        """Start a module, or restart it; waits until it serves."""
+        return self._ask(command, ipc.Done, MODULE_PATIENCE, self._shares.enders, repeatable=False)
+
+    def stop_module(self, kind: ipc.ModuleKind) -> ipc.ModuleStopped:
+        """Stop a module; waits for the runs that use it, for a while."""
+        command = ipc.StopModule(kind)
+        return self._ask(command, ipc.ModuleStopped, MODULE_PATIENCE, self._shares.enders)
+
+    def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> ipc.LlmChecked:
+        """Ask LLM providers whether they work."""
+        command = ipc.CheckLlm(configs, prompts)
+        return self._ask(command, ipc.LlmChecked, MODULE_PATIENCE, self._shares.enders)
+
+    def status(self) -> ipc.Status:
+        return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)
+
+    def watch_status(self, known: int, wait: float) -> ipc.Status:
+        """The status, once it has another revision than `known` or after `wait` seconds."""
+        return self._ask(ipc.WatchStatus(known, wait), ipc.Status, wait + ANSWER_MARGIN)
+
+    def permits(self) -> ipc.Permits:
+        return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_MARGIN)
+
+    def set_permits(self, total: int) -> ipc.Permits:
+        return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_MARGIN)
+
+    def metrics(self) -> ipc.MetricsText:
+        """What the supervisor counts and measures."""
+        return self._ask(ipc.ReadMetrics(), ipc.MetricsText, ANSWER_MARGIN)
+
+    def newest_major(self, timestamp: float) -> ipc.NewestMajor:
+        """The newest major that the manifest offers at a time."""
+        return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_MARGIN)
+
+    def set_log_level(self, level: Level) -> ipc.LogLevel:
+        """Change how much every process of ours logs."""
+        return self._ask(ipc.SetLogLevel(level), ipc.LogLevel, ANSWER_MARGIN)
+
+    def reload_manifest(self) -> ipc.Done:
+        """Put the manifest on the disk in force."""
+        return self._ask(ipc.ReloadManifest(), ipc.Done, ANSWER_MARGIN)
+
+    def set_env(self, key: str, value: str) -> ipc.Done:
+        """Set what `${ENV[key]}` means."""
+        return self._ask(ipc.SetEnv(key, value), ipc.Done, ANSWER_MARGIN)
+
+    def close(self) -> None:
+        """Answer no more: every waiting call ends at once with `Unavailable`."""
+        self._closed = True
+        for connection in list(self._open):
+            connection.abort()
+        self._drop_idle()
+
+    def _ask(
+        self,
+        command: ipc.Command,
+        kind: type[R],
+        patience: float,
+        share: Share | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> R:
+        """The reply; a command that may wait long holds a place of its `share` meanwhile."""
+        try:
+            with share.place() if share else nullcontext():
+                reply = self._exchange(command, patience, repeatable)
+        except ConnectionLost:
+            if self._closed:
+                raise Unavailable(_STOPPING) from None
+            raise
+        if isinstance(reply, ipc.Failure):
+            raise reply.error()
+        if not isinstance(reply, kind):
+            raise ManagerError(f"the supervisor answered {type(reply).__name__}")
+        return reply
+
+    def _exchange(self, command: ipc.Command, patience: float, repeatable: bool) -> ipc.Reply:
+        """Try a kept connection first; it may be dead, then all kept ones are taken for dead."""
+        if self._closed:
+            raise Unavailable(_STOPPING)
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            return self._converse(self._connect(), command, patience)
+        try:
+            return self._converse(kept, command, patience)
+        except ConnectionLost as lost:
+            if self._closed or (lost.sent and not repeatable):
+                raise
+        self._drop_idle()
+        return self._converse(self._connect(), command, patience)
+
+    def _converse(self, connection: Connection, command: ipc.Command, patience: float) -> ipc.Reply:
+        try:
+            reply = connection.ask(command, patience, self._caller())
+        except BaseException:
+            self._forget(connection)
+            raise
+        if len(self._idle) < MAX_IDLE and not self._closed:
+            self._idle.append(connection)
+        else:
+            self._forget(connection)
+        return reply
+
+    def _connect(self) -> Connection:
+        connection = Connection(self._path, self._client)
+        self._open.add(connection)
+        if self._closed:
+            connection.abort()
+        return connection
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    def _drop_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._forget(self._idle.pop())

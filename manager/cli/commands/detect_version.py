@@ -1,0 +1,32 @@
+"""`genvm-manager detect-version`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from genvm_manager.manager.cli.exit_codes import Command, exit_codes
+from genvm_manager.manager.cli.options.parameters import ContractType, deployment_time
+from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.rendering.formatting import json_text
+from genvm_manager.protocol.http_api import DetectedVersion
+
+
+@click.command("detect-version", cls=Command, epilog=exit_codes({0: "done"}))
+@click.argument("code", metavar="FILE", type=ContractType())
+@deployment_time
+@service_options()
+def command(code: bytes, at: datetime, **given: Any) -> None:
+    """Say which major of the executor the contract in FILE asks for (- is stdin).
+
+    At most it is the newest that the service offered at the time of the deployment.
+    """
+    options = ServiceOptions(**given)
+    with asking(options) as client:
+        major = client.detect_version(code, at)
+    if options.as_json:
+        click.echo(json_text(DetectedVersion(major)))
+    else:
+        click.echo(f"major {major}")

@@ -1,0 +1,50 @@
+"""Parts that examine themselves, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+from genvm_manager.base.check_result import Finding, decode_findings, failure
+from genvm_manager.base.validation import NOT_DECODED
+
+from .installation import Installation
+
+_PATIENCE = 300.0
+"""Seconds for a part; each of the executors has a minute in it."""
+
+
+def executors(installation: Installation) -> Iterator[Finding]:
+    """The memory for runs; those of the manifest: whether each is there, starts, is compiled."""
+    given = {
+        "config": installation.config_path,
+        "root": installation.root,
+        "manifest-path": installation.manifest_path,
+        "state-dir": installation.folder,
+    }
+    arguments = [f"--{name}={path}" for name, path in given.items() if path is not None]
+    yield from _ask("executors", "genvm_manager.supervisor.check", arguments)
+
+
+def browser(installation: Installation) -> Iterator[Finding]:
+    """What renders pages for contracts."""
+    settings = installation.module_settings("web")
+    arguments = [] if settings is None else [f"--config={settings}"]
+    yield from _ask("browser", "genvm_manager.workers.web.check", arguments)
+
+
+def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[Finding]:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+    try:
+        yield from decode_findings(ended.stdout)
+    except NOT_DECODED:
+        lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = lines[-1] if lines else f"exit code {ended.returncode}"
+        yield failure(topic, f"{module} did not work: {said}", "install genvm-manager again")

@@ -1,0 +1,57 @@
+"""`genvm-manager install-root`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from genvm_manager.base.text.printable import printable
+from genvm_manager.manager.launcher.install_root import RootRefused, install_root, settings_of
+
+
+@click.command("install-root")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--force", is_flag=True, help="Replace files that you changed; yours stay as NAME.old."
+)
+def command(folder: Path, force: bool) -> None:
+    """Lay down in DIR the folder tree that GenLayer Studio and nodes expect of a GenVM.
+
+    DIR is made if need be. Its programs start this very installation. Come again after an upgrade:
+    files as they were laid down are brought up to date, and those that you changed stay yours. If
+    one that you changed is also new here, nothing is done, unless you say --force.
+
+    \b
+    What there is in it:
+      bin/genvm-modules              what Studio and nodes start
+      bin/genvm-manager              the command line, with the tree's settings
+      config/genvm-manager.yaml      settings, each explained
+      config/genvm-module-llm.yaml   models that answer prompts
+      config/genvm-module-web.yaml   access to the web
+      data/manifest.yaml             which executors there are
+      executor/VERSION/bin/genvm     the executors
+
+    \b
+    Exit codes:
+      0  done
+      1  refused, and nothing was changed; the message says why
+      2  the command line is wrong
+    """
+    root = folder.absolute()
+    try:
+        installed = install_root(root, force=force)
+    except RootRefused as refusal:
+        click.echo(f"genvm-manager: {printable(str(refusal))}", err=True)
+        sys.exit(1)
+    for name in installed.written:
+        click.echo(f"wrote     {name}")
+    for name in installed.replaced:
+        click.echo(f"replaced  {name} (yours is {name}.old)")
+    for name in installed.kept:
+        click.echo(f"kept      {name}, which you changed")
+    click.echo(f"{printable(f'{root} is ready. Settings: {settings_of(root)}.')} Start it:")
+    program = printable(shlex.quote(str(root / "bin" / "genvm-modules")))
+    click.echo(f"  {program} manager --port 3999")

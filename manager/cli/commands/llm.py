@@ -1,0 +1,195 @@
+"""`genvm-manager llm`."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.process.threads import started_threads
+from genvm_manager.manager.cli.exit_codes import NOT_WELL, Command, Group, Misuse, exit_codes
+from genvm_manager.manager.cli.options.config_file import ConfigType, config_in
+from genvm_manager.manager.cli.options.llm_models import NamedModel, models_in
+from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.rendering.formatting import count, json_text
+from genvm_manager.manager.cli.rendering.progress import Progress
+from genvm_manager.manager.cli.rendering.tables import Cell, Column, Row, show_table
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol.llm_check import MAX_CHECKS, CheckConfig, CheckRow, Provider
+
+_PACKAGE = importlib.resources.files("genvm_manager.manager.launcher") / "root_template"
+DEFAULT_FILE = "genvm-module-llm.yaml"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NO_KEY = "key: the variable "
+"""How the service begins to say that a variable of a key is not set."""
+
+_COLUMNS = (
+    Column("BACKEND"),
+    Column("MODEL"),
+    Column("STATE"),
+    Column("ANSWER", folds=True),
+)
+_ENDING = exit_codes(
+    {
+        0: "a model answers, and all others do that have a key",
+        1: "a model does not answer, or none has a key",
+    }
+)
+
+
+@click.group("llm", cls=Group)
+def command() -> None:
+    """Try the models that answer the prompts of contracts."""
+
+
+@command.command("check", cls=Command, epilog=_ENDING)
+@click.argument("file", required=False, type=ConfigType())
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    envvar="GENVM_MANAGER_ROOT",
+    help="Without FILE: the tree whose settings are checked.  [default: $GENVM_MANAGER_ROOT, else "
+    "the package's own settings]",
+)
+@click.option("--provider", type=click.Choice(get_args(Provider)), help="Check one model: of whom,")
+@click.option("--host", help="where, such as https://api.openai.com,")
+@click.option("--model", help="which,")
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    help="by which key: the variable of this command that holds it, else of the service.",
+)
+@click.option("--prompt", default="Say hello.", show_default=True, help="What each model is asked.")
+@service_options()
+def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: Any) -> None:
+    """Ask every model of an LLM module's settings whether it answers.
+
+    The service asks them, all at once, each for up to a minute; no module need run. Settings are
+    those in FILE (YAML or JSON, - is stdin), else of --root. Backends and models that are not
+    enabled are left out. A backend whose key is not set would be left out by the module: that alone
+    is no failure. Keys are never shown, and cannot be given as arguments.
+
+    \b
+    Examples:
+      genvm-manager llm check
+      genvm-manager llm check models.yaml --json
+      genvm-manager llm check --provider ollama --host http://127.0.0.1:11434 \\
+          --model llama3.1
+      genvm-manager llm check --provider openai-compatible \\
+          --host https://api.openai.com --model gpt-4o --key-env OPENAIKEY
+    """
+    one = {name: given.pop(name) for name in ("provider", "host", "model", "key_env")}
+    options = ServiceOptions(**given)
+    if any(one.values()) and file is not None:
+        raise Misuse("FILE: either settings, or one model by --provider, --host and --model")
+    models = [_one_model(**one)] if any(one.values()) else _models_of(file, root)
+    with asking(options) as client, Progress(f"asking {count(len(models), 'model')}"):
+        rows = _ask(client, models, prompt)
+    if options.as_json:
+        click.echo(json_text([_as_json(*each) for each in zip(models, rows, strict=True)]))
+    else:
+        show_table(_COLUMNS, (_row(*each) for each in zip(models, rows, strict=True)))
+    failed = [row for row in rows if not row.available and not _lacks_key(row)]
+    if failed or not any(row.available for row in rows):
+        sys.exit(NOT_WELL)
+
+
+def _models_of(file: dict[str, Any] | None, root: Path | None) -> list[NamedModel]:
+    """Those of the settings. Raises `Misuse`."""
+    try:
+        models = models_in(_default_settings(root) if file is None else file)
+    except BadRequest as error:
+        raise Misuse(f"settings: {error}") from None
+    if not models:
+        raise Misuse("no model is enabled in these settings")
+    return models
+
+
+def _one_model(
+    provider: Provider | None, host: str | None, model: str | None, key_env: str | None
+) -> NamedModel:
+    """The one that the options describe. Raises `Misuse`."""
+    if provider is None or host is None or model is None:
+        raise Misuse("one model needs --provider, --host and --model, and most a --key-env")
+    return NamedModel(provider, CheckConfig(host, provider, model, _key(key_env)))
+
+
+def _key(variable: str | None) -> str:
+    if variable is None:
+        return ""
+    if not _VARIABLE.fullmatch(variable):
+        raise Misuse(
+            "--key-env: expected the name of a variable; a key itself is never an argument"
+        )
+    return os.environ.get(variable) or f"${{ENV[{variable}]}}"
+
+
+def _default_settings(root: Path | None) -> dict[str, Any]:
+    theirs = root / "config" / DEFAULT_FILE if root else None
+    place = theirs if theirs and theirs.exists() else _PACKAGE / "config" / DEFAULT_FILE
+    try:
+        return config_in(place.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Misuse(f"{place}: {error}") from None
+
+
+def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[CheckRow]:
+    """A row for each model. Models that are asked alike are asked by one request."""
+    groups: dict[bytes, list[int]] = {}
+    for index, model in enumerate(models):
+        groups.setdefault(msgspec.json.encode(model.asked(prompt)), []).append(index)
+    with _threads(min(len(groups), MAX_CHECKS)) as for_each:
+        answers = for_each(
+            lambda group: client.check_llm(
+                [models[index].config for index in group], [models[group[0]].asked(prompt)]
+            ),
+            groups.values(),
+        )
+        rows = {
+            index: row
+            for group, found in zip(groups.values(), answers, strict=True)
+            for index, row in zip(group, found, strict=True)
+        }
+    return [rows[index] for index in range(len(models))]
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` whose calls are made at once; one after the other where there are no threads."""
+    try:
+        pool = started_threads("check", most)
+    except BlockingIOError:
+        yield map
+        return
+    with pool:
+        yield pool.map
+
+
+def _lacks_key(row: CheckRow) -> bool:
+    return row.error is not None and row.error.startswith(_NO_KEY)
+
+
+def _row(model: NamedModel, row: CheckRow) -> Row:
+    if row.available:
+        state, said = Cell("answers", "green"), row.response
+    elif _lacks_key(row):
+        state, said = Cell("no key", "yellow"), row.error
+    else:
+        state, said = Cell("fails", "red"), row.error
+    return model.backend, model.config.model, state, " ".join((said or "").split())
+
+
+def _as_json(model: NamedModel, row: CheckRow) -> dict[str, Any]:
+    config = model.config
+    named = {"backend": model.backend, "provider": config.provider, "host": config.host}
+    answer = {"available": row.available, "error": row.error, "response": row.response}
+    return {**named, "model": config.model, **answer}

@@ -1,0 +1,30 @@
+"""`genvm-manager log-level`."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import click
+
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.manager.cli.exit_codes import Command, exit_codes
+from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.rendering.formatting import json_text
+from genvm_manager.protocol.http_api import LogLevelSet
+
+
+@click.command("log-level", cls=Command, epilog=exit_codes({0: "done"}))
+@click.argument("level", type=click.Choice(get_args(Level)))
+@service_options()
+def command(level: Level, **given: Any) -> None:
+    """Have every process of the service log from LEVEL on.
+
+    It holds until the supervisor starts again; `log_level` of the settings holds for good.
+    """
+    options = ServiceOptions(**given)
+    with asking(options) as client:
+        client.set_log_level(level)
+    if options.as_json:
+        click.echo(json_text(LogLevelSet(level)))
+    else:
+        click.echo(f"every process logs from {level} on")

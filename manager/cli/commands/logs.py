@@ -1,0 +1,157 @@
+"""`genvm-manager logs`."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import click
+
+from genvm_manager.base.text.printable import printable
+from genvm_manager.manager.cli.exit_codes import UNKNOWN_RUN, Command, exit_codes
+from genvm_manager.manager.cli.options.run_ids import RunIdType
+from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.rendering.formatting import dim
+from genvm_manager.manager.cli.rendering.progress import Progress
+from genvm_manager.manager.cli.run_end import bearing_restarts, state_of
+from genvm_manager.manager.cli.tail_reader import Follower, Piece
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol.ipc import Artifact, RunState
+
+_LABELS = {Artifact.STDOUT: "stdout", Artifact.STDERR: "stderr", Artifact.GENVM_LOG: "log"}
+_COLOURS = {"error": "red", "warn": "yellow"}
+
+_PAUSE = 0.25
+"""Seconds until one looks again."""
+
+
+@click.command("logs", cls=Command, epilog=exit_codes({0: "done", **UNKNOWN_RUN}))
+@click.argument("run_id", metavar="ID", type=RunIdType())
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
+@click.option(
+    "--only",
+    type=click.Choice(list(_LABELS.values())),
+    multiple=True,
+    help="This output; may be repeated. stdout or stderr alone come as they were written.",
+)
+@service_options()
+def command(run_id: int, follow: bool, only: tuple[str, ...], **given: Any) -> None:
+    """Print what the run ID has written: its stdout, its stderr, its executor's log.
+
+    Of each line the first word says where it was written. The beginning of a long output is not
+    kept; how much is missing is said on stderr. A run that waits for permits has written nothing.
+
+    --json prints an object for each line: `output`, and `text` or of the log `record`.
+    """
+    options = ServiceOptions(**given)
+    outputs = [output for output, label in _LABELS.items() if not only or label in only]
+    with asking(options) as client:
+        if follow:
+            _await_start(client, run_id)
+        make = _printer(options.as_json, len(outputs) == 1)
+        _read([(Follower(client, run_id, output), make(output)) for output in outputs], follow)
+
+
+def _await_start(client: HttpClient, run_id: int) -> None:
+    state = state_of(client, run_id)
+    with Progress(f"run {run_id} waits for permits"):
+        while state is RunState.QUEUED:
+            time.sleep(_PAUSE)
+            state = bearing_restarts(lambda: state_of(client, run_id))
+
+
+def _read(readers: list[tuple[Follower, Printer]], follow: bool) -> None:
+    """Each output to its present end, or with `follow` all of them to the end of the run."""
+    while readers:
+        for reader in list(readers):
+            follower, printer = reader
+            while (piece := follower.next()).has_more:
+                printer.show(piece)
+            printer.show(piece)
+            if piece.is_last or not follow:
+                printer.end()
+                readers.remove(reader)
+        if readers:
+            time.sleep(_PAUSE)
+
+
+def _printer(as_json: bool, is_alone: bool) -> Callable[[Artifact], Printer]:
+    if as_json:
+        return partial(LinePrinter, form=_json_line)
+    if is_alone and not sys.stdout.isatty():
+        return lambda output: (
+            LinePrinter(output, _bare_line) if output is Artifact.GENVM_LOG else Printer(output)
+        )
+    return partial(LinePrinter, form=_bare_line if is_alone else _labelled_line)
+
+
+class Printer:
+    """Prints an output that comes in pieces, as it was written."""
+
+    def __init__(self, output: Artifact) -> None:
+        self._output = output
+
+    def show(self, piece: Piece) -> None:
+        """The next piece."""
+        if piece.missed:
+            text = f"({piece.missed} bytes of {_LABELS[self._output]} are not kept)"
+            click.echo(dim(text), err=True)
+        click.echo(piece.content, nl=False)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+
+
+class LinePrinter(Printer):
+    """Prints it line by line, each in the form that is made of it."""
+
+    def __init__(self, output: Artifact, form: Callable[[Artifact, str], str]) -> None:
+        super().__init__(output)
+        self._form = form
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def show(self, piece: Piece) -> None:
+        super().show(replace(piece, content=b""))
+        *lines, self._rest = (self._rest + self._decoder.decode(piece.content)).split("\n")
+        for line in lines:
+            click.echo(self._form(self._output, line))
+
+    def end(self) -> None:
+        rest = self._rest + self._decoder.decode(b"", final=True)
+        # Of a log only the bracket is left that closes it.
+        if rest and self._output is not Artifact.GENVM_LOG:
+            click.echo(self._form(self._output, rest))
+
+
+def _json_line(output: Artifact, line: str) -> str:
+    if output is Artifact.GENVM_LOG:
+        return json.dumps({"output": output, "record": _record(line)})
+    return json.dumps({"output": output, "text": line})
+
+
+def _labelled_line(output: Artifact, line: str) -> str:
+    return f"{dim(_LABELS[output].ljust(7))} {_bare_line(output, line)}"
+
+
+def _bare_line(output: Artifact, line: str) -> str:
+    if output is not Artifact.GENVM_LOG:
+        return printable(line)
+    record = _record(line)
+    level, message = (str(record.pop(name, "")) for name in ("level", "message"))
+    fields = "".join(f" {name}={json.dumps(value)}" for name, value in record.items())
+    shown = click.style(printable(level).ljust(5), fg=_COLOURS.get(level.lower()))
+    return f"{shown} {printable(message + fields)}"
+
+
+def _record(line: str) -> dict[str, Any]:
+    """A line of a log: a bracket or comma, and an object."""
+    record = json.loads(line[1:])
+    assert isinstance(record, dict)
+    return record

@@ -1,0 +1,285 @@
+"""How the outcome of a run is shown: aligned lines for people, one JSON object for scripts."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import click
+
+from genvm_manager.base.text.printable import printable
+from genvm_manager.manager.local_node.json_form import render
+from genvm_manager.manager.local_node.node import Receipt
+from genvm_manager.manager.local_node.transactions import Ending, Outcome
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.contract.storage_layout import ROOT_SLOT, indirection
+from genvm_manager.protocol.contract.vm_errors import describe
+from genvm_manager.protocol.run_result import ResultCode
+
+from .formatting import count
+
+EXIT_CODES = {
+    ResultCode.RETURN: 0,
+    ResultCode.USER_ERROR: 1,
+    ResultCode.VM_ERROR: 2,
+    ResultCode.INTERNAL_ERROR: 3,
+}
+
+_MAX_LINES = 40
+_MAX_WIDTH = 88
+_MAX_SLOTS = 6
+_MAX_LINE = 2_000
+_SLOT_SIZE = 32
+_SLOT_NAMES = {
+    indirection(ROOT_SLOT, offset): name
+    for offset, name in enumerate(("instance", "code", "locked slots", "upgraders"))
+}
+"""The fields of the root slot (spec 06, storage layout)."""
+
+_COLOURS = {"return": "green", "user_error": "yellow"}
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a command exits with: 0 return, 1 user error, 2 VM error, 3 internal error."""
+    return 0 if outcome.ending is None else EXIT_CODES[outcome.ending.code]
+
+
+# ------------------------------------------------------------------------------------ for scripts
+
+
+def receipt_as_json(receipt: Receipt) -> dict[str, Any]:
+    """The first outcome, with those of the messages that followed from it."""
+    first, *following = receipt.outcomes
+    return outcome_as_json(first) | {
+        "messages": [outcome_as_json(outcome) for outcome in following],
+        "undelivered": len(receipt.undelivered),
+    }
+
+
+def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    """One transaction: what went in and what came out. Values are as `json_form` says."""
+    transaction, ending = outcome.transaction, outcome.ending
+    shown: dict[str, Any] = {
+        "kind": _kind(outcome),
+        "contract": str(outcome.callee),
+        "sender": str(transaction.sender),
+        "value": transaction.value,
+        "call": _readable_call(transaction.calldata),
+        "result": "undelivered" if outcome.problem else _result_word(outcome.ending),
+    }
+    if outcome.problem is not None:
+        shown["error"] = outcome.problem
+    return shown if ending is None else shown | ending_as_json(ending)
+
+
+def ending_as_json(ending: Ending) -> dict[str, Any]:
+    """One run: how it ended and what came out."""
+    result = ending.result
+    shown: dict[str, Any] = {
+        "result": _result_word(ending),
+        "run_id": ending.run_id,
+        "wall_ms": ending.wall_ms,
+        "cpu_seconds": ending.cpu_seconds,
+        "stdout": ending.stdout,
+        "stderr": ending.stderr,
+    }
+    if result is None:
+        return shown | {"error": ending.reason}
+    return shown | {
+        "returned" if ending.is_return else "error": render(result.data),
+        "execution_hash": "0x" + result.execution_hash.hex(),
+        "storage_changes": [
+            {"slot": "0x" + slot.hex(), "page": number, "content": "0x" + content.hex()}
+            for slot, number, content in _pages(ending)
+        ],
+        "emissions": [_emission_as_json(emission) for emission in result.emissions],
+    }
+
+
+def _emission_as_json(emission: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: render(value) for name, value in emission.items()}
+    if emission["type"] in ("PostMessage", "DeployContract"):
+        shown["call"] = _readable_call(emission["calldata"])
+    return shown
+
+
+def _readable_call(call: bytes) -> Any:
+    try:
+        return render(calldata.decode(call))
+    except calldata.DecodeError:
+        return render(call)
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.transaction.target is None:
+        return "deployment"
+    return "transfer" if outcome.ending is None and outcome.problem is None else "call"
+
+
+def _result_word(ending: Ending | None) -> str:
+    return "return" if ending is None else ending.code.name.lower()
+
+
+def _pages(ending: Ending) -> Iterator[tuple[bytes, int, bytes]]:
+    if ending.result is None:
+        return
+    for key, content in ending.result.storage_changes:
+        yield key[:_SLOT_SIZE], int.from_bytes(key[_SLOT_SIZE:], "big"), content
+
+
+# ------------------------------------------------------------------------------------- for people
+
+
+def receipt_as_text(receipt: Receipt) -> str:
+    """Several lines per transaction, those of messages set in."""
+    first, *following = receipt.outcomes
+    blocks = [outcome_as_text(first)]
+    blocks += [textwrap.indent(outcome_as_text(outcome), "  ") for outcome in following]
+    if receipt.undelivered:
+        blocks.append(
+            f"{len(receipt.undelivered)} more messages were not delivered: one command causes "
+            f"at most {len(receipt.outcomes)} transactions. Their value was given back."
+        )
+    return "\n".join(blocks)
+
+
+def outcome_as_text(outcome: Outcome) -> str:
+    """What went in, what came out, what changed, how long it took."""
+    word = "undelivered" if outcome.problem else _result_word(outcome.ending)
+    head = _headline(f"{_kind(outcome)} {outcome.callee}", word)
+    lines = [head, *_label("in", _call_notation(outcome))]
+    lines += _label("sender", str(outcome.transaction.sender))
+    if outcome.transaction.value:
+        lines += _label("value", str(outcome.transaction.value))
+    if outcome.problem is not None:
+        lines += _label("why", outcome.problem)
+    if outcome.ending is not None:
+        lines += _ending_lines(outcome.ending)
+    return "\n".join(lines)
+
+
+def ending_as_text(ending: Ending) -> str:
+    """The same for a run of which no more is known than its end."""
+    head = _headline(f"run {ending.run_id}", _result_word(ending))
+    return "\n".join([head, *_ending_lines(ending)])
+
+
+def _headline(what: str, word: str) -> str:
+    spoken = word.replace("vm_", "VM_").replace("_", " ")
+    return click.style(f"{what}: {spoken}", fg=_COLOURS.get(word, "red"), bold=True)
+
+
+def _ending_lines(ending: Ending) -> Iterator[str]:
+    if ending.result is None:
+        yield from _label("why", str(ending.reason))
+    else:
+        label = "returned" if ending.is_return else "error"
+        yield from _label(label, _in_full(ending.result.data))
+        yield from _label("meaning", _meaning(ending))
+    yield from _storage_lines(ending)
+    yield from _emission_lines(ending)
+    yield from _label("stdout", ending.stdout)
+    yield from _label("stderr", ending.stderr)
+    wall = "not started" if ending.wall_ms is None else f"{ending.wall_ms} ms"
+    cpu = "" if ending.cpu_seconds is None else f", {ending.cpu_seconds * 1000:.0f} ms of CPU"
+    yield from _label("time", f"{wall}{cpu} (run {ending.run_id})")
+
+
+def _meaning(ending: Ending) -> str:
+    """What a VM error tells the contract's author to do; empty for any other ending."""
+    if ending.result is None or ending.code is not ResultCode.VM_ERROR:
+        return ""
+    return textwrap.fill(describe(str(ending.result.data)) or "", _MAX_WIDTH)
+
+
+def _storage_lines(ending: Ending) -> Iterator[str]:
+    slots: dict[bytes, list[int]] = defaultdict(list)
+    for slot, number, _ in _pages(ending):
+        slots[slot].append(number)
+    if not slots:
+        return
+    pages = sum(map(len, slots.values()))
+    rows = [f"{count(pages, 'page')} written in {count(len(slots), 'slot')}"]
+    for slot, numbers in list(slots.items())[:_MAX_SLOTS]:
+        name = f" ({_SLOT_NAMES[slot]})" if slot in _SLOT_NAMES else ""
+        rows.append(f"0x{slot.hex()[:16]}… {_ranges(sorted(numbers))}{name}")
+    if len(slots) > _MAX_SLOTS:
+        rows.append(f"and {len(slots) - _MAX_SLOTS} more; --json lists all")
+    yield from _label("storage", "\n".join(rows))
+
+
+def _emission_lines(ending: Ending) -> Iterator[str]:
+    rows = []
+    for emission in ending.result.emissions if ending.result else []:
+        match emission:
+            case {"type": "EmitEvent", "topics": topics, "blob": blob}:
+                named = "".join(f" 0x{topic.hex()[:16]}…" for topic in topics)
+                rows.append(f"event{named} {_brief(blob)}")
+            case {"type": kind, "value": value}:
+                target = f" to {emission['address']}" if "address" in emission else ""
+                rows.append(f"{kind}{target}" + (f", value {value}" if value else ""))
+    yield from _label("emitted", "\n".join(rows))
+
+
+def _label(label: str, text: str) -> Iterator[str]:
+    """`text` beside its label, its further lines below; nothing for no text."""
+    lines = [_cut(printable(line)) for line in _lines(text)]
+    if len(lines) > _MAX_LINES:
+        cut = len(lines) - _MAX_LINES
+        lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
+    for index, line in enumerate(lines):
+        shown = click.style(label.ljust(9), dim=True) if index == 0 else " " * 9
+        yield f"  {shown}{line}"
+
+
+def _lines(text: str) -> list[str]:
+    """Its lines, as a terminal has them."""
+    return text.removesuffix("\n").replace("\r\n", "\n").split("\n") if text else []
+
+
+def _call_notation(outcome: Outcome) -> str:
+    """`sign("hello", times=2)`, as the contract's author would write it."""
+    name = "__init__" if outcome.transaction.target is None else ""
+    try:
+        call = calldata.decode(outcome.transaction.calldata)
+        name = call.get("method", call.get("", name))
+        positional = [_brief(value) for value in call.get("args", [])]
+        keyword = [f"{key}={_brief(value)}" for key, value in call.get("kwargs", {}).items()]
+    except (calldata.DecodeError, AttributeError, TypeError):
+        return "0x" + outcome.transaction.calldata.hex()
+    return f"{name}({', '.join(positional + keyword)})" if name else "transfer"
+
+
+def _brief(value: Any) -> str:
+    """The value in its JSON form, shortened; an address as it prints."""
+    if isinstance(value, Address):
+        return str(value)
+    return _cut(json.dumps(render(value), ensure_ascii=False))
+
+
+def _cut(line: str) -> str:
+    if len(line) <= _MAX_LINE:
+        return line
+    return f"{line[:_MAX_LINE]}… (of {len(line)} characters)"
+
+
+def _in_full(value: Any) -> str:
+    """The value on one line where it fits, else on several."""
+    line = _brief(value)
+    if len(line) <= _MAX_WIDTH:
+        return line
+    return json.dumps(render(value), ensure_ascii=False, indent=2)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """`pages 0-3, 7` for 0, 1, 2, 3, 7."""
+    starts = [numbers[0], *(b for a, b in pairwise(numbers) if b != a + 1)]
+    ends = [*(a for a, b in pairwise(numbers) if b != a + 1), numbers[-1]]
+    spans = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+    shown = ", ".join(spans[:8]) + (", …" if len(spans) > 8 else "")
+    return f"{'page' if len(numbers) == 1 else 'pages'} {shown}"

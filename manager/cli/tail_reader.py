@@ -1,0 +1,50 @@
+"""Reading an output of a run from its beginning to its end, also while it grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.protocol.ipc import Artifact, RunState
+
+from .run_end import bearing_restarts
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What came next. `missed`: bytes before it that were dropped before they could be read.
+    `has_more`: what comes after it is there already."""
+
+    content: bytes
+    missed: int
+    has_more: bool
+    state: RunState
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing comes after it."""
+        return self.state is RunState.FINISHED and not self.has_more
+
+
+class Follower:
+    """Keeps the place in the whole output, of which only so much is kept."""
+
+    def __init__(self, client: HttpClient, run_id: int, output: Artifact) -> None:
+        self._read = partial(client.read_artifact, run_id, output)
+        self._place = 0
+        self._dropped = 0
+
+    def next(self) -> Piece:
+        """What has been written since. Raises what the client raises."""
+        offset = max(0, self._place - self._dropped)
+        part = bearing_restarts(lambda: self._read(offset))
+        self._dropped = part.dropped_bytes
+        start = part.dropped_bytes + offset
+        if part.dropped_bytes <= self._place < start:
+            # More was dropped since the last look, but not what comes next.
+            return self.next()
+        missed = max(0, start - self._place)
+        self._place = max(self._place, start + len(part.data_base64))
+        has_more = offset + len(part.data_base64) < part.total_len
+        return Piece(part.data_base64, missed, has_more, part.state)

@@ -1,0 +1,1 @@
+"""Blocking connections to the supervisor."""

@@ -1,0 +1,1 @@
+"""`genvm-manager serve`: starts and restarts HTTP and the supervisor, and lets itself be found."""

@@ -1,0 +1,1 @@
+"""gunicorn with the application: master, workers, settings."""

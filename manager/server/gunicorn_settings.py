@@ -1,0 +1,78 @@
+"""Everything that gunicorn is told, in one place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from genvm_manager.base.settings.config import Config
+from genvm_manager.manager.api.limits.concurrency import Shares
+
+from .gunicorn_log import JoinedLogger
+from .gunicorn_worker import ServiceWorker, begin_request
+
+log = logging.getLogger(__name__)
+
+SILENT_CONNECTIONS = 256
+"""Connections that a worker keeps besides those that it serves: idle, or not done with a head."""
+
+HEADERS = 64
+HEADER_SIZE = 4094
+"""How many headers a request may have, and the bytes of each; see `gunicorn_worker.MAX_HEAD`."""
+
+
+def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
+    """gunicorn's settings; `binds` in its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
+    threads = Shares(config.http_threads).threads
+
+    def name_master(_arbiter: object, _worker: object) -> None:
+        setproctitle(f"genvm-manager http master {state_folder}")
+
+    def name_worker(_arbiter: object, _worker: object) -> None:
+        setproctitle(f"genvm-manager http worker {state_folder}")
+
+    def take_over_listeners(arbiter: Any) -> None:
+        are_given = all(bind.startswith("fd://") for bind in binds)
+        if arbiter.systemd and config.bind_address != Config().bind_address:
+            log.warning("bind_address means nothing here: systemd listens, by genvm-manager.socket")
+        # What is not its own is needed again by whoever gave it: gunicorn would unlink Unix sockets
+        # when it stops, but for those of systemd.
+        arbiter.systemd = arbiter.systemd or are_given
+
+    return {
+        "bind": list(binds),
+        "when_ready": take_over_listeners,
+        "worker_class": ServiceWorker,
+        "workers": config.http_workers,
+        "threads": threads,
+        "worker_connections": threads + SILENT_CONNECTIONS,
+        "limit_request_fields": HEADERS,
+        "limit_request_field_size": HEADER_SIZE,
+        "keepalive": 30,
+        "graceful_timeout": 5,
+        "timeout": 30,
+        "umask": 0o177,
+        "worker_tmp_dir": _heartbeat_folder(state_folder),
+        "control_socket_disable": True,
+        # gunicorn would have whoever asks from this machine, any proxy's client with it, say by
+        # which path and scheme a request came.
+        "forwarder_headers": "",
+        "secure_scheme_headers": {},
+        "logger_class": JoinedLogger,
+        "errorlog": None,
+        "pre_request": begin_request,
+        # gunicorn sets its own titles just before these two.
+        "pre_fork": name_master,
+        "post_fork": name_worker,
+    }
+
+
+def _heartbeat_folder(state_folder: Path) -> str:
+    """Workers touch a file there each second: in memory, so that a slow disk kills no worker."""
+    shared_memory = "/dev/shm"  # noqa: S108 - the files are unlinked as soon as they are open
+    return shared_memory if os.access(shared_memory, os.W_OK) else str(state_folder)

@@ -1,0 +1,222 @@
+"""Gunicorn with the application, in front of a supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.files.state_folder import supervisor_socket
+from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.logging.setup import configure_logging, set_level
+from genvm_manager.base.network.listeners import AddressError, gunicorn_binds
+from genvm_manager.base.process.exhaustion import EX_TEMPFAIL
+from genvm_manager.base.process.parent_pipe import stop_when_closed
+from genvm_manager.base.process.signals import settle_signals
+from genvm_manager.base.settings.http import SettingsFiles, SettingsUnusable
+from genvm_manager.manager.api.app import Sources, create_app
+from genvm_manager.manager.api.events.broadcaster import StatusFeed
+from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.limits.transfers import current_caller
+from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
+from genvm_manager.manager.api.supervisor_client import SupervisorClient
+from genvm_manager.manager.ipc_client.connection import ANSWER_MARGIN, Connection
+from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
+from genvm_manager.protocol import ipc
+from genvm_manager.protocol.launcher_link import ServeLink
+
+from .gunicorn_master import Loaded, Master
+from .gunicorn_settings import gunicorn_settings
+
+EXIT_BAD_CONFIG = 2
+"""As the supervisor's: whoever starts us need not try again."""
+
+EXIT_ADDRESS = 1
+"""As gunicorn's own, when it cannot listen."""
+
+_THREAD_TIMEOUT = 2.0
+"""Seconds for which a new worker tries to start the thread that it needs."""
+
+log = logging.getLogger(__name__)
+
+
+class HttpService(BaseApplication):  # type: ignore[misc]
+    """The application as gunicorn loads it: once in each worker, after the fork."""
+
+    def __init__(
+        self, files: SettingsFiles, binds: Sequence[str], state_folder: Path, link: ServeLink
+    ) -> None:
+        """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
+        self._files = files
+        self._link = link
+        self._settings = files.read()
+        config = self._settings.config
+        self._binds = [
+            each for bind in binds or [config.bind_address] for each in gunicorn_binds(bind)
+        ]
+        self._state_folder = state_folder
+        self._socket = supervisor_socket(state_folder)
+        self._client: SupervisorClient | None = None
+        self._feed: StatusFeed | None = None
+        self._master: Master | None = None
+        self._shared_level = SharedLevel(config.log_level)
+        self._loaded = Loaded()
+        configure_logging(config.log_level, config.log_format, "http")
+        super().__init__()
+
+    def run(self) -> None:
+        self._master = Master(self, self._shared_level, self._loaded)
+        self._master.run()
+
+    def load_config(self) -> None:
+        settings = gunicorn_settings(self._settings.config, self._binds, self._state_folder)
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        try:
+            self._follow_log_level()
+        except OSError as error:
+            # The master starts another worker; with gunicorn's code for this it would end itself.
+            log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
+            sys.exit(EX_TEMPFAIL)
+        config, token = self._settings.config, self._settings.token
+        shares = Shares(config.http_threads)
+        self._client = SupervisorClient(
+            self._socket,
+            client=f"http worker {os.getpid()}",
+            shares=shares,
+            caller=current_caller,
+        )
+        self._feed = StatusFeed(self._client.watch_status)
+        sources = Sources(self._client, self._feed, self._link.readiness)
+        app = create_app(sources, config, shares, token)
+        install_run_hosts(app, self._run_hosts())
+        self._loaded.note()
+        return app
+
+    def _run_hosts(self) -> RunHosts:
+        """In a worker, which has the listening sockets from the master."""
+        listeners = self._master.LISTENERS if self._master is not None else []
+        names = [listener.getsockname() for listener in listeners]
+        return RunHosts(self._settings.config.allowed_hosts_of_runs, self._state_folder, names)
+
+    def reload(self) -> None:
+        """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""
+        level = self._settings.config.log_level
+        self._settings, waiting = self._settings.renewed(self._files.read())
+        for name in waiting:
+            log.warning("setting_waits_for_a_new_start", extra={"fields": {"setting": name}})
+        super().reload()
+        if self._settings.config.log_level != level:
+            self._offer_log_level()
+            # Workers tell of a change, but those that retire may be gone before they hear of it.
+            self._shared_level.level = self._settings.config.log_level
+
+    def renewed_listener(self) -> socket.socket | None:
+        """In the master: a Unix socket that `serve` had to make again, if there is one."""
+        return self._link.offered()
+
+    def _offer_log_level(self) -> None:
+        """Have the supervisor take over the level, and with it every process of ours."""
+        command = ipc.SetLogLevel(self._settings.config.log_level)
+        try:
+            with closing(Connection(self._socket, "http master")) as connection:
+                connection.ask(command, ANSWER_MARGIN)
+        except ManagerError as error:
+            # The next supervisor begins with it.
+            log.warning("log_level_not_offered", extra={"fields": {"reason": error.message}})
+
+    def _follow_log_level(self) -> None:
+        """In a worker: from the configured level on, whatever the master had before the fork."""
+        level = self._settings.config.log_level
+        set_level(level)
+
+        def tell(new: Level) -> None:
+            self._shared_level.level = new
+            put_in_force(new)
+
+        LogLevelWatch(self._socket, "http worker", level, tell).start(_THREAD_TIMEOUT)
+
+    def retire(self) -> None:
+        """In a worker: end the streams, which would never end by themselves."""
+        if self._feed is not None:
+            self._feed.retire()
+
+    def stop_waiting(self) -> None:
+        """End every request that waits for the supervisor; it is answered with 503."""
+        if self._client is not None:
+            self._client.close()
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m genvm_manager.manager.server",
+        description="Gunicorn with the application, in front of a supervisor.",
+    )
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path, help="YAML; see genvm-manager serve --help")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        metavar="HOST:PORT|unix:PATH|fd://N",
+        help="where to listen; may be given more than once (default: the config's bind_address)",
+    )
+    parser.add_argument(
+        "--token-file", type=Path, help="holds the bearer token (default: the config's token_file)"
+    )
+    parser.add_argument(
+        "--lifeline-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
+    )
+    parser.add_argument("--readiness-fd", type=int, metavar="N", help="memory shared with serve")
+    parser.add_argument(
+        "--listeners-fd", type=int, metavar="N", help="a socket: brings listening ones made again"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM. Exit code 2: the settings are wrong; 1: it cannot listen there."""
+    arguments = _arguments(argv)
+    # A core would have keys in it that clients send, and the token.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    settle_signals()
+    if arguments.lifeline_fd is not None:
+        stop_when_closed(arguments.lifeline_fd)
+    try:
+        settle_temporary_files(arguments.state_dir)
+        service = HttpService(
+            SettingsFiles(arguments.config, arguments.token_file),
+            arguments.bind or [],
+            arguments.state_dir.absolute(),
+            ServeLink.inherited(arguments.readiness_fd, arguments.listeners_fd),
+        )
+    except SettingsUnusable as error:
+        print(f"genvm-manager http: {error}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    except NoTemporaryFolder as error:
+        print(f"genvm-manager http: {error.message}", file=sys.stderr)
+        return 1
+    except AddressError as error:
+        print(f"genvm-manager http: {error}", file=sys.stderr)
+        return EXIT_ADDRESS
+    _allow_many_descriptors()
+    service.run()
+    return 0
+
+
+def _allow_many_descriptors() -> None:
+    """Each waiting request needs two; the usual soft limit is for programs that call select()."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

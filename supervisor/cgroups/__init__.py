@@ -1,0 +1,1 @@
+"""Cgroups: one for each run, and the memory that they allow."""

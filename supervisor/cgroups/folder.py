@@ -1,0 +1,80 @@
+"""A cgroup as the kernel shows it: a folder, of cgroups v2 or of a controller of v1.
+
+The guard imports this: it has to stay small.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+
+from genvm_manager.base.process.identity import contents
+from genvm_manager.base.process.proc import signal_process
+
+MEMBERS = "cgroup.procs"
+
+
+def write(folder: str, name: str, value: object) -> None:
+    """Tell the kernel something. Raises `OSError`; many such files hold up whoever writes them."""
+    descriptor = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def number(folder: str, name: str, key: bytes = b"") -> int | None:
+    """The number that a file holds, or the one behind `key` in it; None when there is none."""
+    for line in contents(f"{folder}/{name}", 16 << 10).splitlines():
+        *name_in_it, value = line.split() or [b""]
+        if name_in_it == key.split() and value.isdigit():
+            return int(value)
+    return None
+
+
+def own_members(folder: str) -> list[int]:
+    """The processes in it, without zombies and without those below it."""
+    pids = [int(pid) for pid in contents(f"{folder}/{MEMBERS}", 1 << 20).split()]
+    # 0 is one that this pid namespace does not know, and to `kill` it means somebody else.
+    return [pid for pid in pids if pid > 0]
+
+
+def members(folder: str) -> list[int]:
+    """The processes in it and below it, without zombies."""
+    return [pid for path, _, _ in os.walk(folder) for pid in own_members(path)]
+
+
+def is_populated(folder: str) -> bool:
+    """Whether a process lives in it or below it."""
+    populated = number(folder, "cgroup.events", b"populated")
+    return bool(members(folder)) if populated is None else populated == 1
+
+
+def kill(folder: str) -> None:
+    """SIGKILL all that is in it and below it.
+
+    Before Linux 5.14 and with v1 one by one, so that somebody may have been born meanwhile:
+    again, until it is not populated.
+    """
+    try:
+        write(folder, "cgroup.kill", 1)
+    except OSError:
+        for pid in members(folder):
+            signal_process(pid, signal.SIGKILL)
+
+
+def remove(folders: Iterable[str]) -> bool:
+    """Remove each, and what is below it; False when one is still there, since a process is."""
+    return not [folder for folder in folders if not _remove(folder)]
+
+
+def _remove(folder: str) -> bool:
+    with suppress(OSError):
+        os.rmdir(folder)
+        return True
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
+    return not os.path.exists(folder)

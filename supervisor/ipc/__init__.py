@@ -1,0 +1,1 @@
+"""The Unix socket on which the supervisor is asked."""

@@ -1,0 +1,11 @@
+"""`CheckLlm`."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import CheckLlm, LlmChecked
+from genvm_manager.supervisor.service import Service
+
+
+async def check_llm(service: Service, command: CheckLlm) -> LlmChecked:
+    """Answers when all providers have; ends when the client leaves."""
+    return LlmChecked(await service.controls.check_llm(command))

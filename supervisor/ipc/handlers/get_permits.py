@@ -1,0 +1,11 @@
+"""`GetPermits`."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import GetPermits, Permits
+from genvm_manager.supervisor.service import Service
+
+
+async def get_permits(service: Service, _: GetPermits) -> Permits:
+    """Answers at once."""
+    return service.permits()

@@ -1,0 +1,11 @@
+"""`ReadMetrics`."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import MetricsText, ReadMetrics
+from genvm_manager.supervisor.service import Service
+
+
+async def read_metrics(service: Service, _: ReadMetrics) -> MetricsText:
+    """Answers at once."""
+    return MetricsText(service.metrics.text())

@@ -1,0 +1,12 @@
+"""`SetEnv`."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import Done, SetEnv
+from genvm_manager.supervisor.service import Service
+
+
+async def set_env(service: Service, command: SetEnv) -> Done:
+    """Answers at once."""
+    service.controls.set_env(command.key, command.value)
+    return Done()

@@ -1,0 +1,11 @@
+"""`WatchLogLevel`."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import LogLevel, WatchLogLevel
+from genvm_manager.supervisor.service import Service
+
+
+async def watch_log_level(service: Service, command: WatchLogLevel) -> LogLevel:
+    """Answers when the level changes, or after the time given."""
+    return LogLevel(await service.controls.settings.log_level.watch(command.known, command.wait))

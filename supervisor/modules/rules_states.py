@@ -1,0 +1,25 @@
+"""The states of a module and the moves between them (spec 01, modules)."""
+
+from __future__ import annotations
+
+from genvm_manager.protocol.ipc import ModuleKind, ModuleState
+
+ALLOWED: dict[ModuleState, frozenset[ModuleState]] = {
+    ModuleState.STOPPED: frozenset({ModuleState.STARTING}),
+    ModuleState.STARTING: frozenset({ModuleState.RUNNING, ModuleState.STOPPED}),
+    ModuleState.RUNNING: frozenset({ModuleState.STOPPING, ModuleState.FAILED}),
+    ModuleState.STOPPING: frozenset({ModuleState.STOPPED}),
+    ModuleState.FAILED: frozenset({ModuleState.STARTING, ModuleState.RUNNING, ModuleState.STOPPED}),
+}
+"""From failed to running: it failed while its successor was on its way."""
+
+
+class IllegalModuleMove(Exception):
+    """A move that the table does not know: a mistake in this program."""
+
+
+def advanced(kind: ModuleKind, state: ModuleState, to: ModuleState) -> ModuleState:
+    """`to`, when a module may go there from `state`; else `IllegalModuleMove`."""
+    if to not in ALLOWED[state]:
+        raise IllegalModuleMove(f"the {kind} module cannot go from {state} to {to}")
+    return to

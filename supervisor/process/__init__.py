@@ -1,0 +1,1 @@
+"""The supervisor as a process: its shim, its service manager, its stop."""

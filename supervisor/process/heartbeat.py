@@ -1,0 +1,50 @@
+"""Telling the service manager, again and again, that the event loop turns and what it works on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from genvm_manager.supervisor.service import Service
+
+from .service_manager import ServiceManager
+
+PERIOD = 5.0
+"""Seconds between two beats at most; there are three within the service manager's patience."""
+
+STOP_MARGIN = 30.0
+"""Seconds after a beat in which a stop must be over or come to the next beat."""
+
+
+class Heartbeat:
+    """Beats until it is cancelled. Each beat says everything: none is missed when it is lost."""
+
+    def __init__(self, manager: ServiceManager, service: Service) -> None:
+        self._manager = manager
+        self._service = service
+        self._phase = ["READY=1"]
+
+    async def run(self) -> None:
+        """Until cancelled. Begin it when the service is ready."""
+        if not self._manager.is_there:
+            return
+        patience = self._manager.patience
+        period = PERIOD if patience is None else min(PERIOD, patience / 3)
+        while True:
+            self._beat()
+            await asyncio.sleep(period)
+
+    def stop_begins(self) -> None:
+        """From now on, say that we are stopping, and that it may take until the next beat."""
+        self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_MARGIN * 1e6:.0f}"]
+        self._beat()
+
+    def _beat(self) -> None:
+        self._manager.tell(*self._phase, "WATCHDOG=1", f"STATUS={self._sentence()}")
+
+    def _sentence(self) -> str:
+        permits = self._service.permits()
+        runs = len(list(self._service.runs)) - permits.queued
+        return (
+            f"{runs} running, {permits.queued} waiting; "
+            f"{permits.in_use} of {permits.total} permits in use"
+        )

@@ -1,0 +1,64 @@
+"""What asks the supervisor to stop, and how urgently."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from typing import Literal
+
+from genvm_manager.base.process.signals import heeded
+from genvm_manager.supervisor.runs.rules_stop_sequence import SHUTDOWN_GRACE
+
+_CHUNK = 4096
+
+
+class StopRequests:
+    """Counts what asks us to stop; `urgent`: not to wait for runs to finish.
+
+    `grace` is how many seconds runs then have between SIGTERM and SIGKILL.
+    """
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.urgent = asyncio.Event()
+        self.grace = SHUTDOWN_GRACE
+        self._counts: Counter[str] = Counter()
+
+    def ask(self, way: Literal["signal", "guard"], times: int = 1) -> None:
+        """A signal, to us or to the guard: the second one by the same way is urgent.
+
+        What is sent to a whole group, as Ctrl-C is, comes by both ways and is one request.
+        """
+        self._counts[way] += times
+        if self._counts[way] > 1:
+            self.urgent.set()
+        self.asked.set()
+
+    def insist(self) -> None:
+        """The parent is gone: so should be all that we have started, without delay."""
+        self.grace = 0.0
+        self.urgent.set()
+        self.asked.set()
+
+
+def stop_requests(guard: int, lifeline: int | None) -> StopRequests:
+    """Listen to signals that are not ignored, the guard and, if given, the end of the lifeline."""
+    loop = asyncio.get_running_loop()
+    stops = StopRequests()
+    for number in heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stops.ask, "signal")
+    for descriptor in (guard, lifeline):
+        if descriptor is not None:
+            loop.add_reader(descriptor, _heard, loop, descriptor, stops)
+    return stops
+
+
+def _heard(loop: asyncio.AbstractEventLoop, descriptor: int, stops: StopRequests) -> None:
+    """The guard writes a byte for each signal that it gets; nobody writes on a lifeline."""
+    if received := os.read(descriptor, _CHUNK):
+        stops.ask("guard", len(received))
+    else:
+        loop.remove_reader(descriptor)
+        stops.insist()

@@ -1,0 +1,57 @@
+"""What is done about once a second, whether a command comes or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from genvm_manager.protocol.ipc import Cause
+from genvm_manager.supervisor.runs.run import Run
+from genvm_manager.supervisor.runs.sampler import PERIOD, Sample, sample
+from genvm_manager.supervisor.service import Service
+
+
+class Upkeep:
+    """Audits the books, samples executors and module workers, enforces the executors' memory limit,
+    sweeps orphans."""
+
+    def __init__(self, service: Service, memory_limit: int) -> None:
+        """`memory_limit` in bytes for each run."""
+        self._service = service
+        self._life = service.life
+        self._log = service.life.log
+        self._memory_limit = memory_limit
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._repeat(self._look)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                await work()
+            except Exception:
+                self._log.failure("upkeep_failed", work=work.__name__)
+
+    async def _look(self) -> None:
+        self._service.audit()
+        self._life.oom_witness.look()
+        self._life.reaper.sweep()
+        running = [(run, run.child.pid) for run in self._service.runs if run.child]
+        pids = [*(pid for _, pid in running), *self._service.modules.pids]
+        if not pids:
+            return
+        seen = await asyncio.to_thread(lambda: {pid: sample(pid) for pid in pids})
+        samples = {pid: each for pid, each in seen.items() if each is not None}
+        self._service.modules.observe(samples)
+        for run, pid in running:
+            if pid in samples:
+                self._judge(run, samples[pid])
+        self._service.note_samples()
+
+    def _judge(self, run: Run, seen: Sample) -> None:
+        run.observe(seen)
+        if seen.rss > self._memory_limit and run.cause is not Cause.MEMORY:
+            reason = f"used {seen.rss} bytes of memory, the limit is {self._memory_limit}"
+            self._life.stop(run, Cause.MEMORY, 0, reason)

@@ -1,0 +1,176 @@
+"""One executor that runs: its output, its result, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from genvm_manager.base.logging.lines import LEVELS
+from genvm_manager.base.process.proc import signal_group
+from genvm_manager.protocol.ipc import Artifact
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+
+from .launcher import Launched, LaunchOrder
+from .pipe_readers import Pump
+from .reaper import Ending, Reaper
+from .result_channel import Keep, ResultChannel
+from .rules_capture import CaptureLimits
+from .rules_log_records import LineSplitter, RecordTail, parse_record, take_traceback
+from .rules_tail import Tail
+
+DRAIN_PATIENCE = 0.2
+"""Seconds to wait for the end of a stream that someone outside the run holds open."""
+
+_NOTHING = CaptureLimits(0, 0, 0)
+
+_FORWARDED_LINES = 10_000
+
+_MAX_FAULTS = 4
+"""Tracebacks of one run that our log takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an executor wrote, as far as it is kept; `genvm_log` is a JSON array."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    genvm_log: bytes = b"[]"
+    result: bytes | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
+    log_dropped: int = 0
+    log_dropped_bytes: int = 0
+
+
+class Child:
+    """Pumps a launched executor's output. Owns its descriptors; `ended` gives them back."""
+
+    def __init__(
+        self,
+        launched: Launched,
+        order: LaunchOrder,
+        reaper: Reaper,
+        keep_result: Keep,
+        log: EventLog,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.pid = launched.pid
+        self._pidfd = launched.pidfd
+        self._reaper = reaper
+        reaper.adopt(launched.pid, order.token)
+        self._is_over = False
+        limits = order.limits or _NOTHING
+        self._stdout = Tail(limits.stream_bytes)
+        self._stderr = Tail(limits.stream_bytes)
+        faults = FaultLog(order.run_id, log)
+        self._records = RecordTail(limits.log_records, limits.log_bytes, faults.write)
+        forwarded = ForwardedLog(order.run_id, log, faults)
+        sink = self._records.append if order.limits else forwarded.append
+        self._pumps = [Pump(loop, launched.log, sink)]
+        self._add_pump(loop, launched.stdout, self._stdout.append)
+        self._add_pump(loop, launched.stderr, self._stderr.append)
+        self._channel = ResultChannel(loop, launched.result, order.run_id, keep_result, log)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it and all it started has ended."""
+        return self._is_over
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, unless it has ended."""
+        if not self._is_over:
+            signal_group(self.pid, number)
+
+    async def ended(self) -> tuple[Ending, Output]:
+        """Wait for the end, of the executor, of all it has started and of its output."""
+        ending = await self._reaper.wait(self.pid, self._pidfd)
+        self._is_over = True
+        await self._drain()
+        self._channel.drain()
+        self._channel.close()
+        return ending, self._output()
+
+    def kept(self, output: Artifact) -> Tail | RecordTail:
+        """What is kept of an output by now."""
+        match output:
+            case Artifact.STDOUT:
+                return self._stdout
+            case Artifact.STDERR:
+                return self._stderr
+            case Artifact.GENVM_LOG:
+                return self._records
+            case Artifact.RESULT:
+                return Tail(0)
+
+    def _add_pump(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int | None,
+        sink: Callable[[bytes], None],
+    ) -> None:
+        if descriptor is not None:
+            self._pumps.append(Pump(loop, descriptor, sink))
+
+    async def _drain(self) -> None:
+        until = time.monotonic() + DRAIN_PATIENCE
+        for pump in self._pumps:
+            while not pump.drain(until) and time.monotonic() < until:
+                await asyncio.sleep(DRAIN_PATIENCE / 10)
+            pump.close()
+
+    def _output(self) -> Output:
+        return Output(
+            stdout=self._stdout.content(),
+            stderr=self._stderr.content(),
+            genvm_log=self._records.content(),
+            result=self._channel.result,
+            stdout_dropped=self._stdout.dropped_bytes,
+            stderr_dropped=self._stderr.dropped_bytes,
+            log_dropped=self._records.dropped_records,
+            log_dropped_bytes=self._records.dropped_bytes,
+        )
+
+
+class FaultLog:
+    """Writes into our log where an executor broke, which clients are not shown."""
+
+    def __init__(self, run_id: int, log: EventLog) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._left = _MAX_FAULTS
+
+    def write(self, traceback: str) -> None:
+        """Once a run has had its share, nothing more is written."""
+        if self._left > 0:
+            self._left -= 1
+            self._log.error("executor_fault", run=self._run_id, traceback=traceback)
+
+
+class ForwardedLog:
+    """Writes an executor's log into ours, up to a number of lines."""
+
+    def __init__(self, run_id: int, log: EventLog, faults: FaultLog) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._faults = faults
+        self._splitter = LineSplitter()
+        self._left = _FORWARDED_LINES
+
+    def append(self, received: bytes) -> None:
+        for line in self._splitter.feed(received):
+            self._left -= 1
+            if self._left > 0:
+                self._forward(line)
+            elif self._left == 0:
+                self._log.warning("executor_log_cut", run=self._run_id, lines=_FORWARDED_LINES)
+
+    def _forward(self, line: bytes) -> None:
+        record = parse_record(line)
+        if (traceback := take_traceback(record)) is not None:
+            self._faults.write(traceback)
+        level = LEVELS.get(str(record.get("level")).lower(), LEVELS["info"])
+        self._log.write(level, "executor_log", run=self._run_id, message=record.get("message"))

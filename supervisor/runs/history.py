@@ -1,0 +1,46 @@
+"""The finished runs that `Status` shows: the newest ones."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from genvm_manager.protocol.ipc import Execution, pack_executions
+
+SHOWN = 100
+
+
+class History:
+    """Keeps the summaries of the newest runs that are retained."""
+
+    def __init__(self, newest: list[Execution]) -> None:
+        """`newest`: oldest first."""
+        self._newest = deque(newest, maxlen=SHOWN)
+        self._packed: bytes | None = None
+
+    def add(self, execution: Execution) -> None:
+        """A run has finished."""
+        self._newest.append(execution)
+        self._packed = None
+
+    def forget(self, run_ids: list[int]) -> None:
+        """These runs were pruned."""
+        forgotten = frozenset(run_ids)
+        kept = [each for each in self._newest if each.id not in forgotten]
+        if len(kept) < len(self._newest):
+            self._newest = deque(kept, maxlen=SHOWN)
+            self._packed = None
+
+    @property
+    def newest(self) -> list[Execution]:
+        return list(self._newest)
+
+    @property
+    def packed(self) -> bytes:
+        """`newest` as `Status` carries it, made once for as long as it stays."""
+        if self._packed is None:
+            self._packed = pack_executions(self.newest)
+        return self._packed
+
+    def omitted(self, retained: int) -> int:
+        """How many of all that are retained are not among the newest."""
+        return max(0, retained - len(self._newest))

@@ -1,0 +1,286 @@
+"""What happens to one run, from its place in the queue to its end on record (spec 03, life)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from signal import Signals
+
+from genvm_manager.base.errors import (
+    ExecutorStartFailed,
+    ManagerError,
+    Refusal,
+    RequestFailed,
+    Unavailable,
+)
+from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.base.process.identity import start_ticks
+from genvm_manager.base.wall_clock import utc
+from genvm_manager.protocol.ipc import Cause, Exit, FinishedRun, ModuleKind, RunState
+from genvm_manager.supervisor.cgroups.memory import MemoryUse
+from genvm_manager.supervisor.modules.modules import Modules
+from genvm_manager.supervisor.store.failure import StoreFailed
+from genvm_manager.supervisor.store.store import RunStore
+from genvm_manager.supervisor.store.writes import Arrived, Launched
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+from genvm_manager.supervisor.telemetry.metrics import Metrics
+from genvm_manager.supervisor.telemetry.version import Changes
+
+from .admission_queue import PermitDesk
+from .child import Child, Output
+from .code_host import CodeHost
+from .launcher import Launcher, LaunchOrder
+from .reaper import Ending, Reaper
+from .rules_capture import LIMITS
+from .rules_stop_sequence import ladder
+from .run import Run, settle
+from .sampler import OomWitness
+from .scratch import Scratch
+
+_RETRY_RECORD = 1.0
+"""Seconds between two attempts to record an end that the store does not take."""
+
+_SETTLE_AFTER = 0.05
+"""Seconds until a run's process is recorded, and put into a cgroup. One that ends sooner needs
+neither: were we killed in that time, its token in the environment would find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLife:
+    """Takes runs through their lives; holds what they need on the way, but no run."""
+
+    store: RunStore
+    launcher: Launcher
+    reaper: Reaper
+    desk: PermitDesk
+    scratch: Scratch
+    oom_witness: OomWitness
+    modules: Modules
+    metrics: Metrics
+    changes: Changes
+    log: EventLog
+
+    async def live(self, run: Run) -> FinishedRun | None:
+        """Wait for permits, launch, wait for the end and record it; gives what was recorded.
+
+        None: it was withdrawn, since it never started; `run.started` says why.
+        """
+        await run.granted
+        if run.cause is Cause.SHUTDOWN:
+            stopping = "the supervisor is shutting down"
+            await self._withdraw(run, Unavailable(stopping, reason=Refusal.SHUTTING_DOWN))
+            return None
+        if run.cause is not None:
+            return await self._end_unstarted(run)
+        try:
+            child = self._launch(run)
+        except ManagerError as error:
+            self.metrics.start_failed()
+            await self._withdraw(run, error)
+            return None
+        running_since = time.monotonic()
+        self.metrics.started(run.granted_at - run.arrival, running_since - run.granted_at)
+        settle(run.started)
+        ending, output = await child.ended()
+        self.metrics.ended(time.monotonic() - running_since)
+        run.drop_timers()
+        await self._clean_up(run)
+        return await self._record(run, self._finished(run, ending, output))
+
+    def stop(self, run: Run, cause: Cause, grace: float, reason: str | None = None) -> None:
+        """Have a run end: from the queue at once, else by the ladder. The first cause stays.
+
+        A second stop climbs its own ladder beside the first: it can only shorten it.
+        """
+        if run.cause is None:
+            run.cause, run.reason = cause, reason
+            self.log.info("run_stopping", run=run.id, cause=cause.value, grace=grace)
+        if run.child is None:
+            settle(run.granted)
+            return
+        for rung in ladder(grace):
+            if rung.delay > 0:
+                self._later(run, rung.delay, run.child.signal, rung.signal)
+            else:
+                run.child.signal(rung.signal)
+
+    def _later(self, run: Run, delay: float, act: Callable[..., None], *arguments: object) -> None:
+        run.timers.append(asyncio.get_running_loop().call_later(delay, act, *arguments))
+
+    def _launch(self, run: Run) -> Child:
+        run.advance(RunState.STARTING)
+        request = run.request
+        run.scratch = self._lend_scratch()
+        order = LaunchOrder(
+            run_id=run.id,
+            command=run.executor.command,
+            token=f"{self.store.instance}.{run.id}",
+            scratch=run.scratch,
+            execution_data=request.execution_data,
+            limits=LIMITS[request.capture],
+            extra_args=request.extra_args,
+            is_sync=request.is_sync,
+            host=request.host if run.storage is None else self._serve_host(run),
+            permissions=request.permissions,
+            modules=self._connect_modules(request.modules),
+        )
+        keep = partial(self._keep_result, run)
+        run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
+        run.forget_execution_data()
+        run.launched = time.monotonic()
+        run.advance(RunState.RUNNING)
+        self.changes.note()
+        self._later(run, request.deadline, self._out_of_time, run)
+        self._later(run, _SETTLE_AFTER, self._settle_in, run)
+        self.log.info(
+            "run_running", run=run.id, pid=run.child.pid, version=run.executor.version,
+            waited=run.launched - run.arrival,
+        )  # fmt: skip
+        return run.child
+
+    def _lend_scratch(self) -> str:
+        try:
+            return self.scratch.lend()
+        except OSError as error:
+            raise _start_failure("no folder for temporary files can be made", error) from None
+
+    def _connect_modules(self, wanted: Sequence[ModuleKind]) -> Mapping[ModuleKind, socket.socket]:
+        try:
+            return self.modules.connect(wanted)
+        except OSError as error:
+            raise _start_failure("it cannot be connected to the modules", error) from None
+
+    def _serve_host(self, run: Run) -> str:
+        """Be the host of a run that has no node; gives the address."""
+        assert run.scratch is not None and run.storage is not None
+        try:
+            run.host = CodeHost(run.scratch, run.storage, run.id, self.log)
+        except OSError as error:
+            raise _start_failure("its host cannot be served", error) from None
+        return run.host.address
+
+    async def _clean_up(self, run: Run) -> None:
+        """Give back what the run had, but its permits and its record."""
+        if run.host is not None:
+            await run.host.close()
+        if run.scratch is not None:
+            await self.scratch.take_back(run.scratch)
+
+    def _out_of_time(self, run: Run) -> None:
+        self.stop(run, Cause.DEADLINE, 0, f"ran longer than {run.request.deadline:g} s")
+
+    def _keep_result(self, run: Run, result: bytes) -> asyncio.Future[None]:
+        return self.store.keep_result(Arrived(run.id, run.started_at, result))
+
+    def _settle_in(self, run: Run) -> None:
+        """What an executor gets that lasts for more than a moment."""
+        assert run.child is not None and run.started_at is not None
+        pid = run.child.pid
+        self.reaper.enclose(pid, run.id)
+        noted = asyncio.ensure_future(
+            self.store.launch(Launched(run.id, pid, start_ticks(pid), run.started_at))
+        )
+        noted.add_done_callback(lambda done: self._launch_noted(run, done))
+
+    def _launch_noted(self, run: Run, noted: asyncio.Future[None]) -> None:
+        if not noted.cancelled() and (error := noted.exception()):
+            self.log.warning("launch_not_recorded", run=run.id, error=str(error))
+
+    async def _withdraw(self, run: Run, error: ManagerError) -> None:
+        """Undo a start that failed, then tell who asked for it."""
+        await self._clean_up(run)
+        self.desk.give_back(run)
+        try:
+            await self.store.withdraw(run.id)
+        except StoreFailed as failure:
+            # It stays without an end there: the next supervisor will find it lost.
+            self.log.error("run_not_withdrawn", run=run.id, error=str(failure))
+        self.log.warning("run_withdrawn", run=run.id, reason=error.message)
+        if not run.started.done():
+            run.started.set_exception(error)
+
+    async def _end_unstarted(self, run: Run) -> FinishedRun:
+        finished = await self._record(run, self._finished(run, None, Output()))
+        if not run.started.done():
+            reason = f"run {run.id} was cancelled before it started"
+            run.started.set_exception(RequestFailed(reason))
+        return finished
+
+    async def _record(self, run: Run, finished: FinishedRun) -> FinishedRun:
+        """Record the end, however often it takes: nobody is told before.
+
+        Until then the run keeps its permits: its output is in memory.
+        """
+        while True:
+            try:
+                await self.store.finish(finished)
+                break
+            except StoreFailed as error:
+                if run.unrecorded is None:
+                    self.log.error("run_end_not_recorded", run=run.id, error=str(error))
+                run.unrecorded = str(error)
+                await asyncio.sleep(_RETRY_RECORD)
+        self.desk.give_back(run)
+        run.advance(RunState.FINISHED)
+        self.metrics.finished(finished)
+        self.log.info(
+            "run_finished", run=run.id, cause=finished.cause.value, code=finished.exit.code,
+            signal=finished.exit.signal, result=finished.result is not None,
+            seconds=finished.finished_at - (finished.started_at or finished.accepted_at),
+        )  # fmt: skip
+        return finished
+
+    def _finished(self, run: Run, ending: Ending | None, output: Output) -> FinishedRun:
+        cause, reason = self._cause(run, ending)
+        peak = max(run.peak_rss, _peak(ending) if ending else 0)
+        return FinishedRun(
+            id=run.id,
+            version=run.executor.version,
+            cause=cause,
+            exit=ending.exit if ending else Exit(),
+            reason=reason,
+            accepted_at=run.accepted_at,
+            started_at=run.started_at,
+            finished_at=utc(time.monotonic()),
+            stdout=output.stdout,
+            stderr=output.stderr,
+            genvm_log=output.genvm_log,
+            result=output.result,
+            stdout_dropped=output.stdout_dropped,
+            stderr_dropped=output.stderr_dropped,
+            log_dropped=output.log_dropped,
+            log_dropped_bytes=output.log_dropped_bytes,
+            peak_rss=peak or None,
+            cpu_seconds=ending.cpu_seconds if ending else None,
+        )
+
+    def _cause(self, run: Run, ending: Ending | None) -> tuple[Cause, str | None]:
+        if run.cause is not None:
+            return run.cause, run.reason
+        if ending is not None and ending.exit.signal == Signals.SIGKILL:
+            return self._cause_of_kill(ending.memory)
+        return Cause.EXITED, None
+
+    def _cause_of_kill(self, memory: MemoryUse | None) -> tuple[Cause, str | None]:
+        """Of a SIGKILL that was not ours: the run's cgroup knows, else it may be guessed."""
+        if memory is None:
+            if self.oom_witness.has_struck():
+                return Cause.MEMORY, "the kernel killed it for want of memory"
+        elif memory.oom_kills:
+            reason = f"the kernel killed it for want of memory, the limit is {memory.limit}"
+            return Cause.MEMORY, reason
+        return Cause.EXITED, None
+
+
+def _start_failure(what: str, error: OSError) -> ManagerError:
+    """What to raise for a run that could not be started for want of something."""
+    message = f"{what}: {error.strerror}"
+    return Unavailable(message, 2) if is_exhaustion(error) else ExecutorStartFailed(message)
+
+
+def _peak(ending: Ending) -> int:
+    return max(ending.max_rss or 0, (ending.memory.peak or 0) if ending.memory else 0)

@@ -1,0 +1,103 @@
+"""Host 1: the supervisor's end of the socket over which an executor hands in its result."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from genvm_manager.protocol.host import ConsumeResult, HostProtocolError, Request, RequestParser
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+
+_CHUNK = 1 << 18
+
+Keep = Callable[[bytes], "asyncio.Future[None]"]
+"""Records a result; done when it is on the disk, or with `StoreFailed`."""
+
+
+class ResultChannel:
+    """Takes one `consume_result`; anything else is logged and ends the conversation (spec 04).
+
+    An executor that was answered can rely on its result: it is on record. One whose result the
+    store does not take is answered too, since its run's end takes the result along.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: socket.socket,
+        run_id: int,
+        keep: Keep,
+        log: EventLog,
+    ) -> None:
+        self.result: bytes | None = None
+        self._keep = keep
+        self._loop = loop
+        self._connection = connection
+        self._run_id = run_id
+        self._log = log
+        self._parser = RequestParser()
+        self._is_open = True
+        connection.setblocking(False)
+        loop.add_reader(connection, self._read)
+
+    def drain(self) -> None:
+        """Read what the executor sent before it ended."""
+        while self._is_open and self._read():
+            pass
+
+    def close(self) -> None:
+        """Stop listening; legal at any time."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._connection)
+            self._connection.close()
+
+    def _read(self) -> bool:
+        """Read once; False when there is nothing to read now."""
+        try:
+            received = self._connection.recv(_CHUNK)
+            if not received:
+                self._end()
+            for request in self._parser.feed(received):
+                self._take(request)
+        except BlockingIOError:
+            return False
+        except HostProtocolError as error:
+            self._refuse(str(error))
+        except OSError as error:
+            self._break(error)
+        return True
+
+    def _take(self, request: Request) -> None:
+        if not isinstance(request, ConsumeResult):
+            raise HostProtocolError(f"{type(request).__name__} is not served here")
+        if self.result is not None:
+            raise HostProtocolError("a second result")
+        self.result = request.result
+        self._keep(self.result).add_done_callback(self._answer)
+
+    def _answer(self, kept: asyncio.Future[None]) -> None:
+        if kept.cancelled() or not self._is_open:
+            return
+        error = kept.exception()
+        if error is not None:
+            self._log.warning("result_not_recorded_yet", run=self._run_id, error=str(error))
+        try:
+            self._connection.send(b"\0")
+        except OSError as gone:
+            self._break(gone)
+
+    def _break(self, error: OSError) -> None:
+        """The other side closed without reading our answer: what it sent was read before."""
+        self._log.debug("result_channel_broke", run=self._run_id, error=str(error))
+        self.close()
+
+    def _end(self) -> None:
+        if not self._parser.idle:
+            self._refuse("the stream ended inside a request")
+        self.close()
+
+    def _refuse(self, reason: str) -> None:
+        self._log.warning("result_channel_refused", run=self._run_id, reason=reason)
+        self.close()

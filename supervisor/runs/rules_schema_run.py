@@ -1,0 +1,54 @@
+"""The run that reads a contract's schema (spec 01, `/genvm/run/readonly`)."""
+
+from __future__ import annotations
+
+from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.text.timestamps import to_rfc3339
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.ipc import Capture, MajorSelector, ReadSchema, StartRun
+
+CONTRACT = Address(bytes(19) + b"\1")
+"""Where such a run finds its contract; no chain has anything there."""
+
+_NOBODY = Address(bytes(20))
+_CALL = calldata.encode({"method": "#get-schema"})
+
+
+def schema_run(command: ReadSchema, deadline: float) -> StartRun:
+    """A run that may read and nothing else, for at most `deadline` seconds.
+
+    Its host is only known once the supervisor serves it. Raises `BadRequest` for a time that no
+    contract can be told.
+    """
+    message = {
+        "contract_address": CONTRACT,
+        "sender_address": _NOBODY,
+        "origin_address": _NOBODY,
+        "chain_id": 0,
+        "value": 0,
+        "is_init": False,
+        "datetime": _date(command.timestamp),
+    }
+    return StartRun(
+        selector=MajorSelector(command.major),
+        timestamp=command.timestamp,
+        host="",
+        is_sync=True,
+        modules=[],
+        permissions="r",
+        capture=Capture.TAIL,
+        is_unsafe=False,
+        deadline=deadline,
+        token=None,
+        extra_args=[],
+        execution_data=ExecutionData(_CALL, message, "", None, None, {}).encode(),
+    )
+
+
+def _date(timestamp: float) -> str:
+    try:
+        return to_rfc3339(timestamp)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequest("timestamp: expected a time before the year 10000 in UTC") from None

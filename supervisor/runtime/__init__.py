@@ -1,1 +1,0 @@
-"""What touches the system: processes, descriptors, files."""

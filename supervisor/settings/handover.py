@@ -1,0 +1,94 @@
+"""What was changed while we run, kept where our successor finds it should we be killed.
+
+It is a file in memory that whoever started us holds, `serve` or systemd: what is in it, keys among
+it, is on no disk and ends with the service.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.validation import NOT_DECODED
+from genvm_manager.protocol.ipc import ModuleKind, StartModule
+from genvm_manager.supervisor.telemetry.event_log import EventLog
+
+_CHUNK = 1 << 20
+_PLACE = struct.Struct("<QQ")
+
+
+class _Place(NamedTuple):
+    """Where in the file what counts is; both in bytes."""
+
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class Changes(Struct):
+    """All that clients have changed and that holds until the service ends."""
+
+    variables: dict[str, str] = {}
+    permits: int | None = None
+    log_level: Level | None = None
+    modules: dict[ModuleKind, StartModule] = {}
+    run_ids: int = 0
+    """Up to here ids of runs may have been given; counts when the state folder was lost."""
+
+    def __repr__(self) -> str:
+        """Shows no value: it may land in a log."""
+        return f"<Changes of {len(self.variables)} variables and {len(self.modules)} modules>"
+
+
+class Keepsake:
+    """The changes so far; to be saved after each further one.
+
+    The file begins with the place of what counts, which is written once that is whole, and never
+    over what counted before: whoever is killed in between leaves that.
+    """
+
+    def __init__(self, descriptor: int | None, log: EventLog) -> None:
+        """Reads what a supervisor before us left; None: nobody keeps anything for us."""
+        self._descriptor = descriptor
+        self._log = log
+        self._place = _Place(_PLACE.size, 0)
+        self.changes = self._read()
+
+    def save(self) -> None:
+        """Make the changes known to our successor."""
+        if self._descriptor is None:
+            return
+        content = memoryview(msgspec.msgpack.encode(self.changes))
+        fits_before = _PLACE.size + len(content) <= self._place.start
+        place = _Place(_PLACE.size if fits_before else self._place.end, len(content))
+        try:
+            for at in range(0, len(content), _CHUNK):
+                os.pwrite(self._descriptor, content[at : at + _CHUNK], place.start + at)
+            os.pwrite(self._descriptor, _PLACE.pack(*place), 0)
+            self._place = place
+            os.ftruncate(self._descriptor, place.end)
+        except OSError as error:
+            self._log.error("changes_not_kept", error=error.strerror)
+
+    def _read(self) -> Changes:
+        if self._descriptor is None or not (size := os.fstat(self._descriptor).st_size):
+            return Changes()
+        try:
+            place = _Place(*_PLACE.unpack(os.pread(self._descriptor, _PLACE.size, 0)))
+            if place.end > size:
+                raise msgspec.DecodeError("it ends beyond the file")
+            content = os.pread(self._descriptor, place.length, place.start)
+            changes = msgspec.msgpack.decode(content, type=Changes)
+        except (struct.error, *NOT_DECODED) as error:
+            self._log.error("changes_lost", error=str(error))
+            return Changes()
+        self._place = place
+        return changes

@@ -1,0 +1,1 @@
+"""The state folder's files: the run store, its lock, the last run id."""

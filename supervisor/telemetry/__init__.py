@@ -1,0 +1,1 @@
+"""What the supervisor tells of itself: log events and metrics."""

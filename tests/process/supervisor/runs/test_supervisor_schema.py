@@ -1,0 +1,168 @@
+"""Runs that the supervisor hosts itself, with executors of every sort; watchers of its level."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from genvm_manager.base.errors import (
+    BadRequest,
+    ExecutorStartFailed,
+    NoExecutor,
+    RequestFailed,
+    Unavailable,
+)
+from genvm_manager.protocol import ipc
+from genvm_manager.protocol.contract.code import MAX_CODE
+from genvm_manager.protocol.executor import decode_execution_data
+from genvm_manager.protocol.framing import FrameError, send_frame
+from genvm_manager.protocol.ipc import (
+    Cause,
+    FinishedRun,
+    LogLevel,
+    ReadSchema,
+    RunStatus,
+    WatchLogLevel,
+)
+from tests.support.supervisor import MAJORS, SHELL_MAJORS, Client, RunningSupervisor, wait_until
+from tests.support.waiting import TIMEOUT
+
+CONFIG = "schema_deadline: 1s\n"
+
+
+def command(child: str, code: bytes = b"code") -> ReadSchema:
+    major = SHELL_MAJORS[child][0] if child in SHELL_MAJORS else MAJORS[child]
+    return ReadSchema(major, time.time(), code)
+
+
+def read(client: Client, child: str) -> FinishedRun:
+    reply = client.ask(command(child))
+    assert isinstance(reply, RunStatus)
+    assert reply.run is not None
+    return reply.run
+
+
+@pytest.mark.parametrize(
+    ("child", "cause"),
+    [
+        ("quick", Cause.EXITED),
+        ("crashes", Cause.EXITED),
+        ("slow", Cause.DEADLINE),
+        ("ignores_term", Cause.DEADLINE),
+        ("never_connects", Cause.DEADLINE),
+        ("litters", Cause.EXITED),
+    ],
+)
+def test_whatever_the_executor_does_nothing_is_left(child: str, cause: Cause) -> None:
+    with RunningSupervisor(CONFIG) as supervisor, supervisor.leaves_nothing() as client:
+        run = read(client, child)
+        assert run.cause is cause
+        assert client.finished(run.id) == run
+
+
+def test_the_executor_is_told_what_spec_04_says() -> None:
+    with RunningSupervisor(CONFIG) as supervisor, supervisor.leaves_nothing() as client:
+        run = read(client, "echoes")
+        words = run.stdout.decode().splitlines()
+        assert words[words.index("--permissions") + 1] == "r"
+        assert "--sync" in words
+        host = words[words.index("--host") + 1]
+        assert host.startswith(f"unix://{supervisor.state}/tmp/")
+        assert len(host) <= len(f"unix://{supervisor.socket}")
+        assert run.result is not None
+        assert decode_execution_data(run.result).code is None
+
+
+def test_what_cannot_start_says_why_and_leaves_nothing() -> None:
+    with RunningSupervisor(CONFIG) as supervisor, supervisor.leaves_nothing() as client:
+        with pytest.raises(ExecutorStartFailed, match="/nonexistent/genvm"):
+            client.ask(ReadSchema(4, time.time(), b""))
+        with pytest.raises(NoExecutor, match="major 99"):
+            client.ask(ReadSchema(99, time.time(), b""))
+        with pytest.raises(BadRequest, match="code"):
+            supervisor.connect().ask(command("quick", bytes(MAX_CODE + 1)))
+        supervisor.hang_up_but(client)
+
+
+def test_a_client_that_goes_away_ends_its_run_wherever_it_is() -> None:
+    with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
+        client.set_permits(2)
+        askers = [supervisor.connect() for _ in range(4)]
+        for asker in askers:
+            send_frame(asker.socket, ipc.encode(command("slow")))
+        wait_until(
+            lambda: [e.state for e in client.status().under_way].count(ipc.RunState.RUNNING) == 2
+        )
+        assert client.status().permits.queued == 2
+        ids = [entry.id for entry in client.status().under_way]
+        supervisor.hang_up_but(client)
+        for run_id in ids:
+            run = client.finished(run_id)
+            assert (run.cause, run.reason) == (Cause.CANCELLED, "its client went away")
+        client.set_permits(8)
+
+
+def test_hasty_clients_leave_nothing() -> None:
+    """They go away before their run is even on record."""
+    with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
+        for _ in range(50):
+            asker = supervisor.connect()
+            send_frame(asker.socket, ipc.encode(command("slow")))
+            asker.close()
+        wait_until(lambda: not client.status().under_way)
+        wait_until(lambda: client.status().permits.in_use == 0)
+        supervisor.hang_up_but(client)
+
+
+def test_a_run_that_is_cancelled_in_the_queue_is_told_so() -> None:
+    with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
+        client.set_permits(2)
+        first = [client.start("slow") for _ in range(2)]
+        asker = supervisor.connect()
+        send_frame(asker.socket, ipc.encode(command("slow")))
+        (queued,) = wait_until(lambda: [e.id for e in client.status().under_way
+                                        if e.state == "queued"])  # fmt: skip
+        client.cancel(queued)
+        reply = asker.receive()
+        assert isinstance(reply, ipc.Failure)
+        assert isinstance(reply.error(), RequestFailed)
+        assert reply.message == f"run {queued} was cancelled before it started"
+        for run_id in first:
+            client.cancel(run_id)
+        client.set_permits(8)
+        supervisor.hang_up_but(client)
+
+
+# ------------------------------------------------------------------------------------- watchers
+
+
+def test_a_watcher_is_told_of_a_change_and_of_none() -> None:
+    with RunningSupervisor() as supervisor:
+        client, watcher = supervisor.connect(), supervisor.connect()
+        began = time.monotonic()
+        assert watcher.ask(WatchLogLevel("info", 0.3)) == LogLevel("info")
+        assert time.monotonic() - began > 0.2
+        assert watcher.ask(WatchLogLevel("debug", 60.0)) == LogLevel("info")
+        send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 60.0)))
+        assert client.ask(ipc.SetLogLevel("info")) == LogLevel("info")
+        assert client.ask(ipc.SetLogLevel("error")) == LogLevel("error")
+        assert watcher.receive() in (LogLevel("info"), LogLevel("error"))
+        assert watcher.ask(WatchLogLevel("info", 60.0)) == LogLevel("error")
+
+
+def test_watchers_do_not_hold_up_a_stop() -> None:
+    with RunningSupervisor() as supervisor:
+        watchers = [supervisor.connect() for _ in range(20)]
+        for watcher in watchers:
+            send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 120.0)))
+        supervisor.connect().status()
+        supervisor.process.send_signal(signal.SIGTERM)
+        for watcher in watchers:
+            reply = watcher.receive()
+            assert isinstance(reply, ipc.Failure)
+            assert isinstance(reply.error(), Unavailable)
+            with pytest.raises((FrameError, OSError)):
+                watcher.receive()
+        assert supervisor.process.wait(TIMEOUT) == 0

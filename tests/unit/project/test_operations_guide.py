@@ -1,0 +1,85 @@
+"""docs/OPERATIONS.md says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from genvm_manager.base.settings.config import Config, PermitCosts
+from genvm_manager.manager.api.limits.concurrency import SPARE_THREADS, Shares
+from genvm_manager.manager.cli import COMMANDS
+from genvm_manager.manager.cli import exit_codes as ending
+from genvm_manager.manager.server.gunicorn_settings import SILENT_CONNECTIONS
+from genvm_manager.workers.web.config import WebConfig
+from tests.conftest import PROJECT
+
+GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+_ROW = re.compile(r"^\| `([a-z_.]+)` \| `([^`]*)` \| ([^|]*) \| ", re.MULTILINE)
+
+
+def settings() -> dict[str, Any]:
+    """Every key with its default, `permits` by its parts."""
+    keys = json.loads(msgspec.json.encode(Config()))
+    assert isinstance(keys, dict)
+    parts = keys.pop("permits")
+    assert {field.name for field in msgspec.structs.fields(PermitCosts)} == set(parts)
+    return keys | {f"permits.{name}": value for name, value in parts.items()}
+
+
+def rows(chapter: str) -> dict[str, Any]:
+    """Keys and defaults in the tables of a chapter."""
+    text = GUIDE.partition(f"\n## {chapter}\n")[2].partition("\n## ")[0]
+    return {key: yaml.safe_load(default) for key, default, _ in _ROW.findall(text)}
+
+
+def test_every_setting_stands_there_with_its_default() -> None:
+    assert rows("Settings") == settings()
+
+
+def test_so_does_every_setting_of_the_web_module() -> None:
+    keys = json.loads(msgspec.json.encode(WebConfig()))
+    assert rows("The web module") == keys | {"workers": 2, "bind_address": None}
+
+
+def test_so_does_every_command_and_exit_code_of_the_command_line() -> None:
+    chapter = GUIDE.partition("\n## The command line\n")[2].partition("\n## ")[0]
+    table = "".join(line.partition(" | ")[0] for line in chapter.splitlines() if "| `" in line)
+    assert {name for name in COMMANDS if name not in re.findall(r"[a-z-]+", table)} == set()
+    codes = [value for name, value in vars(ending).items() if name.isupper() and type(value) is int]
+    assert len(codes) >= 8
+    listed = re.findall(r"\d+", "".join(re.findall(r"^\| [\d, ]+ \|", chapter, re.MULTILINE)))
+    assert set(map(str, codes)) <= set(listed)
+
+
+@pytest.mark.parametrize("module", ["llm", "web"])
+def test_a_new_root_has_the_settings_that_hold_without_one(module: str) -> None:
+    name = f"genvm-module-{module}.yaml"
+    own = PROJECT / "workers" / module / name
+    assert own.read_text() == (PROJECT / "manager/launcher/root_template/config" / name).read_text()
+
+
+def test_the_web_modules_file_holds_every_setting_with_its_default() -> None:
+    settings = yaml.safe_load((PROJECT / "workers/web/genvm-module-web.yaml").read_text())
+    assert settings == rows("The web module")
+
+
+def test_the_shares_are_those_of_the_code() -> None:
+    config = Config()
+    shares = Shares(config.http_threads)
+    for share in (
+        shares.readers,
+        shares.starters,
+        shares.enders,
+        shares.transfers,
+        shares.followers,
+    ):
+        row = f"| {share.places} | {share.places * config.http_workers} |"
+        assert row in GUIDE
+    assert f"| {SPARE_THREADS} more |" in GUIDE
+    assert f"{shares.threads + SILENT_CONNECTIONS} connections in a worker" in GUIDE
+    assert f"holds {shares.readers.places * config.http_workers} waiting readers" in GUIDE

@@ -1,0 +1,1 @@
+"""Messages between a pool and its workers."""

@@ -1,0 +1,223 @@
+"""`gl_call`: the requests that take one calldata value (spec 06, imports)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host import StorageType
+from genvm_manager.protocol.run_result import ResultCode
+
+from .context import MAX_DEPTH, CallContext, EntryKind, Outcome, vm_error
+from .module_calls import ModuleCalls
+from .request_fields import Fields
+from .sdk import CallEnded, OperationFailed, SdkError, ask, need
+from .shared_run import Run, own_balance
+
+_MAX_NESTING = calldata.MAX_DEPTH - 4
+"""So that what a request holds can still be encoded inside a result."""
+
+MAX_REQUEST_VALUES = calldata.MAX_VALUES - 64
+"""The same for how many they are."""
+
+_COPIES = 3
+"""Of the entry data of a call inside a call: in its request, by itself, in its start message."""
+
+_MAX_TOPICS = 4
+_STATES: dict[Any, StorageType] = {kind.name.lower(): kind for kind in StorageType}
+_STATES |= {int(kind): kind for kind in StorageType}
+
+
+class GlCalls:
+    """Performs the requests of one call; `memory_size` tells the bytes its guest has now."""
+
+    def __init__(self, run: Run, context: CallContext, memory_size: Callable[[], int]) -> None:
+        self._run = run
+        self._context = context
+        self._memory_size = memory_size
+        modules = ModuleCalls(run, context, memory_size)
+        self._handlers: dict[str, Callable[[Any], bytes | None]] = {
+            "Return": self._return,
+            "UserError": self._user_error,
+            "EthSend": self._eth_send,
+            "EthCall": self._eth_call,
+            "CallContract": self._call_contract,
+            "PostMessage": self._post_message,
+            "DeployContract": self._deploy_contract,
+            "EmitEvent": self._emit_event,
+            "RunNondet": self._run_nondet,
+            "Sandbox": self._sandbox,
+            "Trace": self._trace,
+            "ExecPrompt": modules.exec_prompt,
+            "ExecPromptTemplate": modules.exec_prompt_template,
+            "WebRequest": modules.web_request,
+            "WebRender": modules.web_render,
+        }
+
+    def perform(self, request: bytes) -> bytes | None:
+        """Do what `request` asks for. Raises `OperationFailed`, and `CallEnded` for an end."""
+        try:
+            decoded = calldata.decode(
+                request, max_depth=_MAX_NESTING, max_values=MAX_REQUEST_VALUES
+            )
+        except calldata.DecodeError:
+            raise OperationFailed(SdkError.INVAL) from None
+        if not isinstance(decoded, dict) or len(decoded) != 1:
+            raise OperationFailed(SdkError.INVAL)
+        ((name, value),) = decoded.items()
+        handler = self._handlers.get(name)
+        if handler is None:
+            raise OperationFailed(SdkError.INVAL)
+        if self._context.is_det and name in _NONDET_ONLY:
+            raise OperationFailed(SdkError.FORBIDDEN)
+        return handler(value)
+
+    def _return(self, value: Any) -> NoReturn:
+        raise CallEnded(Outcome(ResultCode.RETURN, value))
+
+    def _user_error(self, value: Any) -> NoReturn:
+        raise CallEnded(Outcome(ResultCode.USER_ERROR, value))
+
+    def _eth_send(self, request: Any) -> None:
+        fields = Fields(request)
+        emission = {
+            "type": "EthSend",
+            "address": fields.get("address", Address),
+            "calldata": fields.get("calldata", bytes),
+            "value": fields.u256("value"),
+        }
+        self._send(emission)
+
+    def _post_message(self, request: Any) -> None:
+        fields = Fields(request)
+        emission = {
+            "type": "PostMessage",
+            "address": fields.get("address", Address),
+            "calldata": fields.call(),
+            "value": fields.u256("value"),
+            "on": fields.on(),
+        }
+        self._send(emission)
+
+    def _deploy_contract(self, request: Any) -> None:
+        fields = Fields(request)
+        emission = {
+            "type": "DeployContract",
+            "calldata": fields.call(),
+            "code": fields.get("code", bytes),
+            "value": fields.u256("value"),
+            "on": fields.on(),
+            "salt_nonce": fields.u256("salt_nonce"),
+        }
+        self._send(emission)
+
+    def _send(self, emission: dict[str, Any]) -> None:
+        need(self._context, "s")
+        value = emission["value"]
+        if value and value > own_balance(self._run, self._context):
+            raise OperationFailed(SdkError.INBALANCE)
+        self._context.effects.emit(emission, value)
+
+    def _emit_event(self, request: Any) -> None:
+        fields = Fields(request)
+        topics = fields.get("topics", list)
+        if len(topics) > _MAX_TOPICS or not all(_is_topic(topic) for topic in topics):
+            raise OperationFailed(SdkError.INVAL)
+        blob = fields.get("blob", dict)
+        need(self._context, "s")
+        self._context.effects.emit({"type": "EmitEvent", "topics": topics, "blob": blob})
+
+    def _eth_call(self, request: Any) -> bytes:
+        fields = Fields(request)
+        address, call = fields.get("address", Address), fields.get("calldata", bytes)
+        need(self._context, "c")
+        return ask(self._run.host.eth_call, address, call)
+
+    def _call_contract(self, request: Any) -> bytes:
+        fields = Fields(request)
+        address, entry_data = fields.get("address", Address), fields.call()
+        try:
+            storage_type = _STATES[fields.any("state") if "state" in request else "default"]
+        except (KeyError, TypeError):
+            raise OperationFailed(SdkError.INVAL) from None
+        need(self._context, "c")
+        context = self._context
+        message = context.message._replace(contract_address=address, value=0, is_init=False)
+        return self._run_inside(
+            context._replace(
+                message=message,
+                entry_kind=EntryKind.MAIN,
+                entry_data=entry_data,
+                entry_stage_data=None,
+                permissions=context.permissions & set("rc"),
+                effects=context.effects.apart(self._run.committed(address, storage_type)),
+                stack=(*context.stack, context.message.contract_address),
+                locked=frozenset(),
+            )
+        ).encode()
+
+    def _sandbox(self, request: Any) -> bytes:
+        fields = Fields(request)
+        entry_data = fields.get("data", bytes)
+        allow_write = fields.get("allow_write_ops", bool, False)
+        context = self._context
+        effects = context.effects.fork()
+        outcome = self._run_inside(
+            context._replace(
+                entry_kind=EntryKind.SANDBOX,
+                entry_data=entry_data,
+                entry_stage_data=None,
+                permissions=context.permissions - set("n" if allow_write else "wsn"),
+                effects=effects,
+            )
+        )
+        if outcome.code is ResultCode.RETURN:
+            context.effects.absorb(effects)
+        return outcome.encode()
+
+    def _run_inside(self, inner: CallContext) -> Outcome:
+        """Run a call inside this one, in what this one leaves of its memory and depth."""
+        if inner.depth >= MAX_DEPTH:
+            return vm_error("depth_limit")
+        left = inner.memory_limit - self._memory_size()
+        with self._context.effects.holding(_COPIES * len(inner.entry_data)):
+            return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
+
+    def _run_nondet(self, request: Any) -> bytes:
+        fields = Fields(request)
+        lead, validate = fields.get("data_leader", bytes), fields.get("data_validator", bytes)
+        need(self._context, "n")
+        result = self._run.nondet.run(self._run_stage, lead, validate)
+        self._context.effects.charge(len(result))
+        return result
+
+    def _run_stage(self, entry_data: bytes, stage_data: dict[str, Any] | None) -> Outcome:
+        """What a nondet block does on one machine: it sees the contract's storage as the call has
+        left it, and changes nothing. What is for det mode only needs permissions that it lacks."""
+        context = self._context
+        return self._run_inside(
+            context._replace(
+                entry_kind=EntryKind.CONSENSUS_STAGE,
+                entry_data=entry_data,
+                entry_stage_data=stage_data,
+                permissions=context.permissions & set("r"),
+                effects=context.effects.fork(),
+                is_det=False,
+            )
+        )
+
+    def _trace(self, request: Any) -> bytes | None:
+        if request == "RuntimeMicroSec":
+            return calldata.encode(0 if self._context.is_det else self._run.microseconds())
+        self._run.trace(Fields(request).get("Message", str))
+        return None
+
+
+_NONDET_ONLY = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
+"""What only a nondet block may ask for (spec 06, imports)."""
+
+
+def _is_topic(topic: Any) -> bool:
+    return isinstance(topic, bytes) and len(topic) == 32

@@ -1,0 +1,103 @@
+"""The nondet blocks of one run: who computes them, and who only says yes or no (spec 06, imports).
+
+The leader runs each block and records what it gives. A validator asks the contract whether the
+leader's result is acceptable, says so when it is not, and goes on with that result; a replay takes
+the results as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.run_result import ResultCode
+
+from .context import Outcome, vm_error
+from .hosts import Hosts
+from .sdk import CallEnded
+
+ABSENT = "absent_leader_nondet_output"
+"""The VM error of a validator's run that comes to a block of which the leader has no result."""
+
+RunStage = Callable[[bytes, dict[str, Any] | None], Outcome]
+"""Runs a guest in nondet mode with this entry data and stage data."""
+
+
+class NothingToReplay(Exception):
+    """A replay came to a block of which it was given no result; the message says which."""
+
+
+class NondetBlocks:
+    """Counts the blocks of a run. `leader_results` None: this run is the leader's.
+
+    `results`: what the leader's blocks gave, in call order, each a code byte and data; empty in
+    other runs. `disagreement`: the number of the first block whose result was not accepted.
+    Results beyond the last block mean nothing.
+    """
+
+    def __init__(
+        self, host: Hosts, leader_results: Sequence[bytes] | None, *, is_sync: bool
+    ) -> None:
+        self.results: list[bytes] = []
+        self.disagreement: int | None = None
+        self._host = host
+        self._leader_results = leader_results
+        self._is_sync = is_sync
+        self._count = 0
+
+    def run(self, run_stage: RunStage, lead: bytes, validate: bytes) -> bytes:
+        """One block's result, a code byte and data. `lead` and `validate` are entry data.
+
+        Raises `NothingToReplay`, and `CallEnded` where a validator has no result to judge.
+        """
+        number, self._count = self._count, self._count + 1
+        if self._is_sync:
+            return self._replayed(number)
+        if self._leader_results is None:
+            result = run_stage(lead, None).encode()
+            self.results.append(result)
+            return result
+        result = self._of_leader(number)
+        verdict = run_stage(validate, {"leaders_result": result})
+        if verdict.code is not ResultCode.RETURN or verdict.data is not True:
+            self._disagree(number)
+        return result
+
+    def _replayed(self, number: int) -> bytes:
+        results = self._leader_results or ()
+        if number >= len(results) or not _is_result(results[number]):
+            raise NothingToReplay(
+                f"leader_nondet_results: nondet block {number} cannot be replayed, as there is no "
+                f"result of it among the {len(results)}"
+            )
+        return results[number]
+
+    def _of_leader(self, number: int) -> bytes:
+        assert self._leader_results is not None
+        if number >= len(self._leader_results):
+            raise CallEnded(vm_error(ABSENT))
+        result = self._leader_results[number]
+        if not _is_result(result):
+            raise CallEnded(vm_error(f"{ABSENT} malformed"))
+        return result
+
+    def _disagree(self, number: int) -> None:
+        self._host.notify_nondet_disagreement(number)
+        if self.disagreement is None:
+            self.disagreement = number
+
+
+def _is_result(result: bytes) -> bool:
+    """Whether a call can have ended so: others wrote it, and the contract is going to read it."""
+    code, data = result[:1], result[1:]
+    try:
+        if code in (bytes([ResultCode.RETURN]), bytes([ResultCode.USER_ERROR])):
+            calldata.decode(data)
+        elif code == bytes([ResultCode.VM_ERROR]):
+            data.decode()
+        else:
+            return False
+    except (calldata.DecodeError, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What a contract may ask of its host: one object, whichever way the guest reaches it (spec 06).
+
+`sdk_imports` offers these operations to WebAssembly modules, `bridge` to the Python guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host import MAX_BLOB
+
+from .context import CallContext, OutOfMemory
+from .gl_calls import GlCalls
+from .sdk import OperationFailed, SdkError, ask, need
+from .shared_run import Run, own_balance
+from .storage import PAGE
+
+MAX_LENGTH = MAX_BLOB - 2 * PAGE
+"""The longest range of storage that one operation reads or writes."""
+
+MAX_REQUEST = MAX_BLOB
+"""Bytes of the longest `gl_call`; a longer one ends the call as out of memory."""
+
+
+class Operations:
+    """The operations of one call. Each may raise `OperationFailed`; `gl_call` may end the call.
+
+    `memory_size` tells how many bytes of memory the calling guest has now.
+    """
+
+    def __init__(self, run: Run, context: CallContext, memory_size: Callable[[], int]) -> None:
+        self._run = run
+        self._context = context
+        self._gl_calls = GlCalls(run, context, memory_size)
+
+    def storage_read(self, slot: bytes, index: int, length: int) -> bytes:
+        """`length` bytes of the contract's storage, as this call has left them."""
+        need(self._context, "r")
+        _check_range(index, length)
+        return ask(self._context.effects.storage.read, slot, index, length)
+
+    def storage_write(self, slot: bytes, index: int, content: memoryview) -> None:
+        """Put `content` into the contract's storage."""
+        need(self._context, "w")
+        _check_range(index, len(content))
+        if slot in self._context.locked:
+            raise OperationFailed(SdkError.FORBIDDEN)
+        ask(self._context.effects.storage.write, slot, index, bytes(content))
+
+    def get_balance(self, address: bytes) -> int:
+        """The balance of any account before this run."""
+        return ask(self._run.host.get_balance, Address(address))
+
+    def get_self_balance(self) -> int:
+        """The contract's own balance, less what its messages of this run carry away."""
+        return own_balance(self._run, self._context)
+
+    def hold(self, size: int) -> None:
+        """Count bytes of an answer that the guest has not read yet. Raises `OutOfMemory`."""
+        self._context.effects.hold(size)
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that were held."""
+        self._context.effects.release(size)
+
+    def gl_call(self, request: memoryview) -> bytes | None:
+        """Do what the calldata in `request` asks for; None where there is nothing to return."""
+        if len(request) > MAX_REQUEST:
+            raise OutOfMemory
+        return self._gl_calls.perform(bytes(request))
+
+
+def _check_range(index: int, length: int) -> None:
+    if length > MAX_LENGTH or index + length > 1 << 32:
+        raise OperationFailed(SdkError.OVERFLOW)

@@ -1,0 +1,217 @@
+"""A contract's storage as one run sees it: the host's pages under those the run wrote (spec 06)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.contract.code import InvalidContract
+from genvm_manager.protocol.contract.storage_layout import (
+    CODE_SLOT,
+    LOCKED_SLOTS_FIELD,
+    ROOT_SLOT,
+    UPGRADERS_FIELD,
+    indirection,
+    stored_code,
+)
+from genvm_manager.protocol.host import HostRefusal, StorageRead, StorageType
+
+from .hosts import Hosts
+
+PAGE = 32
+
+MAX_CACHED_PAGES = 1 << 17
+"""Pages kept from the host in one run, 4 MiB of content; beyond that, all are forgotten and asked
+again."""
+
+MAX_CACHED_RANGE = 1 << 12
+"""Pages of the longest range that is kept; a longer one is asked for each time, as a whole."""
+
+_U32 = struct.Struct("<I")
+
+
+class Pages(Protocol):
+    """Something that pages are read from."""
+
+    def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
+        """`count` whole pages. Raises `HostRefusal`, `HostProtocolError`."""
+
+
+class PageCache:
+    """What the hosts of one run have given, by contract, slot and number of the page."""
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[StorageType, Address, bytes], dict[int, bytes]] = {}
+        self._count = 0
+
+    def slot(self, key: tuple[StorageType, Address, bytes]) -> dict[int, bytes]:
+        """The known pages of a slot, to be read only."""
+        return self._slots.get(key, {})
+
+    def put(self, key: tuple[StorageType, Address, bytes], pages: dict[int, bytes]) -> None:
+        """Keep `pages`; for their sake all others may be forgotten."""
+        if self._count + len(pages) > MAX_CACHED_PAGES:
+            self._slots.clear()
+            self._count = 0
+        self._count += len(pages)
+        self._slots.setdefault(key, {}).update(pages)
+
+
+class CommittedPages:
+    """What the host has for one contract, each page asked for once."""
+
+    def __init__(
+        self, host: Hosts, address: Address, storage_type: StorageType, cache: PageCache
+    ) -> None:
+        self._host = host
+        self._address = address
+        self._storage_type = storage_type
+        self._cache = cache
+
+    def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
+        if count > MAX_CACHED_RANGE:
+            return self._fetch(slot, first, count)
+        key = self._storage_type, self._address, slot
+        known = self._cache.slot(key)
+        numbers = range(first, first + count)
+        missing = [number for number in numbers if number not in known]
+        if not missing:
+            return b"".join([known[number] for number in numbers])
+        start, end = missing[0], missing[-1] + 1
+        fetched = self._fetch(slot, start, end - start)
+        before = b"".join([known[number] for number in range(first, start)])
+        after = b"".join([known[number] for number in range(end, first + count)])
+        self._cache.put(key, dict(enumerate(_cut(fetched), start)))
+        return before + fetched + after
+
+    def _fetch(self, slot: bytes, first: int, count: int) -> bytes:
+        request = StorageRead(self._storage_type, self._address, slot, first * PAGE, count * PAGE)
+        return self._host.storage_read(request)
+
+
+def _cut(pages: bytes) -> Iterator[bytes]:
+    """One page after the other."""
+    return (pages[at : at + PAGE] for at in range(0, len(pages), PAGE))
+
+
+class Storage:
+    """Pages written over `base`, which stays as it is.
+
+    `charge` is told how many pages are new, and how many slots, and may raise to stop a run that
+    writes without end.
+    Offsets and lengths are in bytes; their sum is at most 2 to the 32.
+    """
+
+    def __init__(self, base: Pages, charge: Callable[[int, int], None]) -> None:
+        self._base = base
+        self._charge = charge
+        self._written: dict[bytes, dict[int, bytes]] = {}
+
+    def read(self, slot: bytes, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        if not length:
+            return b""
+        first, skipped = divmod(offset, PAGE)
+        count = (skipped + length + PAGE - 1) // PAGE
+        return self.read_pages(slot, first, count)[skipped : skipped + length]
+
+    def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
+        written = self._written.get(slot)
+        if not written:
+            return self._base.read_pages(slot, first, count)
+        numbers = range(first, first + count)
+        if count < len(written):
+            own = [number for number in numbers if number in written]
+        else:
+            own = [number for number in written if number in numbers]
+        if len(own) == count:
+            return b"".join([written[number] for number in numbers])
+        under = self._base.read_pages(slot, first, count)
+        if not own:
+            return under
+        pages = bytearray(under)
+        for number in own:
+            at = (number - first) * PAGE
+            pages[at : at + PAGE] = written[number]
+        return bytes(pages)
+
+    def write(self, slot: bytes, offset: int, content: bytes) -> None:
+        """Put all of `content` at `offset`."""
+        if not content:
+            return
+        first = offset // PAGE
+        pages = self._whole_pages(slot, offset, content)
+        written = self._written.get(slot)
+        numbers = range(first, first + len(pages) // PAGE)
+        known = sum(number in written for number in numbers) if written else 0
+        self._charge(len(numbers) - known, 1 if written is None else 0)
+        self._written.setdefault(slot, {}).update(zip(numbers, _cut(pages), strict=True))
+
+    def _whole_pages(self, slot: bytes, offset: int, content: bytes) -> bytes:
+        """`content`, and around it what its first and last page hold already."""
+        first, skipped = divmod(offset, PAGE)
+        head = self.read_pages(slot, first, 1)[:skipped] if skipped else b""
+        end = offset + len(content)
+        rest = end % PAGE
+        tail = self.read_pages(slot, end // PAGE, 1)[rest:] if rest else b""
+        return head + content + tail
+
+    def changes(self) -> list[tuple[bytes, bytes]]:
+        """The pages written, by key: its number in there is big-endian, unlike all else (spec 04,
+        the result)."""
+        return [
+            (slot + number.to_bytes(4, "big"), page)
+            for slot, pages in sorted(self._written.items())
+            for number, page in sorted(pages.items())
+        ]
+
+    def absorb(self, above: Storage) -> None:
+        """Take over what was written to `above`, which has this one as base and paid for it."""
+        for slot, pages in above._written.items():
+            self._written.setdefault(slot, {}).update(pages)
+
+
+def read_code(storage: Storage, max_size: int) -> bytes:
+    """The contract's code. Raises `InvalidContract` where there is none, or too much."""
+    size = _U32.unpack(_read(storage, CODE_SLOT, 0, 4))[0]
+    if not size:
+        raise InvalidContract("there is no contract at this address")
+    if size > max_size:
+        raise InvalidContract(f"the code has {size} bytes, the limit is {max_size}")
+    return _read(storage, CODE_SLOT, 4, size)
+
+
+def write_code(storage: Storage, code: bytes) -> None:
+    """Put the code of a deployment where later calls find it."""
+    storage.write(CODE_SLOT, 0, stored_code(code))
+
+
+def locked_slots(storage: Storage, sender: Address) -> frozenset[bytes]:
+    """The slots that `sender` may not write: the locked ones, unless it is an upgrader.
+
+    Both lists are a u32 count, then the items (spec 06, storage layout). Raises `InvalidContract`
+    where the host does not say.
+    """
+    locked = _read_list(storage, LOCKED_SLOTS_FIELD, len(ROOT_SLOT))
+    if not locked or bytes(sender) in _read_list(storage, UPGRADERS_FIELD, Address.SIZE):
+        return frozenset()
+    return locked
+
+
+_MAX_LIST = 1 << 16
+
+
+def _read_list(storage: Storage, field: int, item_size: int) -> frozenset[bytes]:
+    slot = indirection(ROOT_SLOT, field)
+    count = min(_U32.unpack(_read(storage, slot, 0, 4))[0], _MAX_LIST)
+    items = _read(storage, slot, 4, count * item_size)
+    return frozenset(items[at : at + item_size] for at in range(0, len(items), item_size))
+
+
+def _read(storage: Storage, slot: bytes, offset: int, length: int) -> bytes:
+    try:
+        return storage.read(slot, offset, length)
+    except HostRefusal as refusal:
+        raise InvalidContract(f"its storage cannot be read: {refusal}") from None

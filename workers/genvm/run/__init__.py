@@ -1,0 +1,1 @@
+"""One run of the executor, from execution data to result."""

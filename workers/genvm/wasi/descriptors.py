@@ -1,0 +1,227 @@
+"""What a guest's file descriptors stand for. None of them is a descriptor of this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from genvm_manager.workers.genvm.run.contract_clock import Pause
+
+from .filesystem import Directory, File
+
+
+class Errno(IntEnum):
+    """The error numbers of WASI preview 1 that this machine gives."""
+
+    SUCCESS = 0
+    BADF = 8
+    FAULT = 21
+    FBIG = 22
+    INVAL = 28
+    ISDIR = 31
+    MFILE = 33
+    NAMETOOLONG = 37
+    NOENT = 44
+    NOTDIR = 54
+    NOTSUP = 58
+    ROFS = 69
+    SPIPE = 70
+    NOTCAPABLE = 76
+
+
+class WasiError(Exception):
+    """Ends a WASI call with an error number; the guest goes on."""
+
+    def __init__(self, errno: Errno) -> None:
+        super().__init__(errno.name)
+        self.errno = errno
+
+
+class FileType(IntEnum):
+    """The kinds of file of WASI preview 1 that exist here."""
+
+    CHARACTER_DEVICE = 2
+    DIRECTORY = 3
+    REGULAR_FILE = 4
+
+
+class Descriptor:
+    """An open thing; what it cannot do ends in `WasiError`."""
+
+    # ruff: noqa: ARG002 - these are the arguments of those that can
+
+    file_type = FileType.CHARACTER_DEVICE
+    inode = 0
+    size = 0
+
+    def read(self, size: int) -> bytes | memoryview:
+        """Up to `size` bytes, none at the end."""
+        raise WasiError(Errno.BADF)
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """Up to `size` bytes from `offset`; the position stays."""
+        raise WasiError(Errno.SPIPE)
+
+    def write(self, content: memoryview) -> None:
+        """Take all of `content`, which is only valid during the call."""
+        raise WasiError(Errno.BADF)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Move, and give the new position."""
+        raise WasiError(Errno.SPIPE)
+
+    def close(self) -> None:
+        """Give back what is held for it; nobody has it any more."""
+
+
+class OpenFile(Descriptor):
+    """A file at a position."""
+
+    file_type = FileType.REGULAR_FILE
+
+    def __init__(self, file: File) -> None:
+        self._content = memoryview(file.content)
+        self._position = 0
+        self.inode = file.inode
+        self.size = len(self._content)
+
+    def read(self, size: int) -> bytes | memoryview:
+        chunk = self.read_at(self._position, size)
+        self._position += len(chunk)
+        return chunk
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        return self._content[offset : offset + size]
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence > 2:
+            raise WasiError(Errno.INVAL)
+        target = (0, self._position, self.size)[whence] + offset
+        if not 0 <= target < 1 << 63:
+            raise WasiError(Errno.INVAL)
+        self._position = target
+        return target
+
+
+class OpenDirectory(Descriptor):
+    """A directory; the one with a `preopened` name is where paths start."""
+
+    file_type = FileType.DIRECTORY
+
+    def __init__(self, directory: Directory, preopened: bytes | None = None) -> None:
+        self.directory = directory
+        self.preopened = preopened
+        self.inode = directory.inode
+
+    def read(self, size: int) -> bytes:
+        raise WasiError(Errno.ISDIR)
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        raise WasiError(Errno.ISDIR)
+
+    def seek(self, offset: int, whence: int) -> int:
+        raise WasiError(Errno.BADF)
+
+
+class Input(Descriptor):
+    """Bytes that are read once, such as stdin; `at_first_read` is called when that begins, and
+    `at_close` with the number of bytes that were held."""
+
+    def __init__(
+        self,
+        content: bytes,
+        at_first_read: Callable[[], None] | None = None,
+        at_close: Callable[[int], None] | None = None,
+    ) -> None:
+        self._content = content
+        self._position = 0
+        self._at_first_read = at_first_read
+        self._at_close = at_close
+
+    def read(self, size: int) -> bytes:
+        if self._at_first_read is not None:
+            self._at_first_read()
+            self._at_first_read = None
+        chunk = self._content[self._position : self._position + size]
+        self._position += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        if self._at_close is not None:
+            self._at_close(len(self._content))
+
+
+MAX_OUTPUT = 256 << 20
+"""Bytes of stdout, and as many of stderr, that the guests of a run may print; what comes after is
+taken and dropped, so that it changes nothing for them."""
+
+_CHUNK = 1 << 20
+
+
+class Output(Descriptor):
+    """What a guest prints, written through to a descriptor of ours.
+
+    A reader that went away changes nothing for the guest: a contract's result may not depend on
+    who listens, nor on how fast, so `pause` lasts while the reader is waited for. `check` is called
+    now and then, and may raise to end a long print.
+    """
+
+    def __init__(self, target: int, check: Callable[[], None], pause: Pause) -> None:
+        self._target: int | None = target
+        self._check = check
+        self._pause = pause
+        self._left = MAX_OUTPUT
+
+    def write(self, content: memoryview) -> None:
+        content = content[: self._left]
+        self._left -= len(content)
+        try:
+            while content and self._target is not None:
+                self._check()
+                with self._pause:
+                    written = os.write(self._target, content[:_CHUNK])
+                content = content[written:]
+        except OSError:
+            self._target = None
+
+
+class Collected(Descriptor):
+    """What a guest prints, kept; more than `limit` bytes are refused."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._content = bytearray()
+
+    def content(self) -> bytes:
+        """All that was written."""
+        return bytes(self._content)
+
+    def write(self, content: memoryview) -> None:
+        if len(self._content) + len(content) > self._limit:
+            raise WasiError(Errno.FBIG)
+        self._content += content
+
+
+class Exchange(Protocol):
+    """Answers requests: the far side of `Bridge`."""
+
+    def __call__(self, request: memoryview) -> bytes: ...
+
+
+class Bridge(Descriptor):
+    """Where a Python guest talks to the host: a request is one write, its answer is then read."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._answer = memoryview(b"")
+
+    def write(self, content: memoryview) -> None:
+        self._answer = memoryview(b"")
+        self._answer = memoryview(self._exchange(content))
+
+    def read(self, size: int) -> bytes:
+        chunk = bytes(self._answer[:size])
+        self._answer = self._answer[size:]
+        return chunk

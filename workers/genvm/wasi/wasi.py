@@ -1,0 +1,186 @@
+"""WASI preview 1: arguments, environment, clock, random bytes (spec 06, the machine).
+
+Every function takes the unsigned numbers that the guest gave and returns an error number. In det
+mode the clock stands still at the transaction's time and random bytes follow from a seed; a nondet
+block has the machine's own. Waiting takes no time in either. Files are in `wasi_files`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import time
+from collections.abc import Callable
+from itertools import accumulate, islice
+from typing import NamedTuple, NoReturn
+
+from genvm_manager.workers.genvm.engine.imports import Import
+from genvm_manager.workers.genvm.engine.memory import Fault, Memory
+
+from .descriptors import Errno, WasiError
+
+MODULE = "wasi_snapshot_preview1"
+
+MAX_RANDOM = 1 << 20
+"""The most random bytes that one call gives; more is an error, never a long wait."""
+
+_MAX_SUBSCRIPTIONS = 1024
+_CLOCKS = 4
+_REALTIME = 0
+_SUBSCRIPTION = struct.Struct("<QB39x")
+_EVENT = struct.Struct("<QHB21x")
+
+
+class GuestExit(Exception):
+    """The guest ended itself with a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Environment(NamedTuple):
+    """What a guest is told at its start.
+
+    `clock` gives the nanoseconds that a clock shows, by its number; `random` so many bytes.
+    """
+
+    arguments: list[str]
+    variables: dict[str, str]
+    clock: Callable[[int], int]
+    random: Callable[[int], bytes]
+
+
+def standing_clock(nanoseconds: int) -> Callable[[int], int]:
+    """Every clock shows this moment for ever."""
+    return lambda _: nanoseconds
+
+
+def seeded_random(seed: bytes) -> Callable[[int], bytes]:
+    """Random bytes that follow from `seed`, different ones at each call."""
+    calls = 0
+
+    def random(size: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        return hashlib.shake_256(seed + calls.to_bytes(8, "little")).digest(size)
+
+    return random
+
+
+def machine_clock(clock: int) -> int:
+    """The time of this machine, for nondet blocks."""
+    return time.time_ns() if clock == _REALTIME else time.monotonic_ns()
+
+
+machine_random = os.urandom
+"""The random bytes of this machine, for nondet blocks."""
+
+
+def checked(call: Callable[..., None]) -> Callable[..., int]:
+    """`call` as a WASI function: what it raises becomes the error number it returns."""
+
+    def answered(*arguments: int) -> int:
+        try:
+            call(*arguments)
+        except WasiError as error:
+            return error.errno
+        except Fault:
+            return Errno.FAULT
+        return Errno.SUCCESS
+
+    return answered
+
+
+def refuse(errno: Errno) -> Callable[..., int]:
+    """A WASI function that this machine does not offer."""
+    return lambda *_: errno
+
+
+class Wasi:
+    """The calls that have nothing to do with files."""
+
+    def __init__(self, memory: Memory, environment: Environment) -> None:
+        self._memory = memory
+        self._arguments = [text.encode() + b"\0" for text in environment.arguments]
+        variables = sorted(environment.variables.items())
+        self._variables = [f"{name}={text}".encode() + b"\0" for name, text in variables]
+        self._clock = environment.clock
+        self._random = environment.random
+
+    def imports(self) -> dict[str, Import]:
+        """The functions by name."""
+        return {
+            "args_get": Import(checked(self._args_get), "ii"),
+            "args_sizes_get": Import(checked(self._args_sizes_get), "ii"),
+            "environ_get": Import(checked(self._environ_get), "ii"),
+            "environ_sizes_get": Import(checked(self._environ_sizes_get), "ii"),
+            "clock_res_get": Import(checked(self._clock_res_get), "ii"),
+            "clock_time_get": Import(checked(self._clock_time_get), "iIi"),
+            "poll_oneoff": Import(checked(self._poll_oneoff), "iiii"),
+            "proc_exit": Import(self._proc_exit, "i", returns=False),
+            "proc_raise": Import(refuse(Errno.NOTSUP), "i"),
+            "random_get": Import(checked(self._random_get), "ii"),
+            "sched_yield": Import(refuse(Errno.SUCCESS), ""),
+            "sock_accept": Import(refuse(Errno.NOTSUP), "iii"),
+            "sock_recv": Import(refuse(Errno.NOTSUP), "iiiiii"),
+            "sock_send": Import(refuse(Errno.NOTSUP), "iiiii"),
+            "sock_shutdown": Import(refuse(Errno.NOTSUP), "ii"),
+        }
+
+    def _args_get(self, pointers: int, at: int) -> None:
+        self._put_strings(self._arguments, pointers, at)
+
+    def _args_sizes_get(self, count_at: int, size_at: int) -> None:
+        self._put_sizes(self._arguments, count_at, size_at)
+
+    def _environ_get(self, pointers: int, at: int) -> None:
+        self._put_strings(self._variables, pointers, at)
+
+    def _environ_sizes_get(self, count_at: int, size_at: int) -> None:
+        self._put_sizes(self._variables, count_at, size_at)
+
+    def _put_sizes(self, strings: list[bytes], count_at: int, size_at: int) -> None:
+        self._memory.write_u32(count_at, len(strings))
+        self._memory.write_u32(size_at, sum(map(len, strings)))
+
+    def _put_strings(self, strings: list[bytes], pointers: int, at: int) -> None:
+        written = b"".join(strings)
+        self._memory.view(at, len(written))  # Whatever lies in the memory has a 32-bit address.
+        ends = accumulate(map(len, strings), initial=at)
+        starts = struct.pack(f"<{len(strings)}I", *islice(ends, len(strings)))
+        self._memory.write(pointers, starts)
+        self._memory.write(at, written)
+
+    def _clock_res_get(self, clock: int, at: int) -> None:
+        self._check_clock(clock)
+        self._memory.write_u64(at, 1)
+
+    def _clock_time_get(self, clock: int, _precision: int, at: int) -> None:
+        self._check_clock(clock)
+        self._memory.write_u64(at, self._clock(clock))
+
+    def _check_clock(self, clock: int) -> None:
+        if clock >= _CLOCKS:
+            raise WasiError(Errno.INVAL)
+
+    def _random_get(self, at: int, size: int) -> None:
+        if size > MAX_RANDOM:
+            raise WasiError(Errno.INVAL)
+        self._memory.write(at, self._random(size))
+
+    def _poll_oneoff(self, subscriptions: int, events: int, count: int, count_at: int) -> None:
+        """All that is waited for has happened: a clock rings at once, a descriptor is ready."""
+        if not 0 < count <= _MAX_SUBSCRIPTIONS:
+            raise WasiError(Errno.INVAL)
+        wanted = self._memory.read(subscriptions, count * _SUBSCRIPTION.size)
+        happened = b"".join(
+            _EVENT.pack(user, Errno.SUCCESS, kind)
+            for user, kind in _SUBSCRIPTION.iter_unpack(wanted)
+        )
+        self._memory.write(events, happened)
+        self._memory.write_u32(count_at, count)
+
+    def _proc_exit(self, status: int) -> NoReturn:
+        raise GuestExit(status)

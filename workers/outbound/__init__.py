@@ -1,0 +1,1 @@
+"""What modules share on their way out."""

@@ -1,0 +1,1 @@
+"""Chromium: one process for each worker, a context for each page."""

@@ -1,0 +1,1 @@
+"""A worker process: it opens a module and serves its connections."""

@@ -1,0 +1,64 @@
+"""What a worker serves: the seam between `worker.py`, which speaks with the supervisor and with
+executors, and the modules `llm/` and `web/`, which do the work.
+
+A module is `workers.<name>.module` with a function `open_module` of the form of `OpenModule`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
+
+
+class Session(Protocol):
+    """One executor's connection; its requests come one after the other."""
+
+    async def answer(self, request: ModuleRequest) -> Any:
+        """The value for `Ok`. Raises `UserFault` or `FatalFault`.
+
+        It is cancelled when the executor goes away.
+        """
+
+    async def close(self) -> None:
+        """The connection has ended."""
+
+
+class Module(Protocol):
+    """A module that is ready for requests; many sessions go on at once, on one event loop."""
+
+    @property
+    def shortage(self) -> str | None:
+        """Why every request of a kind fails, and what the operator can do about it; else None."""
+
+    async def open_session(self, hello: ModuleHello) -> Session:
+        """Called with a connection's first frame. Raises `FatalFault` to refuse it."""
+
+    async def close(self) -> None:
+        """Let go of everything; no session is open any more."""
+
+
+OpenModule = Callable[[Mapping[str, Any], "ModuleOptions", logging.Logger], Awaitable[Module]]
+"""Makes a module of its configuration, in which `${ENV[…]}` is filled in already.
+
+Returns once it answers requests. Raises `base.errors.BadRequest` naming the key at fault, or
+`base.errors.RequestFailed` when it cannot start for another reason.
+"""
+
+
+class ModuleOptions(Protocol):
+    """What a module is opened with besides the configuration."""
+
+    @property
+    def allow_empty_backends(self) -> bool: ...
+
+    @property
+    def tells_of_config(self) -> bool:
+        """Whether to log what is to be said of the configuration: one worker does, for all."""
+
+    @property
+    def unset_variables(self) -> Mapping[str, str]:
+        """By the path of a text in the configuration, such as `backends.openai.key`: a variable in
+        it that is not set or empty."""

@@ -1,0 +1,116 @@
+"""One executor's connection from its hello to its end, whatever carries the frames (spec 05)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
+from genvm_manager.protocol.module_frames import (
+    FatalFault,
+    MalformedFrame,
+    UserFault,
+    decode_hello,
+    decode_request,
+    encode_answer,
+    encode_fault,
+)
+
+from .module import Module, Session
+
+_MOST_INLINE = 256 << 10
+"""Bytes of a frame that is decoded on the event loop; a larger one goes to a thread."""
+
+T = TypeVar("T")
+
+
+class Frames(Protocol):
+    """A connection that carries the bodies of frames."""
+
+    async def receive(self) -> bytes:
+        """The next body. Raises `StreamEnded`, or `FrameError`: it is of no more use."""
+
+    async def send(self, body: bytes) -> None:
+        """Send a body. Raises `FrameError` when the other side is gone or does not read."""
+
+    async def close(self) -> None:
+        """Let out what was sent, and hang up."""
+
+
+class Conversation:
+    """An executor and a module: one answer per request, in order, until one of them ends it."""
+
+    def __init__(self, frames: Frames, module: Module, log: logging.Logger) -> None:
+        self._frames = frames
+        self._module = module
+        self._log = log
+
+    async def run(self) -> None:
+        """Serve the connection until it ends, and close it. Cancelled to end it."""
+        try:
+            await self._converse()
+        except StreamEnded:
+            pass
+        except (FrameError, MalformedFrame, FatalFault) as reason:
+            self._log.warning("connection_refused", extra={"fields": {"reason": str(reason)}})
+            with contextlib.suppress(FrameError):
+                await self._frames.send(encode_fault(FatalFault(str(reason))))
+        except Exception:
+            self._log.exception("connection_failed")
+        finally:
+            await self._frames.close()
+
+    async def _converse(self) -> None:
+        hello = await _decoded(decode_hello, await self._frames.receive())
+        session = await self._module.open_session(hello)
+        try:
+            await self._answer_all(session)
+        finally:
+            await session.close()
+
+    async def _answer_all(self, session: Session) -> None:
+        """The next frame is awaited during an answer: so we see when the executor goes away."""
+        coming = asyncio.ensure_future(self._frames.receive())
+        try:
+            while True:
+                body = await coming
+                coming = asyncio.ensure_future(self._frames.receive())
+                answering = asyncio.ensure_future(self._answer(session, body))
+                await _finish(answering, coming)
+                await self._frames.send(answering.result())
+        finally:
+            coming.cancel()
+
+    async def _answer(self, session: Session, body: bytes) -> bytes:
+        request = await _decoded(decode_request, body)
+        try:
+            answer = encode_answer(await session.answer(request))
+            if len(answer) > MAX_FRAME:
+                raise FatalFault(f"an answer of {len(answer)} bytes is too long")
+        except (UserFault, FatalFault) as fault:
+            answer = encode_fault(fault)
+        except Exception:
+            self._log.exception("request_failed", extra={"fields": {"request": request.name}})
+            answer = encode_fault(FatalFault("internal error of the module; its log says more"))
+        return answer
+
+
+async def _finish(answering: asyncio.Future[bytes], coming: asyncio.Future[bytes]) -> None:
+    """Wait for the answer; end it and raise when the connection ends before."""
+    try:
+        await asyncio.wait({answering, coming}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            coming.result()
+            await asyncio.wait({answering})
+    finally:
+        if answering.cancel():
+            await asyncio.wait({answering})
+
+
+async def _decoded(decode: Callable[[bytes], T], body: bytes) -> T:
+    if len(body) > _MOST_INLINE:
+        return await asyncio.to_thread(decode, body)
+    return decode(body)

@@ -1,0 +1,63 @@
+"""Frames on a stream socket that was handed over (spec 05, connections)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from genvm_manager.protocol.framing import HEAD_SIZE, FrameError, StreamEnded, body_size, frame
+
+FRAME_PATIENCE = 60.0
+"""Seconds in which a frame that has begun must be whole."""
+
+WRITE_PATIENCE = 60.0
+"""Seconds in which the other side must take in an answer."""
+
+_LIMIT = 1 << 20
+
+
+class StreamFrames:
+    """One connection. Between frames it may be silent for as long as it lives: a contract works."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def of(cls, connection: socket.socket) -> StreamFrames:
+        """Takes the socket over."""
+        return cls(*await asyncio.open_unix_connection(sock=connection, limit=_LIMIT))
+
+    async def receive(self) -> bytes:
+        """The next body; `StreamEnded` between two frames, `FrameError` within one."""
+        try:
+            begun = await self._reader.readexactly(1)
+        except (asyncio.IncompleteReadError, OSError):
+            raise StreamEnded("the stream ended") from None
+        try:
+            async with asyncio.timeout(FRAME_PATIENCE):
+                head = begun + await self._reader.readexactly(HEAD_SIZE - 1)
+                return await self._reader.readexactly(body_size(head))
+        except TimeoutError:
+            raise FrameError(f"a frame was not whole within {FRAME_PATIENCE:.0f} s") from None
+        except (asyncio.IncompleteReadError, OSError):
+            raise FrameError("the stream ended within a frame") from None
+
+    async def send(self, body: bytes) -> None:
+        """Raises `FrameError` when the other side is gone or does not read."""
+        try:
+            self._writer.write(frame(body))
+            async with asyncio.timeout(WRITE_PATIENCE):
+                await self._writer.drain()
+        except (TimeoutError, OSError) as error:
+            self._writer.transport.abort()
+            raise FrameError(f"an answer could not be sent: {error}") from None
+
+    async def close(self) -> None:
+        """Let out what was sent, and hang up."""
+        self._writer.close()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(WRITE_PATIENCE):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()

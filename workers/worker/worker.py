@@ -1,0 +1,239 @@
+"""A worker's process: it opens a module and serves connections, or asks providers once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import threading
+from collections.abc import Coroutine, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import msgspec
+import setproctitle
+
+from genvm_manager.base.errors import ManagerError, RequestFailed
+from genvm_manager.base.process.signals import settle_signals
+from genvm_manager.base.process.threads import loop_threads, start_thread
+from genvm_manager.workers.control.channel import Channel
+from genvm_manager.workers.control.messages import (
+    HEARTBEAT,
+    Check,
+    Checked,
+    Connect,
+    Drain,
+    Failed,
+    Load,
+    Open,
+    Ready,
+    SetLevel,
+    Stop,
+    ToWorker,
+    decode_to_worker,
+)
+
+from .identity import Identity
+from .logs import Redaction, configure_logging, set_level
+from .module import Module
+from .sessions import Sessions
+from .user_error import UserErrorModule
+
+THREAD_TIMEOUT = 30.0
+"""Seconds for which a new worker tries to start its threads; it starts none later."""
+
+FLUSH_PATIENCE = 5.0
+"""Seconds for the last words to the pool."""
+
+
+_PR_SET_DUMPABLE = 4
+
+
+def work(control: socket.socket, identity: Identity) -> None:
+    """The whole life of the process."""
+    _settle_in(control, identity)
+    asyncio.run(_live(control, identity))
+
+
+def _settle_in(control: socket.socket, identity: Identity) -> None:
+    """Make this process what it is to be: known by name, head of a group that ends with it."""
+    os.setpgid(0, 0)
+    setproctitle.setproctitle(f"genvm-manager {identity.name} worker {identity.place}")
+    # A core would have keys in it. The limit is for what we start; it does not hold for a core that
+    # a program takes in.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # What we were started with is not for those whom we start.
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(int(descriptor), int(descriptor) <= 2)
+    settle_signals()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    watch = threading.Thread(target=_end_with, args=(os.dup(control.fileno()),), daemon=True)
+    start_thread(watch, THREAD_TIMEOUT)
+
+
+def _end_with(control: int) -> None:
+    """When the supervisor is gone, so are we and all that we have started, at whatever work."""
+    poll = select.poll()
+    poll.register(control, select.POLLRDHUP)
+    poll.poll()
+    _end_group()
+
+
+def _end_group() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+async def _live(control: socket.socket, identity: Identity) -> None:
+    asyncio.get_running_loop().set_default_executor(loop_threads(THREAD_TIMEOUT))
+    await WorkerLife(control, identity).run()
+    # A thread that hangs in a look-up must not hold up the end: nothing is left to be done.
+    logging.shutdown()
+    os._exit(0)
+
+
+class _Options(NamedTuple):
+    allow_empty_backends: bool
+    tells_of_config: bool
+    unset_variables: Mapping[str, str]
+
+
+class WorkerLife:
+    """Does what the pool says, from `Open` or `Check` to `Stop`."""
+
+    def __init__(self, control: socket.socket, identity: Identity) -> None:
+        self._name = identity.name
+        self._log = logging.getLogger(f"genvm_manager.workers.{identity.name}")
+        self._channel: Channel[ToWorker] = Channel(
+            control, decode_to_worker, self._receive, _end_group
+        )
+        self._redaction: Redaction | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._module: Module | None = None
+        self._sessions: Sessions | None = None
+        self._servers: list[Any] = []
+        self._is_report_due = False
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until told to stop, or until what was asked for is done."""
+        beating = asyncio.ensure_future(self._beat())
+        await self._stopped.wait()
+        beating.cancel()
+        await self._close()
+        await self._channel.flush(FLUSH_PATIENCE)
+
+    # ------------------------------------------------------------------- what the pool says
+
+    def _receive(self, message: ToWorker, sockets: list[socket.socket]) -> None:
+        match message:
+            case Open():
+                self._redaction = configure_logging(message.logging, f"{self._name} worker")
+                self._begin(self._open(message, sockets))
+            case Check():
+                self._redaction = configure_logging(message.logging, f"{self._name} check")
+                self._begin(self._check(message))
+            case Connect() if self._sessions is not None:
+                self._sessions.take(*sockets)
+            case SetLevel():
+                set_level(message.level)
+            case Drain():
+                self._stop_listening()
+            case Stop():
+                self._stopped.set()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what the pool waits for, or say why it cannot be done and end."""
+        try:
+            await work
+        except ManagerError as error:
+            self._fail(error)
+        except Exception:
+            self._log.exception("worker_failed")
+            self._fail(RequestFailed(f"the {self._name} module failed; its log says more"))
+
+    def _fail(self, error: ManagerError) -> None:
+        text = self._redaction.text(error.message) if self._redaction else error.message
+        self._channel.send(Failed(error.code, text))
+        self._stopped.set()
+
+    async def _open(self, order: Open, listening: list[socket.socket]) -> None:
+        open_module = _attribute(order.module, "open_module", self._name)
+        # Whoever only wants errors needs no backends.
+        allow_empty = order.allow_empty_backends or order.user_error
+        options = _Options(allow_empty, order.tells_of_config, order.unset_variables)
+        self._module = await open_module(msgspec.json.decode(order.config), options, self._log)
+        if order.user_error:
+            self._module = UserErrorModule(self._module)
+        self._sessions = Sessions(self._module, self._log, self._report)
+        await self._listen(self._sessions, listening)
+        self._channel.send(Ready(self._module.shortage))
+
+    async def _check(self, order: Check) -> None:
+        check = _attribute(order.module, "check", self._name)
+        self._channel.send(
+            Checked(await check(order.configs, order.prompts, order.status_only, order.proxy))
+        )
+        self._stopped.set()
+
+    # ------------------------------------------------------------------------- connections
+
+    async def _listen(self, sessions: Sessions, listening: list[socket.socket]) -> None:
+        if listening:
+            # A worker that listens nowhere has no need of a WebSocket server.
+            from .websocket_frames import listen  # noqa: PLC0415
+
+            for each in listening:
+                self._servers.append(await listen(each, sessions.handle, sessions.has_room))
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close(close_connections=False)
+        self._servers.clear()
+
+    def _report(self) -> None:
+        """Tell the pool how busy we are, once for all that has just changed."""
+        if not self._is_report_due:
+            self._is_report_due = True
+            asyncio.get_running_loop().call_soon(self._report_now)
+
+    def _report_now(self) -> None:
+        self._is_report_due = False
+        sessions = self._sessions
+        load = Load(sessions.count, sessions.taken) if sessions else Load(sessions=0, taken=0)
+        self._channel.send(load)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            self._report_now()
+
+    async def _close(self) -> None:
+        self._stop_listening()
+        if self._task is not None and self._task.cancel():
+            await asyncio.wait({self._task})
+        if self._sessions is not None:
+            await self._sessions.end_all()
+        if self._module is not None:
+            await self._module.close()
+
+
+def _attribute(module: str, attribute: str, name: str) -> Any:
+    """What the dotted `module` has by that name. Raises `RequestFailed` when it is not there."""
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise RequestFailed(f"the {name} module is not installed") from None
