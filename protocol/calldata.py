@@ -1,4 +1,6 @@
-"""Calldata: the typed, canonical binary encoding of every GenVM part (spec 02, calldata).
+"""Calldata: the typed, canonical binary encoding of every GenVM part.
+
+Source: docs/spec/02-calldata.md#calldata.
 
 Values are `None`, `bool`, `int` of any size, `bytes`, `str`, `list`, `dict` with `str` keys, and
 `Address`. Equal values have equal encodings and nothing else decodes.

@@ -1,4 +1,4 @@
-"""How an executor is started and what it reads and writes (spec 04, command line).
+"""How an executor is started and what it reads and writes (docs/spec/04-executor.md#command-line).
 
 The executor pays for this module's imports at each start, so it keeps to the light ones.
 """
@@ -26,7 +26,10 @@ PASS_THROUGH_FIELDS = (
     "host_hello_data",
     "unsafe_overrides",
 )
-"""Fields of a run request that reach the executor untouched (spec 03, the request)."""
+"""Fields of a run request that reach the executor untouched.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 
 class ModuleDescriptors(NamedTuple):

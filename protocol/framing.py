@@ -1,4 +1,6 @@
-"""Frames on a stream: a length as u32 big-endian, then that many bytes (spec 05, connections).
+"""Frames on a stream: a length as u32 big-endian, then that many bytes.
+
+Source: docs/spec/05-modules.md#connections.
 
 One form for the supervisor's socket and for the modules. Both kinds of reader take a maximum size,
 checked before anything is allocated, and a deadline.

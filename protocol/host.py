@@ -1,4 +1,6 @@
-"""The host protocol: what an executor asks of its hosts, byte by byte (spec 04, host protocol).
+"""The host protocol: what an executor asks of its hosts, byte by byte.
+
+Source: docs/spec/04-executor.md#host-protocol.
 
 Both sides are here. `HostClient` is the executor's: blocking calls over a socket. `RequestParser`
 and `answer_*` are the host's, free of I/O, so that a thread and an event loop can use them alike;

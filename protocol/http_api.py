@@ -203,7 +203,7 @@ class RunMetrics(Struct, frozen=True):
 
 
 class FinishedRunReply(Struct, frozen=True):
-    """A run that is over (spec 01, runs). `finished_at` is in Unix milliseconds.
+    """A run that is over (docs/spec/01-http-api.md#runs). `finished_at` is in Unix milliseconds.
 
     `consumed_result` travels as base64 when it is bytes, else as a list of byte values. `exit_code`
     is None when a signal ended the process; `signal` names it. `genvm_log` is a list of objects.
@@ -304,7 +304,7 @@ class PreDeployWrites(Struct, frozen=True):
 
 
 class ContractSchema(Struct, frozen=True):
-    """`schema` is a JSON document (spec 06, schema)."""
+    """`schema` is a JSON document (docs/spec/06-contracts.md#schema)."""
 
     schema: str
 

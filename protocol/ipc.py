@@ -45,7 +45,7 @@ class RunState(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a run finished (spec 03, life)."""
+    """Why a run finished (docs/spec/03-run-request.md#life)."""
 
     EXITED = "exited"
     CANCELLED = "cancelled"
@@ -66,11 +66,11 @@ class Artifact(StrEnum):
 
 
 MAX_ARTIFACT_PART = 256 << 10
-"""Bytes of an output that one `ReadArtifact` gives at most (spec 01, runs)."""
+"""Bytes of an output that one `ReadArtifact` gives at most (docs/spec/01-http-api.md#runs)."""
 
 
 class ModuleKind(StrEnum):
-    """The modules there are (spec 05)."""
+    """The modules there are (docs/spec/05-modules.md)."""
 
     LLM = "llm"
     WEB = "web"

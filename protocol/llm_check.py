@@ -1,4 +1,6 @@
-"""Which providers work (spec 01, LLM check): what is asked of them, and what came of it.
+"""Which providers work: what is asked of them, and what came of it.
+
+Source: docs/spec/01-http-api.md#llm-check.
 
 HTTP, the supervisor and the worker that asks all speak of it in these structs.
 """
@@ -10,7 +12,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Provider = Literal["openai-compatible", "anthropic", "google", "ollama"]
-"""Wire formats of providers, as configurations name them (spec 05, LLM configuration)."""
+"""Wire formats of providers, as configurations name them.
+
+Source: docs/spec/05-modules.md#llm-configuration.
+"""
 
 MAX_ROWS = 256
 """Configurations times prompts that one check may have."""

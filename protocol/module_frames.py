@@ -1,4 +1,4 @@
-"""What executors and module workers say to each other (spec 05, connections).
+"""What executors and module workers say to each other (docs/spec/05-modules.md#connections).
 
 Each function turns one frame's body into a value or back; how frames travel is none of its
 business. The executor pays for this module's imports at each start, so it keeps to the light ones.

@@ -1,4 +1,4 @@
-"""A request to run a contract, as clients send it (spec 03, the request)."""
+"""A request to run a contract, as clients send it (docs/spec/03-run-request.md#the-request)."""
 
 from __future__ import annotations
 

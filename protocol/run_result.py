@@ -1,4 +1,6 @@
-"""The result that an executor hands over, and its canonical hash (spec 04, the result).
+"""The result that an executor hands over, and its canonical hash.
+
+Source: docs/spec/04-executor.md#the-result.
 
 The executor pays for this module's imports at each start, so it keeps to the light ones.
 """
@@ -114,7 +116,10 @@ def execution_hash(
     storage_changes: list[tuple[bytes, bytes]],
     emissions: Sequence[Any],
 ) -> bytes:
-    """The 32 bytes that are equal for equal outcomes on any machine (spec 04, the result)."""
+    """The 32 bytes that are equal for equal outcomes on any machine.
+
+    Source: docs/spec/04-executor.md#the-result.
+    """
     outcome = {
         "kind": int(code),
         "data": data,

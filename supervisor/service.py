@@ -42,7 +42,7 @@ from genvm_manager.supervisor.telemetry.state_metrics import StateMetrics
 from .controls import SHUTTING_DOWN, Controls
 
 MAX_WAIT = 120.0
-"""Seconds that one `GetRun` may wait (spec 01, runs)."""
+"""Seconds that one `GetRun` may wait (docs/spec/01-http-api.md#runs)."""
 
 MAX_GRACE = 24 * 3600.0
 

@@ -1,4 +1,7 @@
-"""Where a run's host loop is: `unix:///PATH` or `tcp://HOST:PORT` (spec 03, the request)."""
+"""Where a run's host loop is: `unix:///PATH` or `tcp://HOST:PORT`.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ MAX_SCHEMA_DEADLINE = 3600.0
 
 
 class PermitCosts(Struct, frozen=True):
-    """The concurrency budget (spec 03, life)."""
+    """The concurrency budget (docs/spec/03-run-request.md#life)."""
 
     total: Count | None = None
     """None: free memory divided by `gib_per_permit`, at least the dearest cost."""
@@ -64,7 +64,7 @@ class Config(Struct, frozen=True):
     """Holds the bearer token that requests must carry; None: none is needed."""
 
     root: str | None = None
-    """A folder laid out as spec 04 says; None: the built-in executor."""
+    """A folder laid out as docs/spec/04-executor.md says; None: the built-in executor."""
 
     manifest_path: str | None = None
     permits: PermitCosts = PermitCosts()

@@ -1,4 +1,7 @@
-"""Durations as people write them: `250ms`, `30s`, `10.5m`, `1h` (spec 03, the request)."""
+"""Durations as people write them: `250ms`, `30s`, `10.5m`, `1h`.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP (spec 01, errors)."""
+"""The one place where errors become HTTP (docs/spec/01-http-api.md#errors)."""
 
 from __future__ import annotations
 

@@ -80,8 +80,10 @@ _ERRORS: dict[int, type[ManagerError]] = {
 
 
 class ModuleStart(Struct, frozen=True):
-    """How a module is to be started (spec 01, modules). `config` None: by its file; it may hold
-    keys, so it shows itself to nobody."""
+    """How a module is to be started (docs/spec/01-http-api.md#modules).
+
+    `config` None: by its file. It may hold keys, so its `repr` hides it.
+    """
 
     config: dict[str, Any] | None = None
     allow_empty_backends: bool = False
@@ -132,7 +134,7 @@ class HttpClient:
         self._http.close()
 
     def start_run(self, request: bytes) -> int:
-        """Start the run that `request`, calldata of a run request (spec 03), describes; its id."""
+        """Start the run of `request`, calldata (docs/spec/03-run-request.md); return its id."""
         kind = {"Content-Type": "application/octet-stream"}
         return self._ask(
             RunStarted, "POST", "/genvm/run", QUEUE_PATIENCE, content=request, headers=kind
@@ -171,13 +173,17 @@ class HttpClient:
         return self._send_code(DetectedVersion, path, code, deployed_at).specified_major
 
     def pre_deploy_writes(self, code: bytes, deployed_at: datetime) -> list[tuple[bytes, bytes]]:
-        """What a node writes before it deploys the code: pairs of key and content (spec 01)."""
+        """What a node writes before it deploys the code: pairs of key and content.
+
+        Source: docs/spec/01-http-api.md.
+        """
         path = "/contract/pre-deploy-writes"
         return self._send_code(PreDeployWrites, path, code, deployed_at).writes
 
     def contract_schema(self, code: bytes, deployed_at: datetime) -> str:
-        """The contract's schema, a JSON document (spec 06), by a run that may only read.
+        """Return the contract's schema, a JSON document, by a run that may only read.
 
+        Source: docs/spec/06-contracts.md#schema.
         `RequestFailed` says what the contract did instead of telling it.
         """
         path = "/genvm/run/readonly"

@@ -1,4 +1,7 @@
-"""Runs the local node's transactions through the service's HTTP API (spec 01, runs)."""
+"""Runs the local node's transactions through the service's HTTP API.
+
+Source: docs/spec/01-http-api.md#runs.
+"""
 
 from __future__ import annotations
 

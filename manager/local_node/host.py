@@ -1,4 +1,4 @@
-"""The node's end of the host protocol for one run (spec 04, host protocol)."""
+"""The node's end of the host protocol for one run (docs/spec/04-executor.md#host-protocol)."""
 
 from __future__ import annotations
 

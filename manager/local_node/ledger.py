@@ -236,7 +236,10 @@ class Ledger:
         return bytes(content[start : start + length])
 
     def write_pages(self, address: Address, changes: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store pages under their keys: slot 32 + page number u32 big-endian (spec 04, result)."""
+        """Store pages under their keys: slot 32 + page number u32 big-endian.
+
+        Source: docs/spec/04-executor.md#the-result.
+        """
         rows = [
             (bytes(address), key[:SLOT_SIZE], int.from_bytes(key[SLOT_SIZE:], "big"), page)
             for key, page in changes

@@ -126,7 +126,7 @@ Emission = PostMessage | DeployContract | EthSend | EmitEvent
 
 
 class BadEmission(Exception):
-    """An executor's result holds an emission that spec 04 does not know."""
+    """An executor's result holds an emission that docs/spec/04-executor.md does not know."""
 
 
 def emissions(result: RunResult) -> list[Emission]:

@@ -1,4 +1,6 @@
-"""Contract code from outside: its kind, its version and its runner description (spec 06).
+"""Contract code from outside: its kind, its version and its runner description.
+
+Source: docs/spec/06-contracts.md.
 
 Pure parsing of untrusted bytes. `parse` says what an executor has to start; `version_pattern`
 never fails and serves `parse-version-pattern` and the manager's version detection.
@@ -128,7 +130,10 @@ def major_of(version: str) -> int | None:
 
 
 def specified_major(code: bytes, newest: int) -> int:
-    """The public-ABI major that any bytes ask for, at most the `newest` there is (spec 01)."""
+    """The public-ABI major that any bytes ask for, at most the `newest` there is.
+
+    Source: docs/spec/01-http-api.md.
+    """
     major = major_of(version_pattern(code))
     return newest if major is None else min(major, newest)
 

@@ -1,4 +1,6 @@
-"""The JSON of a runner description (spec 06, contract kinds), read alike by every Python.
+"""The JSON of a runner description, read alike by every Python.
+
+Source: docs/spec/06-contracts.md#contract-kinds-and-headers.
 
 How deep `json` goes and how long a number it reads differ between versions and settings.
 """

@@ -1,4 +1,6 @@
-"""Where a contract's own fields lie in its storage (spec 06, storage layout).
+"""Where a contract's own fields lie in its storage.
+
+Source: docs/spec/06-contracts.md#storage-layout-and-calls.
 
 The executor pays for this module's imports at each start, so it keeps to the light ones.
 """
@@ -34,7 +36,7 @@ class StorageWrite(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """Slot 32 bytes + offset u32 little-endian (spec 01, contracts)."""
+        """Slot 32 bytes + offset u32 little-endian (docs/spec/01-http-api.md#contracts)."""
         return self.slot + self.offset.to_bytes(4, "little")
 
 
@@ -44,7 +46,7 @@ def stored_code(code: bytes) -> bytes:
 
 
 def pre_deploy_writes(major: int, code: bytes) -> list[StorageWrite]:
-    """What a node writes before it deploys `code` (spec 01, contracts).
+    """What a node writes before it deploys `code` (docs/spec/01-http-api.md#contracts).
 
     Raises `BadRequest` that names a public-ABI major for which there is no rule.
     """

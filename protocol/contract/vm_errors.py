@@ -1,4 +1,4 @@
-"""What VM error codes mean for the author of a contract (spec 01, runs).
+"""What VM error codes mean for the author of a contract (docs/spec/01-http-api.md#runs).
 
 A code is words, the general one first: `invalid_contract not_utf8_text`. What an executor adds
 behind the words known here (`exit_code 3`, `OOM storage`) refines them and changes nothing.

@@ -1,4 +1,7 @@
-"""Asking LLM providers whether they work, with no module running (spec 01, LLM check)."""
+"""Asking LLM providers whether they work, with no module running.
+
+Source: docs/spec/01-http-api.md#llm-check.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""One module's life (spec 01, modules): at most one instance serves; beside it, one may be on its
-way in, and others on their way out."""
+"""One module's life (docs/spec/01-http-api.md#modules).
+
+At most one instance serves; beside it, one may be starting, and others may be stopping.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ from .instance import Instance, InstanceMaker
 from .rules_states import advanced
 
 _NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
-"""Clients look for the first seven words (spec 03, the request)."""
+"""Clients look for the first seven words (docs/spec/03-run-request.md#the-request)."""
 
 
 def not_running(states: Mapping[ModuleKind, ModuleState]) -> str:

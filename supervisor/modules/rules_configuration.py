@@ -1,4 +1,7 @@
-"""What the supervisor needs of a module's configuration; the rest is the module's own (spec 05)."""
+"""What the supervisor needs of a module's configuration; the rest is the module's own.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 
@@ -197,7 +200,10 @@ class _PoolKeys:
         return given
 
     def address(self) -> tuple[str, int] | None:
-        """`bind_address`, or `host` and `port` where it is absent (spec 05, connections)."""
+        """`bind_address`, or `host` and `port` where it is absent.
+
+        Source: docs/spec/05-modules.md#connections.
+        """
         bind, host, port = (self._filled.get(name) for name in ("bind_address", "host", "port"))
         if bind is not None:
             return self._bind_address(bind)

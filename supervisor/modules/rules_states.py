@@ -1,4 +1,4 @@
-"""The states of a module and the moves between them (spec 01, modules)."""
+"""The states of a module and the moves between them (docs/spec/01-http-api.md#modules)."""
 
 from __future__ import annotations
 

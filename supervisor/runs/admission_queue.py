@@ -33,7 +33,7 @@ class PermitDesk:
         return self._waiting_bytes
 
     def cost(self, needs_modules: bool) -> int:
-        """What a run costs: dearer with modules (spec 03, life)."""
+        """What a run costs: dearer with modules (docs/spec/03-run-request.md#life)."""
         return self._costs.nondet if needs_modules else self._costs.sync
 
     def queue(self, run: Run) -> None:

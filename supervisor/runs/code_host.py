@@ -1,4 +1,7 @@
-"""Host 0 of a run whose contract no node has: we serve its code ourselves (spec 06, storage)."""
+"""Host 0 of a run whose contract no node has: we serve its code ourselves.
+
+Source: docs/spec/06-contracts.md#storage-layout-and-calls.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Starting an executor: its descriptors, its environment, its own session (spec 04)."""
+"""Starting an executor: its descriptors, its environment, its own session.
+
+Source: docs/spec/04-executor.md.
+"""
 
 from __future__ import annotations
 

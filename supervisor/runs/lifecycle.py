@@ -1,4 +1,7 @@
-"""What happens to one run, from its place in the queue to its end on record (spec 03, life)."""
+"""What happens to one run, from its place in the queue to its end on record.
+
+Source: docs/spec/03-run-request.md#life.
+"""
 
 from __future__ import annotations
 

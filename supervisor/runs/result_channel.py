@@ -16,7 +16,9 @@ Keep = Callable[[bytes], "asyncio.Future[None]"]
 
 
 class ResultChannel:
-    """Takes one `consume_result`; anything else is logged and ends the conversation (spec 04).
+    """Takes one `consume_result`; anything else is logged and ends the conversation.
+
+    Source: docs/spec/04-executor.md.
 
     An executor that was answered can rely on its result: it is on record. One whose result the
     store does not take is answered too, since its run's end takes the result along.

@@ -1,4 +1,7 @@
-"""What may come in: the executor's command line is a trust boundary (spec 03, `extra_args`)."""
+"""What may come in: the executor's command line is a trust boundary.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

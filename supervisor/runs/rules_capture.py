@@ -1,4 +1,7 @@
-"""How much of a run's output is kept, for each way to ask for it (spec 03, `debug_mode`)."""
+"""How much of a run's output is kept, for each way to ask for it.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

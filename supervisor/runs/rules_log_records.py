@@ -1,4 +1,7 @@
-"""The executor's log: lines of JSON, of which the last are kept (spec 04, command line)."""
+"""The executor's log: lines of JSON, of which the last are kept.
+
+Source: docs/spec/04-executor.md#command-line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The concurrency budget: who holds how much of it, and who is next (spec 03, life)."""
+"""The concurrency budget: who holds how much of it, and who is next.
+
+Source: docs/spec/03-run-request.md#life.
+"""
 
 from __future__ import annotations
 

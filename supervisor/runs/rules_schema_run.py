@@ -1,4 +1,4 @@
-"""The run that reads a contract's schema (spec 01, `/genvm/run/readonly`)."""
+"""The run that reads a contract's schema (docs/spec/01-http-api.md#runs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of a run and the moves between them (spec 03, life)."""
+"""The states of a run and the moves between them (docs/spec/03-run-request.md#life)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run is stopped: ask, then insist (spec 03, life)."""
+"""How a run is stopped: ask, then insist (docs/spec/03-run-request.md#life)."""
 
 from __future__ import annotations
 

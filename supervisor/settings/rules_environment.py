@@ -36,7 +36,10 @@ _REFUSED = frozenset(
         "JAVA_TOOL_OPTIONS",
     ]
 )
-"""With the prefixes, names that change how processes load code (spec 01, configuration)."""
+"""With the prefixes, names that change how processes load code.
+
+Source: docs/spec/01-http-api.md#configuration.
+"""
 
 
 class Environment(Mapping[str, str]):

@@ -1,4 +1,7 @@
-"""Which executors there are, and which one a run gets (spec 04, layout and manifest)."""
+"""Which executors there are, and which one a run gets.
+
+Source: docs/spec/04-executor.md#layout-and-manifest.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spec 02: the published vectors, and what holds for all values and all bytes."""
+"""docs/spec/02-calldata.md: the published vectors, and what holds for all values and all bytes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def test_valid_vectors(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["invalid"], ids=lambda vector: vector["why"])
 def test_invalid_vectors(vector: dict[str, Any]) -> None:
-    # An oracle without a depth limit accepts the deeply nested one; spec 02 asks for the limit.
+    # An oracle without a depth limit accepts the deeply nested one; the limit is in
+    # docs/spec/02-calldata.md.
     with pytest.raises(DecodeError) as caught:
         decode(bytes.fromhex(vector["hex"]))
     assert 0 <= caught.value.offset <= len(vector["hex"]) // 2

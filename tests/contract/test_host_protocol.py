@@ -1,4 +1,4 @@
-"""Spec 04, host protocol: exact bytes on both sides, and streams cut up anyhow."""
+"""docs/spec/04-executor.md#host-protocol: exact bytes on both sides, and streams cut up anyhow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Spec 03, the request: both forms, every field, and errors that name the field."""
+"""Run requests: both forms, every field, and errors that name the field.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spec 04, the result: the bytes of `consume_result` and the canonical hash."""
+"""docs/spec/04-executor.md#the-result: the bytes of `consume_result` and the canonical hash."""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ def run_executor(
 ) -> Ended:
     """Start an executor on the host at `host`, feed it, and gather all that it says.
 
-    `options` stand before the command line of spec 04, as a manifest's `command` puts them.
+    `options` stand before the command line of docs/spec/04-executor.md, as a manifest's `command`
+    puts them.
     `modules`: the LLM module and the web module.
     """
     ours, theirs = socket.socketpair()

@@ -1,1 +1,4 @@
-"""The built-in executor: one contract call in WebAssembly, then exit (spec 06)."""
+"""The built-in executor: one contract call in WebAssembly, then exit.
+
+Source: docs/spec/06-contracts.md.
+"""

@@ -1,4 +1,7 @@
-"""The command `check`: is this installation whole, and what still has to be compiled (spec 04)."""
+"""The command `check`: is this installation whole, and what still has to be compiled.
+
+Source: docs/spec/04-executor.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The executor's command line (spec 04, command line)."""
+"""The executor's command line (docs/spec/04-executor.md#command-line)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking providers whether they work (spec 01, LLM check)."""
+"""Asking providers whether they work (docs/spec/01-http-api.md#llm-check)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration of the LLM module (spec 05, LLM configuration)."""
+"""The configuration of the LLM module (docs/spec/05-modules.md#llm-configuration)."""
 
 from __future__ import annotations
 

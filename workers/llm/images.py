@@ -1,4 +1,4 @@
-"""Images that come with a prompt (spec 05, LLM requests)."""
+"""Images that come with a prompt (docs/spec/05-modules.md#llm-requests)."""
 
 from __future__ import annotations
 

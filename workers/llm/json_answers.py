@@ -1,4 +1,7 @@
-"""The JSON object in a model's answer, as calldata can hold it (spec 05, LLM requests)."""
+"""The JSON object in a model's answer, as calldata can hold it.
+
+Source: docs/spec/05-modules.md#llm-requests.
+"""
 
 from __future__ import annotations
 

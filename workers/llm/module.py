@@ -1,4 +1,4 @@
-"""The LLM module: answers the prompts of contracts (spec 05)."""
+"""The LLM module: answers the prompts of contracts (docs/spec/05-modules.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a prompt is made plain before a model sees it (spec 05, LLM requests).
+"""How a prompt is made plain before a model sees it (docs/spec/05-modules.md#llm-requests).
 
 Two texts that look the same become the same, and nothing that a reader cannot see is left.
 """

@@ -1,4 +1,7 @@
-"""What executors ask, and how a model's words become their answer (spec 05, LLM requests)."""
+"""What executors ask, and how a model's words become their answer.
+
+Source: docs/spec/05-modules.md#llm-requests.
+"""
 
 from __future__ import annotations
 

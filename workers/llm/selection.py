@@ -1,4 +1,4 @@
-"""Which model is asked, and which one next: pure rules (spec 05, LLM requests)."""
+"""Which model is asked, and which one next: pure rules (docs/spec/05-modules.md#llm-requests)."""
 
 from __future__ import annotations
 

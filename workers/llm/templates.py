@@ -46,7 +46,7 @@ REQUESTED = {
     "EqNonComparativeLeader": TemplateKind.EQ_NON_COMPARATIVE_LEADER,
     "EqNonComparativeValidator": TemplateKind.EQ_NON_COMPARATIVE_VALIDATOR,
 }
-"""Kinds by the names that requests give them (spec 05, LLM requests)."""
+"""Kinds by the names that requests give them (docs/spec/05-modules.md#llm-requests)."""
 
 
 class Template(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from genvm_manager.workers.outbound.unread import is_suspect
 from .providers import WIRE_FORMATS, Query
 
 MAX_BODY = 32 << 20
-"""Bytes of a reply; one that goes on is cut off (spec 05, LLM requests)."""
+"""Bytes of a reply; one that goes on is cut off (docs/spec/05-modules.md#llm-requests)."""
 
 MAX_ERROR_BODY = 64 << 10
 """Bytes of a reply with another status than 2xx that are looked at."""

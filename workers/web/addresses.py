@@ -1,4 +1,4 @@
-"""Which addresses belong to the public internet (spec 05, safety)."""
+"""Which addresses belong to the public internet (docs/spec/05-modules.md#safety)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web module's settings (spec 05; the official YAML's keys and ours)."""
+"""The web module's settings (docs/spec/05-modules.md; the official YAML's keys and ours)."""
 
 from __future__ import annotations
 

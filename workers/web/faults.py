@@ -1,4 +1,6 @@
-"""What can go wrong with a request, as the contract sees it: one code each (spec 05, web requests).
+"""What can go wrong with a request, as the contract sees it: one code each.
+
+Source: docs/spec/05-modules.md#web-requests.
 
 `ctx` of a fault always holds the `url` that it is about, which after a redirect is not the first.
 """

@@ -1,4 +1,4 @@
-"""Asking for a URL: redirects, limits and patience (spec 05, web requests)."""
+"""Asking for a URL: redirects, limits and patience (docs/spec/05-modules.md#web-requests)."""
 
 from __future__ import annotations
 

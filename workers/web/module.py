@@ -1,4 +1,4 @@
-"""The web module: what a worker of it serves (spec 05, web requests)."""
+"""The web module: what a worker of it serves (docs/spec/05-modules.md#web-requests)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The only way out: a name is looked up once, and what was checked is what is connected to.
 
-Spec 05, safety.
+docs/spec/05-modules.md#safety.
 """
 
 from __future__ import annotations

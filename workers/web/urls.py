@@ -1,4 +1,4 @@
-"""Which URLs may be asked for (spec 05, safety): everything that can be said without a network.
+"""Which URLs may be asked for (docs/spec/05-modules.md#safety), as far as no network is needed.
 
 One strict reading: what it takes apart is put together again from its parts, so that nobody after
 it can read the same text differently.

@@ -1,4 +1,7 @@
-"""One executor's connection from its hello to its end, whatever carries the frames (spec 05)."""
+"""One executor's connection from its hello to its end, whatever carries the frames.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

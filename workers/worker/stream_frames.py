@@ -1,4 +1,4 @@
-"""Frames on a stream socket that was handed over (spec 05, connections)."""
+"""Frames on a stream socket that was handed over (docs/spec/05-modules.md#connections)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Frames as messages of a WebSocket, and the server that takes such connections (spec 05)."""
+"""Frames as messages of a WebSocket, and the server that takes such connections.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

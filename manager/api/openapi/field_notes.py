@@ -1,4 +1,7 @@
-"""What the fields of requests mean, for readers of the document (spec 03, the request)."""
+"""What the fields of requests mean, for readers of the document.
+
+Source: docs/spec/03-run-request.md#the-request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every operation of the API (spec 01). A test holds this table against the routes."""
+"""Every operation of the API (docs/spec/01-http-api.md). A test compares it with the routes."""
 
 from __future__ import annotations
 

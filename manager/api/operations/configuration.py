@@ -25,7 +25,7 @@ class EnvBody(Struct, frozen=True):
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /log/level`, `/manifest/reload` and `/env` (spec 01, configuration)."""
+    """`POST /log/level`, `/manifest/reload` and `/env` (docs/spec/01-http-api.md#configuration)."""
     blueprint = Blueprint("configuration", __name__)
 
     @blueprint.post("/log/level")

@@ -17,7 +17,10 @@ _TIME = "Deployment-Timestamp"
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /contract/detect-version` and `/contract/pre-deploy-writes` (spec 01, contracts)."""
+    """`POST /contract/detect-version` and `/contract/pre-deploy-writes`.
+
+    Source: docs/spec/01-http-api.md#contracts.
+    """
     blueprint = Blueprint("contract", __name__)
 
     def major_of(code: bytes) -> int:

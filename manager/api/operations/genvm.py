@@ -32,7 +32,10 @@ _WHITESPACE = b" \t\r\n"
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>`, its outputs in parts (spec 01, runs)."""
+    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>`, its outputs in parts.
+
+    Source: docs/spec/01-http-api.md#runs.
+    """
     blueprint = Blueprint("genvm", __name__)
 
     @blueprint.post("/genvm/run")

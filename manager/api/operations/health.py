@@ -12,7 +12,7 @@ from genvm_manager.protocol.readiness import Readiness
 
 
 def routes(client: SupervisorClient, readiness: Readiness | None) -> Blueprint:
-    """`GET /healthz` and `GET /readyz` (spec 01, status)."""
+    """`GET /healthz` and `GET /readyz` (docs/spec/01-http-api.md#status)."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz")

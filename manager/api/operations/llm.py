@@ -20,7 +20,7 @@ class LlmCheckBody(Struct, frozen=True):
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /llm/check` (spec 01, LLM check)."""
+    """`POST /llm/check` (docs/spec/01-http-api.md#llm-check)."""
     blueprint = Blueprint("llm", __name__)
 
     @blueprint.post("/llm/check")

@@ -13,7 +13,9 @@ from genvm_manager.manager.api.supervisor_client import SupervisorClient
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`GET /metrics` (spec 01, status): what the supervisor has, then what only HTTP knows.
+    """Return the blueprint of `GET /metrics`: the supervisor's metrics, then those of HTTP.
+
+    Source: docs/spec/01-http-api.md#status.
 
     The application lives in a worker, so that its parent is gunicorn's master. Without the
     supervisor there are no figures at all: half of them would pass for a service that is well.

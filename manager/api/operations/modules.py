@@ -46,7 +46,10 @@ class ModuleStartBody(ModuleBody, frozen=True):
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /module/start`, `/module/stop` and `/module/restart` (spec 01, modules)."""
+    """`POST /module/start`, `/module/stop` and `/module/restart`.
+
+    Source: docs/spec/01-http-api.md#modules.
+    """
     blueprint = Blueprint("modules", __name__)
 
     @blueprint.post("/module/start")

@@ -19,7 +19,7 @@ class PermitsBody(Struct, frozen=True):
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`GET` and `POST /permits` (spec 01, configuration)."""
+    """`GET` and `POST /permits` (docs/spec/01-http-api.md#configuration)."""
     blueprint = Blueprint("permits", __name__)
 
     @blueprint.get("/permits")

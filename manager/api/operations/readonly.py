@@ -16,7 +16,7 @@ from .contract import deployment_time
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /genvm/run/readonly` (spec 01, runs)."""
+    """`POST /genvm/run/readonly` (docs/spec/01-http-api.md#runs)."""
     blueprint = Blueprint("readonly", __name__)
 
     @blueprint.post("/genvm/run/readonly")

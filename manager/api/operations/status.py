@@ -10,7 +10,7 @@ from genvm_manager.protocol.http_api import WrittenStatus
 
 
 def routes(client: SupervisorClient) -> Blueprint:
-    """`GET /status` (spec 01, status)."""
+    """`GET /status` (docs/spec/01-http-api.md#status)."""
     blueprint = Blueprint("status", __name__)
 
     @blueprint.get("/status")

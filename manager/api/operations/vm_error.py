@@ -12,7 +12,7 @@ from genvm_manager.protocol.http_api import VmErrorDescription
 
 
 def routes(_: SupervisorClient) -> Blueprint:
-    """`GET /vm-error/describe` (spec 01, runs); it needs no supervisor."""
+    """`GET /vm-error/describe` (docs/spec/01-http-api.md#runs); it needs no supervisor."""
     blueprint = Blueprint("vm_error", __name__)
 
     @blueprint.get("/vm-error/describe")

@@ -1,4 +1,4 @@
-// Reading calldata, as far as people look at it (docs: spec 02).
+// Reading calldata, as far as people look at it (docs: docs/spec/02-calldata.md).
 
 const ATOM = 0, POSITIVE = 1, NEGATIVE = 2, BYTES = 3, TEXT = 4, LIST = 5, MAP = 6;
 const MAX_DEPTH = 128;

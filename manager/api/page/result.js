@@ -1,4 +1,4 @@
-// What a run handed over: one byte that says how the call ended, then calldata (docs: spec 04).
+// What a run handed over: one byte that says how the call ended, then calldata (docs: docs/spec/04-executor.md).
 
 import { decode, hex, written } from "./calldata.js";
 

@@ -21,7 +21,7 @@ _ENDING = exit_codes({0: "done", 1: "the contract failed instead, took too long,
 
 
 class Signature(Struct, frozen=True):
-    """Parameters by position and by name, each with its type (spec 06, schema)."""
+    """Parameters by position and by name, each with its type (docs/spec/06-contracts.md#schema)."""
 
     params: list[tuple[str, Any]] = []
     kwparams: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The models that an LLM module's settings name (spec 05, LLM configuration)."""
+"""The models that an LLM module's settings name (docs/spec/05-modules.md#llm-configuration)."""
 
 from __future__ import annotations
 

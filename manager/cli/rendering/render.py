@@ -39,7 +39,7 @@ _SLOT_NAMES = {
     indirection(ROOT_SLOT, offset): name
     for offset, name in enumerate(("instance", "code", "locked slots", "upgraders"))
 }
-"""The fields of the root slot (spec 06, storage layout)."""
+"""The fields of the root slot (docs/spec/06-contracts.md#storage-layout-and-calls)."""
 
 _COLOURS = {"return": "green", "user_error": "yellow"}
 

@@ -1,4 +1,4 @@
-"""The manager as GenLayer Studio starts it and speaks with it (spec 01, 03, 04)."""
+"""The manager as GenLayer Studio starts it and speaks with it (docs/spec/)."""
 
 from __future__ import annotations
 

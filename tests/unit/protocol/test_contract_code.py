@@ -1,4 +1,4 @@
-"""Contract kinds, headers and versions (spec 06, contract kinds and headers)."""
+"""Contract kinds, headers and versions (docs/spec/06-contracts.md#contract-kinds-and-headers)."""
 
 from __future__ import annotations
 

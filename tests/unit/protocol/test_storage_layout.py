@@ -1,4 +1,7 @@
-"""Where a contract's code lies (spec 06, storage layout; spec 01, contracts)."""
+"""Where a contract's code lies.
+
+Source: docs/spec/06-contracts.md#storage-layout-and-calls; docs/spec/01-http-api.md#contracts.
+"""
 
 from __future__ import annotations
 

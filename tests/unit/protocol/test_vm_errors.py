@@ -1,4 +1,4 @@
-"""What VM error codes mean to a contract's author (spec 01, runs)."""
+"""What VM error codes mean to a contract's author (docs/spec/01-http-api.md#runs)."""
 
 from __future__ import annotations
 

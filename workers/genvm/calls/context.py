@@ -16,7 +16,7 @@ from genvm_manager.protocol.run_result import ResultCode
 from .storage import Pages, Storage
 
 MAX_DEPTH = 32
-"""How many calls may be inside each other (spec 06, imports)."""
+"""How many calls may be inside each other (docs/spec/06-contracts.md#imports)."""
 
 
 class Outcome(NamedTuple):
@@ -47,7 +47,10 @@ class EntryKind(IntEnum):
 
 
 class Message(NamedTuple):
-    """Who calls whom, and when (spec 06, the machine). `value` is in the smallest unit."""
+    """Who calls whom, and when; `value` is in the smallest unit.
+
+    Source: docs/spec/06-contracts.md#the-machine.
+    """
 
     contract_address: Address
     sender_address: Address
@@ -210,7 +213,7 @@ class CallContext(NamedTuple):
     is_det: bool = True
 
     def start_message(self) -> bytes:
-        """The stdin of the started module (spec 06, the machine)."""
+        """The stdin of the started module (docs/spec/06-contracts.md#the-machine)."""
         return calldata.encode(
             {
                 **self.message._asdict(),

@@ -1,4 +1,4 @@
-"""`gl_call`: the requests that take one calldata value (spec 06, imports)."""
+"""`gl_call`: the requests that take one calldata value (docs/spec/06-contracts.md#imports)."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class GlCalls:
 
 
 _NONDET_ONLY = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
-"""What only a nondet block may ask for (spec 06, imports)."""
+"""What only a nondet block may ask for (docs/spec/06-contracts.md#imports)."""
 
 
 def _is_topic(topic: Any) -> bool:

@@ -1,4 +1,7 @@
-"""The hosts of a run: connecting to them, and which one serves which method (spec 04)."""
+"""The hosts of a run: connecting to them, and which one serves which method.
+
+Source: docs/spec/04-executor.md.
+"""
 
 from __future__ import annotations
 

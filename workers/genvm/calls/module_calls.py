@@ -1,4 +1,7 @@
-"""The requests of nondet blocks that modules answer: prompts, pages, HTTP (spec 05 and 06)."""
+"""The requests of nondet blocks that modules answer: prompts, pages, HTTP.
+
+Source: docs/spec/05-modules.md and 06.
+"""
 
 from __future__ import annotations
 

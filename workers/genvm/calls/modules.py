@@ -1,4 +1,6 @@
-"""The executor's side of the modules: one question at a time, one answer (spec 05, connections).
+"""The executor's side of the modules: one question at a time, one answer.
+
+Source: docs/spec/05-modules.md#connections.
 
 The sockets are inherited, connected already. Nothing is sent before the first question, so that a
 run which asks nothing costs a worker nothing. There is no time limit here: a module has its own,

@@ -1,4 +1,6 @@
-"""The nondet blocks of one run: who computes them, and who only says yes or no (spec 06, imports).
+"""The nondet blocks of one run: who computes them, and who only says yes or no.
+
+Source: docs/spec/06-contracts.md#imports.
 
 The leader runs each block and records what it gives. A validator asks the contract whether the
 leader's result is acceptable, says so when it is not, and goes on with that result; a replay takes

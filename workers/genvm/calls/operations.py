@@ -1,4 +1,6 @@
-"""What a contract may ask of its host: one object, whichever way the guest reaches it (spec 06).
+"""What a contract may ask of its host: one object, whichever way the guest reaches it.
+
+Source: docs/spec/06-contracts.md.
 
 `sdk_imports` offers these operations to WebAssembly modules, `bridge` to the Python guest.
 """

@@ -1,4 +1,7 @@
-"""The fields of a `gl_call` request, checked as they are taken (spec 06, imports)."""
+"""The fields of a `gl_call` request, checked as they are taken.
+
+Source: docs/spec/06-contracts.md#imports.
+"""
 
 from __future__ import annotations
 

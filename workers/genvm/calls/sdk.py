@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class SdkError(IntEnum):
-    """What an operation returns (spec 06, imports)."""
+    """What an operation returns (docs/spec/06-contracts.md#imports)."""
 
     SUCCESS = 0
     OVERFLOW = 1

@@ -1,4 +1,7 @@
-"""The operations as WebAssembly modules reach them: imports of `genlayer_sdk` (spec 06)."""
+"""The operations as WebAssembly modules reach them: imports of `genlayer_sdk`.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A contract's storage as one run sees it: the host's pages under those the run wrote (spec 06)."""
+"""A contract's storage as one run sees it: the host's pages under those the run wrote.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 
@@ -159,8 +162,10 @@ class Storage:
         return head + content + tail
 
     def changes(self) -> list[tuple[bytes, bytes]]:
-        """The pages written, by key: its number in there is big-endian, unlike all else (spec 04,
-        the result)."""
+        """The pages written, by key: its number in there is big-endian, unlike all else.
+
+        Source: docs/spec/04-executor.md#the-result.
+        """
         return [
             (slot + number.to_bytes(4, "big"), page)
             for slot, pages in sorted(self._written.items())
@@ -191,7 +196,8 @@ def write_code(storage: Storage, code: bytes) -> None:
 def locked_slots(storage: Storage, sender: Address) -> frozenset[bytes]:
     """The slots that `sender` may not write: the locked ones, unless it is an upgrader.
 
-    Both lists are a u32 count, then the items (spec 06, storage layout). Raises `InvalidContract`
+    Both lists are a u32 count, then the items
+    (docs/spec/06-contracts.md#storage-layout-and-calls). Raises `InvalidContract`
     where the host does not say.
     """
     locked = _read_list(storage, LOCKED_SLOTS_FIELD, len(ROOT_SLOT))

@@ -1,4 +1,6 @@
-"""Compiled modules, kept so that a module is compiled once on a machine (spec 06, the machine).
+"""Compiled modules, kept so that a module is compiled once on a machine.
+
+Source: docs/spec/06-contracts.md#the-machine.
 
 wasmtime itself refuses what another version of it or another CPU compiled.
 """

@@ -1,4 +1,7 @@
-"""How WebAssembly runs here: equal on every machine, and always stoppable (spec 06)."""
+"""How WebAssembly runs here: equal on every machine, and always stoppable.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A folder of things that took long to make, and that nobody else may touch (spec 06).
+"""A folder of things that took long to make, and that nobody else may touch.
+
+Source: docs/spec/06-contracts.md.
 
 What is kept here runs as machine code, so the folder must be ours alone, and an entry counts only
 while its file is the very one that was written, by size, inode and times. Anything else is made

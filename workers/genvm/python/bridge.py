@@ -1,4 +1,6 @@
-"""The operations as the Python guest reaches them: frames on a device file (spec 06).
+"""The operations as the Python guest reaches them: frames on a device file.
+
+Source: docs/spec/06-contracts.md.
 
 CPython for WASI has no extension of ours, so `guest/genlayer/_host.py` opens `DEVICE` and writes
 requests there: one byte for the operation, then its arguments, little-endian. The answer, read from

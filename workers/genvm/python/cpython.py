@@ -1,4 +1,7 @@
-"""CPython 3.12 for WASI, the guest of Python contracts (spec 06, Python contracts)."""
+"""CPython 3.12 for WASI, the guest of Python contracts.
+
+Source: docs/spec/06-contracts.md#python-contracts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python files of the guest, from this package as they are (spec 06)."""
+"""The Python files of the guest, from this package as they are (docs/spec/06-contracts.md)."""
 
 from __future__ import annotations
 

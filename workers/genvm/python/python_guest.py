@@ -1,4 +1,7 @@
-"""CPython with its library: what a Python contract is started in (spec 06, Python contracts)."""
+"""CPython with its library: what a Python contract is started in.
+
+Source: docs/spec/06-contracts.md#python-contracts.
+"""
 
 from __future__ import annotations
 

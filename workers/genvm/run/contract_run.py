@@ -1,4 +1,7 @@
-"""One run of the executor: the call, the calls inside it, and the result (spec 04, the result)."""
+"""One run of the executor: the call, the calls inside it, and the result.
+
+Source: docs/spec/04-executor.md#the-result.
+"""
 
 from __future__ import annotations
 

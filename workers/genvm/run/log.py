@@ -1,4 +1,7 @@
-"""The executor's log: JSON lines on the descriptor of `--log-fd` (spec 04, command line)."""
+"""The executor's log: JSON lines on the descriptor of `--log-fd`.
+
+Source: docs/spec/04-executor.md#command-line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From a contract's code to what is started: module, arguments, files (spec 06, contract kinds)."""
+"""From a contract's code to what is started: module, arguments, files.
+
+Source: docs/spec/06-contracts.md#contract-kinds-and-headers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command `run`: execution data in, one contract call, its result to the hosts (spec 04)."""
+"""The command `run`: execution data in, one contract call, its result to the hosts.
+
+Source: docs/spec/04-executor.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WASI preview 1, deterministic: descriptors and paths (spec 06, the machine)."""
+"""WASI preview 1, deterministic: descriptors and paths (docs/spec/06-contracts.md#the-machine)."""
 
 from __future__ import annotations
 

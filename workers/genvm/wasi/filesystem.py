@@ -1,4 +1,7 @@
-"""The read-only files that a guest sees: all in memory, none of them the machine's (spec 06)."""
+"""The read-only files that a guest sees: all in memory, none of them the machine's.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""WASI preview 1: arguments, environment, clock, random bytes (spec 06, the machine).
+"""WASI preview 1: arguments, environment, clock, random bytes.
+
+Source: docs/spec/06-contracts.md#the-machine.
 
 Every function takes the unsigned numbers that the guest gave and returns an error number. In det
 mode the clock stands still at the transaction's time and random bytes follow from a seed; a nondet

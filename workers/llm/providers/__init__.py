@@ -1,4 +1,7 @@
-"""The wire formats of providers, from their public documentation (spec 05, LLM configuration)."""
+"""The wire formats of providers, from their public documentation.
+
+Source: docs/spec/05-modules.md#llm-configuration.
+"""
 
 from __future__ import annotations
 

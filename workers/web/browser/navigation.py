@@ -1,4 +1,7 @@
-"""What Chromium's words for a navigation that failed mean for a contract (spec 05)."""
+"""What Chromium's words for a navigation that failed mean for a contract.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

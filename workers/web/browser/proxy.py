@@ -1,7 +1,7 @@
 """What stands between the browser and the network: each connection of a page is checked here.
 
 A page's URLs are read by the browser, so its reading of them is not trusted: what counts is the
-host and port that it asks this proxy to reach (spec 05, safety).
+host and port that it asks this proxy to reach (docs/spec/05-modules.md#safety).
 """
 
 from __future__ import annotations

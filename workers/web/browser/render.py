@@ -1,4 +1,7 @@
-"""Rendering a page: a fresh context, a proxy of its own, and what a person would see (spec 05)."""
+"""Rendering a page: a fresh context, a proxy of its own, and what a person would see.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

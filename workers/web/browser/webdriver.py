@@ -1,4 +1,7 @@
-"""Rendering by the official webdriver service instead of a browser of ours (spec 05)."""
+"""Rendering by the official webdriver service instead of a browser of ours.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

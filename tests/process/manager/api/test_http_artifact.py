@@ -1,4 +1,4 @@
-"""Outputs of a run in parts (spec 01, runs: artifact)."""
+"""Outputs of a run in parts (docs/spec/01-http-api.md#runs: artifact)."""
 
 from __future__ import annotations
 

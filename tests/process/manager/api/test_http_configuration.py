@@ -1,4 +1,7 @@
-"""`/log/level`, `/manifest/reload` and `/env` over a real service (spec 01, configuration)."""
+"""`/log/level`, `/manifest/reload` and `/env` over a real service.
+
+Source: docs/spec/01-http-api.md#configuration.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node asks about contracts and their errors (spec 01, contracts; runs)."""
+"""What a node asks about contracts and their errors (docs/spec/01-http-api.md#contracts; runs)."""
 
 from __future__ import annotations
 

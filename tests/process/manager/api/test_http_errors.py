@@ -1,4 +1,4 @@
-"""Every error of spec 01's table, over a real service."""
+"""Every error of docs/spec/01-http-api.md's table, over a real service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`/module` as HTTP shows it (spec 01, modules); what modules do is tested at the supervisor."""
+"""`/module` as HTTP shows it; what modules do is tested at the supervisor.
+
+Source: docs/spec/01-http-api.md#modules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`POST /genvm/run/readonly` over a real service with the built-in executor (spec 01, runs)."""
+"""`POST /genvm/run/readonly` over a real service with the built-in executor.
+
+Source: docs/spec/01-http-api.md#runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/status` stays small and right with 10,000 retained runs (spec 01, status)."""
+"""`/status` stays small and right with 10,000 retained runs (docs/spec/01-http-api.md#status)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The life of a run as HTTP shows it (spec 01, runs; spec 03, life)."""
+"""The life of a run as HTTP shows it.
+
+Source: docs/spec/01-http-api.md#runs; docs/spec/03-run-request.md#life.
+"""
 
 from __future__ import annotations
 

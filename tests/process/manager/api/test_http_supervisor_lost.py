@@ -1,4 +1,7 @@
-"""HTTP while the supervisor is gone, and after it is back (spec 01, errors: 503)."""
+"""HTTP while the supervisor is gone, and after it is back.
+
+Source: docs/spec/01-http-api.md#errors: 503.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the host does for a contract is bounded, in time and in memory (spec 06, imports)."""
+"""What the host does for a contract is bounded, in time and in memory.
+
+Source: docs/spec/06-contracts.md#imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The executor's command line, as manifests and operators use it (spec 04, command line)."""
+"""The executor's command line, as manifests and operators use it.
+
+Source: docs/spec/04-executor.md#command-line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Compiling contracts: bounded, apart, and of no influence on a result (spec 06, the machine)."""
+"""Compiling contracts: bounded, apart, and of no influence on a result.
+
+Source: docs/spec/06-contracts.md#the-machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which host the executor asks for what, and how it says goodbye (spec 04, host protocol)."""
+"""Which host the executor asks for what, and how it says goodbye.
+
+Source: docs/spec/04-executor.md#host-protocol.
+"""
 
 from __future__ import annotations
 

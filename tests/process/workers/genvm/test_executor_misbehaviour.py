@@ -1,4 +1,7 @@
-"""Contracts, hosts and callers that misbehave: every run ends, and says how (spec 06)."""
+"""Contracts, hosts and callers that misbehave: every run ends, and says how.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What modules answer, and how they fail, as a raw WASM contract sees it (spec 05, connections)."""
+"""What modules answer, and how they fail, as a raw WASM contract sees it.
+
+Source: docs/spec/05-modules.md#connections.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Nondet blocks of raw WASM contracts: leader, validator, replay, and what is allowed (spec 06)."""
+"""Nondet blocks of raw WASM contracts: leader, validator, replay, and what is allowed.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

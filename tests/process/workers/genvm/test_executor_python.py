@@ -1,4 +1,7 @@
-"""Python contracts in the real executor: the guest's world, its limits, its ends (spec 06)."""
+"""Python contracts in the real executor: the guest's world, its limits, its ends.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

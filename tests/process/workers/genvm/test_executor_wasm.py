@@ -1,4 +1,7 @@
-"""Raw WASM contracts in the real executor: what they may ask for, and what they get (spec 06)."""
+"""Raw WASM contracts in the real executor: what they may ask for, and what they get.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `#get-schema` answers, type by type (spec 06, schema)."""
+"""What `#get-schema` answers, type by type (docs/spec/06-contracts.md#schema)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a worker makes of connections, handed over and at its listening sockets alike (spec 05)."""
+"""What a worker makes of connections, handed over and at its listening sockets alike.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

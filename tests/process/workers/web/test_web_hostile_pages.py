@@ -1,4 +1,7 @@
-"""Pages that mean no good, in a real Chromium: each costs its own request (spec 05)."""
+"""Pages that mean no good, in a real Chromium: each costs its own request.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

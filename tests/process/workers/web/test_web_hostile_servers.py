@@ -1,4 +1,4 @@
-"""HTTP requests to servers that mean no good (spec 05, safety): each costs one clear error."""
+"""HTTP requests to hostile servers (docs/spec/05-modules.md#safety): each costs one clear error."""
 
 from __future__ import annotations
 

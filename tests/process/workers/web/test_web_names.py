@@ -1,4 +1,7 @@
-"""Names that lead inside: a name server that lies, changes its mind, or knows nothing (spec 05)."""
+"""Names that lead inside: a name server that lies, changes its mind, or knows nothing.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The web module with a public internet of its own: a network namespace in which a public address
-is ours, and loopback is the inside that nobody must reach (spec 05, safety)."""
+is ours, and loopback is the inside that nobody must reach (docs/spec/05-modules.md#safety)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rendering with a real Chromium: what comes out, and what a bad page costs (spec 05)."""
+"""Rendering with a real Chromium: what comes out, and what a bad page costs.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

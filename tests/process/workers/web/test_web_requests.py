@@ -1,4 +1,4 @@
-"""HTTP requests of contracts against real servers (spec 05, web requests)."""
+"""HTTP requests of contracts against real servers (docs/spec/05-modules.md#web-requests)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HTTPS, in requests and in pages: who is believed, and what may be done there (spec 05)."""
+"""HTTPS, in requests and in pages: who is believed, and what may be done there.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which executor a run gets (spec 04, layout and manifest)."""
+"""Which executor a run gets (docs/spec/04-executor.md#layout-and-manifest)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The storage overlay against a plain array of bytes (spec 04, the result; spec 06, storage)."""
+"""The storage overlay against a plain array of bytes.
+
+Source: docs/spec/04-executor.md#the-result; docs/spec/06-contracts.md#storage-layout-and-calls.
+"""
 
 from __future__ import annotations
 

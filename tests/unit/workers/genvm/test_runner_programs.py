@@ -1,4 +1,7 @@
-"""What a runner description sets up, and the bounds of it (spec 06, contract kinds)."""
+"""What a runner description sets up, and the bounds of it.
+
+Source: docs/spec/06-contracts.md#contract-kinds-and-headers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which URLs and addresses the web module lets through, without a network (spec 05, safety)."""
+"""Which URLs and addresses the web module lets through, without a network.
+
+Source: docs/spec/05-modules.md#safety.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The GenLayer SDK of contracts written in Python: `from genlayer import *` (spec 06).
+"""The GenLayer SDK of contracts written in Python: `from genlayer import *`.
+
+Source: docs/spec/06-contracts.md.
 
 `gl` holds the contract base class and everything that talks to the machine; beside it stand the
 types of storage fields: the sized integers, `Address`, `TreeMap`, `DynArray`, `Array` and

@@ -15,7 +15,7 @@ _NAMES = ("success", "overflow", "inval", "fault", "ilseq", "io", "forbidden", "
 
 
 class HostError(OSError):
-    """The host did not do what it was asked for. `code` and `name` are those of spec 06."""
+    """The host refused. `code` and `name` are those of docs/spec/06-contracts.md#imports."""
 
     def __init__(self, code):
         self.code = code

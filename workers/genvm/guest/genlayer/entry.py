@@ -1,4 +1,7 @@
-"""What happens between the start message and the result: one run of a contract (spec 06)."""
+"""What happens between the start message and the result: one run of a contract.
+
+Source: docs/spec/06-contracts.md.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +154,7 @@ def _public_method(cls: type[Contract], name: str) -> Callable[..., Any] | None:
 
 
 def _fall_back(contract: Contract, name: str, call: dict[str, Any]) -> Any:
-    """Serve a message that fits no method (spec 06, special methods)."""
+    """Serve a message that fits no method (docs/spec/06-contracts.md#storage-layout-and-calls)."""
     cls = type(contract)
     receive = getattr(cls, "__receive__", None)
     if not name and message.value > 0 and receive is not None:

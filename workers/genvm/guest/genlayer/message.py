@@ -1,4 +1,7 @@
-"""The message that this run answers, as the host gave it (spec 06, the machine)."""
+"""The message that this run answers, as the host gave it.
+
+Source: docs/spec/06-contracts.md#the-machine.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,10 @@ def exec_prompt(
 
 @lazy_call
 def exec_prompt_template(template: str, **values: str) -> Lazy[Any]:
-    """What a language model answers to one of the node's own prompts (spec 05, templates)."""
+    """What a language model answers to one of the node's own prompts.
+
+    Source: docs/spec/05-modules.md#llm-configuration.
+    """
     raw = ask({"ExecPromptTemplate": {"template": template} | values})
     return Lazy(lambda: module_result(raw))
 

@@ -1,4 +1,4 @@
-"""The schema of a contract: what `#get-schema` answers (spec 06, schema)."""
+"""The schema of a contract: what `#get-schema` answers (docs/spec/06-contracts.md#schema)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Calls to the host, and what comes back from the machines that it runs for us.
 
 `Lazy` stands for a result that was asked for but not looked at. `Return`, `UserError` and `VMError`
-are the ways in which another machine ends (spec 06, sub-VM result).
+are the ways in which another machine ends (docs/spec/06-contracts.md#sub-vm-results).
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ _FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
 
 
 def ask(request: dict[str, Any]) -> bytes | None:
-    """One gl_call: a map with one key (spec 06). Storage views and lazy values go as plain ones."""
+    """Send one gl_call: a map with one key (docs/spec/06-contracts.md#imports).
+
+    Storage views and lazy values go as plain ones.
+    """
     try:
         return _host.gl_call(request, to_plain)
     except _host.HostError as error:

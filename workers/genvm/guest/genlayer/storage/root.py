@@ -1,4 +1,6 @@
-"""The root slot: what the machine itself keeps about a contract (spec 06, storage layout).
+"""The root slot: what the machine itself keeps about a contract.
+
+Source: docs/spec/06-contracts.md#storage-layout-and-calls.
 
 Its fields 0 to 3 are the contract's own fields, its code, the slots that are locked, and who may
 write them all the same. Each of the last three is a list that lies in one piece in its field's

@@ -1,9 +1,9 @@
 """Slots: the places where bytes are kept.
 
 A slot is 4 GiB of bytes that are zero until written. A contract has one root slot; every other one
-is a child: the child of slot `s` at offset `o` has the id `sha3_256(s + u32le(o))` (spec 06,
-storage layout). So a value that outgrows its place keeps the rest in the child at its own offset,
-and no two values ever meet.
+is a child: the child of slot `s` at offset `o` has the id `sha3_256(s + u32le(o))`
+(docs/spec/06-contracts.md#storage-layout-and-calls). So a value that outgrows its place keeps the
+rest in the child at its own offset, and no two values ever meet.
 
 `HostSlot` is a slot of the contract. Each crossing to the host costs some 20 µs, so reads are kept
 in blocks of 256 bytes, and a slot that is read block after block is read ahead, up to 4 KiB at
@@ -176,4 +176,4 @@ class MemorySlot:
 Slot = HostSlot | MemorySlot
 
 ROOT = HostSlot(bytes(32))
-"""The contract's root slot (spec 06, storage layout)."""
+"""The contract's root slot (docs/spec/06-contracts.md#storage-layout-and-calls)."""
