@@ -14,7 +14,7 @@ class Verdict(StrEnum):
     FAILURE = "failure"
 
 
-class Finding(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """One point. `do` is the next step where it is not ok."""
 
     topic: str
@@ -23,25 +23,25 @@ class Finding(Struct, frozen=True):
     do: str | None = None
 
 
-def ok(topic: str, says: str) -> Finding:
-    return Finding(topic, Verdict.OK, says)
+def ok(topic: str, says: str) -> CheckResult:
+    return CheckResult(topic, Verdict.OK, says)
 
 
-def warning(topic: str, says: str, do: str) -> Finding:
+def warning(topic: str, says: str, do: str) -> CheckResult:
     """It works, but not as well as it might, or not for long."""
-    return Finding(topic, Verdict.WARNING, says, do)
+    return CheckResult(topic, Verdict.WARNING, says, do)
 
 
-def failure(topic: str, says: str, do: str) -> Finding:
+def failure(topic: str, says: str, do: str) -> CheckResult:
     """Something does not work."""
-    return Finding(topic, Verdict.FAILURE, says, do)
+    return CheckResult(topic, Verdict.FAILURE, says, do)
 
 
-def encode_findings(findings: list[Finding]) -> bytes:
+def encode_findings(findings: list[CheckResult]) -> bytes:
     """As one program tells another."""
     return msgspec.json.encode(findings)
 
 
-def decode_findings(text: bytes) -> list[Finding]:
+def decode_findings(text: bytes) -> list[CheckResult]:
     """What was given to `encode_findings`. Raises `msgspec.DecodeError`."""
-    return msgspec.json.decode(text, type=list[Finding])
+    return msgspec.json.decode(text, type=list[CheckResult])

@@ -7,11 +7,11 @@ import os
 import sys
 
 
-def _supervise(guard: int) -> int:
+def _supervise(shim: int) -> int:
     # Our metrics are ours alone: the library would put them into the files of whoever starts us.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         os.environ.pop(name, None)
-    # Behind the fork, as the guard stays small.
+    # Behind the fork, as the shim stays small.
     from pathlib import Path  # noqa: PLC0415
 
     from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files  # noqa: PLC0415
@@ -25,7 +25,7 @@ def _supervise(guard: int) -> int:
         return 1
     from .daemon import main  # noqa: PLC0415
 
-    return main(guard)
+    return main(shim)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from genvm_manager.base.check_result import Finding, encode_findings, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, encode_findings, failure, ok, warning
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
 from genvm_manager.base.files.state_folder import default_state_folder
@@ -28,7 +28,7 @@ from genvm_manager.supervisor.settings.rules_manifest import Executor
 
 TOPIC = "executors"
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds for an executor's own check."""
 
 PRECOMPILE_TIMEOUT = 240.0
@@ -47,7 +47,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=Path, help="as the supervisor takes it")
     parser.add_argument("--precompile", action="store_true", help="compile what is not yet")
     given = parser.parse_args()
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     try:
         config = parse_config(given.config.read_text("utf-8-sig"))[0] if given.config else Config()
         findings = [examine_memory(config, available_memory(config.cgroup))]
@@ -70,7 +70,7 @@ class Examination(NamedTuple):
     precompile: bool
 
 
-def _examined_cache(cache: CacheFolder) -> Finding:
+def _examined_cache(cache: CacheFolder) -> CheckResult:
     if cache.note is None:
         return ok("cache", f"compiled contracts are kept in {cache.path}")
     return warning(
@@ -82,7 +82,7 @@ def _examined_cache(cache: CacheFolder) -> Finding:
 
 def _examined(
     config: Config, root: Path | None, manifest: Path | None, examination: Examination
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """A finding for each executor. Raises `RequestFailed` for a bad manifest."""
     root = root or (Path(config.root) if config.root else None)
     manifest = manifest or (Path(config.manifest_path) if config.manifest_path else None)
@@ -93,11 +93,11 @@ def _examined(
         yield _examine(executor, examination)
 
 
-def _examine(executor: Executor, examination: Examination) -> Finding:
+def _examine(executor: Executor, examination: Examination) -> CheckResult:
     version, command = executor.version, [*executor.command, "check"]
     if examination.precompile:
         command.append("--precompile")
-    timeout = PRECOMPILE_TIMEOUT if examination.precompile else PATIENCE
+    timeout = PRECOMPILE_TIMEOUT if examination.precompile else TIMEOUT
     mend = "install it again, or take it out of the manifest"
     try:
         ended = subprocess.run(

@@ -10,8 +10,8 @@ from genvm_manager.protocol.ipc import CheckLlm, ModuleKind, RestartModule, Star
 from genvm_manager.protocol.llm_check import CheckRow
 from genvm_manager.supervisor.modules.llm_checks import LlmChecks
 from genvm_manager.supervisor.modules.modules import Modules
-from genvm_manager.supervisor.runs.admission_queue import PermitDesk
-from genvm_manager.supervisor.settings.handover import Keepsake
+from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
+from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.settings.settings import Settings
 from genvm_manager.supervisor.store.last_run_id import RESERVED_AT_ONCE
 from genvm_manager.supervisor.telemetry.event_log import EventLog
@@ -27,20 +27,20 @@ class Controls:
         settings: Settings,
         modules: Modules,
         llm_checks: LlmChecks,
-        keepsake: Keepsake,
+        handover: Handover,
         log: EventLog,
     ) -> None:
         self.settings = settings
         self.modules = modules
         self.is_closed = False
         self._llm_checks = llm_checks
-        self._keepsake = keepsake
+        self._handover = handover
         self._log = log
         self._resuming: list[asyncio.Task[None]] = []
 
-    def resume(self, desk: PermitDesk) -> None:
+    def resume(self, desk: AdmissionQueue) -> None:
         """Put in force what was changed under a supervisor before us; modules start meanwhile."""
-        changes = self._keepsake.changes
+        changes = self._handover.changes
         for name, value in changes.variables.items():
             self.settings.environment.set(name, value)
         if changes.log_level is not None:
@@ -78,8 +78,8 @@ class Controls:
 
     async def stop_module(self, kind: ModuleKind) -> bool:
         """Returns when nothing is left of it; False when nothing ran."""
-        if self._keepsake.changes.modules.pop(kind, None) is not None:
-            self._keepsake.save()
+        if self._handover.changes.modules.pop(kind, None) is not None:
+            self._handover.save()
         return await self.modules[kind].stop()
 
     async def check_llm(self, command: CheckLlm) -> list[CheckRow]:
@@ -97,8 +97,8 @@ class Controls:
         """Put a level in force in every process of ours; those who watch it follow."""
         self.settings.log_level.set(level)
         self.modules.set_level(level)
-        self._keepsake.changes.log_level = level
-        self._keepsake.save()
+        self._handover.changes.log_level = level
+        self._handover.save()
 
     async def reload_manifest(self) -> None:
         """Put the manifest on the disk in force, for runs to come. Raises `RequestFailed`."""
@@ -108,27 +108,27 @@ class Controls:
     def set_env(self, name: str, value: str) -> None:
         """Set what `${ENV[name]}` means. Raises `BadRequest`. The value is never logged."""
         self.settings.environment.set(name, value)
-        self._keepsake.changes.variables[name] = value
-        self._keepsake.save()
+        self._handover.changes.variables[name] = value
+        self._handover.save()
         self._log.info("env_var_set", key=name)
 
     def remember_permits(self, total: int) -> None:
         """The budget was changed to this."""
-        self._keepsake.changes.permits = total
-        self._keepsake.save()
+        self._handover.changes.permits = total
+        self._handover.save()
 
     def remember_id(self, run_id: int) -> None:
         """This id was given to a run. Many are noted at once, ahead of their use."""
-        if run_id > self._keepsake.changes.run_ids:
-            self._keepsake.changes.run_ids = run_id + RESERVED_AT_ONCE
-            self._keepsake.save()
+        if run_id > self._handover.changes.run_ids:
+            self._handover.changes.run_ids = run_id + RESERVED_AT_ONCE
+            self._handover.save()
 
     def _remember_module(self, order: StartModule) -> None:
         started = StartModule(
             order.kind, order.config, order.allow_empty_backends, order.user_error
         )
-        self._keepsake.changes.modules[order.kind] = started
-        self._keepsake.save()
+        self._handover.changes.modules[order.kind] = started
+        self._handover.save()
 
     async def _resume(self, order: StartModule) -> None:
         try:

@@ -27,10 +27,10 @@ from genvm_manager.base.settings.executor_environment import (
 )
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.supervisor.cgroups.available_memory import available_memory, permits_by_memory
-from genvm_manager.supervisor.cgroups.cgroup_manager import Enclosures
+from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.cgroups.delegated_root import CgroupUnusable
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
-from genvm_manager.supervisor.cgroups.run_cgroup import Home
+from genvm_manager.supervisor.cgroups.run_cgroup import Slice
 from genvm_manager.supervisor.cgroups.slices import discard_homes, make_homes
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.modules.client_rules import ClientRules
@@ -39,23 +39,23 @@ from genvm_manager.supervisor.modules.instance import InstanceMaker
 from genvm_manager.supervisor.modules.llm_checks import LlmChecks
 from genvm_manager.supervisor.modules.module import Module
 from genvm_manager.supervisor.modules.modules import Modules
-from genvm_manager.supervisor.modules.worker_defaults import Surroundings
+from genvm_manager.supervisor.modules.worker_defaults import WorkerDefaults
 from genvm_manager.supervisor.process.heartbeat import Heartbeat
 from genvm_manager.supervisor.process.service_manager import ServiceManager
 from genvm_manager.supervisor.process.stop_requests import StopRequests, stop_requests
 from genvm_manager.supervisor.process.upkeep import Upkeep
-from genvm_manager.supervisor.runs.admission_queue import PermitDesk
+from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
 from genvm_manager.supervisor.runs.launcher import Launcher
-from genvm_manager.supervisor.runs.lifecycle import RunLife
+from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 from genvm_manager.supervisor.runs.reaper import Reaper
 from genvm_manager.supervisor.runs.recovery import finish_lost_runs
 from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy
 from genvm_manager.supervisor.runs.rules_permits import PermitPool
-from genvm_manager.supervisor.runs.rules_rate_limit import Pace
-from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_PATIENCE
-from genvm_manager.supervisor.runs.sampler import OomWitness
+from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
+from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_TIMEOUT
+from genvm_manager.supervisor.runs.sampler import OomMonitor
 from genvm_manager.supervisor.runs.scratch import Scratch
-from genvm_manager.supervisor.settings.handover import Keepsake
+from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.settings.log_level import LogLevel
 from genvm_manager.supervisor.settings.manifest_source import ManifestSource
 from genvm_manager.supervisor.settings.rules_environment import Environment
@@ -83,7 +83,7 @@ EXIT_BAD_CONFIG = 2
 EXIT_HELD = 73
 """Another supervisor holds the state folder (EX_CANTCREAT)."""
 
-_KEPT_NAME = "genvm-keepsake"
+_KEPT_NAME = "genvm-handover"
 
 FRAME_ROOM = 1 << 20
 """Bytes of a command beyond the body of the HTTP request that it comes from."""
@@ -99,9 +99,9 @@ class Setting:
     module_folders: tuple[Path, ...]
     manifests: ManifestSource
     environment: Environment
-    guard: int
-    lifeline: int | None
-    keepsake: int | None
+    shim: int
+    parent_pipe: int | None
+    handover: int | None
     service_manager: ServiceManager
 
 
@@ -110,14 +110,14 @@ class Lasting:
     """What a supervisor leaves to the next one."""
 
     store: RunStore
-    keepsake: Keepsake
+    handover: Handover
 
 
-def main(guard: int) -> int:
-    """Run until told to stop; the exit status. `guard` is the pipe from `process.shim`."""
+def main(shim: int) -> int:
+    """Run until told to stop; the exit status. `shim` is the pipe from `process.shim`."""
     service_manager = ServiceManager.named_in(os.environ)
     try:
-        setting = _setting(_arguments(), guard, service_manager)
+        setting = _setting(_arguments(), shim, service_manager)
     except ManagerError as error:
         print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -167,13 +167,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
     parser.add_argument("--cache-dir", type=Path, help="for compiled contracts")
     parser.add_argument(
-        "--lifeline-fd", type=int, help="a pipe inherited from the parent: its end stops us"
+        "--parent-pipe-fd", type=int, help="a pipe inherited from the parent: its end stops us"
     )
     parser.add_argument(
-        "--keepsake-fd", type=int, help="a file inherited from the parent: for our successor"
+        "--handover-fd", type=int, help="a file inherited from the parent: for our successor"
     )
     arguments = parser.parse_args()
-    for name in ("lifeline", "keepsake"):
+    for name in ("parent-death pipe", "handover"):
         descriptor = getattr(arguments, f"{name}_fd")
         if descriptor is not None:
             try:
@@ -183,7 +183,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _setting(arguments: argparse.Namespace, guard: int, service_manager: ServiceManager) -> Setting:
+def _setting(arguments: argparse.Namespace, shim: int, service_manager: ServiceManager) -> Setting:
     config = Config()
     if arguments.config is not None:
         config, unknown = parse_config(_text(arguments.config, "config"))
@@ -201,9 +201,9 @@ def _setting(arguments: argparse.Namespace, guard: int, service_manager: Service
         module_folders=_module_folders(root, arguments.config),
         manifests=ManifestSource(manifest, root, environment),
         environment=environment,
-        guard=guard,
-        lifeline=arguments.lifeline_fd,
-        keepsake=arguments.keepsake_fd,
+        shim=shim,
+        parent_pipe=arguments.parent_pipe_fd,
+        handover=arguments.handover_fd,
         service_manager=service_manager,
     )
 
@@ -257,16 +257,16 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
     if note := setting.executors.cache.note:
         log.warning("cache_folder_is_not_the_usual_one", reason=note)
     metrics = Metrics()
-    keepsake = Keepsake(_kept_file(setting), log)
-    ids = keepsake.changes.run_ids
+    handover = Handover(_kept_file(setting), log)
+    ids = handover.changes.run_ids
     store = RunStore(held, config.retained_bytes, loop, log, ids)
     with contextlib.closing(store):
         homes = _cgroup_homes(setting, log)
         await finish_lost_runs(store, metrics, log)
-        reaper = Reaper(loop, Enclosures(homes, config.run_memory_limit, log), log)
-        service = _assemble(setting, Lasting(store, keepsake), reaper, metrics, log)
+        reaper = Reaper(loop, CgroupManager(homes, config.run_memory_limit, log), log)
+        service = _assemble(setting, Lasting(store, handover), reaper, metrics, log)
         server = Server(service, log, config.max_body + FRAME_ROOM)
-        stops = stop_requests(setting.guard, setting.lifeline)
+        stops = stop_requests(setting.shim, setting.parent_pipe)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
         heartbeat = Heartbeat(setting.service_manager, service)
@@ -288,10 +288,10 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
     log.info("supervisor_stopped")
 
 
-def _cgroup_homes(setting: Setting, log: EventLog) -> tuple[Home, ...]:
+def _cgroup_homes(setting: Setting, log: EventLog) -> tuple[Slice, ...]:
     """Rid of what a killed supervisor left in its own, make those of ours."""
     folder = str(setting.folder)
-    if killed := Leftovers(folder).end(REAP_PATIENCE):
+    if killed := Leftovers(folder).end(REAP_TIMEOUT):
         log.warning("left_runs_killed", pids=killed)
     return make_homes(setting.config.cgroup, folder, log)
 
@@ -310,28 +310,30 @@ def _assemble(
         log_level=LogLevel(config.log_level, log),
         schema_deadline=parse_duration(config.schema_deadline),
     )
-    surroundings = Surroundings(
+    worker_defaults = WorkerDefaults(
         setting.folder, setting.environment, settings.log_level, config.log_format
     )
     files = ConfigurationFiles(setting.module_folders)
     rules = ClientRules(config, settings, files)
     changes = Changes()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
-    life = RunLife(
+    life = RunLifecycle(
         store=lasting.store,
         launcher=Launcher(setting.executors.variables),
         reaper=reaper,
-        desk=PermitDesk(pool, config.permits, Pace(config.max_runs_per_second, time.monotonic())),
+        desk=AdmissionQueue(
+            pool, config.permits, RateLimiter(config.max_runs_per_second, time.monotonic())
+        ),
         scratch=Scratch(run_scratch(setting.folder), log),
-        oom_witness=OomWitness(),
-        modules=_modules(config, InstanceMaker(surroundings, files, rules, log), changes, log),
+        oom_witness=OomMonitor(),
+        modules=_modules(config, InstanceMaker(worker_defaults, files, rules, log), changes, log),
         metrics=metrics,
         changes=changes,
         log=log,
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
-    checks = LlmChecks(surroundings, rules)
-    controls = Controls(settings, life.modules, checks, lasting.keepsake, log)
+    checks = LlmChecks(worker_defaults, rules)
+    controls = Controls(settings, life.modules, checks, lasting.handover, log)
     controls.resume(life.desk)
     return Service(life, policy, controls)
 
@@ -339,8 +341,8 @@ def _assemble(
 def _kept_file(setting: Setting) -> int | None:
     """What outlives a kill, in the hands of whoever started us: `serve`, or a service manager."""
     manager = setting.service_manager
-    if setting.keepsake is not None or not manager.is_there:
-        return setting.keepsake
+    if setting.handover is not None or not manager.is_there:
+        return setting.handover
     if _KEPT_NAME in manager.kept:
         return manager.kept[_KEPT_NAME]
     made = os.memfd_create(_KEPT_NAME)
@@ -376,10 +378,10 @@ def _total_permits(config: Config, log: EventLog) -> int:
     return permits
 
 
-async def _stop(service: Service, stops: StopRequests, patience: float, log: EventLog) -> None:
+async def _stop(service: Service, stops: StopRequests, timeout: float, log: EventLog) -> None:
     """Drain, and end the runs."""
-    log.info("supervisor_stopping", runs=len(list(service.runs)), drain=patience)
-    draining = asyncio.create_task(service.drain(patience))
+    log.info("supervisor_stopping", runs=len(list(service.runs)), drain=timeout)
+    draining = asyncio.create_task(service.drain(timeout))
     hurrying = asyncio.create_task(stops.urgent.wait())
     await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
     draining.cancel()

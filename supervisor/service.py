@@ -29,11 +29,11 @@ from genvm_manager.protocol.ipc import (
 )
 from genvm_manager.supervisor.runs.code_host import CodeStorage
 from genvm_manager.supervisor.runs.history import SHOWN, History
-from genvm_manager.supervisor.runs.invariant_checker import Auditor
-from genvm_manager.supervisor.runs.lifecycle import RunLife
+from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
+from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy, admit
 from genvm_manager.supervisor.runs.rules_schema_run import CONTRACT, schema_run
-from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_PATIENCE
+from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_TIMEOUT
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.store.failure import StoreFailed
 from genvm_manager.supervisor.store.writes import Accepted
@@ -50,7 +50,7 @@ _AUDIT_AFTER = 0.1
 """Seconds after a run has come or gone, or the budget has changed, until the books are audited:
 many such events share one look."""
 
-_RECORD_PATIENCE = 3.0
+_RECORD_TIMEOUT = 3.0
 """Seconds for recording an end, on top of those for the end itself."""
 
 
@@ -59,7 +59,7 @@ class Service:
 
     def __init__(
         self,
-        life: RunLife,
+        life: RunLifecycle,
         policy: AdmissionPolicy,
         controls: Controls,
     ) -> None:
@@ -72,7 +72,7 @@ class Service:
         self.history = History(life.store.reads.newest_finished(SHOWN))
         self._store = life.store
         self._desk = life.desk
-        self._auditor = Auditor(life.desk, life.reaper, life.log)
+        self._auditor = InvariantChecker(life.desk, life.reaper, life.log)
         self._sampled_at: float | None = None
         self._audit_timer: asyncio.TimerHandle | None = None
         self._log = life.log
@@ -154,8 +154,8 @@ class Service:
             return
         grace = min(grace, MAX_GRACE) if grace > 0 else 0.0
         self.life.stop(run, Cause.CANCELLED, grace)
-        for patience in (grace + _RECORD_PATIENCE, REAP_PATIENCE):
-            done, _ = await asyncio.wait({run.finished}, timeout=patience)
+        for timeout in (grace + _RECORD_TIMEOUT, REAP_TIMEOUT):
+            done, _ = await asyncio.wait({run.finished}, timeout=timeout)
             if done:
                 return
             if run.unrecorded is not None:
@@ -323,14 +323,14 @@ class Service:
         self._log.info("permits_set", total=total)
         return self._desk.counts()
 
-    async def drain(self, patience: float) -> None:
-        """Take no more runs, send the queue home, give the others `patience` seconds to finish."""
+    async def drain(self, timeout: float) -> None:
+        """Take no more runs, send the queue home, give the others `timeout` seconds to finish."""
         self.controls.close()
         self.changes.note()
         for run in list(self._runs.values()):
             if run.child is None:
                 self.life.stop(run, Cause.SHUTDOWN, 0)
-        await self._wait_for_all(patience)
+        await self._wait_for_all(timeout)
 
     async def end_all(self, grace: float) -> None:
         """End what still runs, by the ladder with `grace` in seconds, and record it.
@@ -339,9 +339,9 @@ class Service:
         """
         for run in list(self._runs.values()):
             self.life.stop(run, Cause.SHUTDOWN, grace)
-        await self._wait_for_all(grace + _RECORD_PATIENCE)
+        await self._wait_for_all(grace + _RECORD_TIMEOUT)
         self._give_up([run for run in self._runs.values() if run.unrecorded])
-        await self._wait_for_all(REAP_PATIENCE)
+        await self._wait_for_all(REAP_TIMEOUT)
         self._give_up(self._runs.values())
         await self._wait_for_all(1.0)
         await self.modules.stop()
@@ -351,7 +351,7 @@ class Service:
             if run.id in self._lives:
                 self._lives[run.id].cancel()
 
-    async def _wait_for_all(self, patience: float) -> None:
+    async def _wait_for_all(self, timeout: float) -> None:
         ends = [run.finished for run in self._runs.values()]
         if ends:
-            await asyncio.wait(ends, timeout=patience)
+            await asyncio.wait(ends, timeout=timeout)

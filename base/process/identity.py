@@ -1,7 +1,7 @@
 """Which process a pid means: the pid alone is given again to another process sooner or later.
 
 Pid, start and boot together name one process for ever. psutil's `create_time` does not: it moves
-with each step of the wall clock. The guard imports this: it has to stay small.
+with each step of the wall clock. The shim imports this: it has to stay small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What falls to `genvm-manager serve`: of a half that dies together with its own guard, and, to the
+"""What falls to `genvm-manager serve`: of a half that dies together with its own shim, and, to the
 first process of a container, of everybody else there."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 """Seconds after SIGKILL in which an orphan must be gone."""
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -52,7 +52,7 @@ class Orphans:
         """Kill and reap, until nothing is left, what is neither of our own session nor of one of
         `sessions`, nor was there before. Gives the pids of what survives that."""
         kept = {os.getsid(0), *sessions}
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while orphans := [child for child in self._inherited() if _session(child) not in kept]:
             if time.monotonic() > deadline:
                 return orphans

@@ -16,7 +16,7 @@ from questions import answer_with  # type: ignore[import-not-found]
 
 BATCH = 8
 MOST_WATCHERS = 8
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds for one command."""
 
 _CONFIG = """\
@@ -73,14 +73,14 @@ def rate(folder: Path, clients: int, seconds: float) -> float:
 
 def until(status: str, client: Any, command: str, name: str, **more: Any) -> None:
     """Say a command until it is answered so. Raises `TimeoutError`."""
-    gives_up = time.perf_counter() + PATIENCE
+    gives_up = time.perf_counter() + TIMEOUT
     while client.send_message(command, name=name, **more)["status"] != status:
         if time.perf_counter() > gives_up:
             raise TimeoutError
 
 
 def connected(folder: Path) -> Any:
-    return CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=PATIENCE)
+    return CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=TIMEOUT)
 
 
 def is_up(folder: Path) -> bool:

@@ -8,8 +8,8 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from genvm_manager.base.settings.config import Config
-from genvm_manager.manager.api.events.broadcaster import StatusFeed
-from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.events.broadcaster import StatusBroadcaster
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.limits.transfers import install_transfers
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.protocol.readiness import Readiness
@@ -49,11 +49,13 @@ class Sources:
     was started by it."""
 
     client: SupervisorClient
-    feed: StatusFeed
+    feed: StatusBroadcaster
     readiness: Readiness | None
 
 
-def create_app(sources: Sources, config: Config, shares: Shares, token: str | None) -> Flask:
+def create_app(
+    sources: Sources, config: Config, shares: ConcurrencyLimits, token: str | None
+) -> Flask:
     """Return the WSGI application that answers HTTP from `sources`, to who has the `token`."""
     app = Flask("genvm_manager.manager", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
@@ -78,5 +80,5 @@ def create_app(sources: Sources, config: Config, shares: Shares, token: str | No
     ):
         app.register_blueprint(resource.routes(sources.client))
     app.register_blueprint(health.routes(sources.client, sources.readiness))
-    app.register_blueprint(events.routes(sources.feed, shares.followers))
+    app.register_blueprint(events.routes(sources.feed, shares.subscribers))
     return app

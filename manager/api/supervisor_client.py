@@ -11,22 +11,22 @@ from typing import TypeVar
 
 from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.base.logging.lines import Level
-from genvm_manager.manager.ipc_client.connection import ANSWER_MARGIN, Connection, ConnectionLost
+from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection, ConnectionLost
 from genvm_manager.protocol import ipc
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt
 
-from .limits.concurrency import Share, Shares
+from .limits.concurrency import ConcurrencyLimiter, ConcurrencyLimits
 
 R = TypeVar("R", bound=ipc.Reply)
 
-QUEUE_PATIENCE = 3600.0
+QUEUE_TIMEOUT = 3600.0
 """Seconds that a run may wait for its permits before its client is told to come again."""
 
-MODULE_PATIENCE = 3600.0
+MODULE_TIMEOUT = 3600.0
 """Seconds for a module to start or stop, or for providers to be checked, which the supervisor
 bounds."""
 
-STOP_MARGIN = 20.0
+STOP_GRACE = 20.0
 """Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
 
 MAX_IDLE = 32
@@ -48,7 +48,7 @@ class SupervisorClient:
         socket_path: Path,
         *,
         client: str,
-        shares: Shares,
+        shares: ConcurrencyLimits,
         caller: Callable[[], socket.socket | None] = lambda: None,
     ) -> None:
         """`shares` bound how many may wait at once, and `caller` gives the socket of whoever the
@@ -64,78 +64,78 @@ class SupervisorClient:
     def start_run(self, command: ipc.StartRun) -> ipc.RunStarted:
         """Start a run; waits while permits are short. Never sent twice once it may have acted."""
         share = self._shares.starters
-        return self._ask(command, ipc.RunStarted, QUEUE_PATIENCE, share, repeatable=False)
+        return self._ask(command, ipc.RunStarted, QUEUE_TIMEOUT, share, repeatable=False)
 
     def read_schema(self, major: int, timestamp: float, code: bytes) -> ipc.RunStatus:
         """Run the code's `#get-schema`; how that ended. It ends early when the caller hangs up."""
         command = ipc.ReadSchema(major, timestamp, code)
-        return self._ask(command, ipc.RunStatus, QUEUE_PATIENCE, self._shares.starters)
+        return self._ask(command, ipc.RunStatus, QUEUE_TIMEOUT, self._shares.starters)
 
     def get_run(self, run_id: int, wait: float = 0.0, with_outputs: bool = True) -> ipc.RunStatus:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
         share = self._shares.readers if wait else None
         command = ipc.GetRun(run_id, wait, with_outputs)
-        return self._ask(command, ipc.RunStatus, wait + ANSWER_MARGIN, share)
+        return self._ask(command, ipc.RunStatus, wait + ANSWER_GRACE, share)
 
     def read_artifact(
         self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
     ) -> ipc.ArtifactPart:
         """A part of a run's output."""
         command = ipc.ReadArtifact(run_id, field, offset, max_len)
-        return self._ask(command, ipc.ArtifactPart, ANSWER_MARGIN)
+        return self._ask(command, ipc.ArtifactPart, ANSWER_GRACE)
 
     def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
         """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
-        patience = grace + STOP_MARGIN
+        timeout = grace + STOP_GRACE
         share = self._shares.enders
-        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, patience, share)
+        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, timeout, share)
 
     def start_module(self, command: ipc.StartModule) -> ipc.Done:
         """Start a module, or restart it; waits until it serves."""
-        return self._ask(command, ipc.Done, MODULE_PATIENCE, self._shares.enders, repeatable=False)
+        return self._ask(command, ipc.Done, MODULE_TIMEOUT, self._shares.enders, repeatable=False)
 
     def stop_module(self, kind: ipc.ModuleKind) -> ipc.ModuleStopped:
         """Stop a module; waits for the runs that use it, for a while."""
         command = ipc.StopModule(kind)
-        return self._ask(command, ipc.ModuleStopped, MODULE_PATIENCE, self._shares.enders)
+        return self._ask(command, ipc.ModuleStopped, MODULE_TIMEOUT, self._shares.enders)
 
     def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> ipc.LlmChecked:
         """Ask LLM providers whether they work."""
         command = ipc.CheckLlm(configs, prompts)
-        return self._ask(command, ipc.LlmChecked, MODULE_PATIENCE, self._shares.enders)
+        return self._ask(command, ipc.LlmChecked, MODULE_TIMEOUT, self._shares.enders)
 
     def status(self) -> ipc.Status:
-        return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_MARGIN)
+        return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_GRACE)
 
     def watch_status(self, known: int, wait: float) -> ipc.Status:
         """The status, once it has another revision than `known` or after `wait` seconds."""
-        return self._ask(ipc.WatchStatus(known, wait), ipc.Status, wait + ANSWER_MARGIN)
+        return self._ask(ipc.WatchStatus(known, wait), ipc.Status, wait + ANSWER_GRACE)
 
     def permits(self) -> ipc.Permits:
-        return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_MARGIN)
+        return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_GRACE)
 
     def set_permits(self, total: int) -> ipc.Permits:
-        return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_MARGIN)
+        return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_GRACE)
 
     def metrics(self) -> ipc.MetricsText:
         """What the supervisor counts and measures."""
-        return self._ask(ipc.ReadMetrics(), ipc.MetricsText, ANSWER_MARGIN)
+        return self._ask(ipc.ReadMetrics(), ipc.MetricsText, ANSWER_GRACE)
 
     def newest_major(self, timestamp: float) -> ipc.NewestMajor:
         """The newest major that the manifest offers at a time."""
-        return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_MARGIN)
+        return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_GRACE)
 
     def set_log_level(self, level: Level) -> ipc.LogLevel:
         """Change how much every process of ours logs."""
-        return self._ask(ipc.SetLogLevel(level), ipc.LogLevel, ANSWER_MARGIN)
+        return self._ask(ipc.SetLogLevel(level), ipc.LogLevel, ANSWER_GRACE)
 
     def reload_manifest(self) -> ipc.Done:
         """Put the manifest on the disk in force."""
-        return self._ask(ipc.ReloadManifest(), ipc.Done, ANSWER_MARGIN)
+        return self._ask(ipc.ReloadManifest(), ipc.Done, ANSWER_GRACE)
 
     def set_env(self, key: str, value: str) -> ipc.Done:
         """Set what `${ENV[key]}` means."""
-        return self._ask(ipc.SetEnv(key, value), ipc.Done, ANSWER_MARGIN)
+        return self._ask(ipc.SetEnv(key, value), ipc.Done, ANSWER_GRACE)
 
     def close(self) -> None:
         """Answer no more: every waiting call ends at once with `Unavailable`."""
@@ -148,15 +148,15 @@ class SupervisorClient:
         self,
         command: ipc.Command,
         kind: type[R],
-        patience: float,
-        share: Share | None = None,
+        timeout: float,
+        share: ConcurrencyLimiter | None = None,
         *,
         repeatable: bool = True,
     ) -> R:
         """The reply; a command that may wait long holds a place of its `share` meanwhile."""
         try:
             with share.place() if share else nullcontext():
-                reply = self._exchange(command, patience, repeatable)
+                reply = self._exchange(command, timeout, repeatable)
         except ConnectionLost:
             if self._closed:
                 raise Unavailable(_STOPPING) from None
@@ -167,25 +167,25 @@ class SupervisorClient:
             raise ManagerError(f"the supervisor answered {type(reply).__name__}")
         return reply
 
-    def _exchange(self, command: ipc.Command, patience: float, repeatable: bool) -> ipc.Reply:
+    def _exchange(self, command: ipc.Command, timeout: float, repeatable: bool) -> ipc.Reply:
         """Try a kept connection first; it may be dead, then all kept ones are taken for dead."""
         if self._closed:
             raise Unavailable(_STOPPING)
         try:
             kept = self._idle.pop()
         except IndexError:
-            return self._converse(self._connect(), command, patience)
+            return self._converse(self._connect(), command, timeout)
         try:
-            return self._converse(kept, command, patience)
+            return self._converse(kept, command, timeout)
         except ConnectionLost as lost:
             if self._closed or (lost.sent and not repeatable):
                 raise
         self._drop_idle()
-        return self._converse(self._connect(), command, patience)
+        return self._converse(self._connect(), command, timeout)
 
-    def _converse(self, connection: Connection, command: ipc.Command, patience: float) -> ipc.Reply:
+    def _converse(self, connection: Connection, command: ipc.Command, timeout: float) -> ipc.Reply:
         try:
-            reply = connection.ask(command, patience, self._caller())
+            reply = connection.ask(command, timeout, self._caller())
         except BaseException:
             self._forget(connection)
             raise

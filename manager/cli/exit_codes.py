@@ -18,13 +18,13 @@ import click
 from genvm_manager.base.process.signals import heeded
 from genvm_manager.base.text.printable import printable
 
-NOT_WELL = 1
-MISUSE = 64
+EX_FAILURE = 1
+EX_USAGE = 64
 NO_SUCH_RUN = 66
 NO_SERVICE = 69
 NOT_WRITTEN = 74
 TRY_AGAIN = 75
-NOT_ADMITTED = 77
+EX_NOPERM = 77
 OUT_OF_TIME = 124
 HUNG_UP = 129
 INTERRUPTED = 130
@@ -32,11 +32,11 @@ NOT_READ = 141
 TERMINATED = 143
 
 _OF_ALL = {
-    MISUSE: "the command is at fault: an option, an argument, a file",
+    EX_USAGE: "the command is at fault: an option, an argument, a file",
     NO_SERVICE: "no service answers",
     NOT_WRITTEN: "the output could not be written: a full disk, a closed stdout",
     TRY_AGAIN: "the service or the system cannot do it now; try again",
-    NOT_ADMITTED: "the service wants a token, or another one",
+    EX_NOPERM: "the service wants a token, or another one",
     INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
     NOT_READ: "whoever read the output reads no more, as after `| head`",
 }
@@ -80,7 +80,7 @@ def _unwind(number: int, _frame: FrameType | None) -> NoReturn:
 class Misuse(click.UsageError):
     """The command cannot be carried out as it was typed; the message says what to change."""
 
-    exit_code = MISUSE
+    exit_code = EX_USAGE
 
 
 class Command(click.Command):

@@ -26,7 +26,7 @@ from genvm_manager.manager.local_node.ledger import Ledger, LedgerBusy, LedgerUn
 from genvm_manager.manager.local_node.node import LocalNode, Receipt, Refused
 from genvm_manager.manager.local_node.transactions import BadEmission
 
-from .exit_codes import INTERRUPTED, MISUSE, TRY_AGAIN, fail, shortage, unwind_on_signals
+from .exit_codes import EX_USAGE, INTERRUPTED, TRY_AGAIN, fail, shortage, unwind_on_signals
 
 FAILED = 3
 
@@ -67,7 +67,7 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except (Refused, BadRequest) as error:
-        fail(str(error), MISUSE, as_json)
+        fail(str(error), EX_USAGE, as_json)
     except Unavailable as error:
         fail(
             f"{error}; nothing has changed, so repeat the command once it is back", FAILED, as_json

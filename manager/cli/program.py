@@ -14,7 +14,7 @@ from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.text.printable import printable_lines
 
-from .exit_codes import MISUSE, TRY_AGAIN, fail, shortage
+from .exit_codes import EX_USAGE, TRY_AGAIN, fail, shortage
 from .streams import settled_streams
 
 
@@ -62,4 +62,4 @@ def _require_text(words: Sequence[str]) -> None:
             click.echo(
                 f"Error: the argument {shown!r} is not UTF-8; rename what it names", err=True
             )
-            sys.exit(MISUSE)
+            sys.exit(EX_USAGE)

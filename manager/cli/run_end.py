@@ -19,7 +19,7 @@ from genvm_manager.protocol.ipc import Artifact, RunState
 
 T = TypeVar("T")
 
-RESTART_PATIENCE = 30.0
+RESTART_TIMEOUT = 30.0
 """Seconds for which a service that was there may be away."""
 
 _ONE_WAIT = 20.0
@@ -32,7 +32,7 @@ def state_of(client: HttpClient, run_id: int) -> RunState:
 
 def bearing_restarts(ask: Callable[[], T]) -> T:
     """What `ask` gives, or raises; it is asked again while the service is away for a moment."""
-    latest = time.monotonic() + RESTART_PATIENCE
+    latest = time.monotonic() + RESTART_TIMEOUT
     while True:
         try:
             return ask()

@@ -27,7 +27,7 @@ class Piece:
         return self.state is RunState.FINISHED and not self.has_more
 
 
-class Follower:
+class TailReader:
     """Keeps the place in the whole output, of which only so much is kept."""
 
     def __init__(self, client: HttpClient, run_id: int, output: Artifact) -> None:

@@ -48,13 +48,13 @@ from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 
 T = TypeVar("T")
 
-ANSWER_MARGIN = 30.0
+ANSWER_GRACE = 30.0
 """Seconds that the service has for an answer beyond what the request itself may wait."""
 
 MAX_RETRY_AFTER = 86_400
 """Seconds that a service may ask to be left alone for."""
 
-QUEUE_PATIENCE = 3600.0
+QUEUE_TIMEOUT = 3600.0
 """Seconds that `start_run` waits while permits are short."""
 
 
@@ -66,7 +66,7 @@ class TokenRefused(ManagerError):
     """The service wants a token, or another one than it got."""
 
 
-MODULE_PATIENCE = 3600.0
+MODULE_TIMEOUT = 3600.0
 """Seconds for what the supervisor bounds: a module's start and stop, a check of providers."""
 
 _ERRORS: dict[int, type[ManagerError]] = {
@@ -105,13 +105,13 @@ class HttpClient:
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, patience: float = ANSWER_MARGIN
+        self, url: str, token: str | None = None, *, timeout: float = ANSWER_GRACE
     ) -> None:
-        """`token`: what `serve --token-file` has made requests need. `patience`: seconds for an
+        """`token`: what `serve --token-file` has made requests need. `timeout`: seconds for an
         answer beyond what a request itself may wait."""
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
-        self._patience = patience
+        self._timeout = timeout
         transport = httpx.HTTPTransport(uds=path)
         # A signal that unwinds us while httpcore takes its own lock leaves that locked, since the
         # lock is a class in Python; closing the client, on the way out, would then wait for ever.
@@ -120,7 +120,7 @@ class HttpClient:
             base_url="http://localhost" if path else url,
             transport=transport,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=patience,
+            timeout=timeout,
             trust_env=False,
         )
 
@@ -137,7 +137,7 @@ class HttpClient:
         """Start the run of `request`, calldata (docs/spec/03-run-request.md); return its id."""
         kind = {"Content-Type": "application/octet-stream"}
         return self._ask(
-            RunStarted, "POST", "/genvm/run", QUEUE_PATIENCE, content=request, headers=kind
+            RunStarted, "POST", "/genvm/run", QUEUE_TIMEOUT, content=request, headers=kind
         ).id
 
     def get_run(self, run_id: int, wait: float = 0.0, *, has_outputs: bool = True) -> RunReply:
@@ -187,28 +187,28 @@ class HttpClient:
         `RequestFailed` says what the contract did instead of telling it.
         """
         path = "/genvm/run/readonly"
-        return self._send_code(ContractSchema, path, code, deployed_at, QUEUE_PATIENCE).schema
+        return self._send_code(ContractSchema, path, code, deployed_at, QUEUE_TIMEOUT).schema
 
     def start_module(self, kind: ModuleKind, start: ModuleStart) -> None:
         """Start a module; returns when it answers requests."""
         content = start.body(kind)
-        self._ask(ModuleStarted, "POST", "/module/start", MODULE_PATIENCE, content=content)
+        self._ask(ModuleStarted, "POST", "/module/start", MODULE_TIMEOUT, content=content)
 
     def restart_module(self, kind: ModuleKind, start: ModuleStart) -> None:
         """Put a new one in its place; when it does not start, the old one goes on."""
         content = start.body(kind)
-        self._ask(ModuleRestarted, "POST", "/module/restart", MODULE_PATIENCE, content=content)
+        self._ask(ModuleRestarted, "POST", "/module/restart", MODULE_TIMEOUT, content=content)
 
     def stop_module(self, kind: ModuleKind) -> bool:
         """Stop a module; False when it did not run."""
         content = msgspec.json.encode({"module_type": kind})
-        stopped = self._ask(ModuleStopped, "POST", "/module/stop", MODULE_PATIENCE, content=content)
+        stopped = self._ask(ModuleStopped, "POST", "/module/stop", MODULE_TIMEOUT, content=content)
         return stopped.result == "module_stopped"
 
     def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> list[CheckRow]:
         """Ask each provider each prompt; a row for each pair, in this order."""
         content = msgspec.json.encode({"configs": configs, "test_prompts": prompts})
-        return self._ask(list[CheckRow], "POST", "/llm/check", MODULE_PATIENCE, content=content)
+        return self._ask(list[CheckRow], "POST", "/llm/check", MODULE_TIMEOUT, content=content)
 
     def set_log_level(self, level: Level) -> None:
         """How much every process of the service logs, until its supervisor starts again."""
@@ -283,11 +283,11 @@ class HttpClient:
         **sent: Any,
     ) -> T:
         """Ask for something that may wait so many seconds by itself."""
-        patience = wait + self._patience
+        timeout = wait + self._timeout
         try:
-            response = self._http.request(method, path, timeout=patience, **sent)
+            response = self._http.request(method, path, timeout=timeout, **sent)
         except httpx.TimeoutException:
-            raise Unavailable(f"{self.url} did not answer within {patience:.0f} s") from None
+            raise Unavailable(f"{self.url} did not answer within {timeout:.0f} s") from None
         except httpx.HTTPError as error:
             raise Unreachable(f"{self.url} cannot be reached: {_reason(error)}") from None
         if not response.is_success:

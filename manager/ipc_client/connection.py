@@ -12,7 +12,7 @@ from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import FrameError, FrameParser, frame
 
-ANSWER_MARGIN = 10.0
+ANSWER_GRACE = 10.0
 """Seconds that the supervisor has for a command beyond the time that the command itself waits."""
 
 HANGUP_BLINDNESS = 0.5
@@ -46,9 +46,9 @@ class Connection:
         except OSError as error:
             raise Unavailable(f"no connection to the supervisor: {error.strerror}") from None
         try:
-            self._socket.settimeout(ANSWER_MARGIN)
+            self._socket.settimeout(ANSWER_GRACE)
             self._socket.connect(str(path))
-            welcome = self.ask(ipc.Hello(ipc.VERSION, client), ANSWER_MARGIN)
+            welcome = self.ask(ipc.Hello(ipc.VERSION, client), ANSWER_GRACE)
         except OSError:
             self.close()
             raise ConnectionLost(sent=False) from None
@@ -64,24 +64,24 @@ class Connection:
     def ask(
         self,
         command: ipc.Hello | ipc.Command,
-        patience: float,
+        timeout: float,
         caller: socket.socket | None = None,
     ) -> ipc.Reply:
-        """The reply to `command` within `patience` seconds, or until `caller` hangs up.
+        """The reply to `command` within `timeout` seconds, or until `caller` hangs up.
 
         Raises `ConnectionLost`, `Unavailable` when it takes longer, `CallerGone`, `ManagerError`
         for a reply that is not understood. After any of them the connection is of no more use.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         try:
-            self._socket.settimeout(patience)
+            self._socket.settimeout(timeout)
             self._socket.sendall(frame(ipc.encode(command)))
         except OSError:
             raise ConnectionLost(sent=False) from None
         try:
             return ipc.decode_reply(self._next_frame(deadline, caller))
         except TimeoutError:
-            raise Unavailable(f"the supervisor did not answer within {patience:.0f} s") from None
+            raise Unavailable(f"the supervisor did not answer within {timeout:.0f} s") from None
         except OSError:
             raise ConnectionLost(sent=True) from None
         except FrameError as error:

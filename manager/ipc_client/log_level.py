@@ -14,7 +14,7 @@ from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.logging.setup import set_level
 from genvm_manager.base.process.threads import start_thread
-from genvm_manager.manager.ipc_client.connection import ANSWER_MARGIN, Connection
+from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
 from genvm_manager.protocol import ipc
 
 WAIT = 60.0
@@ -108,7 +108,7 @@ class LogLevelWatch:
             self._is_over.wait(PAUSE)
 
     def _take(self, connection: Connection) -> None:
-        reply = connection.ask(ipc.WatchLogLevel(self._level, WAIT), WAIT + ANSWER_MARGIN)
+        reply = connection.ask(ipc.WatchLogLevel(self._level, WAIT), WAIT + ANSWER_GRACE)
         if isinstance(reply, ipc.Failure):
             raise reply.error()
         if not isinstance(reply, ipc.LogLevel):

@@ -45,17 +45,17 @@ from .stop_signals import StopSignals
 
 __all__ = ["Service", "ServiceFailed", "ServiceSettings", "find_service", "private_service"]
 
-START_PATIENCE = 60.0
+START_TIMEOUT = 60.0
 """Seconds within which a process must answer after its start."""
 
-HTTP_STOP_PATIENCE = 8.0
+HTTP_STOP_TIMEOUT = 8.0
 """Seconds that HTTP has for the requests under way; gunicorn itself gives them five."""
 
-SUPERVISOR_STOP_MARGIN = 10.0
+SUPERVISOR_STOP_GRACE = 10.0
 """Seconds beyond the drain time of runs."""
 
-SUPERVISOR_PARTING = 5.0
-"""Seconds in which a supervisor that lost its guard ends its runs and records that."""
+SUPERVISOR_GRACE = 5.0
+"""Seconds in which a supervisor that lost its shim ends its runs and records that."""
 
 STATE_FOLDER_HELD = 73
 """The supervisor's exit code when another one holds the state folder."""
@@ -191,11 +191,11 @@ class Service:
             if note := self._executors.cache.note:
                 folder_in_use = self._executors.cache.path
                 self._report(f"compiled contracts are kept in {folder_in_use}, since {note}")
-            keepsake = self._make_keepsake()
+            handover = self._make_handover()
             supervisor = self._launch(
                 "supervisor",
-                [*self._arguments("genvm_manager.supervisor"), "--keepsake-fd", str(keepsake)],
-                [keepsake],
+                [*self._arguments("genvm_manager.supervisor"), "--handover-fd", str(handover)],
+                [handover],
             )
             binds, descriptors = self._listen(supervisor)
             http = self._launch(
@@ -226,9 +226,9 @@ class Service:
         shared, theirs = self._readiness.descriptor, self._theirs.fileno()
         return ["--readiness-fd", str(shared), "--listeners-fd", str(theirs)]
 
-    def _make_keepsake(self) -> int:
+    def _make_handover(self) -> int:
         """A file in memory in which a supervisor leaves its successor what clients have changed."""
-        descriptor = os.memfd_create("genvm-keepsake")
+        descriptor = os.memfd_create("genvm-handover")
         self._cleanup.callback(os.close, descriptor)
         return descriptor
 
@@ -328,7 +328,7 @@ class Service:
             arguments,
             descriptors=descriptors,
             stderr=self._stderr,
-            parting=SUPERVISOR_PARTING if name == "supervisor" else 0.0,
+            parting=SUPERVISOR_GRACE if name == "supervisor" else 0.0,
         )
         process.start()
         self._processes.append(process)
@@ -337,8 +337,8 @@ class Service:
     def _await(self, process: ServiceProcess, is_ready: Callable[[], bool]) -> None:
         while process.pid is None or not is_ready():
             self._stay_up()
-            if process.pid is not None and time.monotonic() > process.started_at + START_PATIENCE:
-                raise ServiceFailed(f"{process.name} did not answer within {START_PATIENCE:.0f} s")
+            if process.pid is not None and time.monotonic() > process.started_at + START_TIMEOUT:
+                raise ServiceFailed(f"{process.name} did not answer within {START_TIMEOUT:.0f} s")
             await_events(self._processes, self._stops, 0.02)
 
     def _stay_up(self) -> None:
@@ -357,7 +357,7 @@ class Service:
             raise ServiceFailed(f"{process.name} did not start: it {_words(end)}")
 
     def _is_answered_by(self, supervisor: ServiceProcess) -> bool:
-        """Whether the one behind this guard greets us: the socket may be another supervisor's."""
+        """Whether the one behind this shim greets us: the socket may be another supervisor's."""
         try:
             connection = Connection(supervisor_socket(self._settings.state_folder), "serve")
         except ManagerError:
@@ -449,10 +449,10 @@ class Service:
         whoever brings another run to come again. Then all the rest."""
         if self._check is not None:
             self._check.close()
-        drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_MARGIN
+        drain = parse_duration(self.config.drain_timeout) + SUPERVISOR_STOP_GRACE
         for process in self._processes:
-            patience = drain if process.name == "supervisor" else HTTP_STOP_PATIENCE
-            if not process.end(patience, self._stops):
+            timeout = drain if process.name == "supervisor" else HTTP_STOP_TIMEOUT
+            if not process.end(timeout, self._stops):
                 self._report(f"{process.name} does not stop; it was killed")
             if process.pid is not None:
                 self._reap(process)

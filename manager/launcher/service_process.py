@@ -20,7 +20,7 @@ from genvm_manager.protocol.ipc import Exit
 
 from .stop_signals import AT_ONCE, StopSignals
 
-HURRIED_STOP_PATIENCE = 5.0
+HURRIED_STOP_TIMEOUT = 5.0
 """Seconds for all that remains once a stop is asked for a second time."""
 
 _PAUSE = 0.02
@@ -29,7 +29,7 @@ _PATIENT = Backoff(max_delay=5.0, max_crashes=sys.maxsize)
 
 
 class ServiceProcess:
-    """A process in a session of its own that stops when its lifeline, a pipe from here, closes.
+    """A process in a session of its own that stops when the parent-death pipe from here closes.
 
     It can be started again after it has ended.
     """
@@ -55,7 +55,7 @@ class ServiceProcess:
         self._stderr = stderr
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
-        self._lifeline = -1
+        self._parent_pipe = -1
         self._backoff = Backoff()
         self._crashes: deque[float] = deque(maxlen=self._backoff.max_crashes)
         self._refusals: deque[float] = deque(maxlen=16)
@@ -77,7 +77,7 @@ class ServiceProcess:
         try:
             # -P: a folder of that name where the user happens to be is not the program.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *self._arguments, "--lifeline-fd", str(reader)],
+                [sys.executable, "-P", "-m", *self._arguments, "--parent-pipe-fd", str(reader)],
                 pass_fds=(reader, *self._descriptors),
                 stdin=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -97,7 +97,7 @@ class ServiceProcess:
             self._process = None
             raise
         self.started_at = time.monotonic()
-        self._lifeline = writer
+        self._parent_pipe = writer
 
     def ended(self, within: float = 0.0) -> bool:
         """Whether it has ended, at the latest so many seconds from now. True if never started."""
@@ -127,16 +127,16 @@ class ServiceProcess:
                     descendant.kill()
         self.signal(signal.SIGKILL)
 
-    def cut_lifeline(self) -> None:
+    def cut_parent_pipe(self) -> None:
         """Have it notice that nobody needs it any more: it stops without waiting for anything."""
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        if self._parent_pipe >= 0:
+            os.close(self._parent_pipe)
+            self._parent_pipe = -1
 
-    def end(self, patience: float, stops: StopSignals | None) -> bool:
-        """SIGTERM, again when the user insists, and SIGKILL after `patience` seconds; whether it
+    def end(self, timeout: float, stops: StopSignals | None) -> bool:
+        """SIGTERM, again when the user insists, and SIGKILL after `timeout` seconds; whether it
         has ended before that."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         asked = 0
         while not self.ended():
             left = deadline - time.monotonic()
@@ -145,14 +145,14 @@ class ServiceProcess:
                 asked = AT_ONCE if wanted == AT_ONCE else asked + 1
                 self._ask_to_stop(asked)
                 if asked > 1:
-                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_PATIENCE)
+                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_TIMEOUT)
                 # Two signals of one kind count as one while they are pending.
                 await_events([self], stops, 0.2)
             elif left > 0:
                 await_events([self], stops, left)
             else:
                 self.kill_tree()
-                self.ended(within=HURRIED_STOP_PATIENCE)
+                self.ended(within=HURRIED_STOP_TIMEOUT)
                 return False
         return True
 
@@ -160,7 +160,7 @@ class ServiceProcess:
         if asked < AT_ONCE:
             self.signal(signal.SIGTERM)
         elif self._parting:
-            self.cut_lifeline()
+            self.cut_parent_pipe()
         else:
             self.kill_tree()
 
@@ -177,7 +177,7 @@ class ServiceProcess:
         self.signal(signal.SIGKILL)
         code = self._process.wait()
         os.close(self._pidfd)
-        self.cut_lifeline()
+        self.cut_parent_pipe()
         self._process = None
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 

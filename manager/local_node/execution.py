@@ -32,7 +32,7 @@ from .host import LedgerHost, serving
 from .transactions import CHAIN_ID, Ending, Transaction
 
 _POLL = 60.0
-_MARGIN = 60.0
+_GRACE = 60.0
 _GRACE_MS = 2_000
 
 _ENDED_BY_NODE = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
@@ -111,7 +111,7 @@ class HttpExecutions:
         }
 
     def _wait(self, run_id: int) -> FinishedRunReply:
-        latest = time.monotonic() + parse_duration(self._deadline) + _MARGIN
+        latest = time.monotonic() + parse_duration(self._deadline) + _GRACE
         while time.monotonic() < latest:
             if (run := self._client.get_run(run_id, wait=_POLL).status) is not None:
                 return run

@@ -110,18 +110,18 @@ class Ledger:
 
     @contextmanager
     def writing(
-        self, patience: float = 600.0, on_wait: Callable[[], None] = lambda: None
+        self, timeout: float = 600.0, on_wait: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
         """Be the one writer; commit at the end, roll back on any exception.
 
         `on_wait` is called when another writer is in the way, `LedgerBusy` raised when it still is
-        after `patience` seconds.
+        after `timeout` seconds.
         """
         if not self._begin(0.2):
             on_wait()
-            if not self._begin(patience):
+            if not self._begin(timeout):
                 raise LedgerBusy(
-                    f"another command has been using the local node for {patience:.0f} s; "
+                    f"another command has been using the local node for {timeout:.0f} s; "
                     "wait for it or stop it"
                 )
         with self._ending("COMMIT"):
@@ -134,8 +134,8 @@ class Ledger:
         with self._ending("ROLLBACK"):
             yield
 
-    def _begin(self, patience: float) -> bool:
-        self._execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+    def _begin(self, timeout: float) -> bool:
+        self._execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
         try:
             self._execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from genvm_manager.base.settings.config import Config
-from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 
 from .gunicorn_log import JoinedLogger
 from .gunicorn_worker import ServiceWorker, begin_request
@@ -28,7 +28,7 @@ HEADER_SIZE = 4094
 
 def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
     """gunicorn's settings; `binds` in its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
-    threads = Shares(config.http_threads).threads
+    threads = ConcurrencyLimits(config.http_threads).threads
 
     def name_master(_arbiter: object, _worker: object) -> None:
         setproctitle(f"genvm-manager http master {state_folder}")

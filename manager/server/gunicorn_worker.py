@@ -27,9 +27,9 @@ from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.manager.api.events.subscriber import STREAM_PATH
 from genvm_manager.manager.api.limits.timeouts import (
-    DRAIN_PATIENCE,
-    HEAD_PATIENCE,
-    TRANSFER_PATIENCE,
+    DRAIN_TIMEOUT,
+    HEAD_TIMEOUT,
+    TRANSFER_TIMEOUT,
 )
 
 from .gunicorn_errors import answer_error
@@ -44,15 +44,15 @@ MAX_UNREAD = 64 << 10
 MAX_HEAD = 288 << 10
 """Bytes; more than gunicorn's own limits allow a request line and all headers together."""
 
-LINGER = 2.0
+GRACE = 2.0
 """Seconds for a client to close its side too, so that it surely has our last words."""
 
-MAX_LINGERING = 256
+MAX_GRACEING = 256
 
 REFUSAL_WAIT = 0.05
 """Seconds for the request of a client that is refused for want of descriptors."""
 
-PARTING = 0.5
+GRACE = 0.5
 """Seconds, when we stop, for a new connection to send what is on its way; then it is closed."""
 
 RETIRE = signal.SIGUSR2
@@ -73,7 +73,7 @@ def begin_request(worker: Any, req: Any) -> None:
     its next request then gets no answer. A worker that retires wants to be rid of it. A stream is
     the last on its connection: who comes again may be for another worker.
     """
-    req.unreader.allow(TRANSFER_PATIENCE)
+    req.unreader.allow(TRANSFER_TIMEOUT)
     if worker.is_retired or req.path == STREAM_PATH:
         req.force_close()
     for name, value in req.headers:
@@ -148,7 +148,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             conn.init()
             conn.parser.unreader = PatientUnreader(conn.sock)
         conn.head = bytearray(conn.parser.unreader.take_buffered())
-        conn.timeout = time.monotonic() + HEAD_PATIENCE
+        conn.timeout = time.monotonic() + HEAD_TIMEOUT
         conn.sock.setblocking(False)
         if _is_whole(conn.head):
             self._serve(conn)
@@ -217,8 +217,8 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         """Whether the connection can serve another request: not if its body does not end."""
         if not keepalive:
             return False
-        conn.parser.unreader.allow(DRAIN_PATIENCE)
-        return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_PATIENCE))
+        conn.parser.unreader.allow(DRAIN_TIMEOUT)
+        return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_TIMEOUT))
 
     # ----------------------------------------------------------------------------------- endings
 
@@ -258,7 +258,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         # Who has had an answer knows that the connection may close, and comes again by another one.
         for idle in self.keepalived_conns:
             idle.timeout = 0.0
-        latest = time.monotonic() + PARTING
+        latest = time.monotonic() + GRACE
         for new in self.pending_conns:
             new.timeout = min(new.timeout, latest)
 
@@ -268,7 +268,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         while self._lingering:
             oldest = self._lingering[0]
-            if oldest.timeout > now and len(self._lingering) <= MAX_LINGERING:
+            if oldest.timeout > now and len(self._lingering) <= MAX_GRACEING:
                 break
             self._close_lingering(oldest)
         if not self._has_room:
@@ -295,7 +295,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             conn.close()
             return
-        conn.timeout = time.monotonic() + LINGER
+        conn.timeout = time.monotonic() + GRACE
         self._lingering.append(conn)
         on_readable = partial(self._discard, conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)

@@ -26,12 +26,12 @@ from genvm_manager.base.process.parent_pipe import stop_when_closed
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.settings.http import SettingsFiles, SettingsUnusable
 from genvm_manager.manager.api.app import Sources, create_app
-from genvm_manager.manager.api.events.broadcaster import StatusFeed
-from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.events.broadcaster import StatusBroadcaster
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.limits.transfers import current_caller
 from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
-from genvm_manager.manager.ipc_client.connection import ANSWER_MARGIN, Connection
+from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
 from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
 from genvm_manager.protocol import ipc
 from genvm_manager.protocol.launcher_link import ServeLink
@@ -68,7 +68,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._state_folder = state_folder
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
-        self._feed: StatusFeed | None = None
+        self._feed: StatusBroadcaster | None = None
         self._master: Master | None = None
         self._shared_level = SharedLevel(config.log_level)
         self._loaded = Loaded()
@@ -92,14 +92,14 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
             sys.exit(EX_TEMPFAIL)
         config, token = self._settings.config, self._settings.token
-        shares = Shares(config.http_threads)
+        shares = ConcurrencyLimits(config.http_threads)
         self._client = SupervisorClient(
             self._socket,
             client=f"http worker {os.getpid()}",
             shares=shares,
             caller=current_caller,
         )
-        self._feed = StatusFeed(self._client.watch_status)
+        self._feed = StatusBroadcaster(self._client.watch_status)
         sources = Sources(self._client, self._feed, self._link.readiness)
         app = create_app(sources, config, shares, token)
         install_run_hosts(app, self._run_hosts())
@@ -133,7 +133,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         command = ipc.SetLogLevel(self._settings.config.log_level)
         try:
             with closing(Connection(self._socket, "http master")) as connection:
-                connection.ask(command, ANSWER_MARGIN)
+                connection.ask(command, ANSWER_GRACE)
         except ManagerError as error:
             # The next supervisor begins with it.
             log.warning("log_level_not_offered", extra={"fields": {"reason": error.message}})
@@ -177,7 +177,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--token-file", type=Path, help="holds the bearer token (default: the config's token_file)"
     )
     parser.add_argument(
-        "--lifeline-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
+        "--parent-pipe-fd", type=int, metavar="N", help="a pipe: stop when its other end closes"
     )
     parser.add_argument("--readiness-fd", type=int, metavar="N", help="memory shared with serve")
     parser.add_argument(
@@ -192,8 +192,8 @@ def main(argv: Sequence[str]) -> int:
     # A core would have keys in it that clients send, and the token.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settle_signals()
-    if arguments.lifeline_fd is not None:
-        stop_when_closed(arguments.lifeline_fd)
+    if arguments.parent_pipe_fd is not None:
+        stop_when_closed(arguments.parent_pipe_fd)
     try:
         settle_temporary_files(arguments.state_dir)
         service = HttpService(

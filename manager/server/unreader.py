@@ -7,7 +7,7 @@ import time
 from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 
-from genvm_manager.manager.api.limits.timeouts import SLOWEST, STALL_PATIENCE
+from genvm_manager.manager.api.limits.timeouts import SLOWEST, STALL_TIMEOUT
 
 
 class PatientUnreader(SocketUnreader):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class PatientUnreader(SocketUnreader):  # type: ignore[misc]
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self.sock.settimeout(min(left, STALL_PATIENCE))
+        self.sock.settimeout(min(left, STALL_TIMEOUT))
         received: bytes = super().chunk(size_hint)
         self._deadline += len(received) / SLOWEST
         return received

@@ -9,13 +9,13 @@ from typing import TypeVar, TypeVarTuple
 from genvm_manager.base.process.threads import started_threads
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
-from .run_cgroup import Home, RunCgroup
+from .run_cgroup import RunCgroup, Slice
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
 
-class Enclosures:
+class CgroupManager:
     """Puts executors into cgroups of their own; does nothing where there are no homes for them.
 
     Whoever changes cgroups needs the kernel's one lock for them, and whoever moves a process holds
@@ -24,7 +24,7 @@ class Enclosures:
     moment an executor is held by what holds it without cgroups: its group, its token, the sweep.
     """
 
-    def __init__(self, homes: tuple[Home, ...], memory_limit: int, log: EventLog) -> None:
+    def __init__(self, homes: tuple[Slice, ...], memory_limit: int, log: EventLog) -> None:
         """`memory_limit` in bytes for each run, where a hierarchy can bound it."""
         self._homes = homes
         self._memory_limit = memory_limit
@@ -64,7 +64,7 @@ class Enclosures:
         cgroup = None
         try:
             cgroup = RunCgroup(self._homes, run_id, self._memory_limit)
-            cgroup.take_in(pid)
+            cgroup.attach(pid)
             self._log.debug("run_enclosed", run=run_id)
         except OSError as error:
             self._log.error("run_not_enclosed", run=run_id, error=str(error))

@@ -24,7 +24,7 @@ class CgroupUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class DelegatedRoot:
     """A cgroup that is ours, by its folder in the unified hierarchy, in v1's of the memory
     controller, or in both. `is_home`: we are in it ourselves."""
 
@@ -34,7 +34,7 @@ class Base:
     is_home: bool
 
 
-def find_base(setting: str) -> Base:
+def find_base(setting: str) -> DelegatedRoot:
     """The cgroup that `setting` names, or for `auto` the one that was delegated to us.
 
     Raises `CgroupUnusable`.
@@ -47,7 +47,7 @@ def find_base(setting: str) -> Base:
     return _delegated(hierarchies) if setting == AUTO else _named(setting, hierarchies)
 
 
-def _delegated(hierarchies: Hierarchies) -> Base:
+def _delegated(hierarchies: Hierarchies) -> DelegatedRoot:
     """Our own cgroup, or the one above it when we are in its `service` already."""
     unified = hierarchies.unified
     if unified is None:
@@ -59,7 +59,7 @@ def _delegated(hierarchies: Hierarchies) -> Base:
         folder = unified.folder(cgroup)
         if folder is not None and _is_marked(folder):
             _require_ours(folder)
-            return Base(cgroup, folder, _twin(cgroup, hierarchies), True)
+            return DelegatedRoot(cgroup, folder, _twin(cgroup, hierarchies), True)
     raise CgroupUnusable(f"our own cgroup {unified.own} is not delegated to us")
 
 
@@ -72,7 +72,7 @@ def _twin(cgroup: str, hierarchies: Hierarchies) -> str | None:
     return folder if folder is not None and _is_ours(folder) else None
 
 
-def _named(cgroup: str, hierarchies: Hierarchies) -> Base:
+def _named(cgroup: str, hierarchies: Hierarchies) -> DelegatedRoot:
     folders = [_existing(cgroup, each) for each in (hierarchies.unified, hierarchies.memory)]
     if not any(folders):
         mounts = [each.mount for each in (hierarchies.unified, hierarchies.memory) if each]
@@ -83,7 +83,7 @@ def _named(cgroup: str, hierarchies: Hierarchies) -> Base:
     for folder in filter(None, folders):
         _require_ours(folder)
     is_home = folders[0] is not None and _is_home(cgroup, hierarchies.unified)
-    return Base(cgroup, folders[0], folders[1], is_home)
+    return DelegatedRoot(cgroup, folders[0], folders[1], is_home)
 
 
 def _is_home(cgroup: str, unified: Hierarchy | None) -> bool:

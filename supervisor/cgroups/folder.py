@@ -1,6 +1,6 @@
 """A cgroup as the kernel shows it: a folder, of cgroups v2 or of a controller of v1.
 
-The guard imports this: it has to stay small.
+The shim imports this: it has to stay small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is left in the cgroups of a supervisor that was killed. The guard imports this: see there.
+"""What is left in the cgroups of a supervisor that was killed. The shim imports this: see there.
 
 A note in the state folder names the cgroup, one in each hierarchy that is used, below which each
 run has its own. Its name tells whose it is: a state folder may have been copied.
@@ -58,9 +58,9 @@ class Leftovers:
             kill(home)
         return sorted(found)
 
-    def end(self, patience: float) -> list[int]:
+    def end(self, timeout: float) -> list[int]:
         """Kill until nothing is left, for so many seconds at most, and `forget`; whom it killed."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         killed = set(self.kill())
         while any(map(is_populated, self._homes)) and time.monotonic() < deadline:
             time.sleep(_PAUSE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvm_manager.base.check_result import Finding, ok, warning
+from genvm_manager.base.check_result import CheckResult, ok, warning
 from genvm_manager.base.settings.config import Config
 
 from .available_memory import MACHINE, AvailableMemory, permits_by_memory
@@ -13,7 +13,7 @@ _GIB = 1 << 30
 _LESS = "or lower permits.gib_per_permit and run_memory_limit if runs need less"
 
 
-def examine_memory(config: Config, memory: AvailableMemory) -> Finding:
+def examine_memory(config: Config, memory: AvailableMemory) -> CheckResult:
     """Hold the budget of permits and the limit of one run against the memory that there is."""
     costs = config.permits
     free, total = memory.available / _GIB, memory.total / _GIB

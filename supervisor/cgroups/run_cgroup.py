@@ -16,7 +16,7 @@ _MOST_TAKEN_IN = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Slice:
     """A cgroup for those of runs, in one hierarchy; `memory` where that one bounds memory."""
 
     folder: str
@@ -26,10 +26,10 @@ class Home:
 class RunCgroup:
     """One run's, in each hierarchy that is used; v2's is the first."""
 
-    def __init__(self, homes: tuple[Home, ...], run_id: int, limit: int) -> None:
+    def __init__(self, homes: tuple[Slice, ...], run_id: int, limit: int) -> None:
         """Makes it. Raises `OSError`; nothing is left of it then."""
         self._limit = limit
-        self._homes = [Home(f"{home.folder}/{run_id}", home.memory) for home in homes]
+        self._homes = [Slice(f"{home.folder}/{run_id}", home.memory) for home in homes]
         try:
             for home in self._homes:
                 os.mkdir(home.folder)
@@ -39,7 +39,7 @@ class RunCgroup:
             self.remove()
             raise
 
-    def take_in(self, executor: int) -> None:
+    def attach(self, executor: int) -> None:
         """Move an executor here, and all that descends from it. Raises `OSError`.
 
         The executor must not be reaped meanwhile. Who has been moved has its children here, so

@@ -10,18 +10,18 @@ from genvm_manager.base.process.identity import contents
 from genvm_manager.base.settings.config import AUTO
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
-from .delegated_root import SERVICE, Base, CgroupUnusable, find_base
+from .delegated_root import SERVICE, CgroupUnusable, DelegatedRoot, find_base
 from .folder import MEMBERS, own_members, remove, write
 from .leftovers import forget_homes, home_name, note_homes
 from .memory import LEGACY, UNIFIED
-from .run_cgroup import Home
+from .run_cgroup import Slice
 
 _SUBTREE = "cgroup.subtree_control"
-_MOVE_PATIENCE = 5.0
+_MOVE_TIMEOUT = 5.0
 """Seconds for moving ourselves and whoever is beside us into `service`."""
 
 
-def make_homes(setting: str | None, state_folder: str, log: EventLog) -> tuple[Home, ...]:
+def make_homes(setting: str | None, state_folder: str, log: EventLog) -> tuple[Slice, ...]:
     """For this supervisor's runs, at most one in each hierarchy; none where there can be none.
 
     Raises `CgroupUnusable` when the setting names a cgroup that cannot be used.
@@ -44,29 +44,29 @@ def make_homes(setting: str | None, state_folder: str, log: EventLog) -> tuple[H
     return homes
 
 
-def _none(why: str, log: EventLog) -> tuple[Home, ...]:
+def _none(why: str, log: EventLog) -> tuple[Slice, ...]:
     log.info("no_run_cgroups", why=why)
     return ()
 
 
-def discard_homes(homes: tuple[Home, ...], state_folder: str) -> None:
-    """Remove what `make_homes` has made; what is still in use is left to the guard."""
+def discard_homes(homes: tuple[Slice, ...], state_folder: str) -> None:
+    """Remove what `make_homes` has made; what is still in use is left to the shim."""
     if remove(home.folder for home in homes):
         forget_homes(state_folder)
 
 
-def _homes(base: Base, log: EventLog) -> tuple[Home, ...]:
+def _homes(base: DelegatedRoot, log: EventLog) -> tuple[Slice, ...]:
     name = home_name()
     homes = []
     if base.unified is not None:
         memory = UNIFIED if _hands_on_memory(base.unified, base.is_home, log) else None
-        homes.append(Home(f"{base.unified}/{name}", memory))
+        homes.append(Slice(f"{base.unified}/{name}", memory))
     if base.memory is not None:
-        homes.append(Home(f"{base.memory}/{name}", LEGACY))
+        homes.append(Slice(f"{base.memory}/{name}", LEGACY))
     return tuple(homes)
 
 
-def _make(homes: tuple[Home, ...]) -> None:
+def _make(homes: tuple[Slice, ...]) -> None:
     try:
         for home in homes:
             os.mkdir(home.folder)
@@ -93,11 +93,11 @@ def _hands_on_memory(folder: str, is_home: bool, log: EventLog) -> bool:
 
 
 def _vacate(folder: str) -> None:
-    """Move all that is in it to its `service`: us, our guard, whoever was started with us."""
+    """Move all that is in it to its `service`: us, our shim, whoever was started with us."""
     leaf = f"{folder}/{SERVICE}"
     with suppress(FileExistsError):
         os.mkdir(leaf)
-    deadline = time.monotonic() + _MOVE_PATIENCE
+    deadline = time.monotonic() + _MOVE_TIMEOUT
     while (pids := own_members(folder)) and time.monotonic() < deadline:
         for pid in pids:
             with suppress(ProcessLookupError):

@@ -16,10 +16,10 @@ from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .handlers import HANDLERS, Handler
 
-FRAME_PATIENCE = 10.0
+FRAME_TIMEOUT = 10.0
 """Seconds in which a frame that has begun, or the first one, must be whole."""
 
-WRITE_PATIENCE = 60.0
+WRITE_TIMEOUT = 60.0
 """Seconds in which a client must take in a reply."""
 
 _CREDENTIALS = struct.Struct("3i")
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._gone(self)
 
     def pause_writing(self) -> None:
-        self._write_timer = self._loop.call_later(WRITE_PATIENCE, self.transport.abort)
+        self._write_timer = self._loop.call_later(WRITE_TIMEOUT, self.transport.abort)
 
     def resume_writing(self) -> None:
         if self._write_timer is not None:
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(frame(ipc.encode(reply)))
 
     def _expect_frame(self) -> None:
-        self._frame_timer = self._loop.call_later(FRAME_PATIENCE, self._frame_is_late)
+        self._frame_timer = self._loop.call_later(FRAME_TIMEOUT, self._frame_is_late)
 
     def _stop_expecting(self) -> None:
         if self._frame_timer is not None:
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def _frame_is_late(self) -> None:
         self._frame_timer = None
-        self.refuse(BadRequest(f"command: not whole within {FRAME_PATIENCE:g} s"))
+        self.refuse(BadRequest(f"command: not whole within {FRAME_TIMEOUT:g} s"))
 
 
 def _peer_uid(transport: asyncio.Transport) -> int:

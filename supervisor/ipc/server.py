@@ -17,7 +17,7 @@ from .connection import Connection
 
 MAX_CLIENTS = 4_096
 _BACKLOG = 1_024
-_CLOSE_PATIENCE = 1.0
+_CLOSE_TIMEOUT = 1.0
 
 
 class Server:
@@ -74,13 +74,13 @@ class Server:
             self._path.unlink(missing_ok=True)
         pending = [each.task for each in self._connections if each.task is not None]
         if pending:
-            await asyncio.wait(pending, timeout=_CLOSE_PATIENCE)
+            await asyncio.wait(pending, timeout=_CLOSE_TIMEOUT)
         for connection in self._connections:
             connection.hang_up()
         if self._connections:
             self._all_gone.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_gone.wait(), _CLOSE_PATIENCE)
+                await asyncio.wait_for(self._all_gone.wait(), _CLOSE_TIMEOUT)
         for connection in list(self._connections):
             connection.abort()
 

@@ -18,9 +18,9 @@ from genvm_manager.workers.pool import Address, Listener, Pool, PoolOrder
 from .client_rules import ClientRules
 from .configuration import ConfigurationFiles
 from .rules_configuration import ModuleConfig, module_config, replaced_keys, stands_alone
-from .worker_defaults import Surroundings
+from .worker_defaults import WorkerDefaults
 
-STOP_PATIENCE = 3.0
+STOP_TIMEOUT = 3.0
 """Seconds for each rung of the ladder, once nobody is served any more."""
 
 _NAMED = re.compile(r"(?:config: )?+(\w+)(?=[.:])")
@@ -40,13 +40,13 @@ class Instance:
         self.listener = listener
         self.pool = Pool(order, log, partial(failed, self))
 
-    async def part(self, patience: float, heir: Instance | None = None) -> None:
-        """Let its connections end for `patience` seconds, then end it. An heir at the same address
+    async def part(self, timeout: float, heir: Instance | None = None) -> None:
+        """Let its connections end for `timeout` seconds, then end it. An heir at the same address
         keeps the listening sockets."""
         if self.listener is not None and (heir is None or heir.listener is not self.listener):
             self.listener.close()
-        await self.pool.drain(patience)
-        await self.pool.stop(STOP_PATIENCE)
+        await self.pool.drain(timeout)
+        await self.pool.stop(STOP_TIMEOUT)
 
 
 class InstanceMaker:
@@ -54,12 +54,12 @@ class InstanceMaker:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        worker_defaults: WorkerDefaults,
         files: ConfigurationFiles,
         rules: ClientRules,
         log: EventLog,
     ) -> None:
-        self._surroundings = surroundings
+        self._surroundings = worker_defaults
         self._files = files
         self._rules = rules
         self._log = log

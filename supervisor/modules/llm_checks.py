@@ -23,14 +23,14 @@ from genvm_manager.workers.pool import Check, check
 
 from .client_rules import ClientRules, origin
 from .rules_configuration import check_variables, resolved
-from .worker_defaults import Surroundings
+from .worker_defaults import WorkerDefaults
 
 
 class LlmChecks:
     """Starts the processes that ask, one for each check."""
 
-    def __init__(self, surroundings: Surroundings, rules: ClientRules) -> None:
-        self._surroundings = surroundings
+    def __init__(self, worker_defaults: WorkerDefaults, rules: ClientRules) -> None:
+        self._surroundings = worker_defaults
         self._rules = rules
         self._under_way = 0
 

@@ -221,9 +221,9 @@ class Module:
             self._stopping = None
             self._is_hurried = False
 
-    def _part_with(self, instance: Instance, patience: float) -> None:
+    def _part_with(self, instance: Instance, timeout: float) -> None:
         parting = asyncio.create_task(
-            instance.part(patience, self._serving), name=f"end of {self.kind}"
+            instance.part(timeout, self._serving), name=f"end of {self.kind}"
         )
         self._leaving[instance] = parting
         parting.add_done_callback(lambda done: self._parted(instance, done))

@@ -13,7 +13,7 @@ from genvm_manager.workers.pool import Identity, Logging
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class WorkerDefaults:
     """`folder`, the state folder, is what workers show of whom they belong to; `environment` is
     what `${ENV[NAME]}` means."""
 

@@ -9,9 +9,9 @@ from genvm_manager.supervisor.service import Service
 from .service_manager import ServiceManager
 
 PERIOD = 5.0
-"""Seconds between two beats at most; there are three within the service manager's patience."""
+"""Seconds between two beats at most; there are three within the service manager's timeout."""
 
-STOP_MARGIN = 30.0
+STOP_GRACE = 30.0
 """Seconds after a beat in which a stop must be over or come to the next beat."""
 
 
@@ -27,15 +27,15 @@ class Heartbeat:
         """Until cancelled. Begin it when the service is ready."""
         if not self._manager.is_there:
             return
-        patience = self._manager.patience
-        period = PERIOD if patience is None else min(PERIOD, patience / 3)
+        timeout = self._manager.timeout
+        period = PERIOD if timeout is None else min(PERIOD, timeout / 3)
         while True:
             self._beat()
             await asyncio.sleep(period)
 
     def stop_begins(self) -> None:
         """From now on, say that we are stopping, and that it may take until the next beat."""
-        self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_MARGIN * 1e6:.0f}"]
+        self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_GRACE * 1e6:.0f}"]
         self._beat()
 
     def _beat(self) -> None:

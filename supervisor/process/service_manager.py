@@ -26,30 +26,28 @@ class ServiceManager:
     def __init__(
         self,
         address: str | None,
-        patience: float | None = None,
+        timeout: float | None = None,
         kept: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`patience`: seconds after which it takes us for hung unless told `WATCHDOG=1` again;
+        """`timeout`: seconds after which it takes us for hung unless told `WATCHDOG=1` again;
         None: it never does. `kept`: by name, the files that a process before us had it keep."""
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
-        self.patience = patience
+        self.timeout = timeout
         self.kept = kept
 
     @classmethod
     def named_in(cls, environment: MutableMapping[str, str]) -> ServiceManager:
         """The one that variables name, which are taken out: nothing that we start speaks for us.
 
-        Whom it watches and gives files is known by pid: it is us, or our guard, or none of ours.
+        Whom it watches and gives files is known by pid: it is us, or our shim, or none of ours.
         """
-        address, watched, patience, given, names = (
-            environment.pop(each, "") for each in _VARIABLES
-        )
+        address, watched, timeout, given, names = (environment.pop(each, "") for each in _VARIABLES)
         environment.pop("LISTEN_FDS", None)
         ours = (str(os.getpid()), str(os.getppid()))
-        is_watched = _DIGITS.fullmatch(patience) is not None and watched in ("", *ours)
+        is_watched = _DIGITS.fullmatch(timeout) is not None and watched in ("", *ours)
         return cls(
             address or None,
-            int(patience) / 1e6 if is_watched else None,
+            int(timeout) / 1e6 if is_watched else None,
             _taken(names.split(":")) if given in ours else {},
         )
 

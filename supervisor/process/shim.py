@@ -1,7 +1,7 @@
 """The small process between the supervisor and whoever started it: nothing outlives it unowned.
 
 It starts the supervisor and waits. However that one ends, all that it leaves behind falls to the
-guard, a subreaper too, and is killed. The guard imports next to nothing, so that it costs little
+shim, a subreaper too, and is killed. The shim imports next to nothing, so that it costs little
 and has nothing to die of.
 """
 
@@ -27,17 +27,17 @@ from genvm_manager.base.process.proc import (
 from genvm_manager.base.process.signals import heeded, settle_signals
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds after the supervisor's end in which all that it left must be gone."""
 
 ASK = b"\0"
-"""What the guard writes to the supervisor for each signal that asks it to stop."""
+"""What the shim writes to the supervisor for each signal that asks it to stop."""
 
-_HELPER_PATIENCE = 1.0
+_HELPER_TIMEOUT = 1.0
 """Seconds for what shares the supervisor's session, module workers and the like, to notice its end
 and go by itself. No run's process can be in that session."""
 
-ABORT_PATIENCE = 2.0
+ABORT_TIMEOUT = 2.0
 """Seconds after SIGABRT for the supervisor to say where it hangs; if it does not, it is killed."""
 
 _PAUSE = 0.05
@@ -47,7 +47,7 @@ def guarded(run: Callable[[int], int]) -> int:
     """Have `run` be the supervisor, in a process of its own; gives the exit status to end with.
 
     `run` gets the reading end of a pipe: an `ASK` comes for each signal to stop, and the pipe ends
-    with the guard. A supervisor that a signal ends has the guard end by the same one.
+    with the shim. A supervisor that a signal ends has the shim end by the same one.
     """
     settle_signals()
     outsiders = frozenset(own_children())
@@ -121,7 +121,7 @@ class _Guard:
     def _abort(self) -> None:
         """The service manager takes the supervisor for hung. It prints where it is, if it can."""
         _say("told that the supervisor hangs; ending it")
-        self._kill_at = time.monotonic() + ABORT_PATIENCE
+        self._kill_at = time.monotonic() + ABORT_TIMEOUT
         signal_process(self._supervisor, signal.SIGABRT)
 
     def _forward(self) -> None:
@@ -143,15 +143,15 @@ class _Guard:
         killed = set(leftovers.kill())
         while left := self._left():
             took = time.monotonic() - begun
-            if took > PATIENCE:
+            if took > TIMEOUT:
                 _say(f"these survive SIGKILL: {_listed(left)}")
                 return
-            doomed = left if took > _HELPER_PATIENCE else {pid for pid in left if not _helps(pid)}
+            doomed = left if took > _HELPER_TIMEOUT else {pid for pid in left if not _helps(pid)}
             for pid in doomed:
                 _kill(pid)
             killed |= doomed
             signal.sigtimedwait({signal.SIGCHLD}, _PAUSE)
-        killed.update(leftovers.end(PATIENCE))
+        killed.update(leftovers.end(TIMEOUT))
         if killed:
             _say(f"the supervisor left processes behind; killed {_listed(killed)}")
 
@@ -170,8 +170,8 @@ def _fill_standard_descriptors() -> None:
 def _settle_in(line: int, folder: str | None) -> None:
     """Make this process what it is to be: known by name, holder of one pipe and nothing else."""
     if folder:
-        setproctitle.setproctitle(f"genvm-manager guard {folder}")
-    # The lifeline among them: whoever holds its other end waits for the supervisor only.
+        setproctitle.setproctitle(f"genvm-manager shim {folder}")
+    # The parent-death pipe among them: whoever holds its other end waits for the supervisor only.
     os.closerange(3, line)
     os.closerange(line + 1, os.sysconf("SC_OPEN_MAX"))
     os.set_blocking(line, False)
@@ -217,7 +217,7 @@ def _end_like(code: int, mask: set[signal.Signals | int]) -> int:
 
 def _say(line: str) -> None:
     with suppress(OSError):
-        print(f"genvm-manager guard: {line}", file=sys.stderr, flush=True)
+        print(f"genvm-manager shim: {line}", file=sys.stderr, flush=True)
 
 
 def _listed(pids: set[int]) -> str:

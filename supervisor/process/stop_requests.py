@@ -26,8 +26,8 @@ class StopRequests:
         self.grace = SHUTDOWN_GRACE
         self._counts: Counter[str] = Counter()
 
-    def ask(self, way: Literal["signal", "guard"], times: int = 1) -> None:
-        """A signal, to us or to the guard: the second one by the same way is urgent.
+    def ask(self, way: Literal["signal", "shim"], times: int = 1) -> None:
+        """A signal, to us or to the shim: the second one by the same way is urgent.
 
         What is sent to a whole group, as Ctrl-C is, comes by both ways and is one request.
         """
@@ -43,22 +43,22 @@ class StopRequests:
         self.asked.set()
 
 
-def stop_requests(guard: int, lifeline: int | None) -> StopRequests:
-    """Listen to signals that are not ignored, the guard and, if given, the end of the lifeline."""
+def stop_requests(shim: int, parent_pipe: int | None) -> StopRequests:
+    """Listen to signals that are not ignored, the shim and, if given, the parent-death pipe."""
     loop = asyncio.get_running_loop()
     stops = StopRequests()
     for number in heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stops.ask, "signal")
-    for descriptor in (guard, lifeline):
+    for descriptor in (shim, parent_pipe):
         if descriptor is not None:
             loop.add_reader(descriptor, _heard, loop, descriptor, stops)
     return stops
 
 
 def _heard(loop: asyncio.AbstractEventLoop, descriptor: int, stops: StopRequests) -> None:
-    """The guard writes a byte for each signal that it gets; nobody writes on a lifeline."""
+    """The shim writes a byte for each signal that it gets; nobody writes on a parent-death pipe."""
     if received := os.read(descriptor, _CHUNK):
-        stops.ask("guard", len(received))
+        stops.ask("shim", len(received))
     else:
         loop.remove_reader(descriptor)
         stops.insist()

@@ -8,18 +8,18 @@ from genvm_manager.base.errors import BadRequest, Refusal, Unavailable
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.ipc import Permits
 
-from .rules_permits import Books, PermitPool, QueueFull
-from .rules_rate_limit import Pace
+from .rules_permits import PermitPool, PermitSnapshot, QueueFull
+from .rules_rate_limit import RateLimiter
 from .run import Run, settle
 
 MAX_QUEUED_BYTES = 512 << 20
 """What all runs that wait bring along: it sits in memory."""
 
 
-class PermitDesk:
+class AdmissionQueue:
     """Binds the pool's rules to runs: who gets permits has its `granted` settled."""
 
-    def __init__(self, pool: PermitPool, costs: PermitCosts, pace: Pace) -> None:
+    def __init__(self, pool: PermitPool, costs: PermitCosts, pace: RateLimiter) -> None:
         """`pace` bounds how quickly runs may come."""
         self._pool = pool
         self._costs = costs
@@ -88,9 +88,9 @@ class PermitDesk:
             per_nondet_run=self._costs.nondet,
         )
 
-    def books(self) -> Books:
+    def snapshot(self) -> PermitSnapshot:
         """The pool's own, for the audit."""
-        return self._pool.books()
+        return self._pool.snapshot()
 
     def _grant(self) -> None:
         for run_id in self._pool.grant():

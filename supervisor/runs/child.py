@@ -14,14 +14,14 @@ from genvm_manager.protocol.ipc import Artifact
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .launcher import Launched, LaunchOrder
-from .pipe_readers import Pump
+from .pipe_readers import PipeReader
 from .reaper import Ending, Reaper
 from .result_channel import Keep, ResultChannel
 from .rules_capture import CaptureLimits
 from .rules_log_records import LineSplitter, RecordTail, parse_record, take_traceback
 from .rules_tail import Tail
 
-DRAIN_PATIENCE = 0.2
+DRAIN_TIMEOUT = 0.2
 """Seconds to wait for the end of a stream that someone outside the run holds open."""
 
 _NOTHING = CaptureLimits(0, 0, 0)
@@ -70,7 +70,7 @@ class Child:
         self._records = RecordTail(limits.log_records, limits.log_bytes, faults.write)
         forwarded = ForwardedLog(order.run_id, log, faults)
         sink = self._records.append if order.limits else forwarded.append
-        self._pumps = [Pump(loop, launched.log, sink)]
+        self._pumps = [PipeReader(loop, launched.log, sink)]
         self._add_pump(loop, launched.stdout, self._stdout.append)
         self._add_pump(loop, launched.stderr, self._stderr.append)
         self._channel = ResultChannel(loop, launched.result, order.run_id, keep_result, log)
@@ -113,13 +113,13 @@ class Child:
         sink: Callable[[bytes], None],
     ) -> None:
         if descriptor is not None:
-            self._pumps.append(Pump(loop, descriptor, sink))
+            self._pumps.append(PipeReader(loop, descriptor, sink))
 
     async def _drain(self) -> None:
-        until = time.monotonic() + DRAIN_PATIENCE
+        until = time.monotonic() + DRAIN_TIMEOUT
         for pump in self._pumps:
             while not pump.drain(until) and time.monotonic() < until:
-                await asyncio.sleep(DRAIN_PATIENCE / 10)
+                await asyncio.sleep(DRAIN_TIMEOUT / 10)
             pump.close()
 
     def _output(self) -> Output:

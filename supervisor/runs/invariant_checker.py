@@ -9,16 +9,16 @@ from typing import Any
 from genvm_manager.protocol.ipc import RunState
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
-from .admission_queue import PermitDesk
+from .admission_queue import AdmissionQueue
 from .reaper import Reaper
-from .rules_invariants import AuditedRun, Standing, Violation, audit
+from .rules_invariants import AuditedRun, LeaseStatus, Violation, audit
 from .run import Run
 
 
-class Auditor:
+class InvariantChecker:
     """Holds runs, permits and processes against each other; remembers what was found last."""
 
-    def __init__(self, desk: PermitDesk, reaper: Reaper, log: EventLog) -> None:
+    def __init__(self, desk: AdmissionQueue, reaper: Reaper, log: EventLog) -> None:
         self._desk = desk
         self._reaper = reaper
         self._log = log
@@ -39,7 +39,7 @@ class Auditor:
         """Look again. `lives` are the tasks that see to the ends of `runs`; `state_fault`: what is
         wrong with the state folder."""
         audited = [_audited(run, lives.get(run.id)) for run in runs]
-        found = audit(audited, self._desk.books(), last_id, self._reaper.pids)
+        found = audit(audited, self._desk.snapshot(), last_id, self._reaper.pids)
         if state_fault is not None:
             found.append(Violation("state_folder", state_fault))
         self._tell({violation.rule: violation for violation in found})
@@ -66,10 +66,10 @@ def _audited(run: Run, life: Task[Any] | None) -> AuditedRun:
     )
 
 
-def _standing(run: Run) -> Standing:
+def _standing(run: Run) -> LeaseStatus:
     if run.child is not None:
-        return Standing.LEAVES if run.child.is_over else Standing.HOLDS
+        return LeaseStatus.LEAVES if run.child.is_over else LeaseStatus.HOLDS
     # A start takes no time: without a child it has failed, and is being undone.
     if run.cause is not None or run.state in (RunState.STARTING, RunState.FINISHED):
-        return Standing.LEAVES
-    return Standing.HOLDS if run.granted.done() else Standing.WAITS
+        return LeaseStatus.LEAVES
+    return LeaseStatus.HOLDS if run.granted.done() else LeaseStatus.WAITS

@@ -33,15 +33,15 @@ from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 from genvm_manager.supervisor.telemetry.version import Changes
 
-from .admission_queue import PermitDesk
+from .admission_queue import AdmissionQueue
 from .child import Child, Output
 from .code_host import CodeHost
 from .launcher import Launcher, LaunchOrder
 from .reaper import Ending, Reaper
 from .rules_capture import LIMITS
-from .rules_stop_sequence import ladder
+from .rules_stop_sequence import stop_sequence
 from .run import Run, settle
-from .sampler import OomWitness
+from .sampler import OomMonitor
 from .scratch import Scratch
 
 _RETRY_RECORD = 1.0
@@ -53,15 +53,15 @@ neither: were we killed in that time, its token in the environment would find it
 
 
 @dataclass(frozen=True, slots=True)
-class RunLife:
+class RunLifecycle:
     """Takes runs through their lives; holds what they need on the way, but no run."""
 
     store: RunStore
     launcher: Launcher
     reaper: Reaper
-    desk: PermitDesk
+    desk: AdmissionQueue
     scratch: Scratch
-    oom_witness: OomWitness
+    oom_witness: OomMonitor
     modules: Modules
     metrics: Metrics
     changes: Changes
@@ -105,11 +105,11 @@ class RunLife:
         if run.child is None:
             settle(run.granted)
             return
-        for rung in ladder(grace):
-            if rung.delay > 0:
-                self._later(run, rung.delay, run.child.signal, rung.signal)
+        for step in stop_sequence(grace):
+            if step.delay > 0:
+                self._later(run, step.delay, run.child.signal, step.signal)
             else:
-                run.child.signal(rung.signal)
+                run.child.signal(step.signal)
 
     def _later(self, run: Run, delay: float, act: Callable[..., None], *arguments: object) -> None:
         run.timers.append(asyncio.get_running_loop().call_later(delay, act, *arguments))

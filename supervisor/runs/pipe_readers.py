@@ -10,7 +10,7 @@ from collections.abc import Callable
 _CHUNK = 1 << 16
 
 
-class Pump:
+class PipeReader:
     """Hands what arrives on a pipe to `sink`, until the end of the stream. Owns the descriptor."""
 
     def __init__(

@@ -16,13 +16,13 @@ from genvm_manager.base.process.proc import (
     signal_process,
 )
 from genvm_manager.protocol.ipc import Exit
-from genvm_manager.supervisor.cgroups.cgroup_manager import Enclosures
+from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.cgroups.memory import MemoryUse
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .launcher import RUN_TOKEN
-from .rules_stop_sequence import REAP_PATIENCE
+from .rules_stop_sequence import REAP_TIMEOUT
 
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.05
@@ -43,7 +43,7 @@ class Reaper:
     """Knows the executors that live by pid and token, and ends what they leave behind."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, enclosures: Enclosures, log: EventLog
+        self, loop: asyncio.AbstractEventLoop, enclosures: CgroupManager, log: EventLog
     ) -> None:
         self._loop = loop
         self._enclosures = enclosures
@@ -123,7 +123,7 @@ class Reaper:
 
     async def _clear(self, group: int, cgroup: RunCgroup | None) -> None:
         """Kill and reap until group and cgroup are empty and no stray of an ended run lives."""
-        deadline = self._loop.time() + REAP_PATIENCE
+        deadline = self._loop.time() + REAP_TIMEOUT
         pause = _FIRST_PAUSE
         while not await self._enclosures.is_clear(cgroup) or self._is_something_left(group):
             if self._loop.time() > deadline:

@@ -17,7 +17,7 @@ from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 
 from .launcher import RUN_TOKEN
-from .rules_stop_sequence import REAP_PATIENCE
+from .rules_stop_sequence import REAP_TIMEOUT
 
 _PAUSE = 0.01
 
@@ -51,7 +51,7 @@ def _end_survivors(instance: str, unfinished: list[Unfinished], log: EventLog) -
     for run in unfinished:
         if run.pid is not None and start_ticks(run.pid) == run.start_ticks:
             signal_group(run.pid, Signals.SIGKILL)
-    deadline = time.monotonic() + REAP_PATIENCE
+    deadline = time.monotonic() + REAP_TIMEOUT
     while survivors := _survivors(instance, unfinished):
         if time.monotonic() > deadline:
             log.error("processes_survive_sigkill", pids=survivors)

@@ -9,13 +9,13 @@ from enum import Enum
 
 from genvm_manager.protocol.ipc import RunState
 
-from .rules_permits import Books
+from .rules_permits import PermitSnapshot
 
 MOST_TOLD = 20
 """Violations that are told one by one; the rest is counted."""
 
 
-class Standing(Enum):
+class LeaseStatus(Enum):
     """What a run has of the permits, as its own life sees it.
 
     Who leaves has permits, waits for them or does neither: giving back takes several steps.
@@ -32,7 +32,7 @@ class AuditedRun:
 
     id: int
     state: RunState
-    standing: Standing
+    standing: LeaseStatus
     cost: int
     pid: int | None
     has_life: bool
@@ -47,7 +47,7 @@ class Violation:
 
 
 def audit(
-    runs: Sequence[AuditedRun], books: Books, last_id: int, watched: Iterable[int]
+    runs: Sequence[AuditedRun], snapshot: PermitSnapshot, last_id: int, watched: Iterable[int]
 ) -> list[Violation]:
     """What is not as it must be, at most `MOST_TOLD` and one more that counts the rest.
 
@@ -55,11 +55,11 @@ def audit(
     processes that somebody waits for on behalf of runs.
     """
     found = [
-        *_budget(books),
-        *_holders(runs, books),
+        *_budget(snapshot),
+        *_holders(runs, snapshot),
         *_ids(runs, last_id),
         *_processes(runs, watched),
-        *(each for run in runs for each in _run(run, books)),
+        *(each for run in runs for each in _run(run, snapshot)),
     ]
     told, rest = found[:MOST_TOLD], len(found) - MOST_TOLD
     if rest > 0:
@@ -67,38 +67,40 @@ def audit(
     return told
 
 
-def _budget(books: Books) -> Iterator[Violation]:
+def _budget(snapshot: PermitSnapshot) -> Iterator[Violation]:
     """The pool alone."""
-    leased = sum(books.leases.values())
-    if leased != books.in_use:
+    leased = sum(snapshot.leases.values())
+    if leased != snapshot.in_use:
         yield Violation(
-            "lease_sum", f"the leases are {leased} permits in sum, {books.in_use} count as in use"
+            "lease_sum",
+            f"the leases are {leased} permits in sum, {snapshot.in_use} count as in use",
         )
-    if leased > books.ceiling:
+    if leased > snapshot.ceiling:
         yield Violation(
-            "over_commitment", f"{leased} permits are leased, no more than {books.ceiling} may be"
+            "over_commitment",
+            f"{leased} permits are leased, no more than {snapshot.ceiling} may be",
         )
-    if books.queue:
-        head, cost = next(iter(books.queue.items()))
-        if cost <= (free := books.total - books.in_use):
+    if snapshot.queue:
+        head, cost = next(iter(snapshot.queue.items()))
+        if cost <= (free := snapshot.total - snapshot.in_use):
             yield Violation(
                 "head_waits", f"run {head} is next and waits for {cost} permits, {free} are free"
             )
 
 
-def _holders(runs: Sequence[AuditedRun], books: Books) -> Iterator[Violation]:
+def _holders(runs: Sequence[AuditedRun], snapshot: PermitSnapshot) -> Iterator[Violation]:
     """Those whom the pool knows, and nobody else does."""
     known = {run.id for run in runs}
-    for run_id in sorted(books.leases.keys() - known):
+    for run_id in sorted(snapshot.leases.keys() - known):
         yield Violation(
             f"stranger_holds {run_id}",
-            f"run {run_id} is not under way and holds {books.leases[run_id]} permits",
+            f"run {run_id} is not under way and holds {snapshot.leases[run_id]} permits",
         )
-    for run_id in sorted(books.queue.keys() - known):
+    for run_id in sorted(snapshot.queue.keys() - known):
         yield Violation(
             f"stranger_waits {run_id}", f"run {run_id} is not under way and waits for permits"
         )
-    for run_id in sorted(books.queue.keys() & books.leases.keys()):
+    for run_id in sorted(snapshot.queue.keys() & snapshot.leases.keys()):
         yield Violation(f"both {run_id}", f"run {run_id} waits for permits and holds some")
 
 
@@ -122,17 +124,17 @@ def _processes(runs: Sequence[AuditedRun], watched: Iterable[int]) -> Iterator[V
             yield Violation(f"unowned_process {pid}", f"process {pid} belongs to no run under way")
 
 
-def _run(run: AuditedRun, books: Books) -> Iterator[Violation]:
+def _run(run: AuditedRun, snapshot: PermitSnapshot) -> Iterator[Violation]:
     """One run: its state, its permits and its process fit together, and somebody sees to it."""
-    held = books.leases.get(run.id)
-    waits = run.id in books.queue
+    held = snapshot.leases.get(run.id)
+    waits = run.id in snapshot.queue
     if not run.has_life:
         yield Violation(f"no_life {run.id}", f"nothing sees to the end of run {run.id}")
-    if run.standing is Standing.HOLDS and held != run.cost:
+    if run.standing is LeaseStatus.HOLDS and held != run.cost:
         yield Violation(
             f"unpaid {run.id}", f"run {run.id} costs {run.cost} permits and holds {held or 0}"
         )
-    if run.standing is Standing.WAITS and not waits:
+    if run.standing is LeaseStatus.WAITS and not waits:
         yield Violation(f"not_queued {run.id}", f"run {run.id} waits and is not in the queue")
     if waits and run.state is not RunState.QUEUED:
         yield Violation(f"overdue {run.id}", f"run {run.id} is {run.state} and waits for permits")
@@ -140,5 +142,5 @@ def _run(run: AuditedRun, books: Books) -> Iterator[Violation]:
         yield Violation(f"kept {run.id}", f"run {run.id} is finished and holds {held} permits")
     if run.pid is not None and run.state is not RunState.RUNNING:
         yield Violation(f"early {run.id}", f"run {run.id} is {run.state} and has a process")
-    if run.pid is None and run.state is RunState.RUNNING and run.standing is Standing.HOLDS:
+    if run.pid is None and run.state is RunState.RUNNING and run.standing is LeaseStatus.HOLDS:
         yield Violation(f"bodiless {run.id}", f"run {run.id} is running and has no process")

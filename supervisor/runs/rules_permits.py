@@ -14,7 +14,7 @@ class QueueFull(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class PermitSnapshot:
     """What a pool has on its books at one moment; `leases` and `queue` are permits by holder.
 
     `ceiling` is what `in_use` may not exceed: the total, or, once that was lowered below what was
@@ -60,9 +60,9 @@ class PermitPool:
     def queued(self) -> int:
         return len(self._queue)
 
-    def books(self) -> Books:
+    def snapshot(self) -> PermitSnapshot:
         """A copy of all that is known, for the audit."""
-        return Books(
+        return PermitSnapshot(
             self._total, self._in_use, self._ceiling, dict(self._leases), dict(self._queue)
         )
 

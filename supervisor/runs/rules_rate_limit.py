@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Pace:
+class RateLimiter:
     """So many a second on average, and never more at once than a second's worth.
 
     All times are monotonic and in seconds.

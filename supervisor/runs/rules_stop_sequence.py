@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from signal import Signals
 
-REAP_PATIENCE = 10.0
+REAP_TIMEOUT = 10.0
 """Seconds after SIGKILL in which a process must be gone; a longer wait is reported, not waited."""
 
 SHUTDOWN_GRACE = 2.0
@@ -13,15 +13,15 @@ SHUTDOWN_GRACE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class StopStep:
     """Send `signal`, `delay` seconds after the stop was asked for."""
 
     signal: Signals
     delay: float
 
 
-def ladder(grace: float) -> tuple[Rung, ...]:
+def stop_sequence(grace: float) -> tuple[StopStep, ...]:
     """SIGTERM now and SIGKILL after `grace` seconds; without grace SIGKILL now."""
     if grace <= 0:
-        return (Rung(Signals.SIGKILL, 0.0),)
-    return (Rung(Signals.SIGTERM, 0.0), Rung(Signals.SIGKILL, grace))
+        return (StopStep(Signals.SIGKILL, 0.0),)
+    return (StopStep(Signals.SIGTERM, 0.0), StopStep(Signals.SIGKILL, grace))

@@ -45,7 +45,7 @@ def sample(pid: int) -> Sample | None:
     return Sample(rss, round(cpu_seconds, 2)) if found else None
 
 
-class OomWitness:
+class OomMonitor:
     """Tells whether the kernel has killed for want of memory in the last one or two periods."""
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ class Changes(Struct):
         return f"<Changes of {len(self.variables)} variables and {len(self.modules)} modules>"
 
 
-class Keepsake:
+class Handover:
     """The changes so far; to be saved after each further one.
 
     The file begins with the place of what counts, which is written once that is whole, and never

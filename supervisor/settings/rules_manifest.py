@@ -34,7 +34,7 @@ class Executor:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class WorkerDefaults:
     """What a command may refer to; `root` is None for the manifest that comes with the package."""
 
     python: str
@@ -86,7 +86,7 @@ class Manifest:
         return max(majors)
 
 
-def parse_manifest(text: str, surroundings: Surroundings) -> Manifest:
+def parse_manifest(text: str, worker_defaults: WorkerDefaults) -> Manifest:
     """The manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""
     try:
         # So that a time needs no quotes.
@@ -98,13 +98,13 @@ def parse_manifest(text: str, surroundings: Surroundings) -> Manifest:
     except BadRequest as error:
         raise RequestFailed(f"manifest: {error.message}") from None
     executors = [
-        _executor(key, entry, surroundings) for key, entry in document.executor_versions.items()
+        _executor(key, entry, worker_defaults) for key, entry in document.executor_versions.items()
     ]
     _check_distinct(executors)
     return Manifest(tuple(executors), _variables(document))
 
 
-def _executor(key: str, entry: _Entry, surroundings: Surroundings) -> Executor:
+def _executor(key: str, entry: _Entry, worker_defaults: WorkerDefaults) -> Executor:
     matched = _KEY.fullmatch(key)
     if matched is None:
         raise RequestFailed(f"manifest: executor_versions: {key!r} is no v<x>.<y>.<z>[-suffix]")
@@ -114,16 +114,16 @@ def _executor(key: str, entry: _Entry, surroundings: Surroundings) -> Executor:
         raise RequestFailed(f"manifest: {key}.available_after: {error}") from None
     template = entry.command or [f"${{root}}/executor/{key}/bin/genvm"]
     order = (int(matched[1]), int(matched[2]), int(matched[3]))
-    command = tuple(_filled(part, key, surroundings) for part in template)
+    command = tuple(_filled(part, key, worker_defaults) for part in template)
     return Executor(key, order, available_after, command)
 
 
-def _filled(template: str, key: str, surroundings: Surroundings) -> str:
-    names = {"python": surroundings.python, "root": surroundings.root, "version": key}
+def _filled(template: str, key: str, worker_defaults: WorkerDefaults) -> str:
+    names = {"python": worker_defaults.python, "root": worker_defaults.root, "version": key}
 
     def value(placeholder: re.Match[str]) -> str:
         if placeholder["variable"] is not None:
-            found = surroundings.environment.get(placeholder["variable"])
+            found = worker_defaults.environment.get(placeholder["variable"])
         else:
             found = names.get(placeholder["name"])
         if found is None:

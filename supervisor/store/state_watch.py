@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 
 from genvm_manager.supervisor.cgroups.leftovers import is_noted, note_homes
-from genvm_manager.supervisor.cgroups.run_cgroup import Home
+from genvm_manager.supervisor.cgroups.run_cgroup import Slice
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.service import Service
@@ -32,7 +32,7 @@ class StateWatch:
         held: HeldFolder,
         server: Server,
         service: Service,
-        homes: tuple[Home, ...],
+        homes: tuple[Slice, ...],
     ) -> None:
         """`homes`: the cgroups that the folder's note has to name."""
         self._held = held

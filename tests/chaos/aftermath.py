@@ -27,7 +27,7 @@ MOST_TOKENS = 500
 """So many tokens are sent once more at the end."""
 
 _READERS = 6
-_GONE_PATIENCE = 60.0
+_GONE_TIMEOUT = 60.0
 _RUN_TOKEN = "GENVM_RUN_TOKEN"
 _BAD_WORDS = re.compile(
     r"Traceback|audit_violation|permits_were_kept|run_life_failed|command_failed|upkeep_failed"
@@ -98,7 +98,7 @@ class Aftermath:
     def _look_for_leftovers(self) -> None:
         """Processes known by folder, by token, or by what the executors told; temporary files."""
         told = self._oracle.witnesses.all()
-        deadline = time.monotonic() + _GONE_PATIENCE
+        deadline = time.monotonic() + _GONE_TIMEOUT
         while (left := self._left(instances(told.values()))) and time.monotonic() < deadline:
             time.sleep(0.1)
         if left:

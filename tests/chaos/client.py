@@ -9,7 +9,7 @@ import traceback
 
 from .oracle import Oracle
 from .plans import RunPlan, run_plan
-from .wire import PATIENCE, Answer, Wire
+from .wire import TIMEOUT, Answer, Wire
 
 _CANCELLED = re.compile(r"run (\d+) was cancelled before it started")
 _NO_START = "the executor did not start"
@@ -95,14 +95,14 @@ class Client(threading.Thread):
         if plan.cancel_after is not None:
             time.sleep(plan.cancel_after)
             self._cancel(run_id, plan.grace_ms)
-        self._await(run_id, plan.patience)
+        self._await(run_id, plan.timeout)
         if plan.repeats:
             self._oracle.count("tokens used again")
             self._start(plan)
 
     def _start(self, plan: RunPlan) -> int | None:
         """The run's id. With a token it is asked for until there is an answer."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             self._oracle.sends(plan)
             answer = self._wire.ask("POST", "/genvm/run", content=plan.body(), expects=(500,))
@@ -136,8 +136,8 @@ class Client(threading.Thread):
             self._oracle.was_ended(run_id)
             self._read(run_id)
 
-    def _await(self, run_id: int, patience: float) -> None:
-        until = time.monotonic() + patience
+    def _await(self, run_id: int, timeout: float) -> None:
+        until = time.monotonic() + timeout
         while time.monotonic() < until and not self._read(run_id, wait=_ONE_WAIT):
             pass
 

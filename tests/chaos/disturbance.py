@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-MARGIN = 2.0
+GRACE = 2.0
 """Seconds around a disturbance for which its effects are believed to be due to it."""
 
 
@@ -44,8 +44,8 @@ class Disturbance:
 
     def covers(self, since: float, until: float) -> bool:
         """Whether it was going on in some part of this time."""
-        end = float("inf") if self.healed is None else self.healed + MARGIN
-        return self.began - MARGIN <= until and since <= end
+        end = float("inf") if self.healed is None else self.healed + GRACE
+        return self.began - GRACE <= until and since <= end
 
 
 class Disturbances:

@@ -17,7 +17,7 @@ import psutil
 from .disturbance import Disturbance, Effect
 from .oracle import Oracle
 from .plans import FaultPlan, fault_plan
-from .service import LEFT_PATIENCE, TOTAL_PERMITS, House, Role, ServiceUnderTest
+from .service import LEFT_TIMEOUT, TOTAL_PERMITS, House, Role, ServiceUnderTest
 
 _LONGEST_FREEZE = 3.0
 _AGAIN_WITHIN = 1.5
@@ -89,18 +89,18 @@ FAULTS = (
     Fault("reload of the master", 1, _NONE, (Role.MASTER,), Way.RELOAD),
     Fault("worker", 5, _BREAKS, (Role.WORKER,)),
     Fault("master", 3, _BREAKS, (Role.MASTER,)),
-    Fault("guard", 4, _SHUTS, (Role.GUARD,)),
+    Fault("shim", 4, _SHUTS, (Role.GUARD,)),
     Fault("supervisor", 5, _LOSES, (Role.SUPERVISOR,)),
     Fault("supervisor, again", 2, _LOSES, (Role.SUPERVISOR,), again=True),
-    Fault("guard and supervisor", 4, _SHUTS | _LOSES, _BOTH),
-    Fault("guard and supervisor, again", 2, _SHUTS | _LOSES, _BOTH, again=True),
+    Fault("shim and supervisor", 4, _SHUTS | _LOSES, _BOTH),
+    Fault("shim and supervisor, again", 2, _SHUTS | _LOSES, _BOTH, again=True),
     Fault("supervisor and master", 3, _LOSES | _BREAKS, (Role.SUPERVISOR, Role.MASTER)),
     Fault("planned stop of the supervisor", 3, _SHUTS, (Role.GUARD,), Way.STOP),
     RESTART,
     Fault("planned restart, in haste", 2, _SHUTS | _BREAKS, (Role.SERVE,), Way.STOP, again=True),
     Fault("serve", 3, _SHUTS | _BREAKS, (Role.SERVE,)),
     Fault("serve, again", 2, _SHUTS | _BREAKS, (Role.SERVE,), again=True),
-    Fault("serve and guard", 2, _SHUTS | _BREAKS, (Role.SERVE, Role.GUARD)),
+    Fault("serve and shim", 2, _SHUTS | _BREAKS, (Role.SERVE, Role.GUARD)),
     Fault("serve and supervisor", 2, _ALL, (Role.SERVE, Role.SUPERVISOR)),
     Fault("serve and master", 1, _SHUTS | _BREAKS, (Role.SERVE, Role.MASTER)),
     Fault("all three", 3, _ALL, (Role.SERVE, *_BOTH), needs_cgroup=True),
@@ -184,7 +184,7 @@ class Faults:
         self._oracle.count("starts in vain", self._service.start())
         # Until then the old halves may have said yes to a change that ends with them.
         self._oracle.sets_permits(TOTAL_PERMITS, for_sure=False)
-        alive = psutil.wait_procs(house.all, timeout=LEFT_PATIENCE)[1]
+        alive = psutil.wait_procs(house.all, timeout=LEFT_TIMEOUT)[1]
         if alive:
             self._oracle.violated("no process is left", f"after the end of serve: {alive}")
 

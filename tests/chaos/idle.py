@@ -42,7 +42,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class IdleMoment:
-    """`opened`: by `serve`, the guard and the supervisor. `memory`: the supervisor's, in bytes.
+    """`opened`: by `serve`, the shim and the supervisor. `memory`: the supervisor's, in bytes.
     `left`: what should not be there any more, in sentences."""
 
     opened: Mapping[psutil.Process, Open]

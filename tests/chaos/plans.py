@@ -20,7 +20,7 @@ class RunPlan:
 
     `name` tells it from all others. `hang_up`: first the part of the request that is sent before
     the client hangs up without an answer; 1 sends all of it. `cancel_after`: when it is cancelled.
-    `patience`: for how long its end is waited for. `repeats`: its token is used once more.
+    `timeout`: for how long its end is waited for. `repeats`: its token is used once more.
     `leaves`: before that, a client that waits for its end goes away.
     """
 
@@ -32,7 +32,7 @@ class RunPlan:
     hang_up: float | None
     cancel_after: float | None
     grace_ms: int
-    patience: float
+    timeout: float
     leaves: bool
     repeats: bool
     pause: float
@@ -63,7 +63,7 @@ def run_plan(seed: int, client: int, number: int) -> RunPlan:
         hang_up=random.choice([1.0, 1.0, random.random()]) if random.random() < 0.15 else None,
         cancel_after=random.expovariate(4) if random.random() < 0.2 else None,
         grace_ms=random.choice([0, 100, 1_000]),
-        patience=random.choice([0.0, 2.0, 10.0]),
+        timeout=random.choice([0.0, 2.0, 10.0]),
         leaves=random.random() < 0.1,
         repeats=has_token and random.random() < 0.3,
         pause=random.expovariate(10),

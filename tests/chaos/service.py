@@ -26,12 +26,12 @@ from .kinds import MEMORY_LIMIT, manifest
 
 TOTAL_PERMITS = 6
 HTTP_WORKERS = 2
-START_PATIENCE = 120.0
-STOP_PATIENCE = 120.0
-LEFT_PATIENCE = 60.0
+START_TIMEOUT = 120.0
+STOP_TIMEOUT = 120.0
+LEFT_TIMEOUT = 60.0
 """Seconds in which all that a killed `serve` leaves must be gone."""
 
-HEAL_PATIENCE = 120.0
+HEAL_TIMEOUT = 120.0
 """Seconds within which the service must be whole again after any fault."""
 
 _PAUSE = 0.02
@@ -57,7 +57,7 @@ class Role(Enum):
     long enough. `EXECUTOR`: an executor, or what one has started."""
 
     SERVE = "serve"
-    GUARD = "guard"
+    GUARD = "shim"
     SUPERVISOR = "supervisor"
     MASTER = "http master"
     WORKER = "http worker"
@@ -120,14 +120,14 @@ class ServiceUnderTest:
 
         It is in vain while what a killed one left still holds the folder.
         """
-        deadline = time.monotonic() + START_PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         attempts = 0
         while time.monotonic() < deadline:
             self.launch()
             if self._comes_up(deadline):
                 return attempts
             attempts += 1
-        raise ServiceBroken(f"serve did not start within {START_PATIENCE:.0f} s")
+        raise ServiceBroken(f"serve did not start within {START_TIMEOUT:.0f} s")
 
     def stop(self) -> int:
         """Ask it to stop and wait for that; its exit code."""
@@ -139,9 +139,9 @@ class ServiceUnderTest:
         """Its exit code, when it has been asked to stop or was killed."""
         assert self._serve is not None
         try:
-            return self._serve.wait(STOP_PATIENCE)
+            return self._serve.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise ServiceBroken(f"serve did not stop within {STOP_PATIENCE:.0f} s") from None
+            raise ServiceBroken(f"serve did not stop within {STOP_TIMEOUT:.0f} s") from None
 
     def end_all(self) -> None:
         """Kill it and whatever is left of it.
@@ -153,7 +153,7 @@ class ServiceUnderTest:
         if self._serve is not None:
             self._serve.kill()
             self._serve.wait()
-        patient_until = time.monotonic() + LEFT_PATIENCE
+        patient_until = time.monotonic() + LEFT_TIMEOUT
         while left := self.processes():
             for process in left if time.monotonic() > patient_until else ():
                 with suppress(psutil.NoSuchProcess):
@@ -177,13 +177,13 @@ class ServiceUnderTest:
         serve = []
         with suppress(psutil.NoSuchProcess):
             serve = [psutil.Process(self._serve.pid)] if self._serve.poll() is None else []
-        guard = _those(Role.GUARD, serve)
-        supervisor = _those(Role.SUPERVISOR, guard)
+        shim = _those(Role.GUARD, serve)
+        supervisor = _those(Role.SUPERVISOR, shim)
         master = _those(Role.MASTER, serve)
         return House(
             {
                 Role.SERVE: serve,
-                Role.GUARD: guard,
+                Role.GUARD: shim,
                 Role.SUPERVISOR: supervisor,
                 Role.MASTER: master,
                 Role.WORKER: _those(Role.WORKER, master),
@@ -194,7 +194,7 @@ class ServiceUnderTest:
 
     def whole(self, without: Collection[psutil.Process] = ()) -> House:
         """Who is there, once everybody is, though none of these, and new runs are taken."""
-        deadline = time.monotonic() + HEAL_PATIENCE
+        deadline = time.monotonic() + HEAL_TIMEOUT
         while time.monotonic() < deadline:
             house = self.house()
             if not house.members[Role.SERVE]:
@@ -203,7 +203,7 @@ class ServiceUnderTest:
             if is_healed and self._has_started() and self.is_ready():
                 return house
             time.sleep(_PAUSE)
-        raise ServiceBroken(f"the service is not whole within {HEAL_PATIENCE:.0f} s")
+        raise ServiceBroken(f"the service is not whole within {HEAL_TIMEOUT:.0f} s")
 
     def is_ready(self) -> bool:
         """Whether it takes runs."""

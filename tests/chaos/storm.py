@@ -13,14 +13,14 @@ from .idle import IdleMoment, Open
 from .meddler import Meddler
 from .oracle import Oracle
 from .service import TOTAL_PERMITS, ServiceUnderTest
-from .wire import PATIENCE, Wire
+from .wire import TIMEOUT, Wire
 
 CLIENTS = 12
 HARSH_SPELL = 12.0
 GENTLE_SPELL = 10.0
 _MEAN_PAUSE = 0.7
-_CALM_PATIENCE = 120.0
-_SETTLE_PATIENCE = 60.0
+_CALM_TIMEOUT = 120.0
+_SETTLE_TIMEOUT = 60.0
 _PAUSE = 0.05
 
 
@@ -59,7 +59,7 @@ class Storm:
             self.meddler.end()
             self._wire.close()
         for client in self._clients:
-            client.join(PATIENCE)
+            client.join(TIMEOUT)
             if client.is_alive():
                 self._oracle.violated("every request is answered", f"{client.name} still waits")
 
@@ -72,7 +72,7 @@ class Storm:
 
     def _calm(self) -> None:
         """End all runs, then look at what is left."""
-        deadline = time.monotonic() + _CALM_PATIENCE
+        deadline = time.monotonic() + _CALM_TIMEOUT
         while not self._is_calm():
             if time.monotonic() > deadline:
                 self._complain_of_unrest()
@@ -108,7 +108,7 @@ class Storm:
 
     def _take_stock(self) -> None:
         """What is about to go has a moment to do so."""
-        deadline = time.monotonic() + _SETTLE_PATIENCE
+        deadline = time.monotonic() + _SETTLE_TIMEOUT
         while True:
             idle = IdleMoment.of(self._service)
             growth = list(idle.growth(self._first_opened))

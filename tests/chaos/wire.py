@@ -14,7 +14,7 @@ import httpx
 from .disturbance import Effect
 from .oracle import Oracle
 
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """Seconds within which every request is answered, one that queues for permits included."""
 
 _KEPT = 5.0
@@ -57,7 +57,7 @@ class Wire:
         self._http = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             limits=httpx.Limits(keepalive_expiry=_KEPT),
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             trust_env=False,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .observation import Observation
-from .tally import Finding, Tally
+from .tally import CheckResult, Tally
 from .target import Target, Tester, input_of
 
 
@@ -57,4 +57,4 @@ class Campaign:
         path = self._folder / name
         path.write_bytes(content)
         path.with_name(name + ".txt").write_text("\n".join(observation.faults) + "\n")
-        self.tally.findings.append(Finding(number, observation.faults, path))
+        self.tally.findings.append(CheckResult(number, observation.faults, path))

@@ -29,7 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 MAX_OUTPUT = 512 << 20
 """Bytes of one file that a run may write."""
 
-_PATIENCE = 180.0
+_TIMEOUT = 180.0
 _LOADED = run
 """The executor, imported before the first copy is made."""
 
@@ -57,7 +57,7 @@ class Ended(NamedTuple):
     memory: int
 
 
-class World(NodeHost):
+class GuestEnv(NodeHost):
     """A node: the contract is rich, and one other contract is there. Empty pages cost nothing."""
 
     def __init__(self, stored: bytes | None = None, *, refuses: bool = False) -> None:
@@ -112,7 +112,7 @@ class _Files(NamedTuple):
 
 def run_executor(start: Start, order: Order) -> Ended:
     """One run of an executor, to its end."""
-    files, host = _Files.of(order.data.encode()), World(order.stored, refuses=order.is_refused)
+    files, host = _Files.of(order.data.encode()), GuestEnv(order.stored, refuses=order.is_refused)
     ours, theirs = socket.socketpair()
     told = [f"--log-fd={files.log}", *order.options, "run", f"--host=fd://{theirs.fileno()}"]
     told += ["--sync"] if order.is_sync else []
@@ -120,7 +120,7 @@ def run_executor(start: Start, order: Order) -> Ended:
     os.set_inheritable(files.log, True)
     pid = start([*told, f"--permissions={order.permissions}", "--genvm-id=1"], files)
     theirs.close()
-    timer = threading.Timer(_PATIENCE, os.kill, (pid, signal.SIGKILL))
+    timer = threading.Timer(_TIMEOUT, os.kill, (pid, signal.SIGKILL))
     timer.start()
     host.serve(ours)
     _, status, usage = os.wait4(pid, 0)

@@ -24,10 +24,10 @@ SILENCE = 180.0
 _LOOK = 5.0
 _HEAD = struct.Struct("<I")
 
-Attempt = Callable[[bytes], Observation]
+PromptAttempt = Callable[[bytes], Observation]
 
 
-def observe_in_children(inputs: Sequence[bytes], attempt: Attempt) -> Iterator[Observation]:
+def observe_in_children(inputs: Sequence[bytes], attempt: PromptAttempt) -> Iterator[Observation]:
     """An observation for each input."""
     done = 0
     while done < len(inputs):
@@ -38,7 +38,7 @@ def observe_in_children(inputs: Sequence[bytes], attempt: Attempt) -> Iterator[O
 
 
 class _Child:
-    def __init__(self, inputs: Sequence[bytes], attempt: Attempt) -> None:
+    def __init__(self, inputs: Sequence[bytes], attempt: PromptAttempt) -> None:
         self._left = len(inputs)
         self._reader, writer = os.pipe()
         sys.stdout.flush()
@@ -111,7 +111,7 @@ class _Child:
         return 0.0
 
 
-def _attempt_all(writer: int, inputs: Sequence[bytes], attempt: Attempt) -> None:
+def _attempt_all(writer: int, inputs: Sequence[bytes], attempt: PromptAttempt) -> None:
     """The child's life; it ends here."""
     status = 1
     try:

@@ -10,11 +10,11 @@ from pathlib import Path
 from .observation import Observation
 
 MAX_OF_A_KIND = 3
-"""Findings with the same words that are kept; the rest is counted."""
+"""CheckResults with the same words that are kept; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """An input at which something went wrong, and where it is kept."""
 
     number: int
@@ -46,7 +46,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest: Most = field(default_factory=Most)
     largest: Most = field(default_factory=Most)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[CheckResult] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
 
     def ended_badly(self, why: str) -> None:

@@ -19,7 +19,6 @@ from genvm_manager.workers.web.browser.browser import (
 from .service import wait_until
 from .waiting import TIMEOUT
 
-PATIENCE = TIMEOUT
 T = TypeVar("T")
 
 
@@ -32,7 +31,7 @@ class Chromium:
         self._browser = self.do(self._start())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT)
 
     def close(self) -> None:
         self.do(self._browser.stop())
@@ -142,7 +141,7 @@ class Page:
         # The page keeps numbers and units together by a narrow space.
         return str(found).replace("\u202f", " ")
 
-    def wait_for(self, words: str, selector: str = "body", within: float = PATIENCE) -> None:
+    def wait_for(self, words: str, selector: str = "body", within: float = TIMEOUT) -> None:
         """Wait until that can be read there."""
         try:
             wait_until(lambda: words in self.text(selector), within)
@@ -151,7 +150,7 @@ class Page:
                 f"{words!r} is not in {selector}: {self.text()!r} {self.problems}"
             ) from None
 
-    def wait_until(self, expression: str, within: float = PATIENCE) -> Any:
+    def wait_until(self, expression: str, within: float = TIMEOUT) -> Any:
         """Wait until an expression is true; gives its value."""
         return wait_until(lambda: self.look(expression), within)
 

@@ -163,7 +163,7 @@ class InstalledService:
         return str(self.finished(run_id).cause)
 
     def process(self, title: str) -> psutil.Process:
-        """The process that calls itself so: `supervisor`, `guard`, `http master`."""
+        """The process that calls itself so: `supervisor`, `shim`, `http master`."""
 
         def found() -> psutil.Process | None:
             for process in self.machine.processes():

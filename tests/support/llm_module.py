@@ -45,7 +45,7 @@ class Lines(logging.Handler):
 
 
 @dataclass
-class Asker:
+class PromptClient:
     """A module that is open, and what it logged."""
 
     module: LlmModule
@@ -72,7 +72,7 @@ class Asker:
 
 
 @contextlib.asynccontextmanager
-async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[Asker]:
+async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[PromptClient]:
     """The module of a configuration; everything is logged, down to what the HTTP library says."""
     lines = Lines()
     root = logging.getLogger()
@@ -82,7 +82,7 @@ async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[As
     try:
         module = await open_module(config, Options(**options), logging.getLogger("tests.llm"))
         try:
-            yield Asker(module, lines)
+            yield PromptClient(module, lines)
         finally:
             await module.close()
     finally:

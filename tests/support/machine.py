@@ -24,7 +24,6 @@ from .service import wait_until
 from .waiting import TIMEOUT
 
 SCRIPT = Path(__file__).with_name("machine.sh")
-PATIENCE = TIMEOUT
 NEEDED = ("unshare", "nsenter", "pivot_root", "systemctl", "journalctl", "setpriv")
 MORTAL = ("setpriv", "--pdeathsig=KILL")
 """The kernel kills with us what begins so."""
@@ -77,7 +76,7 @@ def _namespaces_fail() -> str | None:
             ["unshare", *namespaces, "sh", "-c", script, disk],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
     return tried.stderr.strip() or "namespaces cannot be had" if tried.returncode else None
@@ -122,15 +121,15 @@ class Machine:
             [*inside, "sh", str(SCRIPT), "boot", str(self._disk), *entrances],
             stdin=subprocess.DEVNULL,
         )
-        self._init = wait_until(self._find_init, PATIENCE)
-        wait_until(self._is_up, PATIENCE)
+        self._init = wait_until(self._find_init, TIMEOUT)
+        wait_until(self._is_up, TIMEOUT)
         return time.monotonic() - begun
 
     def shut_down(self) -> None:
         """Have systemd stop everything, and go."""
         assert self._outside is not None
         self.run("systemctl", "poweroff")
-        self._outside.wait(PATIENCE)
+        self._outside.wait(TIMEOUT)
         self.cut_power()
 
     def cut_power(self) -> None:
@@ -141,11 +140,11 @@ class Machine:
             if self._init:
                 os.kill(self._init, signal.SIGKILL)
         self._outside.kill()
-        self._outside.wait(PATIENCE)
+        self._outside.wait(TIMEOUT)
         self._outside = None
         self._init = 0
         for cgroup in self._cgroups:
-            wait_until(lambda cgroup=cgroup: _remove_cgroup(cgroup), PATIENCE)
+            wait_until(lambda cgroup=cgroup: _remove_cgroup(cgroup), TIMEOUT)
 
     # ------------------------------------------------------------------------------------- at work
 
@@ -163,13 +162,13 @@ class Machine:
         environment = ["env", "-i", "HOME=/root", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin"]
         return ["nsenter", f"--target={self._init}", "--all", "--wdns=/", *environment, *arguments]
 
-    def run(self, *arguments: str, within: float = PATIENCE) -> str:
+    def run(self, *arguments: str, within: float = TIMEOUT) -> str:
         """Run a command in there to its end; what it printed. It must go well."""
         done = self.try_(*arguments, within=within)
         assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def try_(self, *arguments: str, within: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    def try_(self, *arguments: str, within: float = TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Run a command in there to its end."""
         return subprocess.run(
             self.command(*arguments), capture_output=True, text=True, timeout=within, check=False

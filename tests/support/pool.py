@@ -28,7 +28,6 @@ from genvm_manager.workers.pool import Identity, Listener, Logging, Pool, PoolOr
 from .waiting import TIMEOUT
 
 ECHO = "tests.children.echo_module"
-PATIENCE = TIMEOUT
 QUICK = Backoff(first_delay=0.01, max_delay=0.02, max_crashes=3)
 R = TypeVar("R")
 
@@ -43,7 +42,7 @@ def run(test: Callable[[], Awaitable[R]]) -> R:
     return asyncio.run(limited())
 
 
-async def wait_until(fact: Callable[[], Any], within: float = PATIENCE) -> Any:
+async def wait_until(fact: Callable[[], Any], within: float = TIMEOUT) -> Any:
     """The fact's first truthy value; fails when there is none within so many seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:

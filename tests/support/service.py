@@ -208,7 +208,7 @@ class RunningService:
         return (self.folder / "log").read_text()
 
     def half(self, name: str) -> psutil.Process:
-        """The supervisor, its guard, or gunicorn's master: `supervisor`, `guard` or `http`."""
+        """The supervisor, its shim, or gunicorn's master: `supervisor`, `shim` or `http`."""
         title = f"genvm-manager {'http master' if name == 'http' else name} "
 
         def found() -> psutil.Process | None:

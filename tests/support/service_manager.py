@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from .supervisor import PATIENCE
+from .supervisor import TIMEOUT
 
 WATCHDOG = 0.6
 
@@ -18,7 +18,7 @@ class Listener:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(TIMEOUT)
         self.environment = {
             **os.environ,
             "NOTIFY_SOCKET": str(path),
@@ -45,7 +45,7 @@ class Listener:
         return heard
 
     def falls_silent(self) -> bool:
-        """Whether nothing more comes within the patience that it has announced."""
+        """Whether nothing more comes within the timeout that it has announced."""
         self._socket.settimeout(WATCHDOG)
         try:
             for _ in range(1000):

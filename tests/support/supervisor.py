@@ -42,7 +42,6 @@ from .waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 CHILDREN = PROJECT / "tests" / "children"
-PATIENCE = TIMEOUT
 
 MAJORS = {
     path.stem: major
@@ -114,7 +113,7 @@ class Client:
     def __init__(self, path: Path, version: int = ipc.VERSION) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(path))
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
         self.welcome = self.ask_anything(ipc.Hello(version, "test"))
 
     def ask(self, command: Command) -> Reply:
@@ -129,9 +128,7 @@ class Client:
         return self.receive()
 
     def receive(self) -> Reply:
-        return ipc.decode_reply(
-            receive_frame(self.socket, timeout=PATIENCE, max_size=ipc.MAX_REPLY)
-        )
+        return ipc.decode_reply(receive_frame(self.socket, timeout=TIMEOUT, max_size=ipc.MAX_REPLY))
 
     def start(self, child: str, **fields: object) -> int:
         reply = self.ask(start_command(child, **fields))
@@ -144,7 +141,7 @@ class Client:
         return reply.run
 
     def finished(self, run_id: int) -> FinishedRun:
-        run = self.get(run_id, wait=PATIENCE - 1)
+        run = self.get(run_id, wait=TIMEOUT - 1)
         assert run is not None
         return run
 
@@ -224,7 +221,7 @@ class RunningSupervisor:
     def _stop(self, *, is_checked: bool) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        exit_code = self.process.wait(PATIENCE)
+        exit_code = self.process.wait(TIMEOUT)
         if is_checked:
             assert exit_code == 0, self.log
             assert "Traceback" not in self.log, self.log
@@ -238,7 +235,7 @@ class RunningSupervisor:
 
     @property
     def pid(self) -> int:
-        """The supervisor's own pid; `process` is its guard."""
+        """The supervisor's own pid; `process` is its shim."""
         welcome = self.client.welcome
         assert isinstance(welcome, ipc.Welcome)
         return welcome.pid
@@ -272,7 +269,7 @@ class RunningSupervisor:
     def start(self, *options: str, **extra: Any) -> None:
         """Start and wait until it answers."""
         self.process = self.launch(*options, **extra)
-        self.client = wait_until(self._connected, PATIENCE)
+        self.client = wait_until(self._connected, TIMEOUT)
 
     def connect(self, version: int = ipc.VERSION) -> Client:
         """One more client."""
@@ -293,18 +290,18 @@ class RunningSupervisor:
         self._clients.clear()
 
     def kill(self) -> None:
-        """End the supervisor as a crash would, and see its guard out."""
+        """End the supervisor as a crash would, and see its shim out."""
         os.kill(self.pid, signal.SIGKILL)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         self.hang_up()
 
-    def kill_with_guard(self) -> None:
+    def kill_with_shim(self) -> None:
         """End both at once: nobody is left who could end the runs."""
         supervisor = psutil.Process(self.pid)
-        # Held, so that it cannot act on the guard's end.
+        # Held, so that it cannot act on the shim's end.
         supervisor.suspend()
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         supervisor.kill()
         wait_until(lambda: has_ended(supervisor))
         self.hang_up()
@@ -335,7 +332,7 @@ class RunningSupervisor:
         assert not list(run_scratch(self.state).iterdir())
 
     def assert_no_runs(self) -> None:
-        """The guard and the supervisor live, and nothing else of ours."""
+        """The shim and the supervisor live, and nothing else of ours."""
         assert {process.pid for process in self.processes()} == {self.process.pid, self.pid}
         assert not psutil.Process(self.pid).children(recursive=True)
 

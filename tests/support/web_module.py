@@ -60,7 +60,7 @@ class Client:
 
 
 def with_module(
-    config: dict[str, Any], work: Callable[[Client], Coroutine[Any, Any, T]], patience: float = 90
+    config: dict[str, Any], work: Callable[[Client], Coroutine[Any, Any, T]], timeout: float = 90
 ) -> T:
     """Run `work` with a client of a module that has this configuration."""
 
@@ -69,7 +69,7 @@ def with_module(
         try:
             session = await module.open_session(HELLO)
             try:
-                return await asyncio.wait_for(work(Client(module, session)), patience)
+                return await asyncio.wait_for(work(Client(module, session)), timeout)
             finally:
                 await session.close()
         finally:

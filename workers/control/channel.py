@@ -96,9 +96,9 @@ class Channel(Generic[M]):
         while self._is_open and self._read():
             pass
 
-    async def flush(self, patience: float) -> None:
-        """Wait until all is sent, but at most `patience` seconds."""
-        deadline = self._loop.time() + patience
+    async def flush(self, timeout: float) -> None:
+        """Wait until all is sent, but at most `timeout` seconds."""
+        deadline = self._loop.time() + timeout
         while self._is_open and self._outgoing and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
 

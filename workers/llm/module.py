@@ -11,7 +11,7 @@ from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.worker.module import ModuleOptions
 
 from .config import ReadConfig, read_config, shortage
-from .prompt_client import Asker
+from .prompt_client import PromptClient
 from .questions import read_question
 from .selection import Wanted, wanted_backends
 from .transport import Transport
@@ -32,16 +32,16 @@ async def open_module(
     if options.tells_of_config:
         _report(read, log)
     if read.config.backends:
-        return LlmModule(Asker(read.config, Transport(read.config.proxy), log))
+        return LlmModule(PromptClient(read.config, Transport(read.config.proxy), log))
     if not options.allow_empty_backends:
         raise RequestFailed(f"backends: {shortage(read)}, or start with allow_empty_backends")
-    return LlmModule(Asker(read.config, Transport(read.config.proxy), log, shortage(read)))
+    return LlmModule(PromptClient(read.config, Transport(read.config.proxy), log, shortage(read)))
 
 
 class LlmModule:
     """See `genvm_manager.workers.worker.module.Module`."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: PromptClient) -> None:
         self._asker = asker
 
     @property
@@ -61,7 +61,7 @@ class LlmModule:
 class LlmSession:
     """See `workers.worker.module.Session`."""
 
-    def __init__(self, asker: Asker, genvm_id: int, wanted: Wanted) -> None:
+    def __init__(self, asker: PromptClient, genvm_id: int, wanted: Wanted) -> None:
         self._asker = asker
         self._genvm_id = genvm_id
         self._wanted = wanted

@@ -10,15 +10,15 @@ from genvm_manager.protocol.module_frames import UserFault
 
 from .config import LlmConfig
 from .providers import Query
-from .questions import NoAnswer, Question
+from .questions import InvalidAnswer, Question
 from .selection import (
     WANTS_AN_OPERATOR,
-    Attempt,
     Candidate,
+    PromptAttempt,
     Wanted,
     candidates,
     failure_context,
-    second_chance,
+    retry_candidate,
     unavailable,
 )
 from .transport import ProviderFault, Transport
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     value: Any
 
 
-class Asker:
+class PromptClient:
     """Asks the models of a configuration. `shortage`: why there is none, in a sentence."""
 
     def __init__(
@@ -72,13 +72,13 @@ class Asker:
 class _Inquiry:
     """One question on its way from model to model."""
 
-    def __init__(self, asker: Asker, question: Question, genvm_id: int) -> None:
+    def __init__(self, asker: PromptClient, question: Question, genvm_id: int) -> None:
         self._asker = asker
         self._question = question
         self._genvm_id = genvm_id
         self._clock = asyncio.get_running_loop().time
         self._deadline = self._clock() + asker.config.timeout
-        self.attempts: list[Attempt] = []
+        self.attempts: list[PromptAttempt] = []
 
     @property
     def _seconds_left(self) -> float:
@@ -89,7 +89,7 @@ class _Inquiry:
         for candidate in found:
             if (answer := await self._try(candidate)) is not None:
                 return answer
-        again = second_chance(self.attempts, self._seconds_left)
+        again = retry_candidate(self.attempts, self._seconds_left)
         if again is None:
             return None
         await asyncio.sleep(self.attempts[again].retry_after or 0)
@@ -102,7 +102,7 @@ class _Inquiry:
             except ProviderFault as fault:
                 self._note(candidate, fault.status, str(fault), fault.retry_after)
                 return None
-            except NoAnswer as fault:
+            except InvalidAnswer as fault:
                 if asks_left and fault.is_worth_a_retry:
                     continue
                 self._note(candidate, fault.code, str(fault))
@@ -127,7 +127,9 @@ class _Inquiry:
         message: str,
         retry_after: float | None = None,
     ) -> None:
-        self.attempts.append(Attempt(candidate.name, candidate.model_name, status, retry_after))
+        self.attempts.append(
+            PromptAttempt(candidate.name, candidate.model_name, status, retry_after)
+        )
         level = logging.ERROR if status in WANTS_AN_OPERATOR else logging.WARNING
         self._log(level, "provider_failed", candidate, status=status, reason=message)
 

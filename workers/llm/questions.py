@@ -30,7 +30,7 @@ ASK_FOR_JSON = "Answer with one JSON object and nothing else."
 T = TypeVar("T")
 
 
-class NoAnswer(Exception):
+class InvalidAnswer(Exception):
     """What the model said cannot be the answer. `code` says why, as `ctx` spells it; asked once
     more it may do better if `is_worth_a_retry`."""
 
@@ -42,7 +42,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to send to a model. `read` makes the answer of its text, or raises `NoAnswer`."""
+    """What to send to a model. `read` makes the answer of its text, or raises `InvalidAnswer`."""
 
     system: str | None
     user: str
@@ -135,7 +135,7 @@ def _mentions_json(system: str | None, user: str) -> str | None:
 
 def _text(answer: str) -> str:
     if not answer.strip():
-        raise NoAnswer("EMPTY_ANSWER", "the model answered nothing", is_worth_a_retry=False)
+        raise InvalidAnswer("EMPTY_ANSWER", "the model answered nothing", is_worth_a_retry=False)
     return answer
 
 
@@ -143,7 +143,7 @@ def _object(answer: str) -> dict[str, Any]:
     try:
         return object_in(_text(answer))
     except NotAnObject as error:
-        raise NoAnswer("INVALID_JSON", str(error), is_worth_a_retry=True) from None
+        raise InvalidAnswer("INVALID_JSON", str(error), is_worth_a_retry=True) from None
 
 
 def _verdict(answer: str) -> bool:

@@ -9,7 +9,7 @@ from genvm_manager.protocol.module_frames import FatalFault
 
 from .config import Backend, Model, priority
 
-MAX_PATIENCE = 10.0
+MAX_TIMEOUT = 10.0
 """Seconds. A provider that asks for a longer pause is not waited for."""
 
 WANTS_AN_OPERATOR = frozenset([401, 402, 403, 404])
@@ -32,7 +32,7 @@ class Candidate(NamedTuple):
     model: Model
 
 
-class Attempt(NamedTuple):
+class PromptAttempt(NamedTuple):
     """A try that failed. `status` is the provider's HTTP status, or a word of ours."""
 
     backend: str
@@ -69,17 +69,17 @@ def candidates(
 
 def unavailable(
     backends: Mapping[str, Backend], wanted: Wanted, found: Iterable[Candidate]
-) -> list[Attempt]:
+) -> list[PromptAttempt]:
     """Those of the backends that the node names which cannot be asked, and why."""
     able = {candidate.name for candidate in found}
     return [
-        Attempt(name, None, "NO_FITTING_MODEL" if name in backends else "NOT_CONFIGURED")
+        PromptAttempt(name, None, "NO_FITTING_MODEL" if name in backends else "NOT_CONFIGURED")
         for name in _named(wanted)
         if name not in able
     ]
 
 
-def second_chance(attempts: Sequence[Attempt], seconds_left: float) -> int | None:
+def retry_candidate(attempts: Sequence[PromptAttempt], seconds_left: float) -> int | None:
     """Once all have failed: which attempt is worth a repetition after the pause it asks for.
 
     The one with the shortest pause, if that is short and there is time for it.
@@ -88,13 +88,13 @@ def second_chance(attempts: Sequence[Attempt], seconds_left: float) -> int | Non
         (attempt.retry_after, index)
         for index, attempt in enumerate(attempts)
         if attempt.retry_after is not None
-        and attempt.retry_after <= MAX_PATIENCE
+        and attempt.retry_after <= MAX_TIMEOUT
         and attempt.retry_after < seconds_left
     ]
     return min(pauses)[1] if pauses else None
 
 
-def failure_context(attempts: Sequence[Attempt]) -> dict[str, Any]:
+def failure_context(attempts: Sequence[PromptAttempt]) -> dict[str, Any]:
     """What a contract is told when nobody answered; `status` is the last one of a provider."""
     rows = [
         {"backend": each.backend, "model": each.model, "status": each.status} for each in attempts

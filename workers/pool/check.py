@@ -10,7 +10,7 @@ from genvm_manager.workers.control.messages import Check, Checked, Failed, FromW
 from genvm_manager.workers.worker.identity import Identity
 
 from .process import WorkerProcess
-from .worker import START_PATIENCE
+from .worker import START_TIMEOUT
 
 
 async def check(identity: Identity, order: Check) -> list[CheckRow]:
@@ -37,7 +37,7 @@ async def check(identity: Identity, order: Check) -> list[CheckRow]:
     process = WorkerProcess(identity, receive, ended)
     try:
         process.send(order)
-        async with asyncio.timeout(_patience(order)):
+        async with asyncio.timeout(_timeout(order)):
             return await answered
     except TimeoutError:
         raise RequestFailed("the process that asks the providers does not answer") from None
@@ -46,7 +46,7 @@ async def check(identity: Identity, order: Check) -> list[CheckRow]:
         await asyncio.shield(process.gone.wait())
 
 
-def _patience(order: Check) -> float:
+def _timeout(order: Check) -> float:
     """Seconds: its start, and all rows one batch after the other."""
     batches = -(-len(order.configs) * len(order.prompts) // ROWS_AT_ONCE)
-    return START_PATIENCE + batches * ROW_TIMEOUT
+    return START_TIMEOUT + batches * ROW_TIMEOUT

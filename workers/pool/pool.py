@@ -19,10 +19,10 @@ from genvm_manager.workers.worker.identity import Identity
 from .worker import Worker, WorkerState
 from .worker_supervisor import Events, Slot
 
-HANDOVER_PATIENCE = 10.0
+HANDOVER_TIMEOUT = 10.0
 """Seconds that a connection may wait for a worker to be ready; it is closed then."""
 
-KILL_PATIENCE = 20.0
+KILL_TIMEOUT = 20.0
 """Seconds after SIGKILL in which a worker and all that it has started must be gone."""
 
 MAX_PARKED = 1_000
@@ -141,7 +141,7 @@ class Pool:
             if self._is_ending or len(self._parked) > MAX_PARKED:
                 self._unpark(parked)
             else:
-                parked.timer = self._loop.call_later(HANDOVER_PATIENCE, self._unpark, parked)
+                parked.timer = self._loop.call_later(HANDOVER_TIMEOUT, self._unpark, parked)
         return ours
 
     def set_level(self, level: Level) -> None:
@@ -151,8 +151,8 @@ class Pool:
         for worker in self._living():
             worker.set_level(level)
 
-    async def drain(self, patience: float) -> None:
-        """Start no more workers, and wait for the last connection's end for `patience` seconds.
+    async def drain(self, timeout: float) -> None:
+        """Start no more workers, and wait for the last connection's end for `timeout` seconds.
 
         `hurry` ends it sooner.
         """
@@ -160,7 +160,7 @@ class Pool:
         for worker in self._living():
             worker.drain()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while self.sessions and not self._is_hurried:
                     self._changed.clear()
                     await self._changed.wait()
@@ -170,8 +170,8 @@ class Pool:
         self._is_hurried = True
         self._changed.set()
 
-    async def stop(self, patience: float) -> None:
-        """End all workers: ask, SIGTERM after `patience` seconds, SIGKILL after as many again.
+    async def stop(self, timeout: float) -> None:
+        """End all workers: ask, SIGTERM after `timeout` seconds, SIGKILL after as many again.
 
         Returns when nothing is left of them. Legal at any time, and again: that only shortens it.
         """
@@ -180,9 +180,9 @@ class Pool:
         while self._parked:
             self._unpark(self._parked[0])
         for worker in self._living():
-            worker.stop(patience)
+            worker.stop(timeout)
         try:
-            async with asyncio.timeout(2 * patience + KILL_PATIENCE):
+            async with asyncio.timeout(2 * timeout + KILL_TIMEOUT):
                 for slot in self._slots:
                     if slot.worker is not None:
                         await slot.worker.gone.wait()

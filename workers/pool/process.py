@@ -16,7 +16,7 @@ from genvm_manager.workers.control.messages import FromWorker, Stop, ToWorker, d
 from genvm_manager.workers.worker.entry import enter
 from genvm_manager.workers.worker.identity import Identity
 
-CLEAR_PATIENCE = 10.0
+CLEAR_TIMEOUT = 10.0
 """Seconds in which what a worker has started must be gone after SIGKILL."""
 
 _PAUSE = 0.005
@@ -67,18 +67,18 @@ class WorkerProcess:
         """Say something; the descriptors go along and are closed here."""
         self._channel.send(message, descriptors)
 
-    def stop(self, patience: float) -> None:
-        """Ask it to end; SIGTERM after `patience` seconds, and SIGKILL after as many again.
+    def stop(self, timeout: float) -> None:
+        """Ask it to end; SIGTERM after `timeout` seconds, and SIGKILL after as many again.
 
-        Without patience it is SIGKILL now. A second stop climbs its own ladder beside the first: it
+        Without timeout it is SIGKILL now. A second stop climbs its own ladder beside the first: it
         can only shorten it.
         """
-        if patience <= 0:
+        if timeout <= 0:
             self.kill()
             return
         self.send(Stop())
-        self._later(patience, signal.SIGTERM)
-        self._later(2 * patience, signal.SIGKILL)
+        self._later(timeout, signal.SIGTERM)
+        self._later(2 * timeout, signal.SIGKILL)
 
     def kill(self) -> None:
         """End it at once; legal at any time."""
@@ -119,7 +119,7 @@ class WorkerProcess:
 
     async def _clear_group(self) -> None:
         """Reap what the worker had started: its orphans are ours."""
-        deadline = self._loop.time() + CLEAR_PATIENCE
+        deadline = self._loop.time() + CLEAR_TIMEOUT
         pause = _PAUSE
         while _is_group_left(self.pid) and self._loop.time() < deadline:
             await asyncio.sleep(pause)

@@ -24,7 +24,7 @@ from genvm_manager.workers.worker.identity import Identity
 
 from .process import WorkerProcess
 
-START_PATIENCE = 60.0
+START_TIMEOUT = 60.0
 """Seconds in which a worker must answer requests."""
 
 SILENT_BEATS = 12
@@ -82,7 +82,7 @@ class Worker:
         self.pid = self._process.pid
         self.gone = self._process.gone
         self._process.send(order, [each.dup().detach() for each in listening])
-        self._late = self._loop.call_later(START_PATIENCE, self._is_late)
+        self._late = self._loop.call_later(START_TIMEOUT, self._is_late)
         self._beat = self._loop.call_later(HEARTBEAT, self._count_beat)
 
     @property
@@ -103,13 +103,13 @@ class Worker:
         """Have it take no more from its listening sockets."""
         self._process.send(Drain())
 
-    def stop(self, patience: float) -> None:
+    def stop(self, timeout: float) -> None:
         """Have it end, by the ladder; legal at any time, and again."""
         if self.state is WorkerState.ENDED:
             return
         if self.state is not WorkerState.STOPPING:
             self._advance(WorkerState.STOPPING)
-        self._process.stop(patience)
+        self._process.stop(timeout)
 
     def _receive(self, message: FromWorker) -> None:
         self._silent_beats = 0
@@ -133,7 +133,7 @@ class Worker:
 
     def _is_late(self) -> None:
         self.error = RequestFailed(
-            f"a worker of the {self._name} module was not ready within {START_PATIENCE:.0f} s"
+            f"a worker of the {self._name} module was not ready within {START_TIMEOUT:.0f} s"
         )
         self._process.kill()
 

@@ -14,17 +14,17 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from genvm_manager.base.check_result import Finding, encode_findings, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, encode_findings, failure, ok, warning
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.text.yaml_text import load_yaml
-from genvm_manager.workers.web.browser.pool import BrowserKeeper
+from genvm_manager.workers.web.browser.pool import BrowserPool
 
 from .config import WebConfig, parse_config
 from .faults import WebFault
 
 TOPIC = "browser"
 
-WEBDRIVER_PATIENCE = 5.0
+WEBDRIVER_TIMEOUT = 5.0
 
 
 def main() -> int:
@@ -47,11 +47,11 @@ def _config(path: Path | None) -> WebConfig:
     return parse_config(value)[0]
 
 
-async def _examined(config: WebConfig) -> Finding:
+async def _examined(config: WebConfig) -> CheckResult:
     if config.webdriver_host:
         return await _reached(config.webdriver_host)
     log = logging.getLogger("genvm_manager.workers.web")
-    keeper = BrowserKeeper(config.browser_path, 1, config.max_page_memory, log)
+    keeper = BrowserPool(config.browser_path, 1, config.max_page_memory, log)
     try:
         async with keeper.lend("about:blank") as browser:
             product = (await browser.tools.send("Browser.getVersion"))["product"]
@@ -67,7 +67,7 @@ async def _examined(config: WebConfig) -> Finding:
         await keeper.close()
 
 
-def _judged(product: str, keeper: BrowserKeeper) -> Finding:
+def _judged(product: str, keeper: BrowserPool) -> CheckResult:
     says = f"{product} starts, as {keeper.isolation}"
     if keeper.isolation.has_sandbox:
         return ok(TOPIC, says)
@@ -79,11 +79,11 @@ def _judged(product: str, keeper: BrowserKeeper) -> Finding:
     )
 
 
-async def _reached(url: str) -> Finding:
+async def _reached(url: str) -> CheckResult:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        async with asyncio.timeout(WEBDRIVER_PATIENCE):
+        async with asyncio.timeout(WEBDRIVER_TIMEOUT):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError):
         return failure(TOPIC, f"webdriver_host: {url} does not answer", "start that service")

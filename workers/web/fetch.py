@@ -1,4 +1,4 @@
-"""Asking for a URL: redirects, limits and patience (docs/spec/05-modules.md#web-requests)."""
+"""Asking for a URL: redirects, limits and timeout (docs/spec/05-modules.md#web-requests)."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ class Fetcher:
             network_backend=CheckedBackend(network),
         )
 
-    async def fetch(self, request: Request, size_limit: int, patience: float) -> Response:
-        """The answer to a request, after redirects. `patience` in seconds for all of it.
+    async def fetch(self, request: Request, size_limit: int, timeout: float) -> Response:
+        """The answer to a request, after redirects. `timeout` in seconds for all of it.
 
         Raises `WebFault`.
         """
         last = request.url
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 for _ in range(self._max_redirects + 1):
                     target = self._rules.check(request.url)
                     last = request.url
@@ -95,7 +95,7 @@ class Fetcher:
                         return response
                     request = followed
         except TimeoutError:
-            raise WebFault(TIMEOUT, last, f"no whole answer within {patience:g} s") from None
+            raise WebFault(TIMEOUT, last, f"no whole answer within {timeout:g} s") from None
         reason = f"more than {self._max_redirects} redirects"
         raise WebFault(TOO_MANY_REDIRECTS, request.url, reason)
 

@@ -16,7 +16,7 @@ from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.validation import from_value
 from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
 from genvm_manager.workers.outbound.trust import usual_trust
-from genvm_manager.workers.web.browser.pool import BrowserKeeper
+from genvm_manager.workers.web.browser.pool import BrowserPool
 from genvm_manager.workers.web.browser.profile import remove_orphaned_profiles
 from genvm_manager.workers.web.browser.render import Mode, RenderOrder, render
 from genvm_manager.workers.web.browser.webdriver import Webdriver
@@ -27,7 +27,7 @@ from .fetch import Fetcher, Request
 from .network import Network
 from .urls import UrlRules
 
-BROWSER_PATIENCE = 30.0
+BROWSER_TIMEOUT = 30.0
 """Seconds for which the module's start waits for the browser's; pages wait longer, if need be."""
 
 SizeLimit = Annotated[int, Meta(ge=0)]
@@ -61,7 +61,7 @@ class WebModule:
         self.network = Network(self.rules, config.dns_servers)
         self.trust: ssl.SSLContext = usual_trust()
         self.webdriver = Webdriver(config.webdriver_host) if config.webdriver_host else None
-        self.browsers = None if self.webdriver else BrowserKeeper(
+        self.browsers = None if self.webdriver else BrowserPool(
             config.browser_path, config.max_pages, config.max_page_memory, log
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ class WebSession:
                 url=payload.url,
                 wait=_wait(payload.wait_after_loaded, config),
                 size_limit=_bounded(limit, config),
-                patience=parse_duration(config.render_timeout),
+                timeout=parse_duration(config.render_timeout),
             )
         )
         return {"image": content} if isinstance(content, bytes) else {"text": content}
@@ -151,7 +151,7 @@ async def open_module(
         raise BadRequest(f"config: {error}") from None
     if module.browsers is not None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(module.browsers.settled(), BROWSER_PATIENCE)
+            await asyncio.wait_for(module.browsers.settled(), BROWSER_TIMEOUT)
     return module
 
 

@@ -24,10 +24,10 @@ from .addresses import is_public
 from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFault
 from .urls import UrlRules, is_domain
 
-LOOKUP_PATIENCE = 10.0
+LOOKUP_TIMEOUT = 10.0
 """Seconds for the answer of DNS."""
 
-CONNECT_PATIENCE = 10.0
+CONNECT_TIMEOUT = 10.0
 """Seconds for one address."""
 
 _MOST_ADDRESSES = 4
@@ -53,9 +53,9 @@ class Network:
         refusal = ""
         for address in await self._addresses(host, port):
             try:
-                return await asyncio.wait_for(dial(address, port), CONNECT_PATIENCE)
+                return await asyncio.wait_for(dial(address, port), CONNECT_TIMEOUT)
             except TimeoutError:
-                refusal = f"{host} did not answer within {CONNECT_PATIENCE:g} s"
+                refusal = f"{host} did not answer within {CONNECT_TIMEOUT:g} s"
             except OSError as error:
                 refusal = f"{host} cannot be reached: {error.strerror or error}"
         raise WebFault(CONNECTION_FAILED, _place(host, port), refusal)
@@ -92,7 +92,7 @@ class Network:
         """Raises `WebFault` when it cannot be asked."""
         asking = [
             self._resolver.resolve(
-                f"{host}.", kind, lifetime=LOOKUP_PATIENCE, raise_on_no_answer=False
+                f"{host}.", kind, lifetime=LOOKUP_TIMEOUT, raise_on_no_answer=False
             )
             for kind in ("A", "AAAA")
         ]

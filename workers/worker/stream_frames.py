@@ -8,10 +8,10 @@ import socket
 
 from genvm_manager.protocol.framing import HEAD_SIZE, FrameError, StreamEnded, body_size, frame
 
-FRAME_PATIENCE = 60.0
+FRAME_TIMEOUT = 60.0
 """Seconds in which a frame that has begun must be whole."""
 
-WRITE_PATIENCE = 60.0
+WRITE_TIMEOUT = 60.0
 """Seconds in which the other side must take in an answer."""
 
 _LIMIT = 1 << 20
@@ -36,11 +36,11 @@ class StreamFrames:
         except (asyncio.IncompleteReadError, OSError):
             raise StreamEnded("the stream ended") from None
         try:
-            async with asyncio.timeout(FRAME_PATIENCE):
+            async with asyncio.timeout(FRAME_TIMEOUT):
                 head = begun + await self._reader.readexactly(HEAD_SIZE - 1)
                 return await self._reader.readexactly(body_size(head))
         except TimeoutError:
-            raise FrameError(f"a frame was not whole within {FRAME_PATIENCE:.0f} s") from None
+            raise FrameError(f"a frame was not whole within {FRAME_TIMEOUT:.0f} s") from None
         except (asyncio.IncompleteReadError, OSError):
             raise FrameError("the stream ended within a frame") from None
 
@@ -48,7 +48,7 @@ class StreamFrames:
         """Raises `FrameError` when the other side is gone or does not read."""
         try:
             self._writer.write(frame(body))
-            async with asyncio.timeout(WRITE_PATIENCE):
+            async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._writer.drain()
         except (TimeoutError, OSError) as error:
             self._writer.transport.abort()
@@ -58,6 +58,6 @@ class StreamFrames:
         """Let out what was sent, and hang up."""
         self._writer.close()
         with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(WRITE_PATIENCE):
+            async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._writer.wait_closed()
         self._writer.transport.abort()

@@ -18,13 +18,13 @@ from websockets.http11 import Request, Response
 from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
 from genvm_manager.protocol.module_frames import MalformedFrame
 
-from .stream_frames import WRITE_PATIENCE
+from .stream_frames import WRITE_TIMEOUT
 
-HELLO_PATIENCE = 30.0
+HELLO_TIMEOUT = 30.0
 """Seconds in which a client must say whose connection it is: anyone may have opened it."""
 
-_HANDSHAKE_PATIENCE = 10.0
-_CLOSE_PATIENCE = 5.0
+_HANDSHAKE_TIMEOUT = 10.0
+_CLOSE_TIMEOUT = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ class WebSocketFrames:
         self._is_known = False
 
     async def receive(self) -> bytes:
-        """The next body; the first one is awaited for `HELLO_PATIENCE` seconds only."""
+        """The next body; the first one is awaited for `HELLO_TIMEOUT` seconds only."""
         try:
-            async with asyncio.timeout(None if self._is_known else HELLO_PATIENCE):
+            async with asyncio.timeout(None if self._is_known else HELLO_TIMEOUT):
                 message = await self._connection.recv()
         except TimeoutError:
-            raise FrameError(f"no hello came within {HELLO_PATIENCE:.0f} s") from None
+            raise FrameError(f"no hello came within {HELLO_TIMEOUT:.0f} s") from None
         except ConnectionClosed as end:
             if end.sent is not None and end.sent.code == 1009:
                 raise FrameError(f"a message is longer than {MAX_FRAME} bytes") from None
@@ -55,7 +55,7 @@ class WebSocketFrames:
     async def send(self, body: bytes) -> None:
         """Raises `FrameError` when the other side is gone or does not read."""
         try:
-            async with asyncio.timeout(WRITE_PATIENCE):
+            async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._connection.send(body)
         except (TimeoutError, ConnectionClosed) as error:
             self._connection.transport.abort()
@@ -96,8 +96,8 @@ async def listen(
         max_size=MAX_FRAME,
         max_queue=1,
         ping_interval=None,
-        open_timeout=_HANDSHAKE_PATIENCE,
-        close_timeout=_CLOSE_PATIENCE,
+        open_timeout=_HANDSHAKE_TIMEOUT,
+        close_timeout=_CLOSE_TIMEOUT,
         server_header=None,
         logger=_log,
     )

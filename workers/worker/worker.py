@@ -48,7 +48,7 @@ from .user_error import UserErrorModule
 THREAD_TIMEOUT = 30.0
 """Seconds for which a new worker tries to start its threads; it starts none later."""
 
-FLUSH_PATIENCE = 5.0
+FLUSH_TIMEOUT = 5.0
 """Seconds for the last words to the pool."""
 
 
@@ -129,7 +129,7 @@ class WorkerLife:
         await self._stopped.wait()
         beating.cancel()
         await self._close()
-        await self._channel.flush(FLUSH_PATIENCE)
+        await self._channel.flush(FLUSH_TIMEOUT)
 
     # ------------------------------------------------------------------- what the pool says
 

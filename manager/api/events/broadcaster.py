@@ -13,7 +13,7 @@ from genvm_manager.base.process.threads import start_thread
 from genvm_manager.protocol import ipc
 
 from .status_view import StatusView
-from .subscriber import Follower
+from .subscriber import Subscriber
 
 WAIT = 30.0
 """Seconds that the supervisor waits for a change before it answers all the same."""
@@ -24,7 +24,7 @@ OVER = Unavailable("this worker makes way for another one; come again")
 log = logging.getLogger(__name__)
 
 
-class StatusFeed:
+class StatusBroadcaster:
     """Watches the status while somebody follows, in a thread of its own.
 
     When the supervisor is lost, or this worker stops, all streams end; who comes next begins anew.
@@ -34,7 +34,7 @@ class StatusFeed:
         """`watch` gives the status when it has another revision than that, or after seconds."""
         self._watch = watch
         self._lock = threading.Lock()
-        self._followers: set[Follower] = set()
+        self._followers: set[Subscriber] = set()
         self._view: StatusView | None = None
         self._is_watching = False
         self.is_over = False
@@ -44,24 +44,24 @@ class StatusFeed:
         """End all streams: their clients come again, and find another worker."""
         self.is_over = True
         with self._lock:
-            for follower in self._followers:
-                follower.end(OVER)
+            for subscriber in self._followers:
+                subscriber.end(OVER)
 
     @contextmanager
-    def follower(self, caller: socket.socket | None) -> Iterator[Follower]:
+    def subscriber(self, caller: socket.socket | None) -> Iterator[Subscriber]:
         """Somebody who is shown each new view, while the context is entered."""
-        follower = Follower(caller)
+        subscriber = Subscriber(caller)
         with self._lock:
-            self._followers.add(follower)
+            self._followers.add(subscriber)
             if self._view is not None:
-                follower.show(self._view)
+                subscriber.show(self._view)
         try:
             self._require_watch()
-            yield follower
+            yield subscriber
         finally:
             with self._lock:
-                self._followers.discard(follower)
-            follower.close()
+                self._followers.discard(subscriber)
+            subscriber.close()
 
     def _require_watch(self) -> None:
         """Have somebody watch. Raises `Unavailable` when the system has no thread to spare."""
@@ -105,13 +105,13 @@ class StatusFeed:
                 return False
             if view is not self._view:
                 self._view = view
-                for follower in self._followers:
-                    follower.show(view)
+                for subscriber in self._followers:
+                    subscriber.show(view)
             return True
 
     def _end(self, error: ManagerError) -> None:
         with self._lock:
             self._view = None
             self._is_watching = False
-            for follower in self._followers:
-                follower.end(error)
+            for subscriber in self._followers:
+                subscriber.end(error)

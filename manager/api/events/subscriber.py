@@ -7,7 +7,7 @@ import select
 import socket
 
 from genvm_manager.base.errors import ManagerError
-from genvm_manager.manager.api.limits.timeouts import reply_patience
+from genvm_manager.manager.api.limits.timeouts import reply_timeout
 
 from .status_view import StatusView
 
@@ -20,7 +20,7 @@ connection, and both sides notice when it is lost."""
 _COMMENT = b":\n\n"
 
 
-class Follower:
+class Subscriber:
     """Is shown views by one thread and hands them to another, which waits for them.
 
     Only the newest is kept: a client that is slow misses some, and gets a whole one next.
@@ -63,7 +63,7 @@ class Follower:
             raise self._error
         event = self._event(self._newest) if ready and self._newest else _COMMENT
         if self._caller is not None:
-            self._caller.settimeout(reply_patience(len(event)))
+            self._caller.settimeout(reply_timeout(len(event)))
         return event
 
     def _event(self, view: StatusView) -> bytes:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 from genvm_manager.base.errors import Unavailable
 
-FOLLOWERS = 32
+SUBSCRIBERS = 32
 """Streams of `/events` beyond all that: they are for people's open pages, not for nodes."""
 
 SPARE_THREADS = 16
 """Threads beyond all shares: for what is answered at once, whatever else goes on."""
 
 
-class Share:
+class ConcurrencyLimiter:
     """A number of places for requests of one kind. Who finds none is told to come again."""
 
     def __init__(self, places: int, what: str) -> None:
@@ -35,18 +35,18 @@ class Share:
             self._free.release()
 
 
-class Shares:
+class ConcurrencyLimits:
     """The shares of one worker with `http_threads` threads: a half, a quarter, and two eighths."""
 
     def __init__(self, http_threads: int) -> None:
-        self.readers = Share(max(1, http_threads // 2), "wait for a run to end")
-        self.starters = Share(max(1, http_threads // 4), "wait for a run to start")
-        self.enders = Share(max(1, http_threads // 8), "wait for a run to be ended")
-        self.transfers = Share(max(1, http_threads // 8), "send or take in much")
-        self.followers = Share(FOLLOWERS, "follow the status")
+        self.readers = ConcurrencyLimiter(max(1, http_threads // 2), "wait for a run to end")
+        self.starters = ConcurrencyLimiter(max(1, http_threads // 4), "wait for a run to start")
+        self.enders = ConcurrencyLimiter(max(1, http_threads // 8), "wait for a run to be ended")
+        self.transfers = ConcurrencyLimiter(max(1, http_threads // 8), "send or take in much")
+        self.subscribers = ConcurrencyLimiter(SUBSCRIBERS, "follow the status")
 
     @property
     def threads(self) -> int:
         """How many threads a worker needs to keep what the shares promise."""
-        shares = (self.readers, self.starters, self.enders, self.transfers, self.followers)
+        shares = (self.readers, self.starters, self.enders, self.transfers, self.subscribers)
         return SPARE_THREADS + sum(share.places for share in shares)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-HEAD_PATIENCE = 10.0
+HEAD_TIMEOUT = 10.0
 """Seconds from a request's first chance to come until its head is whole."""
 
-STALL_PATIENCE = 10.0
+STALL_TIMEOUT = 10.0
 """Seconds that a body may make no progress at all."""
 
-TRANSFER_PATIENCE = 30.0
+TRANSFER_TIMEOUT = 30.0
 """Seconds for a body or a reply, beyond what `SLOWEST` takes for its size."""
 
 SLOWEST = 64 << 10
 """Bytes per second that a client is expected to manage."""
 
-DRAIN_PATIENCE = 1.0
+DRAIN_TIMEOUT = 1.0
 """Seconds for a body that nobody wants, until the connection is closed instead."""
 
 
-def reply_patience(size: int) -> float:
+def reply_timeout(size: int) -> float:
     """Seconds in which a client must take in a reply of so many bytes."""
-    return TRANSFER_PATIENCE + size / SLOWEST
+    return TRANSFER_TIMEOUT + size / SLOWEST

@@ -13,8 +13,8 @@ from genvm_manager.base.errors import BadRequest, Unavailable
 from genvm_manager.manager.api import json_response
 from genvm_manager.protocol.http_api import ErrorReply
 
-from .concurrency import Share, Shares
-from .timeouts import STALL_PATIENCE, reply_patience
+from .concurrency import ConcurrencyLimiter, ConcurrencyLimits
+from .timeouts import STALL_TIMEOUT, reply_timeout
 
 LARGE_REPLY = 128 << 10
 """Bytes beyond which a reply needs a place among the transfers: the kernel may not buffer it."""
@@ -22,7 +22,7 @@ LARGE_REPLY = 128 << 10
 _EXTENSION = "genvm-transfers"
 
 
-def install_transfers(app: Flask, shares: Shares) -> None:
+def install_transfers(app: Flask, shares: ConcurrencyLimits) -> None:
     """Have `read_body` and replies of `app` keep to `shares`."""
     app.extensions[_EXTENSION] = shares.transfers
     app.after_request(_prepare_to_send)
@@ -41,7 +41,7 @@ def read_body(request: Request) -> bytes:
         try:
             body = request.get_data(cache=False)
         except (ClientDisconnected, TimeoutError):
-            message = f"body: it ended, or stood still for {STALL_PATIENCE:.0f} s, before its end"
+            message = f"body: it ended, or stood still for {STALL_TIMEOUT:.0f} s, before its end"
             raise BadRequest(message) from None
         except ParseException as error:
             raise BadRequest(f"body: badly chunked: {error}") from None
@@ -73,11 +73,11 @@ def _prepare_to_send(response: Response) -> Response:
         response.call_on_close(sending.close)
     caller = current_caller()
     if caller is not None:
-        caller.settimeout(reply_patience(size))
+        caller.settimeout(reply_timeout(size))
     return response
 
 
-def _transfers() -> Share:
+def _transfers() -> ConcurrencyLimiter:
     share = current_app.extensions[_EXTENSION]
-    assert isinstance(share, Share)
+    assert isinstance(share, ConcurrencyLimiter)
     return share

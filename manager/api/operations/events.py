@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from flask import Blueprint, Response
 
 from genvm_manager.base.errors import ManagerError
-from genvm_manager.manager.api.events.broadcaster import OVER, StatusFeed
-from genvm_manager.manager.api.events.subscriber import STREAM_PATH, Follower
-from genvm_manager.manager.api.limits.concurrency import Share
+from genvm_manager.manager.api.events.broadcaster import OVER, StatusBroadcaster
+from genvm_manager.manager.api.events.subscriber import STREAM_PATH, Subscriber
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimiter
 from genvm_manager.manager.api.limits.transfers import current_caller
 
 _HEADERS = {
@@ -21,20 +21,20 @@ _HEADERS = {
 """For whatever stands in between: nothing of a stream is to be kept, changed or kept back."""
 
 
-def routes(feed: StatusFeed, followers: Share) -> Blueprint:
+def routes(feed: StatusBroadcaster, subscribers: ConcurrencyLimiter) -> Blueprint:
     """`GET /events`, server-sent events; each stream holds a place among the `followers`."""
     blueprint = Blueprint("events", __name__)
 
     @blueprint.get(STREAM_PATH)
     def events() -> Response:
         with ExitStack() as stack:
-            stack.enter_context(followers.place())
-            follower = stack.enter_context(feed.follower(current_caller()))
-            first = follower.next()
+            stack.enter_context(subscribers.place())
+            subscriber = stack.enter_context(feed.subscriber(current_caller()))
+            first = subscriber.next()
             if feed.is_over:
-                follower.end(OVER)
+                subscriber.end(OVER)
             response = Response(
-                _stream(first, follower), content_type="text/event-stream", headers=_HEADERS
+                _stream(first, subscriber), content_type="text/event-stream", headers=_HEADERS
             )
             response.call_on_close(stack.pop_all().close)
         return response
@@ -42,12 +42,12 @@ def routes(feed: StatusFeed, followers: Share) -> Blueprint:
     return blueprint
 
 
-def _stream(first: bytes | None, follower: Follower) -> Iterator[bytes]:
+def _stream(first: bytes | None, subscriber: Subscriber) -> Iterator[bytes]:
     """Ends when the client, the supervisor or this worker does; the client may come again."""
     event = first
     while event is not None:
         yield event
         try:
-            event = follower.next()
+            event = subscriber.next()
         except ManagerError:
             return

@@ -16,7 +16,7 @@ import msgspec
 
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.process.threads import started_threads
-from genvm_manager.manager.cli.exit_codes import NOT_WELL, Command, Group, Misuse, exit_codes
+from genvm_manager.manager.cli.exit_codes import EX_FAILURE, Command, Group, Misuse, exit_codes
 from genvm_manager.manager.cli.options.config_file import ConfigType, config_in
 from genvm_manager.manager.cli.options.llm_models import NamedModel, models_in
 from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
@@ -100,7 +100,7 @@ def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: 
         show_table(_COLUMNS, (_row(*each) for each in zip(models, rows, strict=True)))
     failed = [row for row in rows if not row.available and not _lacks_key(row)]
     if failed or not any(row.available for row in rows):
-        sys.exit(NOT_WELL)
+        sys.exit(EX_FAILURE)
 
 
 def _models_of(file: dict[str, Any] | None, root: Path | None) -> list[NamedModel]:

@@ -20,7 +20,7 @@ from genvm_manager.manager.cli.options.service import ServiceOptions, asking, se
 from genvm_manager.manager.cli.rendering.formatting import dim
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.run_end import bearing_restarts, state_of
-from genvm_manager.manager.cli.tail_reader import Follower, Piece
+from genvm_manager.manager.cli.tail_reader import Piece, TailReader
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol.ipc import Artifact, RunState
 
@@ -55,7 +55,7 @@ def command(run_id: int, follow: bool, only: tuple[str, ...], **given: Any) -> N
         if follow:
             _await_start(client, run_id)
         make = _printer(options.as_json, len(outputs) == 1)
-        _read([(Follower(client, run_id, output), make(output)) for output in outputs], follow)
+        _read([(TailReader(client, run_id, output), make(output)) for output in outputs], follow)
 
 
 def _await_start(client: HttpClient, run_id: int) -> None:
@@ -66,7 +66,7 @@ def _await_start(client: HttpClient, run_id: int) -> None:
             state = bearing_restarts(lambda: state_of(client, run_id))
 
 
-def _read(readers: list[tuple[Follower, Printer]], follow: bool) -> None:
+def _read(readers: list[tuple[TailReader, Printer]], follow: bool) -> None:
     """Each output to its present end, or with `follow` all of them to the end of the run."""
     while readers:
         for reader in list(readers):

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from genvm_manager.base.text.printable import printable
-from genvm_manager.manager.cli.exit_codes import NOT_WELL, Command, exit_codes
+from genvm_manager.manager.cli.exit_codes import EX_FAILURE, Command, exit_codes
 from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
 from genvm_manager.manager.cli.rendering.formatting import count, dim, json_text
 from genvm_manager.protocol.http_api import StatusReply
@@ -44,7 +44,7 @@ def command(**given: Any) -> None:
     else:
         click.echo("\n".join(status_lines(client.url, refusal, status)))
     if refusal is not None or status.audit != "ok":
-        sys.exit(NOT_WELL)
+        sys.exit(EX_FAILURE)
 
 
 def status_lines(url: str, refusal: str | None, status: StatusReply) -> Iterator[str]:

@@ -18,12 +18,12 @@ from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.settings.config import DEFAULT_PORT
 from genvm_manager.base.settings.token_file import TokenFileError, read_token
 from genvm_manager.manager.cli.exit_codes import (
+    EX_FAILURE,
+    EX_NOPERM,
+    EX_USAGE,
     INTERRUPTED,
-    MISUSE,
     NO_SERVICE,
     NO_SUCH_RUN,
-    NOT_ADMITTED,
-    NOT_WELL,
     TRY_AGAIN,
     Misuse,
     fail,
@@ -53,7 +53,7 @@ TOKEN_FILE_VARIABLE = "GENVM_MANAGER_TOKEN_FILE"  # noqa: S105 - the name of a v
 
 USUAL_ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
 
-_COMPLETION_PATIENCE = 1.0
+_COMPLETION_TIMEOUT = 1.0
 """Seconds that somebody who presses Tab may have to wait."""
 
 
@@ -190,7 +190,7 @@ def asking(options: ServiceOptions) -> Iterator[HttpClient]:
         with HttpClient(access.address, token) as client:
             yield client
     except Misuse as error:
-        fail(error.message, MISUSE, options.as_json)
+        fail(error.message, EX_USAGE, options.as_json)
     except (ManagerError, TokenFileError, OSError) as error:
         sentence = _sentence(error, options, token is not None)
         fail(sentence, _exit_code(error), options.as_json)
@@ -202,11 +202,11 @@ _CODES: dict[type[Exception], int] = {
     RunNotFound: NO_SUCH_RUN,
     Unreachable: NO_SERVICE,
     Unavailable: TRY_AGAIN,
-    TokenRefused: NOT_ADMITTED,
-    TokenFileError: NOT_ADMITTED,
-    BadRequest: MISUSE,
-    ManagerError: NOT_WELL,
-    OSError: NOT_WELL,
+    TokenRefused: EX_NOPERM,
+    TokenFileError: EX_NOPERM,
+    BadRequest: EX_USAGE,
+    ManagerError: EX_FAILURE,
+    OSError: EX_FAILURE,
 }
 
 
@@ -261,12 +261,12 @@ def _url_in_environment() -> str | None:
 
 
 def listed_runs(params: Mapping[str, Any]) -> dict[str, str]:
-    """The state of each run in `Status`, by id; for completion, so with little patience.
+    """The state of each run in `Status`, by id; for completion, so with little timeout.
 
     Raises `ManagerError` and `OSError`.
     """
     names = ("state_dir", "url", "token_file")
     options = ServiceOptions(**{name: params.get(name) for name in names}, as_json=False)
     access = options.service()
-    with HttpClient(access.address, access.token(), patience=_COMPLETION_PATIENCE) as client:
+    with HttpClient(access.address, access.token(), timeout=_COMPLETION_TIMEOUT) as client:
         return {run_id: str(run.state) for run_id, run in client.status().executions.items()}

@@ -14,7 +14,7 @@ from genvm_manager.base.process.threads import start_thread
 
 from .formatting import span
 
-PATIENCE = 1.0
+TIMEOUT = 1.0
 """Seconds of silence."""
 
 _REFRESH = 0.25
@@ -48,7 +48,7 @@ class Progress:
             self._thread.join()
 
     def _show(self) -> None:
-        if self._is_over.wait(PATIENCE):
+        if self._is_over.wait(TIMEOUT):
             return
         if sys.stderr.isatty():
             self._live()

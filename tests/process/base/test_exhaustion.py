@@ -52,12 +52,12 @@ print("done")
 BROWSER = """
 import asyncio, logging, resource
 from genvm_manager.base.process.threads import loop_threads
-from genvm_manager.workers.web.browser.pool import BrowserKeeper
+from genvm_manager.workers.web.browser.pool import BrowserPool
 
 async def look():
     asyncio.get_running_loop().set_default_executor(loop_threads())
     resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
-    keeper = BrowserKeeper("/bin/sleep", 1, 1 << 30, logging.getLogger())
+    keeper = BrowserPool("/bin/sleep", 1, 1 << 30, logging.getLogger())
     strictest = keeper.isolation
     await keeper.settled()
     assert keeper.isolation == strictest

@@ -20,7 +20,6 @@ from tests.support.waiting import TIMEOUT
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 PYTHON = (sys.executable, "-P", "-m")
-PATIENCE = TIMEOUT
 
 
 class Container:
@@ -38,7 +37,7 @@ class Container:
                 stdout=log,
                 stderr=log,
             )
-        inside = wait_until(psutil.Process(self._outside.pid).children, within=PATIENCE)
+        inside = wait_until(psutil.Process(self._outside.pid).children, within=TIMEOUT)
         self.first: psutil.Process = inside[0]
 
     @property
@@ -46,18 +45,18 @@ class Container:
         return self.log_path.read_text()
 
     def wait_for(self, *words: str) -> None:
-        wait_until(lambda: all(word in self.log for word in words), within=PATIENCE)
+        wait_until(lambda: all(word in self.log for word in words), within=TIMEOUT)
 
     def enter(self, script: str) -> None:
         """Run a line of shell in it, as `docker exec` does."""
         target = ("nsenter", "--target", str(self.first.pid), "--pid", "--mount")
-        subprocess.run([*target, "sh", "-c", script], check=True, timeout=PATIENCE)
+        subprocess.run([*target, "sh", "-c", script], check=True, timeout=TIMEOUT)
 
     def children(self, name: str) -> list[psutil.Process]:
         return [each for each in self.first.children() if _name(each) == name]
 
     def wait(self) -> int:
-        return self._outside.wait(PATIENCE)
+        return self._outside.wait(TIMEOUT)
 
     def end(self) -> None:
         if self._outside.poll() is None:
@@ -126,7 +125,7 @@ def http() -> Iterator[Container]:
                 except httpx.TransportError:
                     return False
 
-        wait_until(answers, within=PATIENCE)
+        wait_until(answers, within=TIMEOUT)
         yield running
 
 

@@ -20,7 +20,7 @@ from genvm_manager.workers.web.browser.browser import (
 )
 from tests.support.service_manager import Listener
 from tests.support.signals import TERMINALS, blocked, caught, ignored, ignoring
-from tests.support.supervisor import PATIENCE, PROJECT, RunningSupervisor, has_ended, wait_until
+from tests.support.supervisor import PROJECT, TIMEOUT, RunningSupervisor, has_ended, wait_until
 
 CARELESS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2)
 """What only a careless launcher has ignored."""
@@ -42,7 +42,7 @@ def test_a_supervisor_does_not_hear_what_was_ignored_but_for_sigterm() -> None:
         for pid in (supervisor.pid, supervisor.process.pid):
             assert set(TERMINALS) <= ignored(pid)
             assert not set(CARELESS) & ignored(pid) - {signal.SIGPIPE}
-            # The guard takes blocked ones, which come though they are ignored.
+            # The shim takes blocked ones, which come though they are ignored.
             assert not set(TERMINALS) & blocked(pid)
             for number in (signal.SIGINT, signal.SIGHUP):
                 os.kill(pid, number)
@@ -52,7 +52,7 @@ def test_a_supervisor_does_not_hear_what_was_ignored_but_for_sigterm() -> None:
         assert (ignored(pid), blocked(pid)) == (set(), set())
         assert client.status().accepting
         supervisor.process.send_signal(signal.SIGTERM)
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
         assert "supervisor_stopped" in supervisor.log
 
 
@@ -62,7 +62,7 @@ def test_a_supervisor_hears_what_was_blocked() -> None:
         assert blocked(supervisor.pid) == set()
         assert supervisor.client.run("crashes").exit.code == 7
         supervisor.process.send_signal(signal.SIGINT)
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("before", [ignoring(*TERMINALS, *CARELESS), BLOCKING])
@@ -91,9 +91,9 @@ def test_http_alone_reloads_and_stops(tmp_path: Path, before: list[str]) -> None
                     os.kill(pid, signal.SIGINT)
                     os.kill(pid, signal.SIGQUIT)
             master.send_signal(signal.SIGHUP)
-            wait_until(lambda: has_ended(worker), PATIENCE)
+            wait_until(lambda: has_ended(worker), TIMEOUT)
             master.terminate()
-            assert master.wait(PATIENCE) == 0
+            assert master.wait(TIMEOUT) == 0
         finally:
             master.kill()
             listener.close()

@@ -17,7 +17,7 @@ from genvm_manager.base.network.listeners import AddressError, gunicorn_binds, l
 from genvm_manager.base.network.listening import Place, listen_at_each
 from tests.support.names import LOCALHOST_OF_BOTH
 from tests.support.service_manager import Listener
-from tests.support.supervisor import PATIENCE, PROJECT
+from tests.support.supervisor import PROJECT, TIMEOUT
 
 FOREIGN = "192.0.2.1"
 """An address that no machine has."""
@@ -72,7 +72,7 @@ def test_each_address_of_this_machine_is_taken_once(
     listeners = listen_tcp("name.test", 0)
     assert urls(listeners, closed) == expected
     for each in listeners:
-        socket.create_connection(each.getsockname()[:2], PATIENCE).close()
+        socket.create_connection(each.getsockname()[:2], TIMEOUT).close()
 
 
 def test_a_port_that_is_taken_at_one_of_them_is_a_conflict(
@@ -162,10 +162,10 @@ def test_http_alone_serves_at_all_addresses_of_its_setting(tmp_path: Path) -> No
                 "http://[::1]",
             ]
             for address in addresses:
-                client = HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE)
+                client = HTTPConnection(address.removeprefix("http://"), timeout=TIMEOUT)
                 client.request("GET", "/healthz")
                 assert client.getresponse().status == 200
                 client.close()
         finally:
             process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0

@@ -16,11 +16,11 @@ from genvm_manager.manager.launcher.service import private_service
 from tests.support.service import GENVM_MANAGER, processes_of, wait_until
 from tests.support.waiting import TIMEOUT
 
-Findings = dict[str, list[dict[str, Any]]]
+CheckResults = dict[str, list[dict[str, Any]]]
 """By topic."""
 
 
-def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None) -> Findings:
+def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None) -> CheckResults:
     """What it finds; it exits with this code."""
     ended = subprocess.run(
         [GENVM_MANAGER, "doctor", "--json", *words],
@@ -34,14 +34,14 @@ def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None)
     found = json.loads(ended.stdout)
     verdicts = {finding["verdict"] for finding in found["findings"]}
     assert found["verdict"] == max(verdicts, key=["ok", "warning", "failure"].index)
-    findings: Findings = {}
+    findings: CheckResults = {}
     for finding in found["findings"]:
         assert (finding["do"] is None) == (finding["verdict"] == "ok"), finding
         findings.setdefault(finding["topic"], []).append(finding)
     return findings
 
 
-def failing(findings: Findings, verdict: str = "failure") -> dict[str, str]:
+def failing(findings: CheckResults, verdict: str = "failure") -> dict[str, str]:
     """What is said of the topics with this verdict."""
     return {
         topic: "; ".join(each["says"] for each in found if each["verdict"] == verdict)

@@ -195,15 +195,15 @@ def test_a_comment_line_keeps_a_stream_open_in_which_nothing_happens(
     service: RunningService,
 ) -> None:
     backend = backend_of(service)
-    patience = HEARTBEAT + 3
-    slow = SLOW.format(backend=backend, more=f"proxy_read_timeout {patience:.0f}s;")
+    timeout = HEARTBEAT + 3
+    slow = SLOW.format(backend=backend, more=f"proxy_read_timeout {timeout:.0f}s;")
     with nginx(backend, extra=slow) as proxy:
         headers = {"Host": NAME, **WITH_TOKEN}
         with event_stream(f"{proxy.url}/slow", **headers) as stream:
             stream.read()
             begun = time.monotonic()
             stream.read_comment()
-            while time.monotonic() < begun + patience:
+            while time.monotonic() < begun + timeout:
                 time.sleep(0.1)
             service.http.post("/permits", json={"permits": 9})
             stream.read_until(lambda view: view["permits"]["max"] == 9)

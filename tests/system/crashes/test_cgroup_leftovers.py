@@ -26,7 +26,7 @@ def executors(service: RunningService) -> list[psutil.Process]:
     return found
 
 
-def test_what_outlives_serve_guard_and_supervisor_is_ended_by_the_next_start() -> None:
+def test_what_outlives_serve_shim_and_supervisor_is_ended_by_the_next_start() -> None:
     """The daemon has no name, and falls to nobody of ours: its cgroup tells whose it is."""
     with given_cgroup() as given:
         config = f"{{http_workers: 1, cgroup: {given.path}}}"
@@ -34,7 +34,7 @@ def test_what_outlives_serve_guard_and_supervisor_is_ended_by_the_next_start() -
             genvm_id = service.start_run()
             left = executors(service)
             wait_until(lambda: given.members() == {process.pid for process in left})
-            ours = [service.process, service.half("guard"), service.half("supervisor")]
+            ours = [service.process, service.half("shim"), service.half("supervisor")]
             for act in (psutil.Process.suspend, psutil.Process.kill):
                 for process in ours:
                     act(process)

@@ -30,7 +30,7 @@ from tests.support.waiting import TIMEOUT
 CONFIG = "{http_workers: 1, http_threads: 16, permits: {total: 2}, drain_timeout: 1s}"
 POWER_CONFIG = "{http_workers: 1, http_threads: 32, permits: {total: 8}, drain_timeout: 1s}"
 FOR_EVER = 600_000
-PARTS = ("serve", "guard", "supervisor", "http", "worker")
+PARTS = ("serve", "shim", "supervisor", "http", "worker")
 
 
 class Client(threading.Thread):
@@ -162,20 +162,20 @@ ROWS = (
     Row("an HTTP worker", kill("worker"), ("cut",), ("cut",), ("worker",)),
     Row("the HTTP master", kill("http"), ("cut",), ("cut",), ("http", "worker")),
     Row(
-        "the supervisor", kill("supervisor"), ("503", "lost"), ("503",), ("guard", "supervisor"),
+        "the supervisor", kill("supervisor"), ("503", "lost"), ("503",), ("shim", "supervisor"),
         "lost", "exited", "lost",
     ),
     Row(
-        "its guard", kill("guard"), ("503", "shutdown"), ("503",), ("guard", "supervisor"),
+        "its shim", kill("shim"), ("503", "shutdown"), ("503",), ("shim", "supervisor"),
         "shutdown", "shutdown",
     ),
     Row(
-        "supervisor and guard", kill("supervisor", "guard"), ("503", "lost"), ("503",),
-        ("guard", "supervisor"), "lost", "exited", "lost",
+        "supervisor and shim", kill("supervisor", "shim"), ("503", "lost"), ("503",),
+        ("shim", "supervisor"), "lost", "exited", "lost",
     ),
     Row(
-        "supervisor, guard and HTTP master", kill("supervisor", "guard", "http"),
-        ("503", "cut", "lost"), ("503", "cut"), ("guard", "supervisor", "http", "worker"),
+        "supervisor, shim and HTTP master", kill("supervisor", "shim", "http"),
+        ("503", "cut", "lost"), ("503", "cut"), ("shim", "supervisor", "http", "worker"),
         "lost", "exited", "lost",
     ),
     Row(
@@ -209,7 +209,7 @@ def test_what_is_killed_costs_no_more_than_the_table_says(row: Row) -> None:
         wait_until(lambda: service.http.get("/readyz", timeout=TIMEOUT).is_success)
         assert find_service(service.state) == service.url
         assert {name for name in PARTS if house.part(name) != house.parts[name]} == {*row.replaced}
-        if "serve" not in row.replaced and {"guard", "http"} & {*row.replaced}:
+        if "serve" not in row.replaced and {"shim", "http"} & {*row.replaced}:
             assert "was ended by SIGKILL; starting it again in 0.2 s" in service.log
         assert house.read(house.finished) == house.finished_reply
         assert_end(house, house.under_way, row.under_way)

@@ -16,9 +16,6 @@ from tests.support.service import processes_of, wait_until
 from tests.support.studio import DEAF, SLEEPING, Studio, studio_request
 from tests.support.waiting import TIMEOUT
 
-PATIENCE = TIMEOUT
-"""Seconds; about one is what it takes on a machine that does nothing else."""
-
 STARTS_AND_WAITS = """
 import subprocess, sys, threading
 def start():
@@ -58,7 +55,7 @@ def test_everything_goes_when_the_parent_is_killed(studio: Studio) -> None:
     wait_until(socket.is_socket)
     assert len(processes_of(studio.folder)) >= 8
     kill(parent)
-    wait_until(lambda: not studio.leftovers(), within=PATIENCE)
+    wait_until(lambda: not studio.leftovers(), within=TIMEOUT)
     assert not socket.exists()
     manager = studio.start()
     runs = studio.await_status()["executions"]
@@ -72,7 +69,7 @@ def test_who_waits_for_an_answer_does_not_hold_it_up(studio: Studio) -> None:
     client = studio.start("curl", "-s", f"http://127.0.0.1:{studio.port}/genvm/{genvm_id}?wait=60s")
     wait_until(lambda: psutil.Process(client.pid).net_connections())
     kill(parent)
-    wait_until(lambda: not studio.leftovers(), within=PATIENCE)
+    wait_until(lambda: not studio.leftovers(), within=TIMEOUT)
     client.wait(TIMEOUT)
 
 
@@ -85,7 +82,7 @@ def test_a_stop_under_way_is_hurried(studio: Studio) -> None:
     wait_until(lambda: not studio.is_up())
     assert manager.is_running()
     kill(parent)
-    wait_until(lambda: not studio.leftovers(), within=PATIENCE)
+    wait_until(lambda: not studio.leftovers(), within=TIMEOUT)
 
 
 def test_a_parent_that_is_gone_before_it_is_looked_for_counts(studio: Studio) -> None:
@@ -101,7 +98,7 @@ def test_a_parent_that_is_gone_before_it_is_looked_for_counts(studio: Studio) ->
         str(studio.root),
     ]
     options = ["--started-by", str(gone.pid), "manager", *studio.command[2:]]
-    assert studio.start(*module, *options).wait(PATIENCE) == 0
+    assert studio.start(*module, *options).wait(TIMEOUT) == 0
     assert not studio.leftovers()
     assert "serves" not in studio.log
 
@@ -138,4 +135,4 @@ def test_without_it_the_manager_outlives_its_parent(studio: Studio) -> None:
     wait_until(lambda: time.monotonic() > begin + 1)
     assert studio.ask("GET", "/status").status == 200
     manager.terminate()
-    wait_until(lambda: not studio.leftovers(), within=PATIENCE)
+    wait_until(lambda: not studio.leftovers(), within=TIMEOUT)

@@ -87,10 +87,10 @@ def runs_again(service: RunningService) -> None:
 def test_a_half_that_cannot_be_started_again_is_tried_until_it_can(
     service: RunningService, half: str
 ) -> None:
-    other = service.half("guard" if half == "http" else "http")
+    other = service.half("shim" if half == "http" else "http")
     before = service.log.count(f"cannot be started: {NO_PROCESS}")
     with nothing_new(service.process):
-        service.half("guard" if half == "supervisor" else half).kill()
+        service.half("shim" if half == "supervisor" else half).kill()
         wait_until(lambda: service.log.count(f"cannot be started: {NO_PROCESS}") > before + 2)
         assert other.is_running()
         if half == "supervisor":

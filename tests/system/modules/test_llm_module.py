@@ -40,7 +40,7 @@ SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing
 from genlayer import *
 
-class Asker(gl.Contract):
+class PromptClient(gl.Contract):
     def __init__(self):
         pass
 
@@ -100,7 +100,7 @@ def openai(node: ServedNode) -> Iterator[PlayedProvider]:
 
 
 def prompt(text: str = "hello", kind: str = "text", *images: bytes) -> list[Any]:
-    """One prompt as `Asker.ask` takes it."""
+    """One prompt as `PromptClient.ask` takes it."""
     return [text, kind, list(images)]
 
 

@@ -18,7 +18,7 @@ from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
 from tests.support.service import GENVM_MANAGER, OBEDIENT, PROJECT, run_request, wait_until
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 SCRIPT = """
 set -e
 mount --make-rprivate /
@@ -75,7 +75,7 @@ class Machine:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
 
@@ -109,7 +109,7 @@ def service(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 def test_a_service_works_with_nothing_but_its_state_folder(
@@ -120,7 +120,7 @@ def test_a_service_works_with_nothing_but_its_state_folder(
         found = re.search(r"serves (http://\S+)", machine.log)
         return found and found[1]
 
-    address = wait_until(url, within=PATIENCE)
+    address = wait_until(url, within=TIMEOUT)
     with HttpClient(address) as client, httpx.Client(base_url=address, timeout=60) as http:
         run = client.start_run(calldata.encode(run_request()))
         assert http.get(f"/genvm/{run}?wait=30s").json()["status"]["cause"] == "exited"
@@ -140,7 +140,7 @@ def test_a_service_works_with_nothing_but_its_state_folder(
     assert "emporary" not in deployed.stdout + deployed.stderr
 
     service.terminate()
-    assert service.wait(PATIENCE) == 0, machine.log
+    assert service.wait(TIMEOUT) == 0, machine.log
     assert "Traceback" not in machine.log
 
 
@@ -166,7 +166,7 @@ def test_with_nothing_at_all_one_sentence_says_what_must_be_writable(
     machine: Machine, command: tuple[str, ...]
 ) -> None:
     process = machine.start(*command, str(machine.state), writable="")
-    assert process.wait(PATIENCE) in (1, 3)
+    assert process.wait(TIMEOUT) in (1, 3)
     assert "Traceback" not in machine.log
     line = machine.log.strip().splitlines()[-1]
     tried = f"temporary files: /tmp, /var/tmp, /usr/tmp and {temporary_files(machine.state)}"

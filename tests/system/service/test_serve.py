@@ -51,7 +51,7 @@ def test_start_says_where_it_is_and_processes_say_what_they_are(service: Running
         assert line in service.log
     assert find_service(service.state) == service.url
     titles = {" ".join(process.cmdline()).strip() for process in processes_of(service.state)}
-    for kind in ("serve", "guard", "supervisor", "http master", "http worker"):
+    for kind in ("serve", "shim", "supervisor", "http master", "http worker"):
         assert f"genvm-manager {kind} {service.state}" in titles
 
 

@@ -128,14 +128,14 @@ def test_a_killed_http_comes_back_and_no_run_notices(service: InstalledService) 
 
 @pytest.mark.parametrize(
     ("title", "causes"),
-    [("guard", {"shutdown", "lost"}), ("supervisor", {"lost"})],
+    [("shim", {"shutdown", "lost"}), ("supervisor", {"lost"})],
 )
 def test_a_killed_supervisor_comes_back_and_leaves_nothing(
     service: InstalledService, title: str, causes: set[str]
 ) -> None:
     run_id = service.start_run(sleep_ms=600_000)
     http = service.process("http master")
-    gone = [service.process("guard"), service.process("supervisor"), *service.executors()]
+    gone = [service.process("shim"), service.process("supervisor"), *service.executors()]
     service.process(title).kill()
     wait_until(lambda: all(has_ended(process) for process in gone))
     assert service.cause_of(run_id) in causes
@@ -147,9 +147,9 @@ def test_what_clients_have_changed_outlives_a_kill_and_no_restart(
 ) -> None:
     with service.client() as client:
         client.set_permits(7)
-    before = service.process("guard")
+    before = service.process("shim")
     service.process("supervisor").kill()
-    wait_until(lambda: service.process("guard") != before)
+    wait_until(lambda: service.process("shim") != before)
     service.wait_until_ready()
     assert service.status().permits.max == 7
     service.machine.run("systemctl", "restart", SUPERVISOR)
@@ -160,7 +160,7 @@ def test_a_supervisor_that_hangs_is_ended_and_started_again(service: InstalledSe
     service.edit_unit(SUPERVISOR, "WatchdogSec=1")
     service.machine.run("systemctl", "restart", SUPERVISOR)
     run_id = service.start_run(sleep_ms=600_000)
-    gone = [service.process("guard"), service.process("supervisor"), *service.executors()]
+    gone = [service.process("shim"), service.process("supervisor"), *service.executors()]
     service.process("supervisor").suspend()
     wait_until(lambda: all(has_ended(process) for process in gone))
     assert service.cause_of(run_id) == "lost"
@@ -293,9 +293,9 @@ def test_modules_run_behind_the_hardening(service: InstalledService) -> None:
         reply = service.http.post("/module/start", json={"module_type": kind}, timeout=TIMEOUT)
         assert reply.is_success, reply.text
     # What clients have changed is there again.
-    before = service.process("guard")
+    before = service.process("shim")
     service.process("supervisor").kill()
-    wait_until(lambda: service.process("guard") != before)
+    wait_until(lambda: service.process("shim") != before)
     service.wait_until_ready()
 
     def are_running() -> bool:
@@ -314,11 +314,11 @@ def test_modules_run_behind_the_hardening(service: InstalledService) -> None:
 
 
 def test_a_second_installation_changes_nothing(service: InstalledService) -> None:
-    processes = {service.process(title) for title in ("guard", "supervisor", "http master")}
+    processes = {service.process(title) for title in ("shim", "supervisor", "http master")}
     token = service.machine.path(TOKEN).read_text()
     assert service.install("--dry-run") == ""
     assert service.install().startswith("The service runs: http://127.0.0.1:3999")
-    assert processes == {service.process(title) for title in ("guard", "supervisor", "http master")}
+    assert processes == {service.process(title) for title in ("shim", "supervisor", "http master")}
     assert service.machine.path(TOKEN).read_text() == token
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from genvm_manager.base.settings.config import Config, PermitCosts
-from genvm_manager.manager.api.limits.concurrency import SPARE_THREADS, Shares
+from genvm_manager.manager.api.limits.concurrency import SPARE_THREADS, ConcurrencyLimits
 from genvm_manager.manager.cli import COMMANDS
 from genvm_manager.manager.cli import exit_codes as ending
 from genvm_manager.manager.server.gunicorn_settings import SILENT_CONNECTIONS
@@ -70,13 +70,13 @@ def test_the_web_modules_file_holds_every_setting_with_its_default() -> None:
 
 def test_the_shares_are_those_of_the_code() -> None:
     config = Config()
-    shares = Shares(config.http_threads)
+    shares = ConcurrencyLimits(config.http_threads)
     for share in (
         shares.readers,
         shares.starters,
         shares.enders,
         shares.transfers,
-        shares.followers,
+        shares.subscribers,
     ):
         row = f"| {share.places} | {share.places * config.http_workers} |"
         assert row in GUIDE

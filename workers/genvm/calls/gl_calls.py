@@ -12,7 +12,7 @@ from genvm_manager.protocol.run_result import ResultCode
 
 from .context import MAX_DEPTH, CallContext, EntryKind, Outcome, vm_error
 from .module_calls import ModuleCalls
-from .request_fields import Fields
+from .request_fields import RequestParser
 from .sdk import CallEnded, OperationFailed, SdkError, ask, need
 from .shared_run import Run, own_balance
 
@@ -81,7 +81,7 @@ class GlCalls:
         raise CallEnded(Outcome(ResultCode.USER_ERROR, value))
 
     def _eth_send(self, request: Any) -> None:
-        fields = Fields(request)
+        fields = RequestParser(request)
         emission = {
             "type": "EthSend",
             "address": fields.get("address", Address),
@@ -91,7 +91,7 @@ class GlCalls:
         self._send(emission)
 
     def _post_message(self, request: Any) -> None:
-        fields = Fields(request)
+        fields = RequestParser(request)
         emission = {
             "type": "PostMessage",
             "address": fields.get("address", Address),
@@ -102,7 +102,7 @@ class GlCalls:
         self._send(emission)
 
     def _deploy_contract(self, request: Any) -> None:
-        fields = Fields(request)
+        fields = RequestParser(request)
         emission = {
             "type": "DeployContract",
             "calldata": fields.call(),
@@ -121,7 +121,7 @@ class GlCalls:
         self._context.effects.emit(emission, value)
 
     def _emit_event(self, request: Any) -> None:
-        fields = Fields(request)
+        fields = RequestParser(request)
         topics = fields.get("topics", list)
         if len(topics) > _MAX_TOPICS or not all(_is_topic(topic) for topic in topics):
             raise OperationFailed(SdkError.INVAL)
@@ -130,13 +130,13 @@ class GlCalls:
         self._context.effects.emit({"type": "EmitEvent", "topics": topics, "blob": blob})
 
     def _eth_call(self, request: Any) -> bytes:
-        fields = Fields(request)
+        fields = RequestParser(request)
         address, call = fields.get("address", Address), fields.get("calldata", bytes)
         need(self._context, "c")
         return ask(self._run.host.eth_call, address, call)
 
     def _call_contract(self, request: Any) -> bytes:
-        fields = Fields(request)
+        fields = RequestParser(request)
         address, entry_data = fields.get("address", Address), fields.call()
         try:
             storage_type = _STATES[fields.any("state") if "state" in request else "default"]
@@ -159,7 +159,7 @@ class GlCalls:
         ).encode()
 
     def _sandbox(self, request: Any) -> bytes:
-        fields = Fields(request)
+        fields = RequestParser(request)
         entry_data = fields.get("data", bytes)
         allow_write = fields.get("allow_write_ops", bool, False)
         context = self._context
@@ -186,7 +186,7 @@ class GlCalls:
             return self._run.call(inner._replace(depth=inner.depth + 1, memory_limit=left))
 
     def _run_nondet(self, request: Any) -> bytes:
-        fields = Fields(request)
+        fields = RequestParser(request)
         lead, validate = fields.get("data_leader", bytes), fields.get("data_validator", bytes)
         need(self._context, "n")
         result = self._run.nondet.run(self._run_stage, lead, validate)
@@ -211,7 +211,7 @@ class GlCalls:
     def _trace(self, request: Any) -> bytes | None:
         if request == "RuntimeMicroSec":
             return calldata.encode(0 if self._context.is_det else self._run.microseconds())
-        self._run.trace(Fields(request).get("Message", str))
+        self._run.trace(RequestParser(request).get("Message", str))
         return None
 
 

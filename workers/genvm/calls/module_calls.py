@@ -14,7 +14,7 @@ from genvm_manager.protocol.module_frames import ModuleRequest, UserFault, encod
 
 from .context import CallContext
 from .modules import ModuleClient
-from .request_fields import Fields
+from .request_fields import RequestParser
 from .sdk import OperationFailed, SdkError, ask
 from .shared_run import Run
 
@@ -57,7 +57,7 @@ class ModuleCalls:
 
     def exec_prompt(self, request: Any) -> bytes:
         """Any prompt of the contract."""
-        fields = Fields(request)
+        fields = RequestParser(request)
         payload = {
             "prompt": fields.get("prompt", str),
             "response_format": fields.one_of("response_format", _FORMATS, "text"),
@@ -67,7 +67,7 @@ class ModuleCalls:
 
     def exec_prompt_template(self, request: Any) -> bytes:
         """A prompt of the node's own, filled with texts of the contract."""
-        fields = Fields(request)
+        fields = RequestParser(request)
         template = fields.one_of("template", _TEMPLATES)
         names, kind = _TEMPLATES[template]
         payload = {"template": template} | {name: fields.get(name, str) for name in names}
@@ -90,7 +90,7 @@ class ModuleCalls:
 
     def web_request(self, request: Any) -> bytes:
         """An HTTP request."""
-        fields = Fields(request)
+        fields = RequestParser(request)
         asked = {
             "method": fields.one_of("method", _METHODS, "GET"),
             "url": fields.get("url", str),
@@ -110,7 +110,7 @@ class ModuleCalls:
 
     def web_render(self, request: Any) -> bytes:
         """A page as a browser shows it."""
-        fields = Fields(request)
+        fields = RequestParser(request)
         asked = {
             "mode": fields.one_of("mode", _PAGES, "text"),
             "url": fields.get("url", str),

@@ -16,7 +16,7 @@ from .sdk import OperationFailed, SdkError
 NOTHING = object()
 
 
-class Fields:
+class RequestParser:
     """The map of one request; a missing field or one of another type makes it malformed."""
 
     def __init__(self, request: Any) -> None:

@@ -24,7 +24,7 @@ class NoThread(Exception):
     """The system has no thread to spare: that is no fault of a contract's."""
 
 
-class OwnStack(Generic[T]):
+class GuestThread(Generic[T]):
     """Runs `work` at once on a thread of its own. Raises `NoThread`."""
 
     def __init__(self, work: Callable[[], T]) -> None:

@@ -50,7 +50,7 @@ from genvm_manager.workers.genvm.engine.compiler import (
 )
 from genvm_manager.workers.genvm.engine.deadline import Deadline, TimeUp
 from genvm_manager.workers.genvm.engine.engine import new_engine
-from genvm_manager.workers.genvm.engine.guest_thread import NoThread, OwnStack
+from genvm_manager.workers.genvm.engine.guest_thread import GuestThread, NoThread
 from genvm_manager.workers.genvm.python.cpython import GuestMissing
 from genvm_manager.workers.genvm.python.python_guest import PythonGuest
 from genvm_manager.workers.genvm.wasi.descriptors import Output
@@ -58,8 +58,8 @@ from genvm_manager.workers.genvm.wasi.descriptors import Output
 from .contract_clock import ContractClock
 from .log import Log
 from .programs import Program, program_of
-from .timings import Stopwatch
-from .vm import ToolFailed, World, run_guest
+from .timings import Timings
+from .vm import GuestEnv, ToolFailed, run_guest
 
 MAX_KEPT_MODULES = 64
 """Modules that a run keeps at hand for calls of the same contract."""
@@ -102,7 +102,7 @@ class ContractRun:
         self._engine = new_engine()
         check, pause = self.deadline.check, host.pause
         outputs = Output(1, check, pause), Output(2, check, pause)
-        self._world = World(self._engine, self, outputs)
+        self._world = GuestEnv(self._engine, self, outputs)
         self._warned: set[str] = set()
         self._modules: dict[bytes, Module | InvalidContract] = {}
         self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
@@ -131,7 +131,7 @@ class ContractRun:
 
     def call(self, context: CallContext) -> Outcome:
         """Run a guest inside the current one, on a stack of its own."""
-        return OwnStack(lambda: self._call_inside(context)).result()
+        return GuestThread(lambda: self._call_inside(context)).result()
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
@@ -161,7 +161,7 @@ class ContractRun:
         is left behind. What a caller made of an inner call that was cut off does not count: the
         time decides alone, and what is not counted changes nothing.
         """
-        running = OwnStack(lambda: self._timed(work))
+        running = GuestThread(lambda: self._timed(work))
         done = running.wait(self._limits.seconds)
         while not done and (left := self._seconds_left()) > 0:
             done = running.wait(max(left, _TICK))
@@ -219,7 +219,7 @@ class ContractRun:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code), is_det=context.is_det)
-            times = Stopwatch()
+            times = Timings()
             with self.host.pause:
                 module = self._prepared(program)
             times.mark("module_ms")

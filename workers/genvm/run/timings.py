@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Stopwatch:
+class Timings:
     """Milliseconds between one mark and the next, by the name of the mark that ends them."""
 
     def __init__(self) -> None:

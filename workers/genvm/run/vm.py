@@ -56,7 +56,7 @@ _TOOL_MEMORY = 512 << 20
 _MAX_TOOL_OUTPUT = 64 << 20
 
 
-class World(NamedTuple):
+class GuestEnv(NamedTuple):
     """What guests share: the engine, the run they are part of, and where their prints go."""
 
     engine: Engine
@@ -65,7 +65,7 @@ class World(NamedTuple):
 
 
 def run_guest(
-    world: World,
+    world: GuestEnv,
     program: Program,
     module: Module,
     context: CallContext,

@@ -21,10 +21,10 @@ from genvm_manager.base.process.signals import ALL_SIGNALS
 from .devtools import BrowserGone, CommandRefused, DevTools
 from .profile import make_profile, remove_profile, user_data
 
-START_PATIENCE = 30.0
+START_TIMEOUT = 30.0
 """Seconds within which a browser must answer; the first start on a machine reads it from disk."""
 
-_END_PATIENCE = 5.0
+_END_TIMEOUT = 5.0
 _PAUSE = 0.01
 _USUAL_NAMES = (
     "chromium-headless-shell",
@@ -144,7 +144,7 @@ class Browser:
             raise kind(f"{path} cannot be started: {error}") from None
         browser = cls(pid, profile, tools)
         try:
-            await asyncio.wait_for(tools.send("Browser.getVersion"), START_PATIENCE)
+            await asyncio.wait_for(tools.send("Browser.getVersion"), START_TIMEOUT)
         except (TimeoutError, BrowserGone, CommandRefused) as error:
             await browser.stop()
             word = "did not answer" if isinstance(error, TimeoutError) else "ended at its start"
@@ -175,7 +175,7 @@ class Browser:
         for process in family:
             with suppress(psutil.Error):
                 process.kill()
-        deadline = time.monotonic() + _END_PATIENCE
+        deadline = time.monotonic() + _END_TIMEOUT
         while not (_reaped(self.pid) and all(map(_is_gone, family))):
             if time.monotonic() > deadline:
                 break

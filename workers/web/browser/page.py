@@ -20,7 +20,7 @@ VIEWPORT = (1280, 1024)
 """Pixels of a screenshot."""
 
 _SHOWN_BODY = 16 << 10
-_ERROR_PATIENCE = 2.0
+_ERROR_TIMEOUT = 2.0
 _TRIES = 50
 """How often a page is tried to be read that leaves for another one meanwhile."""
 
@@ -120,7 +120,7 @@ class Page:
             await self._unless_over(self._loaded)
         elif self._error != NO_DOCUMENT:
             # Chromium's page about the error knows which of several URLs it was.
-            await asyncio.wait({self._committed}, timeout=_ERROR_PATIENCE)
+            await asyncio.wait({self._committed}, timeout=_ERROR_TIMEOUT)
 
     async def settle(self, wait: float) -> None:
         """Give the page's scripts that many seconds."""

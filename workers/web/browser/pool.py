@@ -31,7 +31,7 @@ _LOOK_AT_MEMORY = 0.3
 """Seconds between two looks at the browser's memory, while there are pages."""
 
 
-class BrowserKeeper:
+class BrowserPool:
     """Lends its browser for up to `max_pages` pages at once."""
 
     def __init__(

@@ -15,7 +15,7 @@ from genvm_manager.workers.web.network import Network
 from genvm_manager.workers.web.urls import Target, parse
 
 _HEAD_LIMIT = 64 << 10
-_HEAD_PATIENCE = 15.0
+_HEAD_TIMEOUT = 15.0
 _CHUNK = 64 << 10
 _MOST_CONNECTIONS = 128
 _MOST_REFUSALS = 1_000
@@ -75,7 +75,7 @@ class PageProxy:
         reader, writer = browser
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                async with asyncio.timeout(_HEAD_PATIENCE):
+                async with asyncio.timeout(_HEAD_TIMEOUT):
                     head = await reader.readuntil(b"\r\n\r\n")
                 if head.startswith(b"CONNECT "):
                     await self._tunnel(head, browser)

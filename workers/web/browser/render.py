@@ -20,7 +20,7 @@ from .proxy import PageProxy
 MAX_LOADED = 64 << 20
 """Bytes that a page may load and send in all."""
 
-_CLOSE_PATIENCE = 15.0
+_CLOSE_TIMEOUT = 15.0
 
 
 class Mode(StrEnum):
@@ -33,29 +33,29 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RenderOrder:
-    """A page to render. `wait` and `patience` are in seconds, `size_limit` in bytes."""
+    """A page to render. `wait` and `timeout` are in seconds, `size_limit` in bytes."""
 
     mode: Mode
     url: str
     wait: float
     size_limit: int
-    patience: float
+    timeout: float
 
 
 async def render(browser: Browser, network: Network, order: RenderOrder) -> str | bytes:
     """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
     proxy = PageProxy(network, MAX_LOADED)
     page = Page(browser.tools, proxy)
-    patience = order.patience + order.wait
+    timeout = order.timeout + order.wait
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             await proxy.open()
             await page.open()
             await page.load(order.url)
             await page.settle(order.wait)
             return await _content(page, order)
     except TimeoutError:
-        raise WebFault(TIMEOUT, order.url, f"not rendered within {patience:g} s") from None
+        raise WebFault(TIMEOUT, order.url, f"not rendered within {timeout:g} s") from None
     except BrowserGone:
         raise WebFault(WEBPAGE_CRASHED, order.url, "the browser ended") from None
     except PageCrashed:
@@ -78,7 +78,7 @@ async def _content(page: Page, order: RenderOrder) -> str | bytes:
 async def _put_away(browser: Browser, page: Page, proxy: PageProxy) -> None:
     """Close the page and all it has started; a browser that cannot do that is ended."""
     try:
-        await asyncio.wait_for(page.close(), _CLOSE_PATIENCE)
+        await asyncio.wait_for(page.close(), _CLOSE_TIMEOUT)
     except (TimeoutError, BrowserGone, CommandRefused):
         await browser.stop()
     await proxy.close()

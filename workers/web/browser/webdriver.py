@@ -32,12 +32,12 @@ class Webdriver:
 
     async def render(self, order: RenderOrder) -> str | bytes:
         """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
-        patience = order.patience + order.wait
+        timeout = order.timeout + order.wait
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 status, body = await self._ask(order)
         except TimeoutError:
-            raise WebFault(TIMEOUT, order.url, f"not rendered within {patience:g} s") from None
+            raise WebFault(TIMEOUT, order.url, f"not rendered within {timeout:g} s") from None
         except TooLarge:
             reason = f"longer than {order.size_limit} bytes"
             raise WebFault(BODY_TOO_LARGE, order.url, reason) from None

@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from genvm_manager.base.check_result import Finding, Verdict, failure
+from genvm_manager.base.check_result import CheckResult, Verdict, failure
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli.commands.serve import FILE, FOLDER
 from genvm_manager.manager.cli.exit_codes import (
+    EX_FAILURE,
+    EX_USAGE,
     INTERRUPTED,
-    MISUSE,
-    NOT_WELL,
     Command,
     Misuse,
     fail,
@@ -33,7 +33,7 @@ from genvm_manager.manager.launcher.install_root import settings_of
 from . import files, machine, parts, trial
 from .installation import Installation
 
-Examine = Callable[[Installation], Iterator[Finding]]
+Examine = Callable[[Installation], Iterator[CheckResult]]
 
 CHECKS: dict[str, Examine] = {
     "versions": machine.programs,
@@ -56,7 +56,7 @@ _ENDING = f"""
 Exit codes:
   0   all is well, warnings aside
   1   something does not work
-  {MISUSE}  the command is at fault: an option, an argument, a file
+  {EX_USAGE}  the command is at fault: an option, an argument, a file
   {INTERRUPTED} interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
 _COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILURE: "red"}
@@ -100,7 +100,7 @@ def command(
     try:
         _ = installation.folder
     except Misuse as error:
-        fail(error.message, MISUSE, as_json)
+        fail(error.message, EX_USAGE, as_json)
     findings = []
     try:
         for finding in _examine(installation, quick):
@@ -112,7 +112,7 @@ def command(
     _conclude(findings, as_json)
 
 
-def _examine(installation: Installation, quick: bool) -> Iterator[Finding]:
+def _examine(installation: Installation, quick: bool) -> Iterator[CheckResult]:
     for topic, examine in CHECKS.items():
         if quick and topic in _SLOW:
             continue
@@ -126,7 +126,7 @@ def _examine(installation: Installation, quick: bool) -> Iterator[Finding]:
         yield from found
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: CheckResult) -> None:
     word = click.style(_WORDS[finding.verdict].ljust(6), fg=_COLOURS[finding.verdict], bold=True)
     click.echo(f"{word}{finding.topic.ljust(_TOPIC_WIDTH)}{_beside(finding.says)}")
     if finding.do is not None:
@@ -144,7 +144,7 @@ def _beside(text: str, more: int = 0) -> str:
     return f"\n{' ' * indent}".join(lines)
 
 
-def _conclude(findings: list[Finding], as_json: bool) -> None:
+def _conclude(findings: list[CheckResult], as_json: bool) -> None:
     """Say how it is altogether, and exit with the code for it."""
     verdicts = Counter(finding.verdict for finding in findings)
     worst = next(each for each in reversed(Verdict) if verdicts[each])
@@ -159,4 +159,4 @@ def _conclude(findings: list[Finding], as_json: bool) -> None:
         )
         click.secho(", ".join(counted), fg=_COLOURS[worst], bold=True)
     if worst is Verdict.FAILURE:
-        sys.exit(NOT_WELL)
+        sys.exit(EX_FAILURE)

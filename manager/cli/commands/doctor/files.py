@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from genvm_manager.base.check_result import Finding, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, failure, ok, warning
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.network.listeners import AddressError, split_address
@@ -21,7 +21,7 @@ from genvm_manager.manager.launcher.service import ServiceFailed, read_config
 from .installation import Installation
 
 
-def settings(installation: Installation) -> Iterator[Finding]:
+def settings(installation: Installation) -> Iterator[CheckResult]:
     """The service's own, and the LLM module's where a tree has them."""
     topic = "settings"
     path = installation.config_path
@@ -39,7 +39,7 @@ def settings(installation: Installation) -> Iterator[Finding]:
         yield _models(llm)
 
 
-def _models(path: Path) -> Finding:
+def _models(path: Path) -> CheckResult:
     topic = "settings"
     try:
         models = models_in(config_in(path.read_bytes()))
@@ -58,7 +58,7 @@ def _has_literal_key(model: NamedModel) -> bool:
     return bool(model.config.key) and "${ENV[" not in model.config.key
 
 
-def token(installation: Installation) -> Iterator[Finding]:
+def token(installation: Installation) -> Iterator[CheckResult]:
     """The token's file, and whether one is needed."""
     topic = "token"
     path = installation.token_file
@@ -89,7 +89,7 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def state_folder(installation: Installation) -> Iterator[Finding]:
+def state_folder(installation: Installation) -> Iterator[CheckResult]:
     """Whether the service's user, and nobody else, can work in it."""
     topic = "state folder"
     folder = installation.folder
@@ -115,7 +115,7 @@ def state_folder(installation: Installation) -> Iterator[Finding]:
         yield ok(topic, f"{folder} is {owner}'s, and private")
 
 
-def _to_be_made(folder: Path) -> Finding:
+def _to_be_made(folder: Path) -> CheckResult:
     parent = next(each for each in folder.parents if os.path.exists(each))
     if os.access(parent, os.W_OK | os.X_OK):
         return ok("state folder", f"{folder} is made when the service starts")

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from genvm_manager import protocol
-from genvm_manager.base.check_result import Finding, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, failure, ok, warning
 from genvm_manager.base.files.cache_folder import choose_cache_folder
 from genvm_manager.base.files.state_folder import temporary_files
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
@@ -42,7 +42,7 @@ _TIMEX_SIZE = 512
 """Bytes that hold a `struct timex` of any Linux; all zero it asks and changes nothing."""
 
 
-def programs(_: Installation) -> Iterator[Finding]:
+def programs(_: Installation) -> Iterator[CheckResult]:
     """Python, our libraries, the kernel."""
     topic = "versions"
     needed = [re.split(r"[^\w.-]", each)[0] for each in requires("genvm-manager") or ()
@@ -72,7 +72,7 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def clock(_: Installation) -> Iterator[Finding]:
+def clock(_: Installation) -> Iterator[CheckResult]:
     """Whether the time is credible, and somebody keeps it right."""
     topic = "clock"
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
@@ -96,7 +96,7 @@ def _is_synchronised() -> bool | None:
     return None if state < 0 else state != _CLOCK_UNSYNCHRONISED
 
 
-def disk(installation: Installation) -> Iterator[Finding]:
+def disk(installation: Installation) -> Iterator[CheckResult]:
     """Room for the state, for what is compiled and for temporary files."""
     wanted = installation.config.retained_bytes + _LEAST_SPACE
     yield _room("state folder", installation.folder, wanted)
@@ -106,7 +106,7 @@ def disk(installation: Installation) -> Iterator[Finding]:
     yield from _temporary_files(installation)
 
 
-def _temporary_files(installation: Installation) -> Iterator[Finding]:
+def _temporary_files(installation: Installation) -> Iterator[CheckResult]:
     """From here on doctor itself has a place for them, if there is one."""
     try:
         settle_temporary_files(installation.folder)
@@ -118,7 +118,7 @@ def _temporary_files(installation: Installation) -> Iterator[Finding]:
         yield ok("disk", f"temporary files go to {place}, as no other place can be written")
 
 
-def _room(what: str, folder: Path, wanted: int) -> Finding:
+def _room(what: str, folder: Path, wanted: int) -> CheckResult:
     place = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     free = shutil.disk_usage(place).free
     says = f"{free / _GIB:.1f} GiB are free for the {what}, {folder}"
@@ -130,7 +130,7 @@ def _room(what: str, folder: Path, wanted: int) -> Finding:
     return ok("disk", says)
 
 
-def limits(_: Installation) -> Iterator[Finding]:
+def limits(_: Installation) -> Iterator[CheckResult]:
     """What the system lets a process have: descriptors, processes, address space."""
     topic = "limits"
     raise_it = "raise it: ulimit, /etc/security/limits.conf, or Limit… of the unit"

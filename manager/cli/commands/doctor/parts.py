@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from genvm_manager.base.check_result import Finding, decode_findings, failure
+from genvm_manager.base.check_result import CheckResult, decode_findings, failure
 from genvm_manager.base.validation import NOT_DECODED
 
 from .installation import Installation
 
-_PATIENCE = 300.0
+_TIMEOUT = 300.0
 """Seconds for a part; each of the executors has a minute in it."""
 
 
-def executors(installation: Installation) -> Iterator[Finding]:
+def executors(installation: Installation) -> Iterator[CheckResult]:
     """The memory for runs; those of the manifest: whether each is there, starts, is compiled."""
     given = {
         "config": installation.config_path,
@@ -27,19 +27,19 @@ def executors(installation: Installation) -> Iterator[Finding]:
     yield from _ask("executors", "genvm_manager.supervisor.check", arguments)
 
 
-def browser(installation: Installation) -> Iterator[Finding]:
+def browser(installation: Installation) -> Iterator[CheckResult]:
     """What renders pages for contracts."""
     settings = installation.module_settings("web")
     arguments = [] if settings is None else [f"--config={settings}"]
     yield from _ask("browser", "genvm_manager.workers.web.check", arguments)
 
 
-def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[Finding]:
+def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckResult]:
     ended = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
         check=False,
     )
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from genvm_manager.base.check_result import Finding, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, failure, ok, warning
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.temporary_files import (
     NoTemporaryFolder,
@@ -34,7 +34,7 @@ class TrialFailed(Exception):
     """The contract did not do what it does elsewhere; the message says what it did."""
 
 
-def service(installation: Installation) -> Iterator[Finding]:
+def service(installation: Installation) -> Iterator[CheckResult]:
     """Whether one runs, takes runs, and is well."""
     topic = "service"
     try:
@@ -51,7 +51,7 @@ def service(installation: Installation) -> Iterator[Finding]:
     yield from _health(status)
 
 
-def _health(status: StatusReply) -> Iterator[Finding]:
+def _health(status: StatusReply) -> Iterator[CheckResult]:
     if status.audit != "ok":
         says = f"its audit found: {'; '.join(status.audit)}"
         yield failure("service", says, "report it with the log, and restart the supervisor")
@@ -64,7 +64,7 @@ def _health(status: StatusReply) -> Iterator[Finding]:
             yield warning("service", says, f"mend that, then: genvm-manager module restart {kind}")
 
 
-def trial_run(installation: Installation) -> Iterator[Finding]:
+def trial_run(installation: Installation) -> Iterator[CheckResult]:
     """A contract deployed, called and read."""
     topic = "trial run"
     try:

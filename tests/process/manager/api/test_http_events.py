@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from genvm_manager.manager.api.limits.concurrency import FOLLOWERS
+from genvm_manager.manager.api.limits.concurrency import SUBSCRIBERS
 from genvm_manager.supervisor.telemetry.version import PERIOD
 from tests.support.event_stream import EventStream, event_stream
 from tests.support.service import RunningService, wait_until
@@ -129,12 +129,12 @@ def test_ten_who_follow_are_one_subscription(service: RunningService, streams: E
 
 def test_open_pages_take_no_places_of_nodes(service: RunningService, streams: ExitStack) -> None:
     genvm_id = service.start_run({"sleep_ms": 600_000})
-    for _ in range(FOLLOWERS):
+    for _ in range(SUBSCRIBERS):
         follow(service, streams)
     refused = service.http.get("/events")
     assert refused.status_code == 503
     assert refused.json() == {
-        "error": f"{FOLLOWERS} requests follow the status here already; come again"
+        "error": f"{SUBSCRIBERS} requests follow the status here already; come again"
     }
     assert int(refused.headers["Retry-After"]) >= 1
     assert service.http.get(f"/genvm/{genvm_id}?wait=100ms").is_success

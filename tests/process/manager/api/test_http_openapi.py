@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import (
 
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.api.app import Sources, create_app
-from genvm_manager.manager.api.events.broadcaster import StatusFeed
-from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.events.broadcaster import StatusBroadcaster
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.openapi import examples
 from genvm_manager.manager.api.openapi.document import document
 from genvm_manager.manager.api.openapi.field_notes import FIELD_NOTES
@@ -55,9 +55,9 @@ def service() -> Iterator[RunningService]:
 
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
-    nowhere = SupervisorClient(Path("/nowhere"), client="test", shares=Shares(1))
-    sources = Sources(nowhere, StatusFeed(nowhere.watch_status), None)
-    app = create_app(sources, Config(), Shares(1), None)
+    nowhere = SupervisorClient(Path("/nowhere"), client="test", shares=ConcurrencyLimits(1))
+    sources = Sources(nowhere, StatusBroadcaster(nowhere.watch_status), None)
+    app = create_app(sources, Config(), ConcurrencyLimits(1), None)
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genvm_manager.base.errors import ManagerError, RunNotFound, Unavailable
-from genvm_manager.manager.api.limits.concurrency import Shares
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.supervisor_client import MAX_IDLE, SupervisorClient
 from genvm_manager.manager.ipc_client.connection import CallerGone, Connection
 from genvm_manager.protocol import ipc
@@ -113,7 +113,7 @@ def peer(path: Path) -> Iterator[Peer]:
 
 @pytest.fixture
 def client(path: Path, peer: Peer) -> Iterator[SupervisorClient]:
-    client = SupervisorClient(path, client="test", shares=Shares(100))
+    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(100))
     yield client
     client.close()
 
@@ -142,7 +142,7 @@ def test_many_threads_have_a_connection_each_and_few_are_kept(
 
 
 def test_no_supervisor_is_unavailable_and_back_again(path: Path) -> None:
-    client = SupervisorClient(path, client="test", shares=Shares(2))
+    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(2))
     for _ in range(5):
         with pytest.raises(Unavailable, match="cannot be reached"):
             client.permits()
@@ -256,7 +256,7 @@ def test_close_ends_those_who_wait(client: SupervisorClient, peer: Peer) -> None
 
 
 def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer) -> None:
-    client = SupervisorClient(client._path, client="test", shares=Shares(4))
+    client = SupervisorClient(client._path, client="test", shares=ConcurrencyLimits(4))
     peer.acts = [lambda *_: None]
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(client.get_run, 1, 100.0) for _ in range(2)]
@@ -276,7 +276,7 @@ def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer
 
 def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) -> None:
     ours, theirs = socket.socketpair()
-    client = SupervisorClient(path, client="test", shares=Shares(4), caller=lambda: ours)
+    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(4), caller=lambda: ours)
     peer.acts = [lambda *_: None]
     with ThreadPoolExecutor(1) as pool, ours:
         waiting = pool.submit(client.get_run, 1, 100.0)

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from genvm_manager.manager.api.limits.timeouts import HEAD_PATIENCE, STALL_PATIENCE
+from genvm_manager.manager.api.limits.timeouts import HEAD_TIMEOUT, STALL_TIMEOUT
 from tests.support.service import RunningService, wait_until
 from tests.support.waiting import TIMEOUT
 
@@ -71,7 +71,7 @@ def usual_status(service: RunningService) -> float:
             # Without its certificates, which take longer to load than the answer.
             assert httpx.get(f"{service.url}/status", timeout=TIMEOUT, verify=False).is_success
         took.append(time.monotonic() - begin)
-    assert max(took) < min(HEAD_PATIENCE, STALL_PATIENCE), "it has waited for somebody"
+    assert max(took) < min(HEAD_TIMEOUT, STALL_TIMEOUT), "it has waited for somebody"
     return statistics.median(took)
 
 

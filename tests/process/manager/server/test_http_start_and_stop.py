@@ -16,7 +16,7 @@ import pytest
 
 from genvm_manager.manager.server.service import EXIT_BAD_CONFIG
 from tests.support.service_manager import Listener
-from tests.support.supervisor import PATIENCE, PROJECT, wait_until
+from tests.support.supervisor import PROJECT, TIMEOUT, wait_until
 
 GUNICORN_GIVES = 5.0
 """Seconds that requests have to end."""
@@ -59,7 +59,7 @@ def has_accepted(worker: psutil.Process, client: HTTPConnection) -> bool:
 
 
 def worker_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    return wait_until(lambda: psutil.Process(process.pid).children(), PATIENCE)[0]
+    return wait_until(lambda: psutil.Process(process.pid).children(), TIMEOUT)[0]
 
 
 def test_http_is_ready_when_a_worker_serves(tmp_path: Path, listener: Listener) -> None:
@@ -69,13 +69,13 @@ def test_http_is_ready_when_a_worker_serves(tmp_path: Path, listener: Listener) 
         begun = time.monotonic()
         status = listener.hear_until("READY", "1")["STATUS"]
         assert time.monotonic() - begun > 0.5
-        client = HTTPConnection(status.removeprefix("on http://"), timeout=PATIENCE)
+        client = HTTPConnection(status.removeprefix("on http://"), timeout=TIMEOUT)
         client.request("GET", "/healthz")
         assert client.getresponse().status == 200
         client.close()
         listener.hear_until("WATCHDOG", "1")
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_settings_that_cannot_be_used_are_an_end_of_their_own(
     ]
     command += ["--config", str(tmp_path / "config.yaml")]
     ended = subprocess.run(
-        command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE
+        command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=TIMEOUT
     )
     assert ended.returncode == EXIT_BAD_CONFIG, ended.stderr
     (line,) = ended.stderr.splitlines()
@@ -114,7 +114,7 @@ def test_settings_that_cannot_be_used_are_an_end_of_their_own(
 def test_an_argument_that_is_no_text_is_said_in_a_sentence(words: list[bytes]) -> None:
     ended = subprocess.run(
         [os.fsencode(sys.executable), b"-m", b"genvm_manager.manager.server", *words],
-        check=False, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE,
+        check=False, cwd=PROJECT, capture_output=True, text=True, timeout=TIMEOUT,
     )  # fmt: skip
     assert ended.returncode == EXIT_BAD_CONFIG
     (line,) = ended.stderr.splitlines()
@@ -125,7 +125,7 @@ def test_an_argument_that_is_no_text_is_said_in_a_sentence(words: list[bytes]) -
 def test_http_whose_workers_fail_is_never_ready(tmp_path: Path, listener: Listener) -> None:
     (tmp_path / "sitecustomize.py").write_text(IN_WORKERS.format(act="os._exit(3)"))
     with http(tmp_path, listener) as process:
-        assert process.wait(PATIENCE) == 3
+        assert process.wait(TIMEOUT) == 3
         assert all("READY" not in said for said in listener.all_heard())
 
 
@@ -139,7 +139,7 @@ def test_http_is_stopped_at_once_though_its_workers_are_only_starting(
             worker_of(process)
             process.terminate()
             begun = time.monotonic()
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
             return time.monotonic() - begun < GUNICORN_GIVES
 
     # On a busy machine not each time.
@@ -156,7 +156,7 @@ def test_a_request_that_is_on_its_way_when_http_stops_is_answered(
 def is_answered_though_http_stops(tmp_path: Path, listener: Listener) -> bool:
     with http(tmp_path, listener) as process:
         status = listener.hear_until("READY", "1")["STATUS"]
-        client = HTTPConnection(status.removeprefix("on http://"), timeout=PATIENCE)
+        client = HTTPConnection(status.removeprefix("on http://"), timeout=TIMEOUT)
         client.connect()
         wait_until(lambda: has_accepted(worker_of(process), client))
         process.terminate()
@@ -168,4 +168,4 @@ def is_answered_though_http_stops(tmp_path: Path, listener: Listener) -> bool:
         except (ConnectionError, HTTPException):
             return False
         finally:
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0

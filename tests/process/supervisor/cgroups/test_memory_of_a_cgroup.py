@@ -11,7 +11,7 @@ import pytest
 
 from genvm_manager.base.check_result import decode_findings
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
-from tests.support.supervisor import PATIENCE, RunningSupervisor
+from tests.support.supervisor import TIMEOUT, RunningSupervisor
 
 LIMIT = 1 << 30
 PERMIT = LIMIT // 8
@@ -40,7 +40,7 @@ def test_permits_are_worth_what_the_cgroup_leaves(limited: GivenCgroup) -> None:
         supervisor.start(preexec_fn=lambda: inside(limited))
         total = supervisor.client.status().permits.total
         supervisor.process.terminate()
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
         log = supervisor.log
     # What Python itself takes is less than two permits' worth.
     assert 6 <= total < 8
@@ -54,7 +54,7 @@ def test_doctor_says_what_bounds_it(limited: GivenCgroup, tmp_path: Path) -> Non
         [sys.executable, "-P", "-m", "genvm_manager.supervisor.check", f"--config={config}"],
         preexec_fn=lambda: inside(limited),
         stdout=subprocess.PIPE,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=True,
     )
     (says,) = [each.says for each in decode_findings(ended.stdout) if each.topic == "memory"]

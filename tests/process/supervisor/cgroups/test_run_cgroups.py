@@ -16,11 +16,11 @@ from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.protocol.ipc import Cause, Exit
 from genvm_manager.supervisor.cgroups.folder import members, own_members
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers, home_name, note_homes
-from genvm_manager.supervisor.cgroups.run_cgroup import Home, RunCgroup
+from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup, Slice
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
 from tests.support.supervisor import (
     CHILDREN,
-    PATIENCE,
+    TIMEOUT,
     Client,
     RunningSupervisor,
     has_ended,
@@ -76,11 +76,11 @@ def inside(folder: Path) -> Callable[[], None]:
 
 def test_what_hides_in_a_cgroup_is_taken_in_and_ends_with_it(way: GivenCgroup) -> None:
     """Nobody here adopts what loses its parent, or knows it by name."""
-    homes = tuple(Home(str(folder), None) for folder in way.folders.values())
+    homes = tuple(Slice(str(folder), None) for folder in way.folders.values())
     cgroup = RunCgroup(homes, 7, LIMIT)
     with subprocess.Popen([sys.executable, HIDES_A_DAEMON]) as executor:
         found = family(executor.pid)
-        cgroup.take_in(executor.pid)
+        cgroup.attach(executor.pid)
         assert way.members("7") == {process.pid for process in found}
         assert cgroup.is_populated() and not cgroup.remove()
 
@@ -120,16 +120,16 @@ def test_what_is_in_a_cgroup_ends_with_the_run_whoever_started_it(way: GivenCgro
         place = folder / way.homes[0].name / str(run_id) / "cgroup.procs"
         place.write_text(str(outsider.pid))
         supervisor.client.cancel(run_id)
-        assert outsider.wait(PATIENCE) == -signal.SIGKILL
+        assert outsider.wait(TIMEOUT) == -signal.SIGKILL
         assert not way.members()
 
 
-def test_without_supervisor_and_guard_the_next_supervisor_ends_what_hides(
+def test_without_supervisor_and_shim_the_next_supervisor_ends_what_hides(
     way: GivenCgroup,
 ) -> None:
     with in_force(way) as supervisor:
         run_id, found = hide(supervisor.client, way)
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         daemon = found[-1]
         assert daemon.is_running() and not daemon.environ()
         supervisor.start()
@@ -146,7 +146,7 @@ def test_without_a_cgroup_nobody_knows_what_hides() -> None:
         (executor,) = [each.pid for each in client.status().executions if each.id == run_id]
         assert executor is not None
         found = family(executor)
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         supervisor.start()
         assert "no_run_cgroups why='the setting cgroup is null'" in supervisor.log
         assert supervisor.client.finished(run_id).cause is Cause.LOST
@@ -155,11 +155,11 @@ def test_without_a_cgroup_nobody_knows_what_hides() -> None:
         found[-1].kill()
 
 
-def test_the_guard_leaves_no_cgroup_behind(way: GivenCgroup) -> None:
+def test_the_shim_leaves_no_cgroup_behind(way: GivenCgroup) -> None:
     with in_force(way) as supervisor:
         _, found = hide(supervisor.client, way)
         os.kill(supervisor.pid, signal.SIGKILL)
-        assert supervisor.process.wait(PATIENCE) == -signal.SIGKILL
+        assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         assert all(has_ended(process) for process in found)
         assert str(found[-1].pid) in supervisor.log.splitlines()[-1]
         assert not way.homes
@@ -235,7 +235,7 @@ def test_one_that_was_not_delegated_is_left_alone(given: GivenCgroup) -> None:
         assert not [path for path in own.iterdir() if path.is_dir()]
         supervisor.client.cancel(run_id)
         supervisor.process.terminate()
-        supervisor.process.wait(PATIENCE)
+        supervisor.process.wait(TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_one_that_was_not_delegated_is_left_alone(given: GivenCgroup) -> None:
 )
 def test_one_that_cannot_be_used_is_refused(setting: str, complaint: str) -> None:
     with RunningSupervisor(f"cgroup: {setting}\n", starts=False) as supervisor:
-        assert supervisor.launch().wait(PATIENCE) == 2
+        assert supervisor.launch().wait(TIMEOUT) == 2
         assert complaint in supervisor.log
 
 
@@ -265,14 +265,14 @@ def test_the_runs_of_a_copied_state_folder_are_left_to_their_supervisor(
         (home / "cgroup.procs").write_text(str(sleepers[-1].pid))
     note_homes(str(tmp_path), [str(ours), str(orphaned), str(tmp_path), "/", "runs.1.1"])
     try:
-        assert Leftovers(str(tmp_path)).end(PATIENCE) == [sleepers[1].pid]
-        assert sleepers[1].wait(PATIENCE) == -signal.SIGKILL
+        assert Leftovers(str(tmp_path)).end(TIMEOUT) == [sleepers[1].pid]
+        assert sleepers[1].wait(TIMEOUT) == -signal.SIGKILL
         assert sleepers[0].poll() is None
         assert ours.exists() and not orphaned.exists()
     finally:
         for sleeper in sleepers:
             sleeper.kill()
-            sleeper.wait(PATIENCE)
+            sleeper.wait(TIMEOUT)
 
 
 def test_a_short_run_costs_no_cgroup(given: GivenCgroup) -> None:
@@ -329,7 +329,7 @@ def test_the_note_of_the_cgroups_is_written_again(
         assert not note.is_symlink()
         assert supervisor.client.status().refusal is None
         _, found = hide(supervisor.client, given)
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         supervisor.start()
         wait_until(lambda: all(map(has_ended, found)))
 

@@ -482,7 +482,7 @@ def test_a_killed_supervisor_takes_its_workers_along() -> None:
         workers = [
             psutil.Process(pid) for kind in (LLM, WEB) for pid in pids(supervisor.client, kind)
         ]
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         wait_until(lambda: all(has_ended(worker) for worker in workers))
         supervisor.start()
         assert state(supervisor.client) is ModuleState.STOPPED

@@ -12,7 +12,7 @@ import pytest
 
 from genvm_manager.supervisor.process.service_manager import ServiceManager
 from tests.support.service_manager import Listener
-from tests.support.supervisor import PATIENCE, RunningSupervisor, has_ended, wait_until
+from tests.support.supervisor import TIMEOUT, RunningSupervisor, has_ended, wait_until
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_it_is_told_again_and_again_that_the_supervisor_is_well(listener: Listen
         supervisor.start(env=listener.environment)
         idle = "0 running, 0 waiting; 0 of 8 permits in use"
         well = {"READY": "1", "WATCHDOG": "1", "STATUS": idle}
-        assert listener.hear() == {"FDSTORE": "1", "FDNAME": "genvm-keepsake"}
+        assert listener.hear() == {"FDSTORE": "1", "FDNAME": "genvm-handover"}
         assert [listener.hear() for _ in range(3)] == [well] * 3
         run_id = supervisor.client.start("slow")
         listener.hear_until("STATUS", "1 running, 0 waiting; 1 of 8 permits in use")
@@ -35,7 +35,7 @@ def test_it_is_told_again_and_again_that_the_supervisor_is_well(listener: Listen
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(psutil.Process(pid).environ())
         supervisor.client.cancel(run_id)
         supervisor.process.terminate()
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
 
 
 def test_a_supervisor_that_drains_asks_for_more_time(listener: Listener) -> None:
@@ -49,10 +49,10 @@ def test_a_supervisor_that_drains_asks_for_more_time(listener: Listener) -> None
             assert said["STATUS"].startswith("1 running")
             assert "READY" not in said
         supervisor.process.terminate()
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
 
 
-def test_one_that_hangs_is_silent_and_its_guard_ends_it_when_told(listener: Listener) -> None:
+def test_one_that_hangs_is_silent_and_its_shim_ends_it_when_told(listener: Listener) -> None:
     with RunningSupervisor(starts=False) as supervisor:
         supervisor.start(env=listener.environment)
         supervisor.client.start("hides_a_daemon")
@@ -62,7 +62,7 @@ def test_one_that_hangs_is_silent_and_its_guard_ends_it_when_told(listener: List
         hung.suspend()
         assert listener.falls_silent()
         supervisor.process.send_signal(signal.SIGABRT)
-        assert supervisor.process.wait(PATIENCE) == -signal.SIGKILL
+        assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         assert all(has_ended(process) for process in family)
         assert "told that the supervisor hangs" in supervisor.log
 
@@ -71,7 +71,7 @@ def test_one_that_can_says_first_where_it_hangs() -> None:
     with RunningSupervisor(starts=False) as supervisor:
         supervisor.start()
         supervisor.process.send_signal(signal.SIGABRT)
-        assert supervisor.process.wait(PATIENCE) == -signal.SIGABRT
+        assert supervisor.process.wait(TIMEOUT) == -signal.SIGABRT
         assert "Fatal Python error: Aborted" in supervisor.log
         assert "in run_forever" in supervisor.log
 
@@ -82,12 +82,12 @@ def test_without_a_service_manager_nothing_is_told() -> None:
     manager.tell("READY=1")
 
 
-def test_the_patience_with_another_process_is_not_ours() -> None:
-    for watched, patience in ((os.getpid(), 2.0), (os.getppid(), 2.0), (1, None)):
+def test_the_timeout_with_another_process_is_not_ours() -> None:
+    for watched, timeout in ((os.getpid(), 2.0), (os.getppid(), 2.0), (1, None)):
         variables = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "2000000"}
         manager = ServiceManager.named_in(variables | {"WATCHDOG_PID": str(watched)})
         assert manager.is_there
-        assert manager.patience == patience
+        assert manager.timeout == timeout
 
 
 def test_what_names_it_is_taken_out_of_the_environment() -> None:
@@ -97,7 +97,7 @@ def test_what_names_it_is_taken_out_of_the_environment() -> None:
         "WATCHDOG_PID": "1",
         "A": "b",
     }
-    assert ServiceManager.named_in(variables).patience is None
+    assert ServiceManager.named_in(variables).timeout is None
     assert variables == {"A": "b"}
 
 

@@ -13,8 +13,7 @@ import pytest
 
 from genvm_manager.base.errors import BadRequest, RequestFailed, Unavailable
 from genvm_manager.protocol.ipc import Cause, Exit, GetPermits, MajorSelector, Permits, RunState
-from tests.support.supervisor import PATIENCE, Client, RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
 
 
 def test_an_idle_supervisor_stops_about_as_fast_as_it_starts() -> None:
@@ -33,7 +32,7 @@ def test_the_folder_is_private_and_the_process_says_what_it_is() -> None:
     with RunningSupervisor() as supervisor:
         assert stat.S_IMODE(supervisor.state.stat().st_mode) == 0o700
         assert stat.S_IMODE(supervisor.socket.stat().st_mode) == 0o600
-        for role, pid in (("supervisor", supervisor.pid), ("guard", supervisor.process.pid)):
+        for role, pid in (("supervisor", supervisor.pid), ("shim", supervisor.process.pid)):
             title = " ".join(psutil.Process(pid).cmdline())
             assert title.strip() == f"genvm-manager {role} {supervisor.state}"
 
@@ -41,7 +40,7 @@ def test_the_folder_is_private_and_the_process_says_what_it_is() -> None:
 def test_a_second_one_on_the_same_folder_says_who_holds_it() -> None:
     with RunningSupervisor() as supervisor:
         second = supervisor.launch()
-        assert second.wait(PATIENCE) == 73
+        assert second.wait(TIMEOUT) == 73
         last = supervisor.log.splitlines()[-1]
         assert f"is held by the supervisor with pid {supervisor.pid}, started 20" in last
         assert supervisor.client.run("quick").exit.code == 0
@@ -57,7 +56,7 @@ def test_a_second_one_on_the_same_folder_says_who_holds_it() -> None:
 )
 def test_bad_settings_are_named(config: str, manifest: str | None, said: str) -> None:
     with RunningSupervisor(config, manifest, starts=False) as supervisor:
-        assert supervisor.launch().wait(PATIENCE) == 2
+        assert supervisor.launch().wait(TIMEOUT) == 2
         assert said in supervisor.log
         assert len(supervisor.log.splitlines()) == 1
 
@@ -66,15 +65,15 @@ def test_a_folder_of_others_is_left_as_it_is() -> None:
     with RunningSupervisor(starts=False) as supervisor:
         supervisor.state.mkdir(mode=0o755)
         (supervisor.state / "precious").write_text("not ours")
-        assert supervisor.launch().wait(PATIENCE) == 1
+        assert supervisor.launch().wait(TIMEOUT) == 1
         assert "holds files that are not ours; name a folder" in supervisor.log
         assert stat.S_IMODE(supervisor.state.stat().st_mode) == 0o755
 
 
-def test_a_lifeline_that_is_none_is_named() -> None:
+def test_a_parent_pipe_that_is_none_is_named() -> None:
     with RunningSupervisor(starts=False) as supervisor:
-        assert supervisor.launch("--lifeline-fd", "99").wait(PATIENCE) == 2
-        assert "--lifeline-fd 99: Bad file descriptor" in supervisor.log
+        assert supervisor.launch("--parent-pipe-fd", "99").wait(TIMEOUT) == 2
+        assert "--parent-pipe-fd 99: Bad file descriptor" in supervisor.log
 
 
 def test_finished_runs_and_ids_outlive_a_restart() -> None:
@@ -95,7 +94,7 @@ def test_finished_runs_and_ids_outlive_a_restart() -> None:
         assert (shown.cause, shown.accepted_at) == (first.cause, first.accepted_at)
 
 
-def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -> None:
+def test_runs_that_outlive_supervisor_and_shim_are_left_to_the_next_as_lost() -> None:
     with RunningSupervisor() as supervisor:
         client = supervisor.client
         kept = client.run("echoes")
@@ -105,7 +104,7 @@ def test_runs_that_outlive_supervisor_and_guard_are_left_to_the_next_as_lost() -
         deaf = client.start("ignores_term")
         before = {each.id: each.pid for each in client.status().executions}
         wait_until(lambda: client.catches(signal.SIGTERM, deaf))
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         assert psutil.pid_exists(before[slow] or 0)
         supervisor.start()
         for run_id in (slow, deaf):
@@ -126,7 +125,7 @@ def test_so_are_the_daemons_of_runs() -> None:
     with RunningSupervisor() as supervisor:
         supervisor.client.start("keeps_a_daemon")
         wait_until(lambda: len(supervisor.processes()) == 4)
-        supervisor.kill_with_guard()
+        supervisor.kill_with_shim()
         assert len(supervisor.processes()) == 2
         supervisor.start()
         supervisor.assert_no_runs()
@@ -153,14 +152,14 @@ def test_sigterm_lets_runs_finish_and_takes_no_more() -> None:
         assert supervisor.process.wait(TIMEOUT) == 0
 
 
-@pytest.mark.parametrize("how", ["a second SIGTERM", "the end of the lifeline"])
+@pytest.mark.parametrize("how", ["a second SIGTERM", "the end of the parent-death pipe"])
 def test_an_urgent_stop_ends_runs_at_once_and_records_it(how: str) -> None:
     with RunningSupervisor("drain_timeout: 600s\npermits: {total: 2}\n") as supervisor:
         supervisor.client.run("quick")
         supervisor.process.send_signal(signal.SIGTERM)
         supervisor.process.wait()
         read_end, write_end = os.pipe()
-        supervisor.start("--lifeline-fd", str(read_end), pass_fds=[read_end])
+        supervisor.start("--parent-pipe-fd", str(read_end), pass_fds=[read_end])
         os.close(read_end)
         deaf = supervisor.client.start("ignores_term")
         obeying = supervisor.client.start("obeys_term")

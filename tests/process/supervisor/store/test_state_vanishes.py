@@ -22,7 +22,7 @@ from genvm_manager.base.files.state_folder import (
     supervisor_socket,
 )
 from genvm_manager.protocol.ipc import Cause
-from tests.support.supervisor import PATIENCE, Client, RunningSupervisor, wait_until
+from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
 
 NOTICED = 5.0
 """Seconds, on a busy machine; it takes half a second on a quiet one."""
@@ -44,7 +44,7 @@ def made_again(supervisor: RunningSupervisor, name: str) -> bool:
 
 
 def second_start(supervisor: RunningSupervisor) -> int:
-    return supervisor.launch().wait(PATIENCE)
+    return supervisor.launch().wait(TIMEOUT)
 
 
 # ------------------------------------------------------------------------------------ its files
@@ -119,7 +119,7 @@ def test_two_paths_to_one_folder_are_one_folder(supervisor: RunningSupervisor) -
     supervisor_lock(supervisor.state).unlink()
     command = [*supervisor.process.args]  # type: ignore[misc]
     command[command.index(str(supervisor.state))] = str(link)
-    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    ended = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
     assert ended.returncode == 73, ended
     wait_until(lambda: made_again(supervisor, "supervisor.lock"), NOTICED)
 
@@ -380,7 +380,7 @@ def mounted() -> Iterator[RunningSupervisor]:
         finally:
             running.hang_up()
             running.process.terminate()
-            running.process.wait(PATIENCE)
+            running.process.wait(TIMEOUT)
             subprocess.run(["umount", "--lazy", str(running.state)], check=False)
 
 
@@ -429,7 +429,7 @@ def ext4(tmp_path: Path) -> Iterator[tuple[RunningSupervisor, Path]]:
         finally:
             running.hang_up()
             running.process.terminate()
-            running.process.wait(PATIENCE)
+            running.process.wait(TIMEOUT)
             subprocess.run(["umount", "--lazy", str(running.state)], check=False)
 
 
@@ -447,7 +447,7 @@ def test_a_disk_that_fails_refuses_until_it_is_mended(
     assert client.get(before.id) == before
     with pytest.raises(Unavailable):
         client.start("quick")
-    supervisor.kill_with_guard()
+    supervisor.kill_with_shim()
     assert second_start(supervisor) == 1
     subprocess.run(["umount", place], check=True)
     # As another disk: somebody's copy of the mount may keep the failed one in use.

@@ -26,7 +26,7 @@ class Note:
 class Mine(gl.vm.UserError):
     pass
 
-class Asker(gl.Contract):
+class PromptClient(gl.Contract):
     count: u32
     answer: str
     note: Note

@@ -145,7 +145,7 @@ def test_a_connection_waits_while_no_worker_is_ready() -> None:
 def test_a_connection_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(pool_rules, "HANDOVER_PATIENCE", 0.2)
+    monkeypatch.setattr(pool_rules, "HANDOVER_TIMEOUT", 0.2)
     monkeypatch.setattr(pool_rules, "MAX_PARKED", 1)
 
     async def test() -> None:
@@ -237,7 +237,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
 
 
 def test_a_start_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_rules, "START_PATIENCE", 0.5)
+    monkeypatch.setattr(worker_rules, "START_TIMEOUT", 0.5)
 
     async def test() -> None:
         pool = PoolUnderTest({"hang": True})

@@ -311,7 +311,7 @@ def test_strangers_do_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_frame_that_does_not_go_on_is_not_awaited_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_frames, "FRAME_PATIENCE", 0.2)
+    monkeypatch.setattr(stream_frames, "FRAME_TIMEOUT", 0.2)
 
     async def test() -> None:
         ours, theirs = socket.socketpair()
@@ -329,7 +329,7 @@ def test_a_frame_that_does_not_go_on_is_not_awaited_for_ever(
 
 
 def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_frames, "WRITE_PATIENCE", 0.2)
+    monkeypatch.setattr(stream_frames, "WRITE_TIMEOUT", 0.2)
 
     async def test() -> None:
         ours, theirs = socket.socketpair()
@@ -342,7 +342,7 @@ def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_client_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_frames, "HELLO_PATIENCE", 0.2)
+    monkeypatch.setattr(websocket_frames, "HELLO_TIMEOUT", 0.2)
     refused: list[str] = []
 
     async def handle(frames: WebSocketFrames) -> None:

@@ -66,8 +66,8 @@ def world() -> Iterator[Site]:
         yield served
 
 
-def with_browser(world: Site, work: Any, patience: float = 90, **config: Any) -> Any:
-    return with_module({"always_allow_hosts": [world.host], **config}, work, patience)
+def with_browser(world: Site, work: Any, timeout: float = 90, **config: Any) -> Any:
+    return with_module({"always_allow_hosts": [world.host], **config}, work, timeout)
 
 
 def render(world: Site, path: str, mode: str = "text", **more: Any) -> Any:
@@ -216,7 +216,7 @@ def test_memory_stays_flat_over_200_pages(world: Site) -> None:
         assert await until(lambda: memory()[1] - browsers < 50 << 20, 30), "the browser's"
         assert memory()[0] - ours < 20 << 20, "the module's own"
 
-    with_browser(world, work, patience=400)
+    with_browser(world, work, timeout=400)
 
 
 def test_a_browser_that_is_killed_comes_back(world: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.manager.api.events.status_view import StatusView
-from genvm_manager.manager.api.events.subscriber import Follower
+from genvm_manager.manager.api.events.subscriber import Subscriber
 from genvm_manager.protocol.ipc import (
     Execution,
     ModuleKind,
@@ -102,51 +102,51 @@ def test_what_looks_the_same_is_no_change() -> None:
 
 
 @pytest.fixture
-def follower() -> Iterator[Follower]:
-    follower = Follower(None)
-    yield follower
-    follower.close()
+def subscriber() -> Iterator[Subscriber]:
+    subscriber = Subscriber(None)
+    yield subscriber
+    subscriber.close()
 
 
-def test_who_is_slow_gets_the_newest_whole(follower: Follower) -> None:
+def test_who_is_slow_gets_the_newest_whole(subscriber: Subscriber) -> None:
     views = [StatusView(status())]
     for in_use in range(1, 5):
         views.append(StatusView(status(in_use=in_use), views[-1]))
-    follower.show(views[0])
-    assert follower.next() == views[0].whole
-    follower.show(views[1])
-    assert follower.next() == views[1].change
-    follower.show(views[2])
-    follower.show(views[3])
-    assert follower.next() == views[3].whole
-    follower.show(views[4])
-    assert follower.next() == views[4].change
+    subscriber.show(views[0])
+    assert subscriber.next() == views[0].whole
+    subscriber.show(views[1])
+    assert subscriber.next() == views[1].change
+    subscriber.show(views[2])
+    subscriber.show(views[3])
+    assert subscriber.next() == views[3].whole
+    subscriber.show(views[4])
+    assert subscriber.next() == views[4].change
 
 
-def test_who_comes_late_gets_a_whole_one_first(follower: Follower) -> None:
+def test_who_comes_late_gets_a_whole_one_first(subscriber: Subscriber) -> None:
     first = StatusView(status())
-    follower.show(StatusView(status(in_use=1), first))
-    assert document(follower.next() or b"")[0] == "status"
+    subscriber.show(StatusView(status(in_use=1), first))
+    assert document(subscriber.next() or b"")[0] == "status"
 
 
 def test_silence_is_broken_by_a_comment(
-    follower: Follower, monkeypatch: pytest.MonkeyPatch
+    subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("genvm_manager.manager.api.events.subscriber.HEARTBEAT", 0.01)
-    assert follower.next() == b":\n\n"
+    assert subscriber.next() == b":\n\n"
 
 
-def test_the_end_is_told_with_its_reason(follower: Follower) -> None:
-    follower.show(StatusView(status()))
-    follower.end(Unavailable("gone"))
+def test_the_end_is_told_with_its_reason(subscriber: Subscriber) -> None:
+    subscriber.show(StatusView(status()))
+    subscriber.end(Unavailable("gone"))
     with pytest.raises(Unavailable, match="gone"):
-        follower.next()
+        subscriber.next()
 
 
 def test_a_client_that_hangs_up_is_noticed_at_once() -> None:
     ours, theirs = socket.socketpair()
-    follower = Follower(ours)
+    subscriber = Subscriber(ours)
     theirs.close()
-    assert follower.next() is None
-    follower.close()
+    assert subscriber.next() is None
+    subscriber.close()
     ours.close()

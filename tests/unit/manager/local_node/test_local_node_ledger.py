@@ -111,7 +111,7 @@ def test_one_writer_at_a_time_and_readers_see_the_last_whole_state(
             assert other.balance(ALICE) == 0
         with (
             pytest.raises(LedgerBusy, match="another command"),
-            other.writing(patience=0.05, on_wait=lambda: waits.append(True)),
+            other.writing(timeout=0.05, on_wait=lambda: waits.append(True)),
         ):
             pass
     assert waits == [True]

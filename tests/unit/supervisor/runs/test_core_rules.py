@@ -16,7 +16,7 @@ from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
 from genvm_manager.supervisor.runs.rules_log_records import MAX_LINE, LineSplitter, RecordTail
 from genvm_manager.supervisor.runs.rules_states import ALLOWED, IllegalTransition, advanced
-from genvm_manager.supervisor.runs.rules_stop_sequence import Rung, ladder
+from genvm_manager.supervisor.runs.rules_stop_sequence import StopStep, stop_sequence
 from genvm_manager.supervisor.runs.rules_tail import Tail
 
 
@@ -40,12 +40,12 @@ def test_states_move_only_as_the_table_says() -> None:
 
 
 def test_the_ladder_asks_first() -> None:
-    assert [(rung.signal.name, rung.delay) for rung in ladder(3.0)] == [
+    assert [(step.signal.name, step.delay) for step in stop_sequence(3.0)] == [
         ("SIGTERM", 0.0),
         ("SIGKILL", 3.0),
     ]
-    assert [rung.signal.name for rung in ladder(0.0)] == ["SIGKILL"]
-    assert ladder(-1.0) == (Rung(ladder(0.0)[0].signal, 0.0),)
+    assert [step.signal.name for step in stop_sequence(0.0)] == ["SIGKILL"]
+    assert stop_sequence(-1.0) == (StopStep(stop_sequence(0.0)[0].signal, 0.0),)
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(0, 60))

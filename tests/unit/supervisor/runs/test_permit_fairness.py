@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from genvm_manager.base.errors import BadRequest, Refusal, Unavailable
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.ipc import ModuleKind, RunState
-from genvm_manager.supervisor.runs.admission_queue import MAX_QUEUED_BYTES, PermitDesk
-from genvm_manager.supervisor.runs.rules_invariants import AuditedRun, Standing, audit
+from genvm_manager.supervisor.runs.admission_queue import MAX_QUEUED_BYTES, AdmissionQueue
+from genvm_manager.supervisor.runs.rules_invariants import AuditedRun, LeaseStatus, audit
 from genvm_manager.supervisor.runs.rules_permits import PermitPool, QueueFull
-from genvm_manager.supervisor.runs.rules_rate_limit import Pace
+from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 from genvm_manager.supervisor.runs.run import Run, settle
 from genvm_manager.supervisor.settings.rules_manifest import Executor
 from tests.support.supervisor import start_command
@@ -87,10 +87,10 @@ class PermitMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.gone)
     @rule(which=st.integers(0, 1_000))
     def release_again(self, which: int) -> None:
-        books = self.pool.books()
+        books = self.pool.snapshot()
         assert not self.pool.release(self.gone[which % len(self.gone)])
         assert not self.pool.release(self.last_id + 1), "never came"
-        assert self.pool.books() == books
+        assert self.pool.snapshot() == books
         assert self.pool.grant() == []
 
     @rule(total=st.integers(DEAR, 12))
@@ -120,18 +120,18 @@ class PermitMachine(RuleBasedStateMachine):
         assert self.pool.queued == len(self.waiting) <= MAX_QUEUED
         if in_use > self.total:
             assert in_use <= self.in_use_before, "more was lent while too much was out"
-        assert self.pool.books().ceiling == max(self.total, in_use)
+        assert self.pool.snapshot().ceiling == max(self.total, in_use)
         self.in_use_before = in_use
 
     @invariant()
     def the_audit_agrees(self) -> None:
-        assert audit(list(self.runs()), self.pool.books(), self.last_id, []) == []
+        assert audit(list(self.runs()), self.pool.snapshot(), self.last_id, []) == []
 
     def runs(self) -> Iterator[AuditedRun]:
         for holder, cost in sorted({**self.waiting, **self.holding}.items()):
             holds = holder in self.holding
             state = RunState.STARTING if holds else RunState.QUEUED
-            standing = Standing.HOLDS if holds else Standing.WAITS
+            standing = LeaseStatus.HOLDS if holds else LeaseStatus.WAITS
             yield AuditedRun(holder, state, standing, cost, pid=None, has_life=True)
 
     def teardown(self) -> None:
@@ -148,7 +148,7 @@ COSTS = PermitCosts(total=8, sync=1, nondet=3)
 RUNS = 400
 
 
-def a_run(run_id: int, desk: PermitDesk, needs_modules: bool, data: bytes = b"") -> Run:
+def a_run(run_id: int, desk: AdmissionQueue, needs_modules: bool, data: bytes = b"") -> Run:
     modules = list(ModuleKind) if needs_modules else []
     request = start_command("quick", modules=modules, execution_data=data)
     executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
@@ -161,7 +161,7 @@ class DeskStorm:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.pool = PermitPool(8, RUNS)
-        self.desk = PermitDesk(self.pool, COSTS, Pace(RUNS, 0.0))
+        self.desk = AdmissionQueue(self.pool, COSTS, RateLimiter(RUNS, 0.0))
         self.runs: dict[int, Run] = {}
         self.granted: list[int] = []
         self.gave_up: set[int] = set()
@@ -213,12 +213,12 @@ class DeskStorm:
 
     def look(self) -> None:
         runs = [self.audited(run) for run in self.runs.values()]
-        assert audit(runs, self.pool.books(), RUNS, []) == []
+        assert audit(runs, self.pool.snapshot(), RUNS, []) == []
 
     def audited(self, run: Run) -> AuditedRun:
-        standing = Standing.HOLDS if run.granted.done() else Standing.WAITS
+        standing = LeaseStatus.HOLDS if run.granted.done() else LeaseStatus.WAITS
         if run.id in self.leaving:
-            standing = Standing.LEAVES
+            standing = LeaseStatus.LEAVES
         return AuditedRun(run.id, run.state, standing, run.cost, pid=None, has_life=True)
 
 
@@ -235,7 +235,7 @@ def test_a_storm_at_the_desk_serves_all_in_turn(seed: int) -> None:
 
 def test_the_desk_refuses_what_would_make_someone_wait_for_ever() -> None:
     async def ask() -> None:
-        desk = PermitDesk(PermitPool(8, max_queued=1), COSTS, Pace(10, 0.0))
+        desk = AdmissionQueue(PermitPool(8, max_queued=1), COSTS, RateLimiter(10, 0.0))
         with pytest.raises(BadRequest, match="permits: expected 3 "):
             desk.resize(2)
         desk.resize(3)
@@ -250,7 +250,7 @@ def test_the_desk_refuses_what_would_make_someone_wait_for_ever() -> None:
 
 def test_the_desk_refuses_what_would_fill_the_memory() -> None:
     async def ask() -> None:
-        desk = PermitDesk(PermitPool(3, max_queued=10), COSTS, Pace(10, 0.0))
+        desk = AdmissionQueue(PermitPool(3, max_queued=10), COSTS, RateLimiter(10, 0.0))
         # All of it is one piece of zeroes that nobody touches.
         large = bytes(MAX_QUEUED_BYTES // 2 + 1)
         for run_id in range(1, 5):
@@ -266,7 +266,9 @@ def test_the_desk_refuses_what_would_fill_the_memory() -> None:
 
 def test_the_desk_refuses_who_comes_too_quickly() -> None:
     async def ask() -> None:
-        desk = PermitDesk(PermitPool(8, max_queued=10), COSTS, Pace(1, time.monotonic() + 60))
+        desk = AdmissionQueue(
+            PermitPool(8, max_queued=10), COSTS, RateLimiter(1, time.monotonic() + 60)
+        )
         desk.queue(a_run(1, desk, needs_modules=False))
         with pytest.raises(Unavailable, match="runs come faster than 1 a second") as refused:
             desk.queue(a_run(2, desk, needs_modules=False))

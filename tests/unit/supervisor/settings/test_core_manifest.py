@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from genvm_manager.base.errors import NoExecutor, RequestFailed
 from genvm_manager.base.text.timestamps import parse_rfc3339
 from genvm_manager.protocol.ipc import MajorSelector, VersionSelector
-from genvm_manager.supervisor.settings.rules_manifest import Surroundings, parse_manifest
+from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
 
-SURROUNDINGS = Surroundings(python="/py", root="/root", environment={"TOOLS": "/tools"})
+SURROUNDINGS = WorkerDefaults(python="/py", root="/root", environment={"TOOLS": "/tools"})
 
 THREE = """
 executor_versions:
@@ -124,7 +124,7 @@ def test_mistakes_are_named(text: str, said: str) -> None:
 
 def test_without_a_root_a_version_needs_a_command() -> None:
     with pytest.raises(RequestFailed, match="root} has no value"):
-        parse_manifest(THREE, Surroundings("/py", None, {}))
+        parse_manifest(THREE, WorkerDefaults("/py", None, {}))
 
 
 @given(st.text(max_size=200))

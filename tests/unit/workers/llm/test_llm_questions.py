@@ -10,7 +10,7 @@ import pytest
 from genvm_manager.protocol.module_frames import FatalFault, ModuleRequest, UserFault
 from genvm_manager.workers.llm.config import Templates, default_config, read_config
 from genvm_manager.workers.llm.images import MAX_IMAGE
-from genvm_manager.workers.llm.questions import MAX_PROMPT, NoAnswer, Question, read_question
+from genvm_manager.workers.llm.questions import MAX_PROMPT, InvalidAnswer, Question, read_question
 from genvm_manager.workers.llm.templates import Template, TemplateKind
 
 TEMPLATES = read_config(default_config()).config.templates
@@ -153,7 +153,7 @@ def test_a_judges_answer_is_its_result(answer: str, verdict: bool) -> None:
     [("", "EMPTY_ANSWER", False), (" \n", "EMPTY_ANSWER", False), ("yes", "INVALID_JSON", True)],
 )
 def test_what_is_no_answer(answer: str, code: str, is_worth_a_retry: bool) -> None:
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(InvalidAnswer) as caught:
         comparative().read(answer)
     assert (caught.value.code, caught.value.is_worth_a_retry) == (code, is_worth_a_retry)
 

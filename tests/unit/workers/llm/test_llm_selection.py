@@ -10,11 +10,11 @@ from genvm_manager.base.text.secret import Secret
 from genvm_manager.protocol.module_frames import FatalFault
 from genvm_manager.workers.llm.config import Backend, Model
 from genvm_manager.workers.llm.selection import (
-    Attempt,
+    PromptAttempt,
     Wanted,
     candidates,
     failure_context,
-    second_chance,
+    retry_candidate,
     unavailable,
     wanted_backends,
 )
@@ -83,8 +83,8 @@ def test_why_a_named_backend_is_not_asked() -> None:
     wanted = Wanted("a", "gone")
     found = candidates(backends, wanted, needs_json=True, needs_image=False)
     assert unavailable(backends, wanted, found) == [
-        Attempt("a", None, "NO_FITTING_MODEL"),
-        Attempt("gone", None, "NOT_CONFIGURED"),
+        PromptAttempt("a", None, "NO_FITTING_MODEL"),
+        PromptAttempt("gone", None, "NOT_CONFIGURED"),
     ]
     assert unavailable(backends, Wanted(), found) == []
 
@@ -113,12 +113,16 @@ def test_what_host_data_names() -> None:
 def test_a_short_pause_is_granted_once_all_have_failed(
     pauses: list[float | None], seconds_left: float, again: int | None
 ) -> None:
-    attempts = [Attempt("b", "m", 429, pause) for pause in pauses]
-    assert second_chance(attempts, seconds_left) == again
+    attempts = [PromptAttempt("b", "m", 429, pause) for pause in pauses]
+    assert retry_candidate(attempts, seconds_left) == again
 
 
 def test_what_a_contract_is_told() -> None:
-    attempts = [Attempt("a", "m", 429, 5.0), Attempt("b", "n", 503), Attempt("c", None, "TIMEOUT")]
+    attempts = [
+        PromptAttempt("a", "m", 429, 5.0),
+        PromptAttempt("b", "n", 503),
+        PromptAttempt("c", None, "TIMEOUT"),
+    ]
     assert failure_context(attempts) == {
         "attempts": [
             {"backend": "a", "model": "m", "status": 429},

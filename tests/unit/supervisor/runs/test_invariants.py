@@ -21,29 +21,32 @@ from genvm_manager.protocol.ipc import (
     Status,
     pack_executions,
 )
-from genvm_manager.supervisor.cgroups.cgroup_manager import Enclosures
-from genvm_manager.supervisor.runs.admission_queue import PermitDesk
-from genvm_manager.supervisor.runs.invariant_checker import Auditor
+from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
+from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
+from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
 from genvm_manager.supervisor.runs.reaper import Reaper
-from genvm_manager.supervisor.runs.rules_invariants import MOST_TOLD, AuditedRun, Standing, audit
-from genvm_manager.supervisor.runs.rules_permits import Books, PermitPool
-from genvm_manager.supervisor.runs.rules_rate_limit import Pace
+from genvm_manager.supervisor.runs.rules_invariants import MOST_TOLD, AuditedRun, LeaseStatus, audit
+from genvm_manager.supervisor.runs.rules_permits import PermitPool, PermitSnapshot
+from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 from genvm_manager.supervisor.runs.run import Run, settle
 from genvm_manager.supervisor.settings.rules_manifest import Executor
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 from tests.support.supervisor import start_command
 
-RUNNING = AuditedRun(3, RunState.RUNNING, Standing.HOLDS, 1, pid=33, has_life=True)
-DEAR = AuditedRun(4, RunState.STARTING, Standing.HOLDS, 2, pid=None, has_life=True)
-ENDING = AuditedRun(5, RunState.RUNNING, Standing.LEAVES, 1, pid=None, has_life=True)
-WAITING = AuditedRun(7, RunState.QUEUED, Standing.WAITS, 2, pid=None, has_life=True)
+RUNNING = AuditedRun(3, RunState.RUNNING, LeaseStatus.HOLDS, 1, pid=33, has_life=True)
+DEAR = AuditedRun(4, RunState.STARTING, LeaseStatus.HOLDS, 2, pid=None, has_life=True)
+ENDING = AuditedRun(5, RunState.RUNNING, LeaseStatus.LEAVES, 1, pid=None, has_life=True)
+WAITING = AuditedRun(7, RunState.QUEUED, LeaseStatus.WAITS, 2, pid=None, has_life=True)
 RUNS = [RUNNING, DEAR, ENDING, WAITING]
-BOOKS = Books(total=4, in_use=3, ceiling=4, leases={3: 1, 4: 2}, queue={7: 2})
+BOOKS = PermitSnapshot(total=4, in_use=3, ceiling=4, leases={3: 1, 4: 2}, queue={7: 2})
 LAST_ID = 7
 
 
 def sentences(
-    runs: list[AuditedRun] = RUNS, books: Books = BOOKS, last_id: int = LAST_ID, watched: int = 33
+    runs: list[AuditedRun] = RUNS,
+    books: PermitSnapshot = BOOKS,
+    last_id: int = LAST_ID,
+    watched: int = 33,
 ) -> list[str]:
     return [each.sentence for each in audit(runs, books, last_id, [watched])]
 
@@ -54,7 +57,7 @@ def with_run(changed: AuditedRun) -> list[AuditedRun]:
 
 def test_nothing_is_said_when_all_is_well() -> None:
     assert sentences() == []
-    assert audit([], Books(4, 0, 4, {}, {}), 0, []) == []
+    assert audit([], PermitSnapshot(4, 0, 4, {}, {}), 0, []) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_nothing_is_said_when_all_is_well() -> None:
         (replace(BOOKS, queue={}), "run 7 waits and is not in the queue"),
     ],
 )
-def test_books_that_do_not_add_up(books: Books, said: str) -> None:
+def test_books_that_do_not_add_up(books: PermitSnapshot, said: str) -> None:
     assert said in sentences(books=books)
 
 
@@ -136,12 +139,14 @@ class House:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.pool = PermitPool(2, 10)
-        self.desk = PermitDesk(self.pool, PermitCosts(total=2), Pace(10, 0.0))
+        self.desk = AdmissionQueue(self.pool, PermitCosts(total=2), RateLimiter(10, 0.0))
         logger = logging.Logger("audit")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)
-        enclosures = Enclosures((), 0, log)
-        self.auditor = Auditor(self.desk, Reaper(asyncio.get_running_loop(), enclosures, log), log)
+        enclosures = CgroupManager((), 0, log)
+        self.auditor = InvariantChecker(
+            self.desk, Reaper(asyncio.get_running_loop(), enclosures, log), log
+        )
         executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
         self.run = Run(1, start_command("quick"), executor, cost=1)
 

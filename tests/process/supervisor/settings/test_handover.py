@@ -8,20 +8,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvm_manager.supervisor.settings import handover as keepsake
-from genvm_manager.supervisor.settings.handover import Keepsake
+from genvm_manager.supervisor.settings import handover
+from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 
 @pytest.fixture
 def file() -> Iterator[int]:
-    descriptor = os.memfd_create("keepsake")
+    descriptor = os.memfd_create("handover")
     yield descriptor
     os.close(descriptor)
 
 
-def opened(descriptor: int | None) -> Keepsake:
-    return Keepsake(descriptor, EventLog(logging.getLogger("keepsake")))
+def opened(descriptor: int | None) -> Handover:
+    return Handover(descriptor, EventLog(logging.getLogger("handover")))
 
 
 def variables(descriptor: int) -> dict[str, str]:
@@ -62,7 +62,7 @@ def test_whoever_is_killed_while_saving_leaves_what_was_before(
         cut(descriptor, size)
         found.append(variables(descriptor))
 
-    monkeypatch.setattr(keepsake, "_CHUNK", 64)
+    monkeypatch.setattr(handover, "_CHUNK", 64)
     kept = opened(file)
     for size in (500, 3, 800, 500, 200, 900):
         before, after = dict(kept.changes.variables), {"X": "x" * size}
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_said_and_costs_no_start(
 ) -> None:
     os.pwrite(file, content, 0)
     kept = opened(file)
-    assert kept.changes == keepsake.Changes()
+    assert kept.changes == handover.Changes()
     assert caplog.messages == ["changes_lost"]
     kept.changes.permits = 5
     kept.save()

@@ -1,4 +1,4 @@
-"""The guard: whatever ends the supervisor, nothing that it started is left; and the other way."""
+"""The shim: whatever ends the supervisor, nothing that it started is left; and the other way."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from genvm_manager.protocol.ipc import Cause, Exit
 from tests.support.supervisor import (
-    PATIENCE,
     PROJECT,
+    TIMEOUT,
     Client,
     RunningSupervisor,
     has_ended,
@@ -34,8 +34,8 @@ def is_without_name(process: psutil.Process) -> bool:
     return process.name() == "sleep" and not process.environ()
 
 
-def guard(supervise: str, **options: object) -> subprocess.Popen[str]:
-    """A guard of what the lines `supervise` do, as the body of a function."""
+def shim(supervise: str, **options: object) -> subprocess.Popen[str]:
+    """A shim of what the lines `supervise` do, as the body of a function."""
     body = "".join(f"    {line}\n" for line in supervise.splitlines())
     program = (
         "import os, signal, subprocess, sys, time\n"
@@ -59,7 +59,7 @@ def test_nothing_of_a_killed_supervisor_is_left_though_nothing_is_restarted() ->
         assert len(left) == 4
         assert len({os.getsid(process.pid) for process in left}) == 4
         os.kill(supervisor.pid, signal.SIGKILL)
-        assert supervisor.process.wait(PATIENCE) == -signal.SIGKILL
+        assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         assert all(has_ended(process) for process in left)
         assert not supervisor.processes()
         for process in left:
@@ -68,7 +68,7 @@ def test_nothing_of_a_killed_supervisor_is_left_though_nothing_is_restarted() ->
         assert supervisor.client.finished(run_id).cause is Cause.LOST
 
 
-def test_without_its_guard_the_supervisor_ends_its_runs_and_stops() -> None:
+def test_without_its_shim_the_supervisor_ends_its_runs_and_stops() -> None:
     with RunningSupervisor("drain_timeout: 600s\n") as supervisor:
         client = supervisor.client
         run_id = client.start("hides_a_daemon")
@@ -77,7 +77,7 @@ def test_without_its_guard_the_supervisor_ends_its_runs_and_stops() -> None:
         own = psutil.Process(supervisor.pid)
         supervisor.process.kill()
         wait_until(lambda: not supervisor.processes())
-        assert supervisor.process.wait(PATIENCE) == -signal.SIGKILL
+        assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         # One that is about to end has no command line any more, by which to be found.
         wait_until(lambda: all(has_ended(process) for process in (own, *left)))
         assert "supervisor_stopped" in supervisor.log
@@ -98,17 +98,17 @@ def test_a_signal_to_the_whole_group_is_one_request() -> None:
         assert client.finished(first).cause is Cause.CANCELLED
         os.killpg(supervisor.process.pid, signal.SIGINT)
         assert client.finished(second).cause is Cause.SHUTDOWN
-        assert supervisor.process.wait(PATIENCE) == 0
+        assert supervisor.process.wait(TIMEOUT) == 0
 
 
-def test_the_guard_ends_as_its_supervisor_did() -> None:
-    assert guard("return 73").wait(PATIENCE) == 73
+def test_the_shim_ends_as_its_supervisor_did() -> None:
+    assert shim("return 73").wait(TIMEOUT) == 73
     for number in (signal.SIGSEGV, signal.SIGTERM, signal.SIGKILL):
-        ended = guard(f"os.kill(os.getpid(), {number:d})\ntime.sleep(600)")
-        assert ended.wait(PATIENCE) == -number
+        ended = shim(f"os.kill(os.getpid(), {number:d})\ntime.sleep(600)")
+        assert ended.wait(TIMEOUT) == -number
 
 
-def test_what_fell_to_the_guard_is_ended_before_it() -> None:
+def test_what_fell_to_the_shim_is_ended_before_it() -> None:
     """Helpers of the supervisor's own session may go by themselves, but not for long."""
     spawn = (
         "for session in (False, True):\n"
@@ -117,8 +117,8 @@ def test_what_fell_to_the_guard_is_ended_before_it() -> None:
         "return 0"
     )
     begun = time.monotonic()
-    with guard(spawn, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ended:
-        said, complaint = ended.communicate(timeout=PATIENCE)
+    with shim(spawn, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ended:
+        said, complaint = ended.communicate(timeout=TIMEOUT)
     assert time.monotonic() - begun >= 1
     assert ended.returncode == 0
     helper, stray = said.split()
@@ -135,7 +135,7 @@ def test_children_that_were_there_before_are_left_alone(ends_by: str) -> None:
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
         outsider = psutil.Process(int(shell.stdout.readline()))
-        shell.wait(PATIENCE)
+        shell.wait(TIMEOUT)
         assert outsider.is_running()
         outsider.kill()
 
@@ -145,10 +145,10 @@ def test_children_of_the_supervisors_own_session_are_for_their_owners() -> None:
     program = (
         "import asyncio, logging, os, subprocess, time\n"
         "from genvm_manager.supervisor.telemetry.event_log import EventLog\n"
-        "from genvm_manager.supervisor.cgroups.cgroup_manager import Enclosures\n"
+        "from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager\n"
         "from genvm_manager.supervisor.runs.reaper import Reaper\n"
         "log = EventLog(logging.getLogger())\n"
-        "reaper = Reaper(asyncio.new_event_loop(), Enclosures((), 0, log), log)\n"
+        "reaper = Reaper(asyncio.new_event_loop(), CgroupManager((), 0, log), log)\n"
         "sleeper = subprocess.Popen(['sleep', '600'])\n"
         "ended = subprocess.Popen(['true'])\n"
         "os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)\n"
@@ -162,7 +162,7 @@ def test_children_of_the_supervisors_own_session_are_for_their_owners() -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=True,
     )
     assert done.stdout.split() == ["None", "0", "False"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvm_manager.supervisor.runs.rules_rate_limit import Pace
+from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 
 
 def test_a_second_s_worth_may_come_at_once_and_no_more() -> None:
-    pace = Pace(3, now=100.0)
+    pace = RateLimiter(3, now=100.0)
     assert [pace.allows(100.0) for _ in range(4)] == [True, True, True, False]
     assert not pace.allows(100.3)
     assert pace.allows(100.4)
@@ -18,7 +18,7 @@ def test_a_second_s_worth_may_come_at_once_and_no_more() -> None:
 
 
 def test_a_refusal_costs_nothing() -> None:
-    pace = Pace(1, now=0.0)
+    pace = RateLimiter(1, now=0.0)
     assert pace.allows(0.0)
     assert not any(pace.allows(0.1 * tick) for tick in range(10))
     assert pace.allows(1.0)
@@ -28,7 +28,7 @@ def test_a_refusal_costs_nothing() -> None:
 def test_within_any_time_no_more_come_than_a_burst_and_the_average(
     per_second: int, pauses: list[float]
 ) -> None:
-    pace = Pace(per_second, now=0.0)
+    pace = RateLimiter(per_second, now=0.0)
     now = 0.0
     came: list[float] = []
     for pause in pauses:
