@@ -16,7 +16,10 @@ from msgspec import Struct
 
 from genvm_manager.base.logging.lines import Level
 
-from . import ipc
+from .ipc.modules import ModuleKind, ModuleState, ModuleStatus
+from .ipc.replies import ArtifactPart
+from .ipc.runs import Artifact, Cause, FinishedRun, RunState
+from .ipc.status import Execution, Permits, Status, unpack_executions
 
 Audit = Literal["ok"] | list[str]
 
@@ -51,7 +54,7 @@ class PermitsReply(Struct, frozen=True):
     queued: int
 
     @classmethod
-    def of(cls, permits: ipc.Permits) -> PermitsReply:
+    def of(cls, permits: Permits) -> PermitsReply:
         return cls(max(0, permits.free), permits.total, permits.in_use, permits.queued)
 
 
@@ -64,7 +67,7 @@ class StatusPermits(Struct, frozen=True):
     per_nondet_run: int
 
     @classmethod
-    def of(cls, permits: ipc.Permits) -> StatusPermits:
+    def of(cls, permits: Permits) -> StatusPermits:
         return cls(
             max(0, permits.free),
             permits.total,
@@ -83,8 +86,8 @@ class ExecutionReply(Struct, frozen=True):
     """`cause` is null until the run is to end."""
 
     version: str | None
-    state: ipc.RunState
-    cause: ipc.Cause | None
+    state: RunState
+    cause: Cause | None
     accepted_at: datetime
     started_at: datetime | None
     strict_deadline: datetime | None
@@ -94,7 +97,7 @@ class ExecutionReply(Struct, frozen=True):
     cpu_seconds: float | None
 
     @classmethod
-    def of(cls, execution: ipc.Execution) -> ExecutionReply:
+    def of(cls, execution: Execution) -> ExecutionReply:
         finished_at = _moment(execution.finished_at)
         return cls(
             version=execution.version,
@@ -123,14 +126,14 @@ class ModuleReply(Struct, frozen=True):
     """`reason` says why it did not start, why it failed, or what it lacks while it runs;
     `retiring` are sessions of the one before a restart that still go on."""
 
-    state: ipc.ModuleState
+    state: ModuleState
     since: datetime
     reason: str | None
     workers: list[WorkerReply]
     retiring: int
 
     @classmethod
-    def of(cls, module: ipc.ModuleStatus) -> ModuleReply:
+    def of(cls, module: ModuleStatus) -> ModuleReply:
         workers = [WorkerReply(w.pid, w.sessions, w.rss, w.cpu_seconds) for w in module.workers]
         since = datetime.fromtimestamp(module.since, UTC)
         return cls(module.state, since, module.reason, workers, module.retiring)
@@ -144,9 +147,9 @@ class StatusReply(Struct, frozen=True):
     """
 
     accepting: bool
-    llm_module: ipc.ModuleState
-    web_module: ipc.ModuleState
-    modules: dict[ipc.ModuleKind, ModuleReply]
+    llm_module: ModuleState
+    web_module: ModuleState
+    modules: dict[ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply]
     executions_omitted: int
@@ -158,9 +161,9 @@ class WrittenStatus(Struct, frozen=True):
     """A `StatusReply` as the service writes it: what does not change any more is JSON already."""
 
     accepting: bool
-    llm_module: ipc.ModuleState
-    web_module: ipc.ModuleState
-    modules: dict[ipc.ModuleKind, ModuleReply]
+    llm_module: ModuleState
+    web_module: ModuleState
+    modules: dict[ModuleKind, ModuleReply]
     permits: StatusPermits
     executions: dict[str, ExecutionReply | msgspec.Raw]
     executions_omitted: int
@@ -169,13 +172,13 @@ class WrittenStatus(Struct, frozen=True):
 
     @classmethod
     def of(
-        cls, status: ipc.Status, executions: dict[str, ExecutionReply | msgspec.Raw] | None = None
+        cls, status: Status, executions: dict[str, ExecutionReply | msgspec.Raw] | None = None
     ) -> WrittenStatus:
         """`executions`: what to say of them; None: all."""
         return cls(
             status.accepting,
-            status.modules[ipc.ModuleKind.LLM].state,
-            status.modules[ipc.ModuleKind.WEB].state,
+            status.modules[ModuleKind.LLM].state,
+            status.modules[ModuleKind.WEB].state,
             {kind: ModuleReply.of(module) for kind, module in status.modules.items()},
             StatusPermits.of(status.permits),
             _executions(status) if executions is None else executions,
@@ -217,7 +220,7 @@ class FinishedRunReply(Struct, frozen=True):
     version_major: int | None
     version_minor: int | None
     metrics: RunMetrics
-    cause: ipc.Cause
+    cause: Cause
     reason: str | None
     exit_code: int | None
     signal: int | None
@@ -229,7 +232,7 @@ class FinishedRunReply(Struct, frozen=True):
     genvm_log_dropped_records: int
 
     @classmethod
-    def of(cls, run: ipc.FinishedRun, *, as_base64: bool) -> FinishedRunReply:
+    def of(cls, run: FinishedRun, *, as_base64: bool) -> FinishedRunReply:
         major, minor = _version_numbers(run.version)
         wall_ms = _elapsed_ms(run.started_at, run.finished_at)
         result = run.result if as_base64 or run.result is None else list(run.result)
@@ -276,14 +279,14 @@ class ArtifactReply(Struct, frozen=True):
     """
 
     genvm_id: int
-    field: ipc.Artifact
-    state: ipc.RunState
+    field: Artifact
+    state: RunState
     dropped_bytes: int
     total_len: int
     data_base64: bytes
 
     @classmethod
-    def of(cls, genvm_id: int, field: ipc.Artifact, part: ipc.ArtifactPart) -> ArtifactReply:
+    def of(cls, genvm_id: int, field: Artifact, part: ArtifactPart) -> ArtifactReply:
         return cls(genvm_id, field, part.state, part.dropped_bytes, part.total_len, part.content)
 
 
@@ -344,7 +347,7 @@ class ErrorReply(Struct, frozen=True, omit_defaults=True):
     genvm_id: int | None = None
 
 
-def _executions(status: ipc.Status) -> dict[str, ExecutionReply | msgspec.Raw]:
+def _executions(status: Status) -> dict[str, ExecutionReply | msgspec.Raw]:
     return {
         **{str(entry.id): ExecutionReply.of(entry) for entry in status.under_way},
         **written_executions(status.finished),
@@ -357,7 +360,7 @@ def written_executions(packed: bytes) -> dict[str, msgspec.Raw]:
     again."""
     return {
         str(entry.id): msgspec.Raw(msgspec.json.encode(ExecutionReply.of(entry)))
-        for entry in ipc.unpack_executions(packed)
+        for entry in unpack_executions(packed)
     }
 
 

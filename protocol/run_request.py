@@ -16,7 +16,9 @@ from genvm_manager.base.text.timestamps import parse_rfc3339
 
 from .calldata import Address, EncodeError
 from .executor import PASS_THROUGH_FIELDS, ExecutionData
-from .ipc import Capture, MajorSelector, ModuleKind, Selector, StartRun, VersionSelector
+from .ipc.commands import StartRun
+from .ipc.modules import ModuleKind
+from .ipc.runs import Capture, MajorSelector, Selector, VersionSelector
 
 MAX_DEADLINE = 24 * 3600.0
 """The longest a run may take, in seconds."""

@@ -6,7 +6,8 @@ import asyncio
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Refusal, Unavailable
 from genvm_manager.base.logging.lines import Level
-from genvm_manager.protocol.ipc import CheckLlm, ModuleKind, RestartModule, StartModule
+from genvm_manager.protocol.ipc.commands import CheckLlm, RestartModule, StartModule
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.llm_check import CheckRow
 from genvm_manager.supervisor.modules.llm_checks import LlmChecks
 from genvm_manager.supervisor.modules.modules import Modules

@@ -15,18 +15,10 @@ from genvm_manager.base.errors import (
     Unavailable,
 )
 from genvm_manager.base.wall_clock import utc
-from genvm_manager.protocol.ipc import (
-    MAX_ARTIFACT_PART,
-    ArtifactPart,
-    Cause,
-    FinishedRun,
-    Permits,
-    ReadArtifact,
-    ReadSchema,
-    StartRun,
-    Status,
-    without_outputs,
-)
+from genvm_manager.protocol.ipc.commands import ReadArtifact, ReadSchema, StartRun
+from genvm_manager.protocol.ipc.replies import ArtifactPart
+from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Cause, FinishedRun, without_outputs
+from genvm_manager.protocol.ipc.status import Permits, Status
 from genvm_manager.supervisor.runs.code_host import CodeStorage
 from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker

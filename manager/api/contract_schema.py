@@ -9,7 +9,8 @@ import msgspec
 
 from genvm_manager.base.errors import ManagerError, RequestFailed, Unavailable
 from genvm_manager.protocol.contract.vm_errors import describe
-from genvm_manager.protocol.ipc import Cause, Exit, FinishedRun, RunStatus
+from genvm_manager.protocol.ipc.replies import RunStatus
+from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun
 from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
 
 MAX_SHOWN = 300

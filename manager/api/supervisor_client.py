@@ -12,12 +12,48 @@ from typing import TypeVar
 from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection, ConnectionLost
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc.commands import (
+    CancelRun,
+    CheckLlm,
+    Command,
+    GetNewestMajor,
+    GetPermits,
+    GetRun,
+    GetStatus,
+    ReadArtifact,
+    ReadMetrics,
+    ReadSchema,
+    ReloadManifest,
+    SetEnv,
+    SetLogLevel,
+    SetPermits,
+    StartModule,
+    StartRun,
+    StopModule,
+    WatchStatus,
+)
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.replies import (
+    ArtifactPart,
+    Done,
+    Failure,
+    LlmChecked,
+    LogLevel,
+    MetricsText,
+    ModuleStopped,
+    NewestMajor,
+    Reply,
+    RunCancelled,
+    RunStarted,
+    RunStatus,
+)
+from genvm_manager.protocol.ipc.runs import Artifact
+from genvm_manager.protocol.ipc.status import Permits, Status
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt
 
 from .limits.concurrency import ConcurrencyLimiter, ConcurrencyLimits
 
-R = TypeVar("R", bound=ipc.Reply)
+R = TypeVar("R", bound=Reply)
 
 QUEUE_TIMEOUT = 3600.0
 """Seconds that a run may wait for its permits before its client is told to come again."""
@@ -61,81 +97,81 @@ class SupervisorClient:
         self._open: set[Connection] = set()
         self._closed = False
 
-    def start_run(self, command: ipc.StartRun) -> ipc.RunStarted:
+    def start_run(self, command: StartRun) -> RunStarted:
         """Start a run; waits while permits are short. Never sent twice once it may have acted."""
         share = self._shares.starters
-        return self._ask(command, ipc.RunStarted, QUEUE_TIMEOUT, share, repeatable=False)
+        return self._ask(command, RunStarted, QUEUE_TIMEOUT, share, repeatable=False)
 
-    def read_schema(self, major: int, timestamp: float, code: bytes) -> ipc.RunStatus:
+    def read_schema(self, major: int, timestamp: float, code: bytes) -> RunStatus:
         """Run the code's `#get-schema`; how that ended. It ends early when the caller hangs up."""
-        command = ipc.ReadSchema(major, timestamp, code)
-        return self._ask(command, ipc.RunStatus, QUEUE_TIMEOUT, self._shares.starters)
+        command = ReadSchema(major, timestamp, code)
+        return self._ask(command, RunStatus, QUEUE_TIMEOUT, self._shares.starters)
 
-    def get_run(self, run_id: int, wait: float = 0.0, with_outputs: bool = True) -> ipc.RunStatus:
+    def get_run(self, run_id: int, wait: float = 0.0, with_outputs: bool = True) -> RunStatus:
         """The run's end, or None in it when it has not finished within `wait` seconds."""
         share = self._shares.readers if wait else None
-        command = ipc.GetRun(run_id, wait, with_outputs)
-        return self._ask(command, ipc.RunStatus, wait + ANSWER_GRACE, share)
+        command = GetRun(run_id, wait, with_outputs)
+        return self._ask(command, RunStatus, wait + ANSWER_GRACE, share)
 
     def read_artifact(
-        self, run_id: int, field: ipc.Artifact, offset: int, max_len: int
-    ) -> ipc.ArtifactPart:
+        self, run_id: int, field: Artifact, offset: int, max_len: int
+    ) -> ArtifactPart:
         """A part of a run's output."""
-        command = ipc.ReadArtifact(run_id, field, offset, max_len)
-        return self._ask(command, ipc.ArtifactPart, ANSWER_GRACE)
+        command = ReadArtifact(run_id, field, offset, max_len)
+        return self._ask(command, ArtifactPart, ANSWER_GRACE)
 
-    def cancel_run(self, run_id: int, grace: float) -> ipc.RunCancelled:
+    def cancel_run(self, run_id: int, grace: float) -> RunCancelled:
         """End a run: SIGTERM, and SIGKILL after `grace` seconds."""
         timeout = grace + STOP_GRACE
         share = self._shares.enders
-        return self._ask(ipc.CancelRun(run_id, grace), ipc.RunCancelled, timeout, share)
+        return self._ask(CancelRun(run_id, grace), RunCancelled, timeout, share)
 
-    def start_module(self, command: ipc.StartModule) -> ipc.Done:
+    def start_module(self, command: StartModule) -> Done:
         """Start a module, or restart it; waits until it serves."""
-        return self._ask(command, ipc.Done, MODULE_TIMEOUT, self._shares.enders, repeatable=False)
+        return self._ask(command, Done, MODULE_TIMEOUT, self._shares.enders, repeatable=False)
 
-    def stop_module(self, kind: ipc.ModuleKind) -> ipc.ModuleStopped:
+    def stop_module(self, kind: ModuleKind) -> ModuleStopped:
         """Stop a module; waits for the runs that use it, for a while."""
-        command = ipc.StopModule(kind)
-        return self._ask(command, ipc.ModuleStopped, MODULE_TIMEOUT, self._shares.enders)
+        command = StopModule(kind)
+        return self._ask(command, ModuleStopped, MODULE_TIMEOUT, self._shares.enders)
 
-    def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> ipc.LlmChecked:
+    def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> LlmChecked:
         """Ask LLM providers whether they work."""
-        command = ipc.CheckLlm(configs, prompts)
-        return self._ask(command, ipc.LlmChecked, MODULE_TIMEOUT, self._shares.enders)
+        command = CheckLlm(configs, prompts)
+        return self._ask(command, LlmChecked, MODULE_TIMEOUT, self._shares.enders)
 
-    def status(self) -> ipc.Status:
-        return self._ask(ipc.GetStatus(), ipc.Status, ANSWER_GRACE)
+    def status(self) -> Status:
+        return self._ask(GetStatus(), Status, ANSWER_GRACE)
 
-    def watch_status(self, known: int, wait: float) -> ipc.Status:
+    def watch_status(self, known: int, wait: float) -> Status:
         """The status, once it has another revision than `known` or after `wait` seconds."""
-        return self._ask(ipc.WatchStatus(known, wait), ipc.Status, wait + ANSWER_GRACE)
+        return self._ask(WatchStatus(known, wait), Status, wait + ANSWER_GRACE)
 
-    def permits(self) -> ipc.Permits:
-        return self._ask(ipc.GetPermits(), ipc.Permits, ANSWER_GRACE)
+    def permits(self) -> Permits:
+        return self._ask(GetPermits(), Permits, ANSWER_GRACE)
 
-    def set_permits(self, total: int) -> ipc.Permits:
-        return self._ask(ipc.SetPermits(total), ipc.Permits, ANSWER_GRACE)
+    def set_permits(self, total: int) -> Permits:
+        return self._ask(SetPermits(total), Permits, ANSWER_GRACE)
 
-    def metrics(self) -> ipc.MetricsText:
+    def metrics(self) -> MetricsText:
         """What the supervisor counts and measures."""
-        return self._ask(ipc.ReadMetrics(), ipc.MetricsText, ANSWER_GRACE)
+        return self._ask(ReadMetrics(), MetricsText, ANSWER_GRACE)
 
-    def newest_major(self, timestamp: float) -> ipc.NewestMajor:
+    def newest_major(self, timestamp: float) -> NewestMajor:
         """The newest major that the manifest offers at a time."""
-        return self._ask(ipc.GetNewestMajor(timestamp), ipc.NewestMajor, ANSWER_GRACE)
+        return self._ask(GetNewestMajor(timestamp), NewestMajor, ANSWER_GRACE)
 
-    def set_log_level(self, level: Level) -> ipc.LogLevel:
+    def set_log_level(self, level: Level) -> LogLevel:
         """Change how much every process of ours logs."""
-        return self._ask(ipc.SetLogLevel(level), ipc.LogLevel, ANSWER_GRACE)
+        return self._ask(SetLogLevel(level), LogLevel, ANSWER_GRACE)
 
-    def reload_manifest(self) -> ipc.Done:
+    def reload_manifest(self) -> Done:
         """Put the manifest on the disk in force."""
-        return self._ask(ipc.ReloadManifest(), ipc.Done, ANSWER_GRACE)
+        return self._ask(ReloadManifest(), Done, ANSWER_GRACE)
 
-    def set_env(self, key: str, value: str) -> ipc.Done:
+    def set_env(self, key: str, value: str) -> Done:
         """Set what `${ENV[key]}` means."""
-        return self._ask(ipc.SetEnv(key, value), ipc.Done, ANSWER_GRACE)
+        return self._ask(SetEnv(key, value), Done, ANSWER_GRACE)
 
     def close(self) -> None:
         """Answer no more: every waiting call ends at once with `Unavailable`."""
@@ -146,7 +182,7 @@ class SupervisorClient:
 
     def _ask(
         self,
-        command: ipc.Command,
+        command: Command,
         kind: type[R],
         timeout: float,
         share: ConcurrencyLimiter | None = None,
@@ -161,13 +197,13 @@ class SupervisorClient:
             if self._closed:
                 raise Unavailable(_STOPPING) from None
             raise
-        if isinstance(reply, ipc.Failure):
+        if isinstance(reply, Failure):
             raise reply.error()
         if not isinstance(reply, kind):
             raise ManagerError(f"the supervisor answered {type(reply).__name__}")
         return reply
 
-    def _exchange(self, command: ipc.Command, timeout: float, repeatable: bool) -> ipc.Reply:
+    def _exchange(self, command: Command, timeout: float, repeatable: bool) -> Reply:
         """Try a kept connection first; it may be dead, then all kept ones are taken for dead."""
         if self._closed:
             raise Unavailable(_STOPPING)
@@ -183,7 +219,7 @@ class SupervisorClient:
         self._drop_idle()
         return self._converse(self._connect(), command, timeout)
 
-    def _converse(self, connection: Connection, command: ipc.Command, timeout: float) -> ipc.Reply:
+    def _converse(self, connection: Connection, command: Command, timeout: float) -> Reply:
         try:
             reply = connection.ask(command, timeout, self._caller())
         except BaseException:

@@ -15,7 +15,7 @@ from genvm_manager.manager.cli.rendering.formatting import span
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol.http_api import FinishedRunReply
-from genvm_manager.protocol.ipc import Artifact, RunState
+from genvm_manager.protocol.ipc.runs import Artifact, RunState
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.protocol.ipc import Artifact, RunState
+from genvm_manager.protocol.ipc.runs import Artifact, RunState
 
 from .run_end import bearing_restarts
 

@@ -43,7 +43,8 @@ from genvm_manager.protocol.http_api import (
     StatusReply,
     VmErrorDescription,
 )
-from genvm_manager.protocol.ipc import MAX_ARTIFACT_PART, Artifact, ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 
 T = TypeVar("T")

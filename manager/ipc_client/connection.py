@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from genvm_manager.base.errors import ManagerError, Unavailable
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import FrameError, FrameParser, frame
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import Command, Hello
+from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
 
 ANSWER_GRACE = 10.0
 """Seconds that the supervisor has for a command beyond the time that the command itself waits."""
@@ -40,7 +42,7 @@ class Connection:
 
     def __init__(self, path: Path, client: str) -> None:
         """Connect and greet. Raises `Unavailable`."""
-        self._parser = FrameParser(ipc.MAX_REPLY)
+        self._parser = FrameParser(codec.MAX_REPLY)
         try:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         except OSError as error:
@@ -48,25 +50,25 @@ class Connection:
         try:
             self._socket.settimeout(ANSWER_GRACE)
             self._socket.connect(str(path))
-            welcome = self.ask(ipc.Hello(ipc.VERSION, client), ANSWER_GRACE)
+            welcome = self.ask(Hello(codec.VERSION, client), ANSWER_GRACE)
         except OSError:
             self.close()
             raise ConnectionLost(sent=False) from None
         except BaseException:
             self.close()
             raise
-        if not isinstance(welcome, ipc.Welcome):
+        if not isinstance(welcome, Welcome):
             self.close()
-            reason = welcome.message if isinstance(welcome, ipc.Failure) else "it sent no welcome"
+            reason = welcome.message if isinstance(welcome, Failure) else "it sent no welcome"
             raise Unavailable(f"the supervisor refused this process: {reason}")
         self.supervisor_pid = welcome.pid
 
     def ask(
         self,
-        command: ipc.Hello | ipc.Command,
+        command: Hello | Command,
         timeout: float,
         caller: socket.socket | None = None,
-    ) -> ipc.Reply:
+    ) -> Reply:
         """The reply to `command` within `timeout` seconds, or until `caller` hangs up.
 
         Raises `ConnectionLost`, `Unavailable` when it takes longer, `CallerGone`, `ManagerError`
@@ -75,11 +77,11 @@ class Connection:
         deadline = time.monotonic() + timeout
         try:
             self._socket.settimeout(timeout)
-            self._socket.sendall(frame(ipc.encode(command)))
+            self._socket.sendall(frame(codec.encode(command)))
         except OSError:
             raise ConnectionLost(sent=False) from None
         try:
-            return ipc.decode_reply(self._next_frame(deadline, caller))
+            return codec.decode_reply(self._next_frame(deadline, caller))
         except TimeoutError:
             raise Unavailable(f"the supervisor did not answer within {timeout:.0f} s") from None
         except OSError:

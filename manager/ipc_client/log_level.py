@@ -15,7 +15,8 @@ from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.logging.setup import set_level
 from genvm_manager.base.process.threads import start_thread
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc.commands import WatchLogLevel
+from genvm_manager.protocol.ipc.replies import Failure, LogLevel
 
 WAIT = 60.0
 """Seconds that the supervisor waits for a change before it answers all the same."""
@@ -108,10 +109,10 @@ class LogLevelWatch:
             self._is_over.wait(PAUSE)
 
     def _take(self, connection: Connection) -> None:
-        reply = connection.ask(ipc.WatchLogLevel(self._level, WAIT), WAIT + ANSWER_GRACE)
-        if isinstance(reply, ipc.Failure):
+        reply = connection.ask(WatchLogLevel(self._level, WAIT), WAIT + ANSWER_GRACE)
+        if isinstance(reply, Failure):
             raise reply.error()
-        if not isinstance(reply, ipc.LogLevel):
+        if not isinstance(reply, LogLevel):
             raise ManagerError(f"the supervisor answered {type(reply).__name__}")
         if reply.level != self._level:
             self._level = reply.level

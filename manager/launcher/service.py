@@ -33,7 +33,7 @@ from genvm_manager.base.settings.token_file import TokenFileError, read_token
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.ipc_client.connection import Connection
-from genvm_manager.protocol.ipc import Exit
+from genvm_manager.protocol.ipc.runs import Exit
 from genvm_manager.protocol.launcher_link import offer
 from genvm_manager.protocol.readiness import Readiness
 

@@ -16,7 +16,7 @@ from typing import IO
 import psutil
 
 from genvm_manager.base.process.backoff import Backoff
-from genvm_manager.protocol.ipc import Exit
+from genvm_manager.protocol.ipc.runs import Exit
 
 from .stop_signals import AT_ONCE, StopSignals
 

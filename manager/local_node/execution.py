@@ -19,7 +19,8 @@ from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.http_api import FinishedRunReply
-from genvm_manager.protocol.ipc import Cause, ModuleState
+from genvm_manager.protocol.ipc.modules import ModuleState
+from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.protocol.run_result import (
     ResultCode,
     ResultError,

@@ -33,7 +33,7 @@ from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
 from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc.commands import SetLogLevel
 from genvm_manager.protocol.launcher_link import ServeLink
 
 from .gunicorn_master import Loaded, Master
@@ -130,7 +130,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
 
     def _offer_log_level(self) -> None:
         """Have the supervisor take over the level, and with it every process of ours."""
-        command = ipc.SetLogLevel(self._settings.config.log_level)
+        command = SetLogLevel(self._settings.config.log_level)
         try:
             with closing(Connection(self._socket, "http master")) as connection:
                 connection.ask(command, ANSWER_GRACE)

@@ -9,8 +9,11 @@ import struct
 from collections.abc import Callable
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Unavailable
-from genvm_manager.protocol import __version__, ipc
+from genvm_manager.protocol import __version__
 from genvm_manager.protocol.framing import FrameError, FrameParser, frame
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import Command, Hello
+from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
 from genvm_manager.supervisor.service import Service
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
@@ -108,18 +111,18 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, error: ManagerError) -> None:
         """Say why, then hang up."""
-        self._send(ipc.Failure.of(error))
+        self._send(Failure.of(error))
         self.transport.close()
 
     def _take(self, body: bytes) -> None:
         if self.transport.is_closing():
             return
         try:
-            command = ipc.decode_command(body)
+            command = codec.decode_command(body)
         except BadRequest as error:
             self.refuse(error)
             return
-        if isinstance(command, ipc.Hello):
+        if isinstance(command, Hello):
             self._greet(command)
         elif not self._is_greeted:
             self.refuse(BadRequest("command: Hello comes first"))
@@ -129,33 +132,33 @@ class Connection(asyncio.Protocol):
             self._handler = HANDLERS[type(command)]
             self.task = self._loop.create_task(self._answer(self._handler, command))
 
-    def _greet(self, hello: ipc.Hello) -> None:
-        if hello.version != ipc.VERSION:
+    def _greet(self, hello: Hello) -> None:
+        if hello.version != codec.VERSION:
             self.refuse(
                 BadRequest(
-                    f"the supervisor speaks version {ipc.VERSION} of its protocol, {hello.client}"
+                    f"the supervisor speaks version {codec.VERSION} of its protocol, {hello.client}"
                     f" speaks {hello.version}: restart both from one installation"
                 )
             )
             return
         self._is_greeted = True
-        self._send(ipc.Welcome(ipc.VERSION, f"genvm-manager {__version__}", os.getpid()))
+        self._send(Welcome(codec.VERSION, f"genvm-manager {__version__}", os.getpid()))
 
-    async def _answer(self, handler: Handler, command: ipc.Command) -> None:
-        reply: ipc.Reply
+    async def _answer(self, handler: Handler, command: Command) -> None:
+        reply: Reply
         try:
             reply = await handler.handle(self._service, command)
         except ManagerError as error:
-            reply = ipc.Failure.of(error)
+            reply = Failure.of(error)
         except Exception:
             self._log.failure("command_failed", command=type(command).__name__)
-            reply = ipc.Failure("internal", "internal error; the supervisor's log says more")
+            reply = Failure("internal", "internal error; the supervisor's log says more")
         self.task = None
         self._send(reply)
 
-    def _send(self, reply: ipc.Reply) -> None:
+    def _send(self, reply: Reply) -> None:
         if not self.transport.is_closing():
-            self.transport.write(frame(ipc.encode(reply)))
+            self.transport.write(frame(codec.encode(reply)))
 
     def _expect_frame(self) -> None:
         self._frame_timer = self._loop.call_later(FRAME_TIMEOUT, self._frame_is_late)

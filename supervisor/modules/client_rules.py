@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from genvm_manager.base.errors import BadRequest, ManagerError
 from genvm_manager.base.network.host_port import HostPort, is_loopback, parse_host_port
 from genvm_manager.base.settings.config import Config
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.settings.settings import Settings
 
 from .configuration import ConfigurationFiles

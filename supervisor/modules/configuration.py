@@ -13,7 +13,7 @@ import yaml
 
 from genvm_manager.base.errors import RequestFailed
 from genvm_manager.base.text.yaml_text import Refused, load_yaml
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 
 from .rules_configuration import MAX_SIZE
 

@@ -11,7 +11,8 @@ import msgspec
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
 from genvm_manager.base.validation import NOT_DECODED
-from genvm_manager.protocol.ipc import ModuleKind, StartModule
+from genvm_manager.protocol.ipc.commands import StartModule
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.workers.pool import Address, Listener, Pool, PoolOrder
 

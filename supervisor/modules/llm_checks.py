@@ -11,7 +11,7 @@ import msgspec
 
 from genvm_manager.base.errors import BadRequest, RequestFailed, Unavailable
 from genvm_manager.base.process.exhaustion import is_exhaustion
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.llm_check import (
     MAX_CHECKS,
     MAX_ROWS,

@@ -11,7 +11,7 @@ from genvm_manager.base.errors import BadRequest, ModulesNotRunning, Refusal, Un
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.network.local_addresses import leads_here
 from genvm_manager.base.network.run_host import parse_run_host
-from genvm_manager.protocol.ipc import ModuleKind, ModuleState, ModuleStatus
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
 from genvm_manager.supervisor.runs.sampler import Sample
 
 from .module import Module, not_running

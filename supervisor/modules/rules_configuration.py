@@ -16,7 +16,7 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.network.host_port import MAX_PORT, HostPort, is_host, parse_host_port
 from genvm_manager.base.text.numbers import whole_number
 from genvm_manager.base.text.secret import without_secrets
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 
 DEFAULT_WORKERS = 2
 MAX_WORKERS = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import ModuleKind, ModuleState
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState
 
 ALLOWED: dict[ModuleState, frozenset[ModuleState]] = {
     ModuleState.STOPPED: frozenset({ModuleState.STARTING}),

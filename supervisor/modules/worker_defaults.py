@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genvm_manager.base.logging.lines import Form
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.settings.log_level import LogLevel
 from genvm_manager.workers.pool import Identity, Logging
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from genvm_manager.protocol.ipc import Cause
+from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.runs.sampler import PERIOD, Sample, sample
 from genvm_manager.supervisor.service import Service

@@ -6,7 +6,7 @@ import time
 
 from genvm_manager.base.errors import BadRequest, Refusal, Unavailable
 from genvm_manager.base.settings.config import PermitCosts
-from genvm_manager.protocol.ipc import Permits
+from genvm_manager.protocol.ipc.status import Permits
 
 from .rules_permits import PermitPool, PermitSnapshot, QueueFull
 from .rules_rate_limit import RateLimiter

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from genvm_manager.base.logging.lines import LEVELS
 from genvm_manager.base.process.proc import signal_group
-from genvm_manager.protocol.ipc import Artifact
+from genvm_manager.protocol.ipc.runs import Artifact
 from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .launcher import Launched, LaunchOrder

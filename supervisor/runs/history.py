@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from genvm_manager.protocol.ipc import Execution, pack_executions
+from genvm_manager.protocol.ipc.status import Execution, pack_executions
 
 SHOWN = 100
 

@@ -18,7 +18,7 @@ from genvm_manager.base.errors import ExecutorStartFailed, Unavailable
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.signals import ALL_SIGNALS
 from genvm_manager.protocol.executor import ModuleDescriptors, RunArguments
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 
 from .rules_capture import CaptureLimits
 

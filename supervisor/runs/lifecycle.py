@@ -23,7 +23,8 @@ from genvm_manager.base.errors import (
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.base.wall_clock import utc
-from genvm_manager.protocol.ipc import Cause, Exit, FinishedRun, ModuleKind, RunState
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun, RunState
 from genvm_manager.supervisor.cgroups.memory import MemoryUse
 from genvm_manager.supervisor.modules.modules import Modules
 from genvm_manager.supervisor.store.failure import StoreFailed

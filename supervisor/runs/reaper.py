@@ -15,7 +15,7 @@ from genvm_manager.base.process.proc import (
     signal_group,
     signal_process,
 )
-from genvm_manager.protocol.ipc import Exit
+from genvm_manager.protocol.ipc.runs import Exit
 from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.cgroups.memory import MemoryUse
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup

@@ -9,7 +9,7 @@ import psutil
 
 from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.base.process.proc import environment_value, signal_group, signal_process
-from genvm_manager.protocol.ipc import Cause
+from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.supervisor.store.reads import Unfinished
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import UnseenEnd

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.network.run_host import parse_run_host
-from genvm_manager.protocol.ipc import StartRun
+from genvm_manager.protocol.ipc.commands import StartRun
 from genvm_manager.protocol.run_request import MAX_DEADLINE, MAX_TOKEN, check_permissions
 
 DEBUG_OPTION = "--debug-mode"

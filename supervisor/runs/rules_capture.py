@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genvm_manager.protocol.ipc import Capture
+from genvm_manager.protocol.ipc.runs import Capture
 
 _MIB = 1 << 20
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 
 from .rules_permits import PermitSnapshot
 

@@ -7,7 +7,8 @@ from genvm_manager.base.text.timestamps import to_rfc3339
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.executor import ExecutionData
-from genvm_manager.protocol.ipc import Capture, MajorSelector, ReadSchema, StartRun
+from genvm_manager.protocol.ipc.commands import ReadSchema, StartRun
+from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 
 CONTRACT = Address(bytes(19) + b"\1")
 """Where such a run finds its contract; no chain has anything there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 
 ALLOWED: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.STARTING, RunState.FINISHED}),

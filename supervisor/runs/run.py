@@ -8,15 +8,10 @@ import time
 import msgspec
 
 from genvm_manager.base.wall_clock import utc
-from genvm_manager.protocol.ipc import (
-    Artifact,
-    ArtifactPart,
-    Cause,
-    Execution,
-    FinishedRun,
-    RunState,
-    StartRun,
-)
+from genvm_manager.protocol.ipc.commands import StartRun
+from genvm_manager.protocol.ipc.replies import ArtifactPart
+from genvm_manager.protocol.ipc.runs import Artifact, Cause, FinishedRun, RunState
+from genvm_manager.protocol.ipc.status import Execution
 from genvm_manager.supervisor.settings.rules_manifest import Executor
 
 from .child import Child

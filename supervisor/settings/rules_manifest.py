@@ -17,7 +17,7 @@ from genvm_manager.base.errors import BadRequest, NoExecutor, RequestFailed
 from genvm_manager.base.text.timestamps import parse_rfc3339, to_rfc3339
 from genvm_manager.base.text.yaml_text import load_yaml
 from genvm_manager.base.validation import from_value
-from genvm_manager.protocol.ipc import MajorSelector, Selector
+from genvm_manager.protocol.ipc.runs import MajorSelector, Selector
 
 _KEY = re.compile(r"v(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 _PLACEHOLDER = re.compile(r"\$\{(?:ENV\[(?P<variable>[^\]}]*)\]|(?P<name>[^}]*))\}")

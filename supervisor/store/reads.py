@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genvm_manager.base.process.threads import started_threads
-from genvm_manager.protocol.ipc import (
-    Artifact,
-    ArtifactPart,
-    Cause,
-    Execution,
-    Exit,
-    FinishedRun,
-    RunState,
-)
+from genvm_manager.protocol.ipc.replies import ArtifactPart
+from genvm_manager.protocol.ipc.runs import Artifact, Cause, Exit, FinishedRun, RunState
+from genvm_manager.protocol.ipc.status import Execution
 
 from .failure import StoreDamaged, StoreFailed, store_failure
 from .writes import SIZE

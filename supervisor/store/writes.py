@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genvm_manager.protocol.ipc import Cause, FinishedRun
+from genvm_manager.protocol.ipc.runs import Cause, FinishedRun
 
 from .rules_retention_clock import Mark
 

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from genvm_manager.base.errors import ModulesNotRunning, Refusal, Unavailable
 from genvm_manager.protocol import __version__
-from genvm_manager.protocol.ipc import Artifact, Cause, FinishedRun
+from genvm_manager.protocol.ipc.runs import Artifact, Cause, FinishedRun
 
 L = TypeVar("L", bound=StrEnum)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from genvm_manager.protocol.ipc import ModuleState, RunState, Status
+from genvm_manager.protocol.ipc.modules import ModuleState
+from genvm_manager.protocol.ipc.runs import RunState
+from genvm_manager.protocol.ipc.status import Status
 
 
 class StateMetrics(Collector):

@@ -18,7 +18,9 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.bodies import from_calldata, from_json
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.executor import METHOD_HOSTS, decode_execution_data
-from genvm_manager.protocol.ipc import Capture, MajorSelector, ModuleKind, StartRun, VersionSelector
+from genvm_manager.protocol.ipc.commands import StartRun
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.runs import Capture, MajorSelector, VersionSelector
 from genvm_manager.protocol.run_request import RunRequest
 
 ADDRESS = "0x" + "11" * 20

@@ -8,15 +8,9 @@ import msgspec
 
 from genvm_manager.base.files.state_folder import run_scratch
 from genvm_manager.protocol.framing import frame
-from genvm_manager.protocol.ipc import (
-    Done,
-    ModuleKind,
-    ModuleStatus,
-    ModuleStopped,
-    RestartModule,
-    StartModule,
-    StopModule,
-)
+from genvm_manager.protocol.ipc.commands import RestartModule, StartModule, StopModule
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleStatus
+from genvm_manager.protocol.ipc.replies import Done, ModuleStopped
 from genvm_manager.protocol.module_frames import (
     ModuleHello,
     ModuleRequest,

@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from genvm_manager.protocol.ipc import Cause, Exit, FinishedRun
+from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun
 from genvm_manager.supervisor.store.state_lock import HeldFolder
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import Accepted

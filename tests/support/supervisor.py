@@ -18,25 +18,27 @@ from typing import Any
 import psutil
 
 from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import receive_frame, send_frame
-from genvm_manager.protocol.ipc import (
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import (
     CancelRun,
-    Capture,
     Command,
-    FinishedRun,
     GetRun,
     GetStatus,
-    MajorSelector,
-    Permits,
+    Hello,
+    SetPermits,
+    StartRun,
+)
+from genvm_manager.protocol.ipc.replies import (
+    Failure,
     Reply,
     RunCancelled,
     RunStarted,
     RunStatus,
-    SetPermits,
-    StartRun,
-    Status,
+    Welcome,
 )
+from genvm_manager.protocol.ipc.runs import Capture, FinishedRun, MajorSelector
+from genvm_manager.protocol.ipc.status import Permits, Status
 
 from .waiting import TIMEOUT, wait_until
 
@@ -110,25 +112,27 @@ def start_command(child: str, **fields: object) -> StartRun:
 class Client:
     """One blocking connection to a supervisor."""
 
-    def __init__(self, path: Path, version: int = ipc.VERSION) -> None:
+    def __init__(self, path: Path, version: int = codec.VERSION) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(path))
         self.socket.settimeout(TIMEOUT)
-        self.welcome = self.ask_anything(ipc.Hello(version, "test"))
+        self.welcome = self.ask_anything(Hello(version, "test"))
 
     def ask(self, command: Command) -> Reply:
         """The reply; raises the error that a `Failure` stands for."""
         reply = self.ask_anything(command)
-        if isinstance(reply, ipc.Failure):
+        if isinstance(reply, Failure):
             raise reply.error()
         return reply
 
-    def ask_anything(self, command: ipc.Hello | Command) -> Reply:
-        send_frame(self.socket, ipc.encode(command))
+    def ask_anything(self, command: Hello | Command) -> Reply:
+        send_frame(self.socket, codec.encode(command))
         return self.receive()
 
     def receive(self) -> Reply:
-        return ipc.decode_reply(receive_frame(self.socket, timeout=TIMEOUT, max_size=ipc.MAX_REPLY))
+        return codec.decode_reply(
+            receive_frame(self.socket, timeout=TIMEOUT, max_size=codec.MAX_REPLY)
+        )
 
     def start(self, child: str, **fields: object) -> int:
         reply = self.ask(start_command(child, **fields))
@@ -237,7 +241,7 @@ class RunningSupervisor:
     def pid(self) -> int:
         """The supervisor's own pid; `process` is its shim."""
         welcome = self.client.welcome
-        assert isinstance(welcome, ipc.Welcome)
+        assert isinstance(welcome, Welcome)
         return welcome.pid
 
     @property
@@ -271,7 +275,7 @@ class RunningSupervisor:
         self.process = self.launch(*options, **extra)
         self.client = wait_until(self._connected, TIMEOUT)
 
-    def connect(self, version: int = ipc.VERSION) -> Client:
+    def connect(self, version: int = codec.VERSION) -> Client:
         """One more client."""
         client = Client(self.socket, version)
         self._clients.append(client)

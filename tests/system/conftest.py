@@ -10,7 +10,7 @@ import pytest
 
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.service import Service, private_service
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 from tests.support.author import Author
 
 

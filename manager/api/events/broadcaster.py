@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.base.process.threads import start_thread
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc.status import Status
 
 from .status_view import StatusView
 from .subscriber import Subscriber
@@ -30,7 +30,7 @@ class StatusBroadcaster:
     When the supervisor is lost, or this worker stops, all streams end; who comes next begins anew.
     """
 
-    def __init__(self, watch: Callable[[int, float], ipc.Status]) -> None:
+    def __init__(self, watch: Callable[[int, float], Status]) -> None:
         """`watch` gives the status when it has another revision than that, or after seconds."""
         self._watch = watch
         self._lock = threading.Lock()

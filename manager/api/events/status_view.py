@@ -8,22 +8,22 @@ from typing import Any, Literal
 
 import msgspec
 
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.http_api import (
     ExecutionReply,
     StatusEvent,
     WrittenStatus,
     written_executions,
 )
+from genvm_manager.protocol.ipc.status import Execution, Status
 
-_Entry = ipc.Execution | msgspec.Raw
+_Entry = Execution | msgspec.Raw
 """An execution under way, or one that is over and in JSON already: both can be compared."""
 
 
 class StatusView:
     """Written once, and shown to everybody who follows."""
 
-    def __init__(self, status: ipc.Status, before: StatusView | None = None) -> None:
+    def __init__(self, status: Status, before: StatusView | None = None) -> None:
         """`before`: the view that this one comes after."""
         self.status = status
         self.at = datetime.now(UTC)
@@ -61,6 +61,6 @@ class StatusView:
         return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(document))
 
 
-def _frame(status: ipc.Status) -> Any:
+def _frame(status: Status) -> Any:
     """All but the executions."""
     return msgspec.structs.replace(status, revision=0, under_way=[], finished=b"")

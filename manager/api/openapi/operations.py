@@ -10,7 +10,7 @@ from genvm_manager.manager.api.operations.llm import LlmCheckBody
 from genvm_manager.manager.api.operations.modules import ModuleBody, ModuleStartBody
 from genvm_manager.manager.api.operations.permits import PermitsBody
 from genvm_manager.protocol import http_api as replies
-from genvm_manager.protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
 from genvm_manager.protocol.llm_check import CheckRow
 from genvm_manager.protocol.run_request import RunRequest
 

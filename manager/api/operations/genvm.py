@@ -19,7 +19,7 @@ from genvm_manager.protocol.http_api import (
     RunStarted,
     ShutdownCompleted,
 )
-from genvm_manager.protocol.ipc import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
 from genvm_manager.protocol.run_request import RunRequest
 
 MAX_WAIT = 120.0

@@ -13,7 +13,8 @@ from genvm_manager.manager.api.limits.transfers import read_body
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.protocol.bodies import from_json
 from genvm_manager.protocol.http_api import ModuleRestarted, ModuleStarted, ModuleStopped
-from genvm_manager.protocol.ipc import ModuleKind, RestartModule, StartModule
+from genvm_manager.protocol.ipc.commands import RestartModule, StartModule
+from genvm_manager.protocol.ipc.modules import ModuleKind
 
 _KINDS = ", ".join(ModuleKind)
 

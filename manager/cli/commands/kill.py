@@ -14,7 +14,7 @@ from genvm_manager.manager.cli.options.service import ServiceOptions, asking, se
 from genvm_manager.manager.cli.rendering.formatting import json_text
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.run_end import await_end, how_it_ended, state_of
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 
 MAX_GRACE = 3600.0
 

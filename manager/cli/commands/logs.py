@@ -22,7 +22,7 @@ from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.run_end import bearing_restarts, state_of
 from genvm_manager.manager.cli.tail_reader import Piece, TailReader
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.protocol.ipc import Artifact, RunState
+from genvm_manager.protocol.ipc.runs import Artifact, RunState
 
 _LABELS = {Artifact.STDOUT: "stdout", Artifact.STDERR: "stderr", Artifact.GENVM_LOG: "log"}
 _COLOURS = {"error": "red", "warn": "yellow"}

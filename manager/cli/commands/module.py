@@ -25,7 +25,7 @@ from genvm_manager.protocol.http_api import (
     ModuleStopped,
     StatusReply,
 )
-from genvm_manager.protocol.ipc import ModuleKind, ModuleState
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -15,7 +15,8 @@ from genvm_manager.manager.cli.exit_codes import EX_FAILURE, Command, exit_codes
 from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
 from genvm_manager.manager.cli.rendering.formatting import count, dim, json_text
 from genvm_manager.protocol.http_api import StatusReply
-from genvm_manager.protocol.ipc import ModuleState, RunState
+from genvm_manager.protocol.ipc.modules import ModuleState
+from genvm_manager.protocol.ipc.runs import RunState
 
 _ENDING = exit_codes(
     {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from genvm_manager.protocol.http_api import ExecutionReply
-from genvm_manager.protocol.ipc import Cause, RunState
+from genvm_manager.protocol.ipc.runs import Cause, RunState
 
 from .formatting import NONE, size, span
 from .tables import Cell, Column, Row

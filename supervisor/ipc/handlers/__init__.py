@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from genvm_manager.protocol.ipc import (
+from genvm_manager.protocol.ipc.commands import (
     CancelRun,
     CheckLlm,
     GetNewestMajor,
@@ -17,7 +17,6 @@ from genvm_manager.protocol.ipc import (
     ReadMetrics,
     ReadSchema,
     ReloadManifest,
-    Reply,
     RestartModule,
     SetEnv,
     SetLogLevel,
@@ -28,6 +27,7 @@ from genvm_manager.protocol.ipc import (
     WatchLogLevel,
     WatchStatus,
 )
+from genvm_manager.protocol.ipc.replies import Reply
 from genvm_manager.supervisor.service import Service
 
 from .cancel_run import cancel_run

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import CancelRun, RunCancelled
+from genvm_manager.protocol.ipc.commands import CancelRun
+from genvm_manager.protocol.ipc.replies import RunCancelled
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import CheckLlm, LlmChecked
+from genvm_manager.protocol.ipc.commands import CheckLlm
+from genvm_manager.protocol.ipc.replies import LlmChecked
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import GetNewestMajor, NewestMajor
+from genvm_manager.protocol.ipc.commands import GetNewestMajor
+from genvm_manager.protocol.ipc.replies import NewestMajor
 from genvm_manager.supervisor.service import Service
 
 

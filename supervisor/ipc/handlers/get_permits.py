@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import GetPermits, Permits
+from genvm_manager.protocol.ipc.commands import GetPermits
+from genvm_manager.protocol.ipc.status import Permits
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import GetRun, RunStatus
+from genvm_manager.protocol.ipc.commands import GetRun
+from genvm_manager.protocol.ipc.replies import RunStatus
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import GetStatus, Status
+from genvm_manager.protocol.ipc.commands import GetStatus
+from genvm_manager.protocol.ipc.status import Status
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import ArtifactPart, ReadArtifact
+from genvm_manager.protocol.ipc.commands import ReadArtifact
+from genvm_manager.protocol.ipc.replies import ArtifactPart
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import MetricsText, ReadMetrics
+from genvm_manager.protocol.ipc.commands import ReadMetrics
+from genvm_manager.protocol.ipc.replies import MetricsText
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import ReadSchema, RunStatus
+from genvm_manager.protocol.ipc.commands import ReadSchema
+from genvm_manager.protocol.ipc.replies import RunStatus
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import Done, ReloadManifest
+from genvm_manager.protocol.ipc.commands import ReloadManifest
+from genvm_manager.protocol.ipc.replies import Done
 from genvm_manager.supervisor.service import Service
 
 

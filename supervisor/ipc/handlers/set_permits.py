@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import Permits, SetPermits
+from genvm_manager.protocol.ipc.commands import SetPermits
+from genvm_manager.protocol.ipc.status import Permits
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import Done, StartModule
+from genvm_manager.protocol.ipc.commands import StartModule
+from genvm_manager.protocol.ipc.replies import Done
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import RunStarted, StartRun
+from genvm_manager.protocol.ipc.commands import StartRun
+from genvm_manager.protocol.ipc.replies import RunStarted
 from genvm_manager.supervisor.service import Service
 
 

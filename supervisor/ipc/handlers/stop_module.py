@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import ModuleStopped, StopModule
+from genvm_manager.protocol.ipc.commands import StopModule
+from genvm_manager.protocol.ipc.replies import ModuleStopped
 from genvm_manager.supervisor.service import Service
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import LogLevel, WatchLogLevel
+from genvm_manager.protocol.ipc.commands import WatchLogLevel
+from genvm_manager.protocol.ipc.replies import LogLevel
 from genvm_manager.supervisor.service import Service
 
 

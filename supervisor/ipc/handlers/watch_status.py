@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genvm_manager.protocol.ipc import Status, WatchStatus
+from genvm_manager.protocol.ipc.commands import WatchStatus
+from genvm_manager.protocol.ipc.status import Status
 from genvm_manager.supervisor.service import Service
 
 

@@ -16,8 +16,10 @@ import msgspec
 import psutil
 
 from genvm_manager.base import errors
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import FrameError, frame, receive_frame
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import Command, Hello
+from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
 from tests.fuzz import conversation, odd_values
 from tests.fuzz.conversation import Conversation, cut_up, damaged
 from tests.fuzz.observation import Observation
@@ -38,7 +40,7 @@ MAX_SECONDS = 5.0
 MAX_MEMORY = 256 << 20
 
 _COMMANDS: dict[str, type[msgspec.Struct]] = {
-    kind.__name__: kind for kind in (ipc.Hello, *get_args(ipc.Command))
+    kind.__name__: kind for kind in (Hello, *get_args(Command))
 }
 _SLOW = ("StartModule", "RestartModule", "CheckLlm", "ReadSchema")
 _USUAL = [name for name in _COMMANDS if name not in _SLOW]
@@ -50,7 +52,7 @@ _USUAL = [name for name in _COMMANDS if name not in _SLOW]
 def make(random: Random) -> bytes:
     """What one client sends, its greeting included."""
     kind = random.random()
-    greeting = frame(ipc.encode(ipc.Hello(ipc.VERSION, "fuzz")))
+    greeting = frame(codec.encode(Hello(codec.VERSION, "fuzz")))
     stream = frame(_command(random))
     if random.random() < 0.1:
         stream += frame(_command(random)) * random.choice([1, 3])
@@ -106,7 +108,7 @@ def _usual(random: Random, name: str) -> Any:
         "level": ["info", "debug", "error"],
         "key": ["A", "B"],
         "value": ["x", ""],
-        "version": [ipc.VERSION],
+        "version": [codec.VERSION],
         "client": ["fuzz"],
         "major": [0, 1],
         "code": [b"", b"# {}"],
@@ -203,7 +205,7 @@ class _Tester:
         if status.audit:
             faults.append(f"the audit says {status.audit}")
         welcome = client.welcome
-        if not isinstance(welcome, ipc.Welcome) or welcome.pid != self._pid:
+        if not isinstance(welcome, Welcome) or welcome.pid != self._pid:
             faults.append("the supervisor is another process")
         try:
             wait_until(lambda: self._open_connections() <= self._connections, ALIVE)
@@ -221,34 +223,34 @@ class _Tester:
         return sum(line.endswith(path) and line.split()[5] == _CONNECTED for line in lines)
 
 
-def _replies(connection: socket.socket, wanted: int) -> list[ipc.Reply | str]:
+def _replies(connection: socket.socket, wanted: int) -> list[Reply | str]:
     """At most so many replies, or fewer where the connection ends or stays silent."""
-    replies: list[ipc.Reply | str] = []
+    replies: list[Reply | str] = []
     while len(replies) < wanted:
         try:
-            body = receive_frame(connection, timeout=REPLY, max_size=ipc.MAX_REPLY)
+            body = receive_frame(connection, timeout=REPLY, max_size=codec.MAX_REPLY)
         except TimeoutError:
             return [*replies, "silence"]
         except (FrameError, OSError):
             return [*replies, "end"]
-        replies.append(ipc.decode_reply(body))
+        replies.append(codec.decode_reply(body))
     return replies
 
 
-def _judged(replies: list[ipc.Reply | str]) -> tuple[str, list[str]]:
+def _judged(replies: list[Reply | str]) -> tuple[str, list[str]]:
     faults = [
         f"an internal error: {reply.message}"
         for reply in replies
-        if isinstance(reply, ipc.Failure) and reply.code == "internal"
+        if isinstance(reply, Failure) and reply.code == "internal"
     ]
-    named = [_named(reply) for reply in replies if not isinstance(reply, ipc.Welcome)]
+    named = [_named(reply) for reply in replies if not isinstance(reply, Welcome)]
     return " ".join(named) or "nothing", faults
 
 
-def _named(reply: ipc.Reply | str) -> str:
+def _named(reply: Reply | str) -> str:
     if isinstance(reply, str):
         return reply
-    if isinstance(reply, ipc.Failure):
+    if isinstance(reply, Failure):
         return f"{reply.code}: {' '.join(re.sub(r'[^ a-z]', '', reply.message).split()[:4])}"
     return type(reply).__name__
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 from genvm_manager.protocol.run_result import ResultCode, RunResult
 from tests.support.operator import Operator
 from tests.support.service import RunningService, wait_until

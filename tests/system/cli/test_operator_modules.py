@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.llm_check import MAX_CHECKS
 from tests.support.operator import Operator
 from tests.support.provider_formats import Asked

@@ -9,7 +9,7 @@ import pytest
 from genvm_manager.manager.client.client import HttpClient, ModuleStart
 from genvm_manager.manager.launcher.service import Service
 from genvm_manager.manager.local_node.ledger import DEFAULT_SENDER
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from tests.support.author import PROBE, Author
 from tests.support.providers import module_config, provider
 

@@ -15,7 +15,7 @@ from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.service import Service
 from genvm_manager.manager.launcher.service_file import ServiceNote
 from genvm_manager.manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER
-from genvm_manager.protocol.ipc import RunState
+from genvm_manager.protocol.ipc.runs import RunState
 from tests.support.author import DEADLINE, Author
 from tests.support.service import processes_of, wait_until
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from genvm_manager.protocol import calldata
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from tests.support.exhaustion import (
     as_common_user,
     limit,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genvm_manager.base.errors import RequestFailed
-from genvm_manager.protocol.ipc import Cause
+from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.protocol.run_result import ResultCode
 from genvm_manager.workers.llm.transport import MAX_BODY
 from tests.support.nondet import blocks, returned

@@ -15,7 +15,7 @@ from genvm_manager.base.text.yaml_text import Refused, load_yaml
 from genvm_manager.base.validation import from_value
 from genvm_manager.manager.cli.options.config_file import config_in
 from genvm_manager.manager.launcher.service_file import find_service
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc import codec
 from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
 
 NO_SCALARS = [
@@ -59,9 +59,9 @@ def test_as_texts_only_a_time_and_a_number_need_no_quotes() -> None:
 @pytest.mark.parametrize("body", [b"\x81\xa4type\xa3\xff\xfe\xfd", b"\x81\xa2\xcc\xcc\x01"])
 def test_a_command_that_is_no_utf_8_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(BadRequest, match="command: "):
-        ipc.decode_command(body)
+        codec.decode_command(body)
     with pytest.raises(ManagerError, match="reply is not understood"):
-        ipc.decode_reply(body)
+        codec.decode_reply(body)
 
 
 def test_half_of_a_surrogate_pair_as_a_key_is_a_bad_request() -> None:

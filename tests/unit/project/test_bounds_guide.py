@@ -13,7 +13,8 @@ from genvm_manager.protocol.contract import zip_file as contract_zip
 from genvm_manager.protocol.contract.runner_description import MAX_DESCRIPTION, MAX_NESTING
 from genvm_manager.protocol.contract.zip_file import MAX_FILES
 from genvm_manager.protocol.host import MAX_BLOB
-from genvm_manager.protocol.ipc import MAX_REPLY, Capture
+from genvm_manager.protocol.ipc.codec import MAX_REPLY
+from genvm_manager.protocol.ipc.runs import Capture
 from genvm_manager.protocol.run_request import (
     MAX_DEADLINE,
     MAX_EXTRA_ARG,

@@ -12,7 +12,8 @@ from genvm_manager.base.process.backoff import Backoff
 from genvm_manager.base.settings.config import Config, parse_config
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.text.timestamps import parse_rfc3339, to_rfc3339
-from genvm_manager.protocol import ipc
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.replies import Failure
 
 
 @pytest.mark.parametrize(
@@ -85,14 +86,14 @@ def test_state_folder() -> None:
 
 @pytest.mark.parametrize("kind", [errors.BadRequest, errors.RunNotFound, errors.NoExecutor])
 def test_errors_keep_their_class_over_the_wire(kind: type[errors.ManagerError]) -> None:
-    failure = ipc.decode_reply(ipc.encode(ipc.Failure.of(kind("why"))))
-    assert isinstance(failure, ipc.Failure)
+    failure = codec.decode_reply(codec.encode(Failure.of(kind("why"))))
+    assert isinstance(failure, Failure)
     assert type(failure.error()) is kind
     assert failure.error().message == "why"
 
 
 def test_unavailable_keeps_when_to_come_back() -> None:
-    failure = ipc.Failure.of(errors.Unavailable("full", retry_after=7))
+    failure = Failure.of(errors.Unavailable("full", retry_after=7))
     error = failure.error()
     assert isinstance(error, errors.Unavailable)
     assert error.retry_after == 7
@@ -101,6 +102,6 @@ def test_unavailable_keeps_when_to_come_back() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa7Unknown"])
 def test_what_is_no_command_or_reply(body: bytes) -> None:
     with pytest.raises(errors.BadRequest):
-        ipc.decode_command(body)
+        codec.decode_command(body)
     with pytest.raises(errors.ManagerError):
-        ipc.decode_reply(body)
+        codec.decode_reply(body)

@@ -22,7 +22,7 @@ from genvm_manager.manager.local_node import guestbook
 from genvm_manager.manager.local_node.node import LocalNode
 from genvm_manager.manager.local_node.transactions import Ending, Outcome
 from genvm_manager.protocol.http_api import StatusReply
-from genvm_manager.protocol.ipc import ModuleState
+from genvm_manager.protocol.ipc.modules import ModuleState
 
 from .installation import Installation
 

@@ -12,7 +12,7 @@ import pytest
 
 from genvm_manager.base.errors import BadRequest, RunNotFound
 from genvm_manager.protocol import calldata
-from genvm_manager.protocol.ipc import MAX_ARTIFACT_PART, Artifact, RunState
+from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact, RunState
 from tests.support.service import RunningService, wait_until
 from tests.support.waiting import TIMEOUT
 

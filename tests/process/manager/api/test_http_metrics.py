@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from genvm_manager.protocol import __version__
 from genvm_manager.protocol.calldata import encode
-from genvm_manager.protocol.ipc import MetricsText, ReadMetrics
+from genvm_manager.protocol.ipc.commands import ReadMetrics
+from genvm_manager.protocol.ipc.replies import MetricsText
 from tests.conftest import PROJECT
 from tests.support.service import RunningService, run_request, wait_until
 from tests.support.supervisor import SHELL_MAJORS, RunningSupervisor, manifest_text

@@ -16,20 +16,31 @@ from genvm_manager.base.errors import ManagerError, RunNotFound, Unavailable
 from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.supervisor_client import MAX_IDLE, SupervisorClient
 from genvm_manager.manager.ipc_client.connection import CallerGone, Connection
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import FrameError, receive_frame, send_frame
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import Command, GetPermits, Hello, StartRun
+from genvm_manager.protocol.ipc.replies import (
+    Failure,
+    Reply,
+    RunCancelled,
+    RunStarted,
+    RunStatus,
+    Welcome,
+)
+from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
+from genvm_manager.protocol.ipc.status import Permits
 from tests.support.service import wait_until
 from tests.support.waiting import TIMEOUT
 
-PERMITS = ipc.Permits(free=1, total=2, in_use=1, queued=0, per_sync_run=1, per_nondet_run=2)
-START = ipc.StartRun(
-    selector=ipc.MajorSelector(0),
+PERMITS = Permits(free=1, total=2, in_use=1, queued=0, per_sync_run=1, per_nondet_run=2)
+START = StartRun(
+    selector=MajorSelector(0),
     timestamp=0.0,
     host="unix:///x",
     is_sync=True,
     modules=[],
     permissions="",
-    capture=ipc.Capture.TAIL,
+    capture=Capture.TAIL,
     is_unsafe=False,
     deadline=1.0,
     token=None,
@@ -37,15 +48,15 @@ START = ipc.StartRun(
     execution_data=b"",
 )
 
-Act = Callable[[socket.socket, ipc.Command], None]
+Act = Callable[[socket.socket, Command], None]
 """What the peer does with a command, on the connection that it came by."""
 
 
-def answer(reply: ipc.Reply) -> Act:
-    return lambda connection, _command: send_frame(connection, ipc.encode(reply))
+def answer(reply: Reply) -> Act:
+    return lambda connection, _command: send_frame(connection, codec.encode(reply))
 
 
-def hang_up(connection: socket.socket, _command: ipc.Command) -> None:
+def hang_up(connection: socket.socket, _command: Command) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -54,7 +65,7 @@ class Peer:
 
     def __init__(self, path: Path) -> None:
         self.acts: list[Act] = [answer(PERMITS)]
-        self.commands: list[ipc.Hello | ipc.Command] = []
+        self.commands: list[Hello | Command] = []
         self.connections: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -88,10 +99,10 @@ class Peer:
         with connection:
             try:
                 receive_frame(connection, timeout=TIMEOUT)
-                send_frame(connection, ipc.encode(ipc.Welcome(ipc.VERSION, "peer", 1)))
+                send_frame(connection, codec.encode(Welcome(codec.VERSION, "peer", 1)))
                 while True:
-                    command = ipc.decode_command(receive_frame(connection, timeout=None))
-                    assert not isinstance(command, ipc.Hello)
+                    command = codec.decode_command(receive_frame(connection, timeout=None))
+                    assert not isinstance(command, Hello)
                     self.commands.append(command)
                     act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
                     act(connection, command)
@@ -129,7 +140,7 @@ def test_many_threads_have_a_connection_each_and_few_are_kept(
 ) -> None:
     gate = threading.Barrier(40)
 
-    def wait_for_all(connection: socket.socket, command: ipc.Command) -> None:
+    def wait_for_all(connection: socket.socket, command: Command) -> None:
         gate.wait(TIMEOUT)
         answer(PERMITS)(connection, command)
 
@@ -156,10 +167,10 @@ def test_a_kept_connection_that_died_is_replaced(client: SupervisorClient, peer:
     client.permits()
     peer.drop_all()
     assert client.permits() == PERMITS
-    peer.acts = [answer(ipc.RunStarted(7))]
+    peer.acts = [answer(RunStarted(7))]
     peer.drop_all()
-    assert client.start_run(START) == ipc.RunStarted(7)
-    assert sum(isinstance(command, ipc.StartRun) for command in peer.commands) == 1
+    assert client.start_run(START) == RunStarted(7)
+    assert sum(isinstance(command, StartRun) for command in peer.commands) == 1
 
 
 def test_reads_are_repeated_once_and_starts_never(client: SupervisorClient, peer: Peer) -> None:
@@ -180,10 +191,10 @@ def test_reads_are_repeated_once_and_starts_never(client: SupervisorClient, peer
 
 
 def test_failures_are_raised_as_what_they_are(client: SupervisorClient, peer: Peer) -> None:
-    peer.acts = [answer(ipc.Failure.of(RunNotFound("GenVM with id 5 not found")))]
+    peer.acts = [answer(Failure.of(RunNotFound("GenVM with id 5 not found")))]
     with pytest.raises(RunNotFound, match=r"^GenVM with id 5 not found$"):
         client.cancel_run(5, 0.0)
-    peer.acts = [answer(ipc.Failure.of(Unavailable("the queue is full", 9)))]
+    peer.acts = [answer(Failure.of(Unavailable("the queue is full", 9)))]
     with pytest.raises(Unavailable, match="the queue is full") as raised:
         client.start_run(START)
     assert raised.value.retry_after == 9
@@ -200,14 +211,14 @@ def test_failures_are_raised_as_what_they_are(client: SupervisorClient, peer: Pe
     ],
 )
 def test_nonsense_ends_the_conversation(client: SupervisorClient, peer: Peer, reply: bytes) -> None:
-    def talk_nonsense(connection: socket.socket, _command: ipc.Command) -> None:
+    def talk_nonsense(connection: socket.socket, _command: Command) -> None:
         connection.sendall(reply)
         connection.shutdown(socket.SHUT_RDWR)
 
     peer.acts = [talk_nonsense]
     with pytest.raises(ManagerError):
         client.permits()
-    peer.acts = [answer(ipc.RunStarted(1))]
+    peer.acts = [answer(RunStarted(1))]
     with pytest.raises(ManagerError, match="RunStarted"):
         client.permits()
     peer.acts = [answer(PERMITS)]
@@ -223,8 +234,8 @@ def test_another_version_is_refused(path: Path) -> None:
             connection, _ = listener.accept()
             with connection:
                 receive_frame(connection, timeout=TIMEOUT)
-                failure = ipc.Failure("bad_request", "version 9 is spoken here")
-                send_frame(connection, ipc.encode(failure))
+                failure = Failure("bad_request", "version 9 is spoken here")
+                send_frame(connection, codec.encode(failure))
 
         refusing = threading.Thread(target=refuse)
         refusing.start()
@@ -238,7 +249,7 @@ def test_silence_has_an_end(client: SupervisorClient, peer: Peer) -> None:
     peer.acts = [lambda *_: None]
     begin = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer within 1 s"):
-        connection.ask(ipc.GetPermits(), 1.0)
+        connection.ask(GetPermits(), 1.0)
     assert time.monotonic() - begin >= 1.0
 
 
@@ -266,10 +277,10 @@ def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer
             client.get_run(2, 100.0)
         with pytest.raises(Unavailable, match="1 requests wait for a run to start"):
             client.start_run(START)
-        peer.acts = [answer(ipc.RunStatus(1, None))]
-        assert client.get_run(1) == ipc.RunStatus(1, None)
-        peer.acts = [answer(ipc.RunCancelled(1))]
-        assert client.cancel_run(1, 0.0) == ipc.RunCancelled(1)
+        peer.acts = [answer(RunStatus(1, None))]
+        assert client.get_run(1) == RunStatus(1, None)
+        peer.acts = [answer(RunCancelled(1))]
+        assert client.cancel_run(1, 0.0) == RunCancelled(1)
         client.close()
         assert all(isinstance(each.exception(TIMEOUT), Unavailable) for each in waiting)
 

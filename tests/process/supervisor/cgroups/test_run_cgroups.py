@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from genvm_manager.base.process.identity import start_ticks
-from genvm_manager.protocol.ipc import Cause, Exit
+from genvm_manager.protocol.ipc.runs import Cause, Exit
 from genvm_manager.supervisor.cgroups.folder import members, own_members
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers, home_name, note_homes
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup, Slice

@@ -20,17 +20,11 @@ import psutil
 import pytest
 
 from genvm_manager.base.errors import BadRequest
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.framing import frame, receive_frame
-from genvm_manager.protocol.ipc import (
-    Capture,
-    Failure,
-    GetRun,
-    GetStatus,
-    Hello,
-    MajorSelector,
-    Welcome,
-)
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import GetRun, GetStatus, Hello
+from genvm_manager.protocol.ipc.replies import Failure, Welcome
+from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.supervisor.ipc.server import MAX_CLIENTS, Server
 from genvm_manager.supervisor.service import Service
 from genvm_manager.supervisor.telemetry.event_log import EventLog
@@ -55,7 +49,7 @@ def connection_to(supervisor: RunningSupervisor) -> socket.socket:
 
 def refusal(connection: socket.socket) -> str:
     """The message of the failure that comes before the other side hangs up."""
-    reply = ipc.decode_reply(receive_frame(connection, timeout=TIMEOUT))
+    reply = codec.decode_reply(receive_frame(connection, timeout=TIMEOUT))
     assert isinstance(reply, Failure)
     assert connection.recv(1) == b""
     return reply.message
@@ -64,20 +58,20 @@ def refusal(connection: socket.socket) -> str:
 def test_greeting(supervisor: RunningSupervisor) -> None:
     welcome = supervisor.client.welcome
     assert isinstance(welcome, Welcome)
-    assert welcome.version == ipc.VERSION
+    assert welcome.version == codec.VERSION
     assert psutil.Process(welcome.pid).ppid() == supervisor.process.pid
 
 
 def test_another_version_is_told_what_to_do(supervisor: RunningSupervisor) -> None:
     with connection_to(supervisor) as connection:
-        connection.sendall(frame(ipc.encode(Hello(ipc.VERSION + 1, "newer"))))
+        connection.sendall(frame(codec.encode(Hello(codec.VERSION + 1, "newer"))))
         said = refusal(connection)
-    assert f"newer speaks {ipc.VERSION + 1}: restart both" in said
+    assert f"newer speaks {codec.VERSION + 1}: restart both" in said
 
 
 def test_a_command_needs_a_greeting(supervisor: RunningSupervisor) -> None:
     with connection_to(supervisor) as connection:
-        connection.sendall(frame(ipc.encode(GetStatus())))
+        connection.sendall(frame(codec.encode(GetStatus())))
         assert "Hello comes first" in refusal(connection)
 
 
@@ -101,7 +95,7 @@ def test_a_half_sent_frame_and_a_silent_client_are_hung_up_on(
 ) -> None:
     half = supervisor.connect()
     with connection_to(supervisor) as silent:
-        half.socket.sendall(frame(ipc.encode(GetStatus()))[:-1])
+        half.socket.sendall(frame(codec.encode(GetStatus()))[:-1])
         assert "not whole within 10 s" in refusal(half.socket)
         assert "not whole within 10 s" in refusal(silent)
 
@@ -132,7 +126,9 @@ def test_random_bytes_hurt_nobody(supervisor: RunningSupervisor) -> None:
 def test_one_command_at_a_time(supervisor: RunningSupervisor) -> None:
     run_id = supervisor.client.start("slow")
     client = supervisor.connect()
-    client.socket.sendall(frame(ipc.encode(GetRun(run_id, 60.0))) + frame(ipc.encode(GetStatus())))
+    client.socket.sendall(
+        frame(codec.encode(GetRun(run_id, 60.0))) + frame(codec.encode(GetStatus()))
+    )
     assert "the one before it is not answered" in refusal(client.socket)
     supervisor.client.cancel(run_id)
 
@@ -141,7 +137,7 @@ def test_a_waiter_that_goes_away_leaves_the_run_alone(supervisor: RunningSupervi
     with supervisor.leaves_nothing() as client:
         run_id = client.start("slow")
         waiter = supervisor.connect()
-        waiter.socket.sendall(frame(ipc.encode(GetRun(run_id, 60.0))))
+        waiter.socket.sendall(frame(codec.encode(GetRun(run_id, 60.0))))
         files = len(supervisor.open_files())
         waiter.close()
         wait_until(lambda: len(supervisor.open_files()) == files - 1)
@@ -152,7 +148,7 @@ def test_a_waiter_that_goes_away_leaves_the_run_alone(supervisor: RunningSupervi
 
 def test_a_start_goes_on_when_its_client_goes_away(supervisor: RunningSupervisor) -> None:
     leaver = supervisor.connect()
-    leaver.socket.sendall(frame(ipc.encode(start_command("quick", token="left"))))
+    leaver.socket.sendall(frame(codec.encode(start_command("quick", token="left"))))
     leaver.close()
     run_id = supervisor.client.start("quick", token="left")
     assert supervisor.client.finished(run_id).exit.code == 0
@@ -245,7 +241,7 @@ def test_another_user_is_refused(supervisor: RunningSupervisor) -> None:
 def test_a_client_that_does_not_read_holds_up_nobody(supervisor: RunningSupervisor) -> None:
     run = supervisor.client.run("floods_stdout", capture=Capture.EVERYTHING)
     lazy = supervisor.connect()
-    lazy.socket.sendall(frame(ipc.encode(GetRun(run.id))))
+    lazy.socket.sendall(frame(codec.encode(GetRun(run.id))))
     assert supervisor.client.run("quick").exit.code == 0
     lazy.close()
 

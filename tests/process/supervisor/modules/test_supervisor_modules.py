@@ -20,16 +20,10 @@ from genvm_manager.base.errors import (
     RequestFailed,
     Unavailable,
 )
-from genvm_manager.protocol.ipc import (
-    Cause,
-    Done,
-    Exit,
-    ModuleState,
-    RestartModule,
-    SetEnv,
-    SetLogLevel,
-    StartModule,
-)
+from genvm_manager.protocol.ipc.commands import RestartModule, SetEnv, SetLogLevel, StartModule
+from genvm_manager.protocol.ipc.modules import ModuleState
+from genvm_manager.protocol.ipc.replies import Done
+from genvm_manager.protocol.ipc.runs import Cause, Exit
 from tests.support.module_runs import (
     ASKING,
     LLM,

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from genvm_manager.protocol.ipc import Cause, Exit
+from genvm_manager.protocol.ipc.runs import Cause, Exit
 from tests.support.supervisor import (
     PROJECT,
     TIMEOUT,

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from genvm_manager.base.errors import BadRequest, RequestFailed, Unavailable
-from genvm_manager.protocol.ipc import Cause, Exit, GetPermits, MajorSelector, Permits, RunState
+from genvm_manager.protocol.ipc.commands import GetPermits
+from genvm_manager.protocol.ipc.runs import Cause, Exit, MajorSelector, RunState
+from genvm_manager.protocol.ipc.status import Permits
 from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
 
 

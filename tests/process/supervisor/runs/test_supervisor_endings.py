@@ -21,7 +21,8 @@ from genvm_manager.base.errors import (
     RunNotFound,
 )
 from genvm_manager.base.files.state_folder import run_scratch
-from genvm_manager.protocol.ipc import Capture, Cause, Exit, MajorSelector, ModuleKind, RunState
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.runs import Capture, Cause, Exit, MajorSelector, RunState
 from tests.support.supervisor import RunningSupervisor, wait_until
 from tests.support.waiting import TIMEOUT
 

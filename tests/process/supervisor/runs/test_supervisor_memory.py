@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from genvm_manager.protocol.ipc import Capture
+from genvm_manager.protocol.ipc.runs import Capture
 from tests.support.supervisor import Client, RunningSupervisor
 
 MIB = 1 << 20

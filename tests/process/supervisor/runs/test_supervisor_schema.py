@@ -14,18 +14,13 @@ from genvm_manager.base.errors import (
     RequestFailed,
     Unavailable,
 )
-from genvm_manager.protocol import ipc
 from genvm_manager.protocol.contract.code import MAX_CODE
 from genvm_manager.protocol.executor import decode_execution_data
 from genvm_manager.protocol.framing import FrameError, send_frame
-from genvm_manager.protocol.ipc import (
-    Cause,
-    FinishedRun,
-    LogLevel,
-    ReadSchema,
-    RunStatus,
-    WatchLogLevel,
-)
+from genvm_manager.protocol.ipc import codec
+from genvm_manager.protocol.ipc.commands import ReadSchema, SetLogLevel, WatchLogLevel
+from genvm_manager.protocol.ipc.replies import Failure, LogLevel, RunStatus
+from genvm_manager.protocol.ipc.runs import Cause, FinishedRun, RunState
 from tests.support.supervisor import MAJORS, SHELL_MAJORS, Client, RunningSupervisor, wait_until
 from tests.support.waiting import TIMEOUT
 
@@ -91,9 +86,9 @@ def test_a_client_that_goes_away_ends_its_run_wherever_it_is() -> None:
         client.set_permits(2)
         askers = [supervisor.connect() for _ in range(4)]
         for asker in askers:
-            send_frame(asker.socket, ipc.encode(command("slow")))
+            send_frame(asker.socket, codec.encode(command("slow")))
         wait_until(
-            lambda: [e.state for e in client.status().under_way].count(ipc.RunState.RUNNING) == 2
+            lambda: [e.state for e in client.status().under_way].count(RunState.RUNNING) == 2
         )
         assert client.status().permits.queued == 2
         ids = [entry.id for entry in client.status().under_way]
@@ -109,7 +104,7 @@ def test_hasty_clients_leave_nothing() -> None:
     with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
         for _ in range(50):
             asker = supervisor.connect()
-            send_frame(asker.socket, ipc.encode(command("slow")))
+            send_frame(asker.socket, codec.encode(command("slow")))
             asker.close()
         wait_until(lambda: not client.status().under_way)
         wait_until(lambda: client.status().permits.in_use == 0)
@@ -121,12 +116,12 @@ def test_a_run_that_is_cancelled_in_the_queue_is_told_so() -> None:
         client.set_permits(2)
         first = [client.start("slow") for _ in range(2)]
         asker = supervisor.connect()
-        send_frame(asker.socket, ipc.encode(command("slow")))
+        send_frame(asker.socket, codec.encode(command("slow")))
         (queued,) = wait_until(lambda: [e.id for e in client.status().under_way
                                         if e.state == "queued"])  # fmt: skip
         client.cancel(queued)
         reply = asker.receive()
-        assert isinstance(reply, ipc.Failure)
+        assert isinstance(reply, Failure)
         assert isinstance(reply.error(), RequestFailed)
         assert reply.message == f"run {queued} was cancelled before it started"
         for run_id in first:
@@ -145,9 +140,9 @@ def test_a_watcher_is_told_of_a_change_and_of_none() -> None:
         assert watcher.ask(WatchLogLevel("info", 0.3)) == LogLevel("info")
         assert time.monotonic() - began > 0.2
         assert watcher.ask(WatchLogLevel("debug", 60.0)) == LogLevel("info")
-        send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 60.0)))
-        assert client.ask(ipc.SetLogLevel("info")) == LogLevel("info")
-        assert client.ask(ipc.SetLogLevel("error")) == LogLevel("error")
+        send_frame(watcher.socket, codec.encode(WatchLogLevel("info", 60.0)))
+        assert client.ask(SetLogLevel("info")) == LogLevel("info")
+        assert client.ask(SetLogLevel("error")) == LogLevel("error")
         assert watcher.receive() in (LogLevel("info"), LogLevel("error"))
         assert watcher.ask(WatchLogLevel("info", 60.0)) == LogLevel("error")
 
@@ -156,12 +151,12 @@ def test_watchers_do_not_hold_up_a_stop() -> None:
     with RunningSupervisor() as supervisor:
         watchers = [supervisor.connect() for _ in range(20)]
         for watcher in watchers:
-            send_frame(watcher.socket, ipc.encode(WatchLogLevel("info", 120.0)))
+            send_frame(watcher.socket, codec.encode(WatchLogLevel("info", 120.0)))
         supervisor.connect().status()
         supervisor.process.send_signal(signal.SIGTERM)
         for watcher in watchers:
             reply = watcher.receive()
-            assert isinstance(reply, ipc.Failure)
+            assert isinstance(reply, Failure)
             assert isinstance(reply.error(), Unavailable)
             with pytest.raises((FrameError, OSError)):
                 watcher.receive()

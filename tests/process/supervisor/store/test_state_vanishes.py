@@ -21,7 +21,7 @@ from genvm_manager.base.files.state_folder import (
     supervisor_lock,
     supervisor_socket,
 )
-from genvm_manager.protocol.ipc import Cause
+from genvm_manager.protocol.ipc.runs import Cause
 from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
 
 NOTICED = 5.0

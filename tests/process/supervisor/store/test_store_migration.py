@@ -7,7 +7,9 @@ import sqlite3
 import time
 
 from genvm_manager.base.files.state_folder import run_store
-from genvm_manager.protocol.ipc import Artifact, ArtifactPart, Cause, Exit, ReadArtifact, RunState
+from genvm_manager.protocol.ipc.commands import ReadArtifact
+from genvm_manager.protocol.ipc.replies import ArtifactPart
+from genvm_manager.protocol.ipc.runs import Artifact, Cause, Exit, RunState
 from tests.support.supervisor import RunningSupervisor
 from tests.support.waiting import TIMEOUT
 

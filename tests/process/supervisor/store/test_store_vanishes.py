@@ -14,7 +14,7 @@ import pytest
 
 from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.base.files.state_folder import last_run_id, run_store
-from genvm_manager.protocol.ipc import Cause
+from genvm_manager.protocol.ipc.runs import Cause
 from tests.support.supervisor import RunningSupervisor, wait_until
 from tests.support.waiting import TIMEOUT
 

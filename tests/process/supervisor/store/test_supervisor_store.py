@@ -11,7 +11,7 @@ import pytest
 
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.files.state_folder import run_store
-from genvm_manager.protocol.ipc import Capture, Cause, FinishedRun
+from genvm_manager.protocol.ipc.runs import Capture, Cause, FinishedRun
 from tests.support.supervisor import Client, RunningSupervisor, wait_until
 from tests.support.waiting import TIMEOUT
 

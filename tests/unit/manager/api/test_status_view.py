@@ -12,16 +12,9 @@ import pytest
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.manager.api.events.status_view import StatusView
 from genvm_manager.manager.api.events.subscriber import Subscriber
-from genvm_manager.protocol.ipc import (
-    Execution,
-    ModuleKind,
-    ModuleState,
-    ModuleStatus,
-    Permits,
-    RunState,
-    Status,
-    pack_executions,
-)
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
+from genvm_manager.protocol.ipc.runs import RunState
+from genvm_manager.protocol.ipc.status import Execution, Permits, Status, pack_executions
 
 
 def execution(run_id: int, **fields: Any) -> Execution:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from genvm_manager.base.errors import BadRequest
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.modules.rules_configuration import (
     MAX_SIZE,
     ModuleConfig,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
-from genvm_manager.protocol.ipc import ModuleKind
+from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
 from genvm_manager.supervisor.modules.rules_configuration import module_config
 

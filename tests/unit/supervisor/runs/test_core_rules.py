@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvm_manager.protocol import ipc
-from genvm_manager.protocol.ipc import Cause, Execution, RunState
+from genvm_manager.protocol.ipc.commands import Command
+from genvm_manager.protocol.ipc.runs import Capture, Cause, RunState
+from genvm_manager.protocol.ipc.status import Execution
 from genvm_manager.supervisor.ipc.handlers import HANDLERS
 from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
@@ -21,11 +22,11 @@ from genvm_manager.supervisor.runs.rules_tail import Tail
 
 
 def test_every_command_has_its_handler() -> None:
-    assert set(HANDLERS) == set(typing.get_args(ipc.Command))
+    assert set(HANDLERS) == set(typing.get_args(Command))
 
 
 def test_every_way_to_capture_has_its_limits() -> None:
-    assert set(LIMITS) == set(ipc.Capture)
+    assert set(LIMITS) == set(Capture)
 
 
 def test_states_move_only_as_the_table_says() -> None:

@@ -11,16 +11,9 @@ import pytest
 
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.http_api import StatusReply, WrittenStatus
-from genvm_manager.protocol.ipc import (
-    Cause,
-    ModuleKind,
-    ModuleState,
-    ModuleStatus,
-    Permits,
-    RunState,
-    Status,
-    pack_executions,
-)
+from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
+from genvm_manager.protocol.ipc.runs import Cause, RunState
+from genvm_manager.protocol.ipc.status import Permits, Status, pack_executions
 from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
 from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from genvm_manager.base.errors import BadRequest, Refusal, Unavailable
 from genvm_manager.base.settings.config import PermitCosts
-from genvm_manager.protocol.ipc import ModuleKind, RunState
+from genvm_manager.protocol.ipc.modules import ModuleKind
+from genvm_manager.protocol.ipc.runs import RunState
 from genvm_manager.supervisor.runs.admission_queue import MAX_QUEUED_BYTES, AdmissionQueue
 from genvm_manager.supervisor.runs.rules_invariants import AuditedRun, LeaseStatus, audit
 from genvm_manager.supervisor.runs.rules_permits import PermitPool, QueueFull

@@ -24,7 +24,8 @@ from genvm_manager.protocol.host import (
     StorageType,
     answer,
 )
-from genvm_manager.protocol.ipc import MajorSelector, ReadSchema
+from genvm_manager.protocol.ipc.commands import ReadSchema
+from genvm_manager.protocol.ipc.runs import MajorSelector
 from genvm_manager.supervisor.runs.code_host import MAX_READ, CodeStorage
 from genvm_manager.supervisor.runs.rules_schema_run import CONTRACT, schema_run
 

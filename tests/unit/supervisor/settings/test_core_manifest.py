@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genvm_manager.base.errors import NoExecutor, RequestFailed
 from genvm_manager.base.text.timestamps import parse_rfc3339
-from genvm_manager.protocol.ipc import MajorSelector, VersionSelector
+from genvm_manager.protocol.ipc.runs import MajorSelector, VersionSelector
 from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
 
 SURROUNDINGS = WorkerDefaults(python="/py", root="/root", environment={"TOOLS": "/tools"})
