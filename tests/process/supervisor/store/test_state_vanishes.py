@@ -280,12 +280,20 @@ def test_a_new_folder_in_place_of_the_removed_one_is_used(supervisor: RunningSup
 
 
 def refusal_of(client: Client) -> str:
-    refusal = wait_until(lambda: client.status().refusal, NOTICED)
-    with pytest.raises(Unavailable) as refused:
-        client.start("quick")
-    assert refused.value.message == refusal
-    assert client.status().audit == [refusal]
-    return refusal
+    """Return why no run is started, once status, audit and the refusal of a run say the same.
+
+    The reason may become a better one while the files are looked at one after the other.
+    """
+
+    def agreed() -> str | None:
+        status = client.status()
+        with pytest.raises(Unavailable) as refused:
+            client.start("quick")
+        message = refused.value.message
+        return message if status.refusal == message and status.audit == [message] else None
+
+    wait_until(lambda: client.status().refusal, NOTICED)
+    return wait_until(agreed, NOTICED)
 
 
 def ends_well(supervisor: RunningSupervisor) -> None:
