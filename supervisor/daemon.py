@@ -173,8 +173,10 @@ def _arguments() -> argparse.Namespace:
         "--handover-fd", type=int, help="a file inherited from the parent: for our successor"
     )
     arguments = parser.parse_args()
-    for name in ("parent-death pipe", "handover"):
-        descriptor = getattr(arguments, f"{name}_fd")
+    for name, descriptor in (
+        ("parent-pipe", arguments.parent_pipe_fd),
+        ("handover", arguments.handover_fd),
+    ):
         if descriptor is not None:
             try:
                 os.set_inheritable(descriptor, False)
