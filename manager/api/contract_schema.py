@@ -10,7 +10,8 @@ import msgspec
 from genvm_manager.base.errors import ManagerError, RequestFailed, Unavailable
 from genvm_manager.protocol.contract.vm_errors import describe
 from genvm_manager.protocol.ipc.replies import RunStatus
-from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun
+from genvm_manager.protocol.ipc.runs import Cause, FinishedRun
+from genvm_manager.protocol.run_end import describe_exit
 from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
 
 MAX_SHOWN = 300
@@ -50,7 +51,7 @@ def _result(run: FinishedRun) -> RunResult:
     if run.cause is not Cause.EXITED:
         raise _NoSchema(f"the run that asks for the schema was {run.cause}")
     if run.result is None:
-        raise _NoSchema(f"the executor gave no result and {_words(run.exit)}")
+        raise _NoSchema(f"the executor gave no result and {describe_exit(run.exit)}")
     try:
         return decode_result(run.result, _MAX_VALUES)
     except ResultError as error:
@@ -90,9 +91,3 @@ def _shown(value: Any) -> str:
         return repr(value)[:MAX_SHOWN]
     except ValueError:  # Python writes no int of more than 4300 digits.
         return reprlib.repr(hex(value)) if isinstance(value, int) else type(value).__name__
-
-
-def _words(end: Exit) -> str:
-    if end.signal is not None:
-        return f"was ended by signal {end.signal}"
-    return f"ended with exit code {end.code}"

@@ -11,10 +11,10 @@ from .commands import Command, Hello
 from .replies import Reply
 
 VERSION = 5
-"""Both sides must name the same; it grows with each change that the other side would misread."""
+"""Version of the protocol. Raise it with each change that the other side would misread."""
 
 MAX_REPLY = 320 << 20
-"""Bytes of the longest reply: a result and three outputs of 64 MiB each, kept in full."""
+"""Bytes of the longest reply: a run's result and three outputs of 64 MiB each, kept in full."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -24,12 +24,12 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def encode(message: Hello | Command | Reply) -> bytes:
-    """The body of a frame."""
+    """Return the body of the frame that carries a message."""
     return _encoder.encode(message)
 
 
 def decode_command(body: bytes) -> Hello | Command:
-    """The command in a frame's body; `BadRequest` when it is none."""
+    """Return the command in a frame's body. Raise `BadRequest` when it is not one."""
     try:
         return _commands.decode(body)
     except NOT_DECODED as error:
@@ -37,7 +37,7 @@ def decode_command(body: bytes) -> Hello | Command:
 
 
 def decode_reply(body: bytes) -> Reply:
-    """The reply in a frame's body; `ManagerError` when it is none."""
+    """Return the reply in a frame's body. Raise `ManagerError` when it is not one."""
     try:
         return _replies.decode(body)
     except NOT_DECODED as error:

@@ -18,13 +18,18 @@ from .runs import Artifact, Capture, Selector
 
 
 class Hello(Struct, tag=True, frozen=True):
+    """The first command of a connection; answered by `Welcome`."""
+
     version: int
     client: str
 
 
 class StartRun(Struct, tag=True, frozen=True):
-    """Answered by `RunStarted` once the child runs. `deadline` counts from its start. `modules` are
-    required, and the child is connected to them and no others."""
+    """Start a run. Answered by `RunStarted` once its executor runs.
+
+    `deadline` counts from that moment, in seconds. `modules` must be running; the executor is
+    connected to these modules and to no others.
+    """
 
     selector: Selector
     timestamp: float
@@ -41,13 +46,14 @@ class StartRun(Struct, tag=True, frozen=True):
 
     @property
     def needs_modules(self) -> bool:
+        """Whether the run costs the permits of a run with modules."""
         return bool(self.modules)
 
 
 class ReadSchema(Struct, tag=True, frozen=True):
-    """A run of a contract's `#get-schema` that may only read; the supervisor is its host.
+    """Run a contract's `#get-schema`. The run may only read, and the supervisor is its host.
 
-    Answered by `RunStatus` when it has finished. The run ends when its client goes away.
+    Answered by `RunStatus` when the run has finished. Closing the connection ends the run.
     """
 
     major: int
@@ -56,9 +62,9 @@ class ReadSchema(Struct, tag=True, frozen=True):
 
 
 class GetRun(Struct, tag=True, frozen=True):
-    """Answered by `RunStatus`, at once or when the run finishes within `wait` seconds.
+    """Get a run. Answered by `RunStatus`, at once or when it finishes within `wait` seconds.
 
-    Without outputs, which may be large, all that `Artifact` names is empty or None.
+    Without outputs, which may be large, each output that `Artifact` names is empty or None.
     """
 
     id: int
@@ -67,7 +73,10 @@ class GetRun(Struct, tag=True, frozen=True):
 
 
 class ReadArtifact(Struct, tag=True, frozen=True):
-    """Answered by `ArtifactPart`: at most `MAX_ARTIFACT_PART` bytes from `offset` on."""
+    """Read a part of a run's output, from `offset` on. Answered by `ArtifactPart`.
+
+    The part has at most `max_len` and at most `MAX_ARTIFACT_PART` bytes.
+    """
 
     id: int
     field: Artifact
@@ -76,17 +85,20 @@ class ReadArtifact(Struct, tag=True, frozen=True):
 
 
 class CancelRun(Struct, tag=True, frozen=True):
-    """Answered by `RunCancelled` when the run has finished; SIGKILL after `grace` seconds."""
+    """End a run: SIGTERM now, SIGKILL after `grace` seconds; without grace SIGKILL now.
+
+    Answered by `RunCancelled` when the run has finished.
+    """
 
     id: int
     grace: float
 
 
 class StartModule(Struct, tag=True, frozen=True):
-    """Answered by `Done` once the module answers requests.
+    """Start a module. Answered by `Done` once the module answers requests.
 
-    `config` is a JSON object; None: the module's file. It may hold keys, so it shows itself to
-    nobody.
+    `config` is a JSON object; None: the module's file. It may hold keys, so it is not shown by
+    `repr`.
     """
 
     kind: ModuleKind
@@ -99,74 +111,77 @@ class StartModule(Struct, tag=True, frozen=True):
 
 
 class RestartModule(StartModule, tag=True, frozen=True):
-    """Answered by `Done` once a new one answers; when it does not start, the old one goes on."""
+    """Replace a module by a new instance. Answered by `Done` once the new one answers requests.
+
+    When the new one does not start, the old one goes on.
+    """
 
 
 class StopModule(Struct, tag=True, frozen=True):
-    """Answered by `ModuleStopped` when nothing is left of it."""
+    """Stop a module. Answered by `ModuleStopped` when none of its processes is left."""
 
     kind: ModuleKind
 
 
 class CheckLlm(Struct, tag=True, frozen=True):
-    """Answered by `LlmChecked`: each configuration is asked each prompt."""
+    """Send each prompt with each configuration. Answered by `LlmChecked`."""
 
     configs: list[CheckConfig]
     prompts: list[CheckPrompt]
 
 
 class GetStatus(Struct, tag=True, frozen=True):
-    """Answered by `Status`."""
+    """Get the status. Answered by `Status`."""
 
 
 class WatchStatus(Struct, tag=True, frozen=True):
-    """Answered by `Status`, once it has another revision than `known` or after `wait` seconds."""
+    """Wait for another revision than `known`. Answered by `Status`, then or after `wait` s."""
 
     known: int
     wait: float
 
 
 class GetPermits(Struct, tag=True, frozen=True):
-    """Answered by `Permits`."""
+    """Get the concurrency budget. Answered by `Permits`."""
 
 
 class SetPermits(Struct, tag=True, frozen=True):
-    """Answered by `Permits`."""
+    """Set the total number of permits. Answered by `Permits`."""
 
     total: int
 
 
 class GetNewestMajor(Struct, tag=True, frozen=True):
-    """Answered by `NewestMajor`: of what the manifest offers at a time."""
+    """Get the newest public-ABI major on offer at `timestamp`. Answered by `NewestMajor`."""
 
     timestamp: float
 
 
 class ReadMetrics(Struct, tag=True, frozen=True):
-    """Answered by `MetricsText`."""
+    """Read all metrics. Answered by `MetricsText`."""
 
 
 class WatchLogLevel(Struct, tag=True, frozen=True):
-    """Answered by `LogLevel`, once the level is not the `known` one or after `wait` seconds."""
+    """Wait for a level other than `known`. Answered by `LogLevel`, then or after `wait` s."""
 
     known: Level
     wait: float
 
 
 class SetLogLevel(Struct, tag=True, frozen=True):
-    """Answered by `LogLevel`. Holds until the supervisor ends."""
+    """Set the log level until the supervisor ends. Answered by `LogLevel`."""
 
     level: Level
 
 
 class ReloadManifest(Struct, tag=True, frozen=True):
-    """Answered by `Done` when the file has been read and is in force."""
+    """Read the manifest's file again. Answered by `Done` when its content is in force."""
 
 
 class SetEnv(Struct, tag=True, frozen=True):
-    """Answered by `Done`: `${ENV[key]}` means `value` from now on, until the supervisor ends.
+    """Set what `${ENV[key]}` means in configurations, until the supervisor ends.
 
-    It shows the value to nobody.
+    Answered by `Done`. The value may be a secret, so it is not shown by `repr`.
     """
 
     key: str

@@ -8,13 +8,15 @@ from msgspec import Struct
 
 
 class ModuleKind(StrEnum):
-    """The modules there are (docs/spec/05-modules.md)."""
+    """The modules that exist (docs/spec/05-modules.md)."""
 
     LLM = "llm"
     WEB = "web"
 
 
 class ModuleState(StrEnum):
+    """Where a module is between its start and its stop."""
+
     STOPPED = "stopped"
     STARTING = "starting"
     RUNNING = "running"
@@ -23,9 +25,9 @@ class ModuleState(StrEnum):
 
 
 class ModuleWorker(Struct, frozen=True):
-    """A place in a module's pool; `pid` and the samples are None while nobody is in it.
+    """One worker of a module's pool; `pid` and the samples are None while no process runs there.
 
-    `sessions` are the runs, and others who are connected, that it serves.
+    `sessions` is the number of connections that it serves, mostly of runs.
     """
 
     pid: int | None
@@ -35,8 +37,11 @@ class ModuleWorker(Struct, frozen=True):
 
 
 class ModuleStatus(Struct, frozen=True):
-    """`reason`: why it did not start, why it failed, or what it lacks while it runs. `retiring`:
-    sessions of the one before it that still go on."""
+    """One module. `reason`: why it did not start, why it failed, or what it lacks while it runs.
+
+    `since`: when the state was entered. `retiring`: the number of sessions that the instance before
+    this one, which was replaced by a restart, still serves.
+    """
 
     state: ModuleState
     reason: str | None

@@ -13,13 +13,15 @@ from .status import Permits, Status
 
 
 class Welcome(Struct, tag=True, frozen=True):
+    """The reply to `Hello`. `pid` is the supervisor's."""
+
     version: int
     program: str
     pid: int
 
 
 class Failure(Struct, tag=True, frozen=True):
-    """A `ManagerError` on its way to the client."""
+    """The reply to a command that failed: a `ManagerError` on its way to the client."""
 
     code: str
     message: str
@@ -27,32 +29,35 @@ class Failure(Struct, tag=True, frozen=True):
 
     @classmethod
     def of(cls, error: errors.ManagerError) -> Failure:
+        """Encode an error."""
         return cls(error.code, error.message, getattr(error, "retry_after", None))
 
     def error(self) -> errors.ManagerError:
-        """The error itself, to be raised on this side."""
+        """Return the error itself, to be raised by the client."""
         if self.retry_after is not None:
             return errors.Unavailable(self.message, self.retry_after)
         return errors.from_wire(self.code, self.message)
 
 
 class RunStarted(Struct, tag=True, frozen=True):
+    """The executor of the run with this id runs."""
+
     id: int
 
 
 class RunStatus(Struct, tag=True, frozen=True):
-    """`run` is None while it is queued or under way, and for an unknown id."""
+    """`run` is None while the run is not finished, and for an unknown id."""
 
     id: int
     run: FinishedRun | None
 
 
 class ArtifactPart(Struct, tag=True, frozen=True):
-    """`content` is empty from the output's end on. `total_len` is how much of the output is kept,
-    and `dropped_bytes` how much was written before that and is not.
+    """A part of a run's output. `content` is empty from the end of the output on.
 
-    Both grow until the run has finished; so long `genvm_log` lacks the bracket that closes the
-    array. Each of its records is a line, after a bracket or a comma.
+    `total_len` is the number of bytes that are kept, `dropped_bytes` the number of those before
+    them that are not. Both grow until the run has finished. Until then `genvm_log` lacks the
+    bracket that closes the array. Each of its records is a line, after a bracket or a comma.
     """
 
     state: RunState
@@ -62,11 +67,13 @@ class ArtifactPart(Struct, tag=True, frozen=True):
 
 
 class RunCancelled(Struct, tag=True, frozen=True):
+    """The run with this id has finished."""
+
     id: int
 
 
 class ModuleStopped(Struct, tag=True, frozen=True):
-    """`was_running`: there was something to stop."""
+    """The module is stopped. `was_running`: there was something to stop."""
 
     was_running: bool
 
@@ -78,25 +85,25 @@ class LlmChecked(Struct, tag=True, frozen=True):
 
 
 class NewestMajor(Struct, tag=True, frozen=True):
-    """A public-ABI major."""
+    """The newest public-ABI major."""
 
     major: int
 
 
 class MetricsText(Struct, tag=True, frozen=True):
-    """In Prometheus' text format."""
+    """All metrics in Prometheus' text format."""
 
     text: bytes
 
 
 class LogLevel(Struct, tag=True, frozen=True):
-    """The level in force in every process of ours."""
+    """The log level in force in every process of the service."""
 
     level: Level
 
 
 class Done(Struct, tag=True, frozen=True):
-    """What was asked for is done, and there is nothing to tell of it."""
+    """The command was carried out; there is nothing else to report."""
 
 
 Reply = (

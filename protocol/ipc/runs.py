@@ -21,6 +21,8 @@ class Capture(StrEnum):
 
 
 class RunState(StrEnum):
+    """Where a run is, as clients are told (docs/spec/03-run-request.md#life)."""
+
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
@@ -45,21 +47,21 @@ class Artifact(StrEnum):
     STDERR = "stderr"
     GENVM_LOG = "genvm_log"
     RESULT = "result"
-    """What it handed over; there once it has finished."""
+    """The result that the run handed over; empty until the run has finished."""
 
 
 MAX_ARTIFACT_PART = 256 << 10
-"""Bytes of an output that one `ReadArtifact` gives at most (docs/spec/01-http-api.md#runs)."""
+"""Most bytes of an output that one `ReadArtifact` returns (docs/spec/01-http-api.md#runs)."""
 
 
 class MajorSelector(Struct, tag="major", frozen=True):
-    """The newest executor of this public-ABI major."""
+    """Choose the newest executor of this public-ABI major."""
 
     major: int
 
 
 class VersionSelector(Struct, tag="version", frozen=True):
-    """One exact executor, as the manifest names it."""
+    """Choose one exact executor, as the manifest names it."""
 
     version: str
 
@@ -68,17 +70,22 @@ Selector = MajorSelector | VersionSelector
 
 
 class Exit(Struct, frozen=True):
-    """How a process ended; both None: unknown."""
+    """How a process ended: its exit code, or the signal that ended it. Both None: unknown."""
 
     code: int | None = None
     signal: int | None = None
 
+    @classmethod
+    def of_returncode(cls, returncode: int) -> Exit:
+        """Read a return code as `subprocess` gives it: -9 for a process that SIGKILL ended."""
+        return cls(code=returncode) if returncode >= 0 else cls(signal=-returncode)
+
 
 class FinishedRun(Struct, frozen=True):
-    """All that is kept of a run that is over. `genvm_log` is a JSON array of objects.
+    """All that is kept of a finished run. `genvm_log` is a JSON array of objects.
 
-    `peak_rss` in bytes and `cpu_seconds` cover the executor's process; None: it never ran, or for
-    `peak_rss` it was too short and too small to be measured.
+    `peak_rss` (bytes) and `cpu_seconds` are those of the executor's process. Both are None when it
+    never ran; `peak_rss` is also None when the process was too short and too small to be measured.
     """
 
     id: int
@@ -102,5 +109,5 @@ class FinishedRun(Struct, frozen=True):
 
 
 def without_outputs(run: FinishedRun) -> FinishedRun:
-    """The run as `GetRun` gives it without outputs."""
+    """Return the run as `GetRun` returns it without outputs."""
     return msgspec.structs.replace(run, stdout=b"", stderr=b"", genvm_log=b"[]", result=None)

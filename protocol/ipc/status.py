@@ -12,7 +12,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Permits(Struct, tag=True, frozen=True):
-    """The concurrency budget; `free` may be negative after the total was lowered."""
+    """The concurrency budget; `free` is negative while more are in use than a lowered total."""
 
     free: int
     total: int
@@ -25,7 +25,7 @@ class Permits(Struct, tag=True, frozen=True):
 class Execution(Struct, frozen=True):
     """One run in `Status`; `pid` and the samples are None unless it runs.
 
-    `cause` is there from the moment on from which it is to end.
+    `cause` is None until something has decided that the run is to end.
     """
 
     id: int
@@ -42,13 +42,16 @@ class Execution(Struct, frozen=True):
 
 
 class Status(Struct, tag=True, frozen=True):
-    """`refusal`: why no run is taken now, if so. `under_way` are all that are not finished;
-    `finished`, by `pack_executions`, the newest 100 that are, oldest first. The rest is counted.
-    `audit` has a sentence for each thing that is not as it must be. `sampled_at`: when memory and
-    processor time were looked at last. `revision` grows with each change that `WatchStatus` tells
-    of; before the first it is 1.
+    """The state of the supervisor, of its runs and of its modules.
 
-    Packed, the finished ones need not be written and read again while they are the same.
+    `revision`: grows with each change that `WatchStatus` reports; before the first it is 1.
+    `refusal`: why no run is accepted now; None: runs are accepted.
+    `under_way`: all runs that are not finished.
+    `finished`: the newest 100 that are, oldest first, by `pack_executions`. Packed, they need not
+    be encoded and decoded anew while they stay the same.
+    `executions_omitted`: how many more finished runs are retained.
+    `sampled_at`: when memory and processor time were last measured.
+    `audit`: one sentence for each invariant that is violated.
     """
 
     revision: int
@@ -63,22 +66,22 @@ class Status(Struct, tag=True, frozen=True):
 
     @property
     def accepting(self) -> bool:
-        """Whether new runs are taken."""
+        """Whether new runs are accepted."""
         return self.refusal is None
 
     @property
     def executions(self) -> list[Execution]:
-        """All that is shown."""
+        """All runs that are shown."""
         return self.under_way + unpack_executions(self.finished)
 
 
 def pack_executions(executions: list[Execution]) -> bytes:
-    """Executions as `Status` carries those that do not change any more."""
+    """Encode finished executions for `Status.finished`."""
     return _encoder.encode(executions)
 
 
 def unpack_executions(packed: bytes) -> list[Execution]:
-    """What was given to `pack_executions`."""
+    """Decode what `pack_executions` has encoded."""
     return _executions.decode(packed)
 
 
