@@ -162,7 +162,7 @@ def _run(setting: Setting, held: HeldFolder) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m genvm_manager.supervisor")
     parser.add_argument("--state-dir", type=Path, required=True, help="the folder it owns")
-    parser.add_argument("--config", type=Path, help="a YAML file; see docs/OPERATIONS.md")
+    parser.add_argument("--config", type=Path, help="a YAML file; see docs/operations/configure.md")
     parser.add_argument("--root", type=Path, help="instead of the config's root")
     parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
     parser.add_argument("--cache-dir", type=Path, help="for compiled contracts")

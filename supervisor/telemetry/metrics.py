@@ -1,4 +1,4 @@
-"""What the supervisor counts and measures, in Prometheus' text format (docs/OPERATIONS.md)."""
+"""What the supervisor counts and measures, in Prometheus' text format (docs/operations/metrics-and-alerts.md)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fuzzing: odd inputs for all that reads what others wrote (docs/ARCHITECTURE.md)."""
+"""Fuzzing: odd inputs for all that reads what others wrote (docs/architecture.md)."""

@@ -1,4 +1,4 @@
-"""Real reverse proxies in front of a service, with the blocks of docs/OPERATIONS.md."""
+"""Real reverse proxies in front of a service, with the blocks of docs/operations/behind-a-proxy.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .studio import free_port
 from .supervisor import wait_until
 from .waiting import TIMEOUT
 
-GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+GUIDE = (PROJECT / "docs/operations/behind-a-proxy.md").read_text()
 NAME = "genvm.example.org"
 """Of the service, in the blocks of the guide."""
 
@@ -63,8 +63,7 @@ class Proxy:
 
 def guide_block(kind: str) -> str:
     """The block of one kind in the chapter about proxies."""
-    chapter = GUIDE.partition("\n## Behind a proxy\n")[2].partition("\n## ")[0]
-    (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", chapter, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     return str(block)
 
 

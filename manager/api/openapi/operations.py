@@ -85,7 +85,7 @@ _STATUS = (
         "Figures for Prometheus",
         Body("text/plain", None, examples.METRICS, "Prometheus' text format."),
         UNAVAILABLE,
-        "What each means: the table in docs/OPERATIONS.md.",
+        "What each means: the table in docs/operations/metrics-and-alerts.md.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The service behind real reverse proxies, with the blocks that docs/OPERATIONS.md gives."""
+"""The service behind real reverse proxies, with the blocks that docs/operations/behind-a-proxy.md gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dies, what a client sees, what is kept, what brings it back: a table of docs/OPERATIONS.md.
+"""What dies, what a client sees, what is kept, what brings it back: a table of docs/operations/failure-modes.md.
 
 In each row the same house is hit: a finished run, one under way that hides a daemon, one whose
 result has arrived, one that waits for permits, and a client that waits for an end.
@@ -186,7 +186,7 @@ ROWS = (
 
 
 def test_the_guide_has_these_rows() -> None:
-    guide = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+    guide = (PROJECT / "docs/operations/failure-modes.md").read_text()
     table = guide.partition("| what dies | ")[2].partition("\n\n")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
     assert rows == [*(row.dies for row in ROWS), "the machine, by its power"]

@@ -1,4 +1,4 @@
-"""The table of bounds in docs/OPERATIONS.md is what the code has."""
+"""The table of bounds in docs/operations/limits.md is what the code has."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from genvm_manager.workers.genvm.run.vm import MAX_TABLE_ELEMENTS, MAX_TABLES
 from genvm_manager.workers.genvm.wasi.descriptors import MAX_OUTPUT
 from tests.conftest import PROJECT
 
-GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+GUIDE = (PROJECT / "docs/operations/limits.md").read_text()
 _ROW = re.compile(r"^\| (.*) \| (.*) \| .* \|$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/ARCHITECTURE.md): read from the sources, so nothing escapes it."""
+"""Who may import whom (docs/architecture.md): read from the sources, so nothing escapes it."""
 
 from __future__ import annotations
 

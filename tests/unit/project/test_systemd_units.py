@@ -67,7 +67,7 @@ def test_systemd_understands_every_line(units: list[str]) -> None:
 def test_the_guide_has_the_scores(units: list[str]) -> None:
     if not analyzed("--version").startswith("systemd 252 "):
         pytest.skip("the guide has the scores of Debian 12's systemd")
-    guide = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+    guide = (PROJECT / "docs/operations/systemd.md").read_text()
     for unit in units:
         if unit.endswith(".service"):
             said = analyzed("security", "--offline=true", "--no-pager", unit)

@@ -5,7 +5,7 @@ many branches, long functions, many loops. Nothing here depends on the machine: 
 by its own figures, in linear time, before anything compiles it. Validating it is left to wasmtime.
 
 Whoever changes a limit raises `LIMITS_ID` in `compile_cache.py`, since modules that are compiled
-are not read again. `docs/OPERATIONS.md` has the limits in a table. What compilers make
+are not read again. `docs/operations/limits.md` has the limits in a table. What compilers make
 is well within them: CPython, with 6 MB of code, is below half of each, but for the code's size.
 """
 

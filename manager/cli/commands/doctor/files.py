@@ -28,7 +28,7 @@ def settings(installation: Installation) -> Iterator[CheckResult]:
     try:
         _, unknown = read_config(path)
     except ServiceFailed as error:
-        yield failure(topic, str(error), "correct it; docs/OPERATIONS.md explains the keys")
+        yield failure(topic, str(error), "correct it; docs/operations/configure.md explains the keys")
         return
     if unknown:
         names = ", ".join(unknown)
@@ -66,7 +66,7 @@ def token(installation: Installation) -> Iterator[CheckResult]:
         try:
             read_token(path)
         except TokenFileError as error:
-            yield failure(topic, str(error), "make it anew: docs/OPERATIONS.md, Who may ask")
+            yield failure(topic, str(error), "make it anew: see docs/operations/access-control.md#token")
         else:
             yield ok(topic, f"{path} is private and holds one")
         return
@@ -77,7 +77,7 @@ def token(installation: Installation) -> Iterator[CheckResult]:
         yield warning(
             topic,
             f"none is needed, and {address} can be reached from other machines",
-            "set token_file; docs/OPERATIONS.md, Who may ask",
+            "set token_file: see docs/operations/access-control.md#token",
         )
 
 

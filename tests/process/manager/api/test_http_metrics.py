@@ -1,4 +1,4 @@
-"""`GET /metrics`: what is served is what docs/OPERATIONS.md says, and the figures are true."""
+"""`GET /metrics`: what is served is what docs/operations/metrics-and-alerts.md says, and the figures are true."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.service import RunningService, run_request, wait_until
 from tests.support.supervisor import SHELL_MAJORS, RunningSupervisor, manifest_text
 from tests.support.waiting import TIMEOUT
 
-GUIDE = (PROJECT / "docs" / "OPERATIONS.md").read_text()
+GUIDE = (PROJECT / "docs/operations/metrics-and-alerts.md").read_text()
 _ROW = re.compile(r"^\| `(genvm_\w+)` \| (\w+) \| ([^|]*) ?\| (.*) \|$", re.MULTILINE)
 _MENTION = re.compile(r"\bgenvm_\w+")
 _SUFFIX = re.compile(r"_(bucket|count|sum)$")

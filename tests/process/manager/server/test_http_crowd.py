@@ -1,6 +1,6 @@
 """Many clients, and slow, silent and vanishing ones: the rest is served as if they were not there.
 
-The figures are in docs/OPERATIONS.md, waiting clients.
+The figures are in docs/operations/overload.md.
 """
 
 from __future__ import annotations

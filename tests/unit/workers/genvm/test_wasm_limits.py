@@ -265,8 +265,8 @@ def test_branches_are_counted_as_they_are() -> None:
 
 
 def test_the_guide_has_every_limit() -> None:
-    guide = (PROJECT / "docs" / "OPERATIONS.md").read_text()
-    chapter = guide.partition("### What a contract's WebAssembly may have")[2].partition("\n## ")[0]
+    guide = (PROJECT / "docs/operations/limits.md").read_text()
+    chapter = guide.partition("## What a contract's WebAssembly may have")[2].partition("\n## ")[0]
     figures = set(re.findall(r"\| ([0-9,]+) \|", chapter))
     names = [name for name in vars(wasm_limits) if name.startswith("MAX_")]
     assert names
