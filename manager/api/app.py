@@ -57,7 +57,11 @@ def create_app(
     sources: Sources, config: Config, shares: ConcurrencyLimits, token: str | None
 ) -> Flask:
     """Return the WSGI application that answers HTTP from `sources`, to who has the `token`."""
-    app = Flask("genvm_manager.manager", static_folder=None, template_folder=None)
+    # Flask looks for a folder of instances by the package's place, and finds none of a package
+    # that an editable install puts below `genvm_manager`. No instance is used: name any folder.
+    app = Flask(
+        "genvm_manager.manager", static_folder=None, template_folder=None, instance_path="/"
+    )
     app.config.update(MAX_CONTENT_LENGTH=config.max_body, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.url_map.converters["number"] = NumberConverter

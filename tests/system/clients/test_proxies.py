@@ -1,4 +1,4 @@
-"""The service behind real reverse proxies, with the blocks that docs/operations/behind-a-proxy.md gives."""
+"""The service behind real reverse proxies, as docs/operations/behind-a-proxy.md says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from genvm_manager.manager.api.events.subscriber import HEARTBEAT
-from genvm_manager.manager.api.limits.concurrency import FOLLOWERS
+from genvm_manager.manager.api.limits.concurrency import SUBSCRIBERS
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
 from tests.support.event_stream import event_stream
@@ -129,7 +129,7 @@ def test_events_arrive_as_they_happen(proxy: Proxy, service: RunningService) -> 
 
 def test_who_follows_and_goes_is_gone_for_the_service_too(proxy: Proxy) -> None:
     """A worker has so many places for them: they are given back."""
-    for _ in range(FOLLOWERS // 8):
+    for _ in range(SUBSCRIBERS // 8):
         with ExitStack() as streams:
             for _ in range(16):
                 wait_until(lambda into=streams: follow(proxy, into))  # type: ignore[misc]
