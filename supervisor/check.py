@@ -57,7 +57,7 @@ def main() -> int:
         examination = Examination(prepared.variables, given.precompile)
         findings += _examined(config, given.root, given.manifest_path, examination)
     except (ManagerError, OSError, UnicodeDecodeError) as error:
-        mend = "correct it; docs/operations/configure.md explains the keys"
+        mend = "correct it; the keys: docs/operations/configure.md"
         findings.append(failure(TOPIC, str(error), mend))
     sys.stdout.buffer.write(encode_findings(findings))
     return 0

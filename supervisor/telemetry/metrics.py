@@ -1,4 +1,7 @@
-"""What the supervisor counts and measures, in Prometheus' text format (docs/operations/metrics-and-alerts.md)."""
+"""What the supervisor counts and measures, in Prometheus' text format.
+
+The metrics are listed in docs/operations/metrics-and-alerts.md.
+"""
 
 from __future__ import annotations
 

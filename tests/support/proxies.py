@@ -1,4 +1,4 @@
-"""Real reverse proxies in front of a service, with the blocks of docs/operations/behind-a-proxy.md."""
+"""Real reverse proxies before a service, with the blocks of docs/operations/behind-a-proxy.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dies, what a client sees, what is kept, what brings it back: a table of docs/operations/failure-modes.md.
+"""What dies, what it costs, what brings it back: a table of docs/operations/failure-modes.md.
 
 In each row the same house is hit: a finished run, one under way that hides a daemon, one whose
 result has arrived, one that waits for permits, and a client that waits for an end.

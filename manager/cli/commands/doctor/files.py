@@ -28,7 +28,7 @@ def settings(installation: Installation) -> Iterator[CheckResult]:
     try:
         _, unknown = read_config(path)
     except ServiceFailed as error:
-        yield failure(topic, str(error), "correct it; docs/operations/configure.md explains the keys")
+        yield failure(topic, str(error), "correct it; the keys: docs/operations/configure.md")
         return
     if unknown:
         names = ", ".join(unknown)
@@ -66,7 +66,9 @@ def token(installation: Installation) -> Iterator[CheckResult]:
         try:
             read_token(path)
         except TokenFileError as error:
-            yield failure(topic, str(error), "make it anew: see docs/operations/access-control.md#token")
+            yield failure(
+                topic, str(error), "make it anew: docs/operations/access-control.md#token"
+            )
         else:
             yield ok(topic, f"{path} is private and holds one")
         return

@@ -1,4 +1,4 @@
-"""`GET /metrics`: what is served is what docs/operations/metrics-and-alerts.md says, and the figures are true."""
+"""`GET /metrics` is what docs/operations/metrics-and-alerts.md says, and the figures are true."""
 
 from __future__ import annotations
 
