@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…] [--rounds N] [--json FILE]`."""
+"""Command line: `python -m benchmarks [NAME…] [--rounds N] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
 
 
 def main() -> None:
+    """Run the named benchmarks, or all; print the table and write the JSON file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (default: 5)")

@@ -1,4 +1,4 @@
-"""How fast calldata is written and read."""
+"""Speed of encoding and decoding calldata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .figures import Figure
 
 
 def mixed_value(size: int) -> list[Any]:
-    """About `size` bytes of records with every type, the same each time."""
+    """Return about `size` bytes of records with every type, the same each time."""
     chance = random.Random(1)
     records: list[Any] = []
     while size > 0:
@@ -32,6 +32,7 @@ def mixed_value(size: int) -> list[Any]:
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure encoding and decoding."""
     value = mixed_value(1 << 20)
     encoded = encode(value)
     megabytes = len(encoded) / 1e6

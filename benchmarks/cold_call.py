@@ -1,4 +1,4 @@
-"""One call of a Python contract from nothing: a new process each time, and where its time goes."""
+"""One cold call of a Python contract: a new process each time, and where its time goes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ME = Address(bytes(19) + b"\1")
 def call(
     host: str, *, code: bytes | None, calldata_value: dict[str, object]
 ) -> tuple[Ended, float]:
-    """One run in a new executor process; also its milliseconds."""
+    """Run once in a new executor process; return the result and its milliseconds."""
     message = {
         "contract_address": _ME,
         "sender_address": _ME,
@@ -59,7 +59,7 @@ def call(
 
 
 def reported(ended: Ended) -> dict[str, float]:
-    """Milliseconds of the parts that the executor logs."""
+    """Return the milliseconds of the parts that the executor logs."""
     times: dict[str, float] = {}
     for record in ended.log:
         times |= {key: value for key, value in record.items() if key.endswith("ms")}
@@ -67,13 +67,14 @@ def reported(ended: Ended) -> dict[str, float]:
 
 
 def interpreter(arguments: Sequence[str]) -> float:
-    """Milliseconds of a bare Python process."""
+    """Return the milliseconds of a bare Python process."""
     began = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True)
     return (time.perf_counter() - began) * 1e3
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure cold calls and their parts."""
     subprocess.run(
         [sys.executable, "-m", "genvm_manager.workers.genvm", "check", "--precompile"], check=True
     )

@@ -11,7 +11,7 @@ from statistics import median
 class Figure:
     """One line of the table: the rounds of a measurement, in `unit`.
 
-    `beside` are the rounds of the plain alternative; round by round they give the ratio.
+    `beside` are the rounds of the baseline; each round gives a ratio.
     """
 
     name: str
@@ -22,17 +22,17 @@ class Figure:
     note: str = ""
 
     def add(self, ours: float, theirs: float) -> None:
-        """A round of both."""
+        """Add a round of both."""
         self.rounds.append(ours)
         self.beside.append(theirs)
 
     @property
     def ratios(self) -> list[float]:
-        """This divided by the alternative, one per round."""
+        """This divided by the baseline, one per round."""
         return [ours / theirs for ours, theirs in zip(self.rounds, self.beside, strict=True)]
 
     def row(self) -> list[str]:
-        """The cells of the table."""
+        """Return the cells of the table."""
         cells = [self.name, _spread(self.rounds), self.unit]
         if self.beside:
             cells += [
@@ -43,7 +43,7 @@ class Figure:
         return cells
 
     def as_json(self) -> dict[str, object]:
-        """All rounds, for machines."""
+        """Return all rounds, for machines."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -58,7 +58,7 @@ class Figure:
 def paired(
     figure: Figure, ours: Callable[[], float], theirs: Callable[[], float], rounds: int
 ) -> Figure:
-    """Fill `figure` by measuring the two in turn, so that both see the same machine."""
+    """Fill `figure` by measuring the two by turns, so that both meet the same machine load."""
     for _ in range(rounds):
         figure.beside.append(theirs())
         figure.rounds.append(ours())
@@ -66,7 +66,7 @@ def paired(
 
 
 def table(figures: list[Figure]) -> str:
-    """The figures as aligned text."""
+    """Return the figures as aligned text."""
     rows = [["what", "median (min-max)", "unit", "beside"], *(figure.row() for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [

@@ -1,4 +1,4 @@
-"""Closed-loop HTTP clients on raw sockets: cheap enough not to be what is measured."""
+"""Closed-loop HTTP clients on raw sockets: cheap enough not to limit what is measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Exchange = Callable[["Connection"], None]
+RoundTrip = Callable[["Connection"], None]
 
 
 class Connection:
@@ -22,7 +22,7 @@ class Connection:
         self._socket = self._connected()
 
     def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """The status code and the body of the answer."""
+        """Send a request; return the status code and the body of the answer."""
         self._socket.sendall(request)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
@@ -37,6 +37,7 @@ class Connection:
         return int(head[9:12]), body
 
     def close(self) -> None:
+        """Close the connection."""
         self._socket.close()
 
     def _connected(self) -> socket.socket:
@@ -54,7 +55,7 @@ class Connection:
 def request_bytes(
     method: str, path: str, body: bytes = b"", content_type: str = "application/json"
 ) -> bytes:
-    """A whole HTTP/1.1 request."""
+    """Return a whole HTTP/1.1 request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if body:
         head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
@@ -63,18 +64,19 @@ def request_bytes(
 
 @dataclass(frozen=True)
 class Load:
-    """What a storm of requests gave: exchanges per second, and each one's seconds, sorted."""
+    """The result of a load: exchanges per second, and each exchange's seconds, sorted."""
 
     rate: float
     latencies: list[float]
 
     def percentile(self, percent: float) -> float:
+        """Return that percentile of the latencies, in seconds."""
         return self.latencies[
             min(len(self.latencies) - 1, int(len(self.latencies) * percent / 100))
         ]
 
 
-def storm(port: int, exchange: Exchange, *, clients: int, seconds: float) -> Load:
+def run_clients(port: int, exchange: RoundTrip, *, clients: int, seconds: float) -> Load:
     """Let `clients` repeat `exchange`, each on its own connection, for `seconds`."""
     latencies: list[float] = []
     failures: list[BaseException] = []

@@ -1,7 +1,7 @@
-"""Prompts through the LLM module, beside asking the same provider oneself.
+"""Prompts through the LLM module, beside requests to the same provider directly.
 
-Both are asked by runs of one executor, which does nothing else: through the connection that it was
-started with, or on a connection of its own, kept, with hardly any code between it and the socket.
+Both are sent by runs of one executor, which does nothing else: through the module connection that
+it was started with, or on a connection of its own that is kept open.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from .asking import EXECUTOR, Asking, Comparison
 from .figures import Figure
-from .servers import Service, free_port, is_listening, peer, service, wait_until
+from .module_load import EXECUTOR, Comparison, ModuleLoad
+from .servers import Service, baseline, free_port, is_listening, service, wait_until
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure prompts and the processor time that they take."""
     busy = Figure("processor time of workers per prompt", "ms")
     with ExitStack() as stack:
         port = free_port()
-        stack.enter_context(peer("provider", str(port)))
+        stack.enter_context(baseline("provider", str(port)))
         wait_until(lambda: is_listening(port))
         ours = stack.enter_context(service(executor=EXECUTOR))
-        asking = Asking(ours)
-        _start_modules(asking, port)
-        comparison = Comparison(asking, "prompt", port)
+        runs = ModuleLoad(ours)
+        _start_modules(runs, port)
+        comparison = Comparison(runs, "prompt", port)
         for _ in range(rounds):
             before = _busy_seconds(ours)
             asked = comparison.measure()
@@ -31,17 +32,17 @@ def figures(rounds: int) -> Iterator[Figure]:
     yield from (*comparison.figures(), busy)
 
 
-def _start_modules(asking: Asking, provider: int) -> None:
+def _start_modules(runs: ModuleLoad, provider: int) -> None:
     backend = {
         "host": f"http://127.0.0.1:{provider}",
         "provider": "openai-compatible",
         "key": "sk-of-nobody",
         "models": {"m": {}},
     }
-    asking.start_module("llm", {"backends": {"one": backend}})
-    asking.start_module("web", {"workers": 1, "webdriver_host": "http://127.0.0.1:9"})
+    runs.start_module("llm", {"backends": {"one": backend}})
+    runs.start_module("web", {"workers": 1, "webdriver_host": "http://127.0.0.1:9"})
 
 
 def _busy_seconds(ours: Service) -> float:
-    """Processor time of all LLM workers so far."""
+    """Return the processor time of all LLM workers so far, in seconds."""
     return sum(sum(each.cpu_times()[:2]) for each in ours.processes("llm worker"))

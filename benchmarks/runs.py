@@ -1,4 +1,4 @@
-"""Runs of a trivial child through the whole service, beside starting it by hand."""
+"""Runs of a trivial child through the whole service, beside spawning it directly."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LARGE = 1 << 20
 
 
 def calldata_post(size: int) -> bytes:
-    """The request as calldata, whose call carries `size` bytes."""
+    """Return the request as calldata, whose call carries `size` bytes."""
     addresses = dict.fromkeys(
         ("contract_address", "sender_address", "origin_address"), Address(bytes.fromhex("11" * 20))
     )
@@ -58,10 +58,12 @@ def run_once(connection: Connection, post: bytes = POST) -> None:
 
 
 def spawn_once() -> None:
+    """Spawn the child directly and wait for its end."""
     os.waitpid(os.posix_spawn(PROGRAM, [PROGRAM], {}, setsid=True), 0)
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure latency, a large call, and memory."""
     with service() as ours:
         yield from _one_at_a_time(ours, rounds)
         yield _large(ours, rounds)
@@ -69,7 +71,7 @@ def figures(rounds: int) -> Iterator[Figure]:
 
 
 def _one_at_a_time(ours: Service, rounds: int) -> Iterator[Figure]:
-    """Idle latency: what the service adds to a child that ends at once."""
+    """Measure idle latency: what the service adds to a child that ends at once."""
     figure = Figure("POST to finished, idle", "ms", beside_name="spawn+wait")
     added = Figure("  of which the service adds", "ms", note="aim: within 4 ms")
     connection = Connection(ours.port)
@@ -87,7 +89,7 @@ def _one_at_a_time(ours: Service, rounds: int) -> Iterator[Figure]:
 
 
 def _large(ours: Service, rounds: int) -> Figure:
-    """A call that carries 1 MiB, beside one that carries nothing."""
+    """Measure a call that carries 1 MiB, beside one that carries nothing."""
     figure = Figure("POST to finished, 1 MiB of calldata", "ms", beside_name="empty call")
     small, large = calldata_post(0), calldata_post(LARGE)
     connection = Connection(ours.port)
@@ -103,7 +105,7 @@ def _large(ours: Service, rounds: int) -> Figure:
 
 
 def _memory(ours: Service) -> Iterator[Figure]:
-    """Resident memory of the service's own processes, after all those runs."""
+    """Measure the resident memory of the service's own processes after all those runs."""
     for role in ("supervisor", "http worker"):
         sizes = [process.memory_info().rss / 1e6 for process in ours.processes(role)]
         yield Figure(f"memory, {role}", "MB", sizes, note="aim: under 60 MB")

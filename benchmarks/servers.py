@@ -1,4 +1,4 @@
-"""Starting what is measured: the real service, and the bare Flask beside it."""
+"""Starts what is measured: the real service, and the bare Flask beside it."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ executor_env: {{PYTHONPATH: "{project}"}}
 
 @dataclass(frozen=True)
 class Service:
-    """A service under measurement."""
+    """A service to be measured."""
 
     port: int
     state_folder: Path
 
     def process(self, role: str) -> psutil.Process:
-        """The first of its processes in a role: `supervisor`, `http worker`."""
+        """Return the first of its processes in a role: `supervisor`, `http worker`."""
         return self.processes(role)[0]
 
     def processes(self, role: str) -> list[psutil.Process]:
+        """Return its processes in a role."""
         title = f"genvm-manager {role} {self.state_folder}"
         return [
             process
@@ -58,9 +59,9 @@ class Service:
 def service(
     retained: int = 0, permits: int = 64, executor: Sequence[str] = ("/bin/true",)
 ) -> Iterator[Service]:
-    """The real service in a folder of its own, with the command of an executor.
+    """Start the real service in a folder of its own, with the command of an executor.
 
-    It starts with so many finished runs in its store.
+    `retained`: the number of finished runs in its store at the start.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
@@ -79,26 +80,27 @@ def service(
 
 @contextmanager
 def bare_flask() -> Iterator[int]:
-    """Flask on the same gunicorn settings, with an echo server behind it; gives its port."""
+    """Start Flask on the same gunicorn settings with an echo server behind it; yield its port."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genvm-bench-")))
         echo, port = folder / "echo.sock", free_port()
-        stack.enter_context(peer("echo_server", str(echo)))
+        stack.enter_context(baseline("echo_server", str(echo)))
         wait_until(echo.exists)
-        stack.enter_context(peer("flask_server", str(port), str(folder)))
+        stack.enter_context(baseline("flask_server", str(port), str(folder)))
         wait_until(lambda: is_listening(port))
         yield port
 
 
 @contextmanager
-def peer(module: str, *arguments: str) -> Iterator[None]:
-    with process([sys.executable, "-m", f"benchmarks.peers.{module}", *arguments]):
+def baseline(module: str, *arguments: str) -> Iterator[None]:
+    """Run a module of `benchmarks.baselines` while the context is entered."""
+    with process([sys.executable, "-m", f"benchmarks.baselines.{module}", *arguments]):
         yield
 
 
 @contextmanager
 def process(command: list[str]) -> Iterator[None]:
-    """A process that is stopped by SIGTERM at the end."""
+    """Run a process; stop it by SIGTERM at the end."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         try:
             yield
@@ -108,18 +110,20 @@ def process(command: list[str]) -> Iterator[None]:
 
 
 def free_port() -> int:
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:
+    """Return whether something listens at a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_until(fact: Callable[[], bool], within: float = 60.0) -> None:
-    """Wait for a fact; `TimeoutError` after `within` seconds."""
+    """Wait until a fact is true. Raises `TimeoutError` after `within` seconds."""
     deadline = time.monotonic() + within
     while not fact():
         if time.monotonic() > deadline:

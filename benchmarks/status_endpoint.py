@@ -1,11 +1,11 @@
-"""`GET /status` beside Flask alone and Flask forwarding to an echo server, `/metrics` beside it."""
+"""`GET /status` beside bare Flask and a forwarding Flask, and `/metrics` beside `/status`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from .figures import Figure
-from .http_load import Connection, Load, request_bytes, storm
+from .http_load import Connection, Load, request_bytes, run_clients
 from .servers import bare_flask, service
 
 CLIENTS = 8
@@ -15,23 +15,25 @@ SECONDS = 2.0
 
 
 def get(port: int, path: str, clients: int = CLIENTS) -> Load:
+    """Run clients that get a path."""
     request = request_bytes("GET", path)
 
     def exchange(connection: Connection) -> None:
         status, body = connection.exchange(request)
         assert status == 200, body
 
-    return storm(port, exchange, clients=clients, seconds=SECONDS)
+    return run_clients(port, exchange, clients=clients, seconds=SECONDS)
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure `/status` and `/metrics`."""
     yield from _beside_flask(rounds)
     yield from _with_retained_runs(rounds)
     yield _metrics(rounds)
 
 
 def _with_retained_runs(rounds: int) -> Iterator[Figure]:
-    """A full store beside an empty one: the reply should not cost more."""
+    """Measure with a full store beside an empty one: the reply should not cost more."""
     name = f"/status, {RETAINED:,} retained runs, {CROWD} clients"
     rate = Figure(name, "1/s", beside_name="0 retained")
     p50 = Figure("  p50", "ms", beside_name="0 retained")
@@ -52,7 +54,7 @@ def _with_retained_runs(rounds: int) -> Iterator[Figure]:
 
 
 def _metrics(rounds: int) -> Figure:
-    """One reader after another, as Prometheus is."""
+    """Measure one request after another, as Prometheus sends them."""
     figure = Figure("/metrics p50, 1 client", "ms", beside_name="/status")
     with service() as ours:
         get(ours.port, "/metrics", 1)

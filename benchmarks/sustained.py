@@ -1,4 +1,4 @@
-"""Runs a second through the whole service, beside other process supervisors and a bare loop."""
+"""Runs per second through the whole service, beside other process supervisors and a bare loop."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from statistics import median
 
+from .competitor import COMPETITORS, competitor
 from .figures import Figure
-from .http_load import Connection, request_bytes, storm
-from .rival import RIVALS, rival
+from .http_load import Connection, request_bytes, run_clients
 from .runs import POST, run_once, spawn_once
 from .servers import Service, service
 
@@ -20,6 +20,7 @@ MANY_RUNS = 10_000
 
 
 def figures(rounds: int) -> Iterator[Figure]:
+    """Measure rates, the wait for permits, and memory."""
     with service() as ours:
         yield from _rates(ours, rounds)
         yield from _memory(ours)
@@ -28,17 +29,17 @@ def figures(rounds: int) -> Iterator[Figure]:
 
 
 def _rates(ours: Service, rounds: int) -> Iterator[Figure]:
-    """All are measured in turn, so that they see the same machine."""
+    """Measure all by turns, so that they meet the same machine load."""
     with ExitStack() as stack:
-        rivals = {name: stack.enter_context(rival(name)) for name in RIVALS}
+        competitors = {name: stack.enter_context(competitor(name)) for name in COMPETITORS}
         for clients in CLIENTS:
-            beside: dict[str, list[float]] = {"spawn+wait loop": [], **{n: [] for n in RIVALS}}
+            beside: dict[str, list[float]] = {"spawn+wait loop": [], **{n: [] for n in COMPETITORS}}
             rates: list[float] = []
             for _ in range(rounds):
                 beside["spawn+wait loop"].append(_spawn_rate(SECONDS / 3))
-                for name, one in rivals.items():
+                for name, one in competitors.items():
                     beside[name].append(one.rate(clients, SECONDS))
-                load = storm(ours.port, run_once, clients=clients, seconds=SECONDS)
+                load = run_clients(ours.port, run_once, clients=clients, seconds=SECONDS)
                 rates.append(load.rate)
             for name, theirs in beside.items():
                 yield Figure(f"runs, {_counted(clients)}", "1/s", rates, name, theirs)
@@ -53,7 +54,7 @@ def _spawn_rate(seconds: float) -> float:
 
 
 def _queue_wait(narrow: Service, rounds: int) -> Iterator[Figure]:
-    """64 clients want eight permits: how long a run waits for its own."""
+    """Measure how long a run waits for its permit when 64 clients share eight permits."""
     middle, late = (
         Figure(f"wait for a permit, 64 clients for 8, {name}", "ms") for name in ("p50", "p99")
     )
@@ -64,7 +65,7 @@ def _queue_wait(narrow: Service, rounds: int) -> Iterator[Figure]:
 
     for _ in range(rounds):
         waits.clear()
-        storm(narrow.port, run_and_note, clients=64, seconds=SECONDS)
+        run_clients(narrow.port, run_and_note, clients=64, seconds=SECONDS)
         waits.sort()
         middle.rounds.append(median(waits))
         late.rounds.append(waits[len(waits) * 99 // 100])
@@ -79,12 +80,12 @@ def _queued_ms(connection: Connection) -> float:
 
 
 def _memory(ours: Service) -> Iterator[Figure]:
-    """What the supervisor grows by while it retains 10,000 more runs."""
+    """Measure how much the supervisor grows while it retains 10,000 more runs."""
     supervisor = ours.process("supervisor")
     before = supervisor.memory_info().rss
     done = 0
     while done < MANY_RUNS:
-        load = storm(ours.port, run_once, clients=8, seconds=SECONDS)
+        load = run_clients(ours.port, run_once, clients=8, seconds=SECONDS)
         done += len(load.latencies)
     after = supervisor.memory_info().rss
     yield Figure(f"memory, supervisor after {done} more runs", "MB", [after / 1e6])

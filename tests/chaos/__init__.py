@@ -1,1 +1,4 @@
-"""A storm against a whole service, and an oracle outside it that knows what must be true."""
+"""Chaos test: faults and load against a whole service, and an oracle that checks what it answers.
+
+The oracle runs outside the service and knows what must be true whatever was done to it.
+"""

@@ -1,11 +1,11 @@
-"""`scripts/chaos [--seconds N] [--seed S] [--json]`: a storm against a whole service of its own.
+"""Chaos test: `scripts/chaos [--seconds N] [--seed S] [--json]` against a service of its own.
 
-Runs of many kinds come, while processes of the service and of the runs are killed, the service is
-restarted, its permits change and clients hang up. An oracle outside it keeps what was acknowledged
-and demands at the end that all of it is still true and nothing is left. Exit codes: 0, every demand
-is met; 1, one is not (the seed, the demand, the runs and the place of the log are printed); 2, the
-command line is wrong; 3, the service was not there to the end: it did not start, heal or stop; 130,
-interrupted.
+Clients start runs of many kinds, while processes of the service and of the runs are killed, the
+service is restarted, its permits change and clients hang up. An oracle outside the service keeps
+what was acknowledged, and checks at the end that all of it is still true and that nothing is left
+behind. Exit codes: 0, every rule holds; 1, a rule is violated (the seed, the rule, the runs and the
+place of the log are printed); 2, the command line is wrong; 3, the service did not start, heal or
+stop; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ import json
 import sys
 import time
 
-from .aftermath import Aftermath
+from .chaos_run import ChaosRun
+from .checker import Checker
 from .disturbance import Disturbances
 from .oracle import Oracle
+from .recordings import Recordings
 from .report import progress, summary, text
-from .service import ServiceBroken, ServiceUnderTest
-from .storm import Storm
-from .witnesses import Witnesses
+from .service import ServiceUnderTest, ServiceUnhealthy
 
 EXIT_VIOLATED = 1
-EXIT_BROKEN = 3
+EXIT_UNHEALTHY = 3
 EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
+    """Run the chaos test and return its exit code."""
     arguments = _arguments()
     service = ServiceUnderTest(arguments.cgroup)
     _say(f"seed {arguments.seed}, in {service.folder}")
     exit_code = EXIT_INTERRUPTED
     try:
-        exit_code = _weather(arguments, service)
+        exit_code = _run(arguments, service)
     except KeyboardInterrupt:
         _say("interrupted")
     finally:
@@ -46,27 +47,27 @@ def main() -> int:
     return exit_code
 
 
-def _weather(arguments: argparse.Namespace, service: ServiceUnderTest) -> int:
-    """The storm, what comes after it, and the report; the exit code."""
-    oracle = Oracle(Witnesses(service.witnessed), Disturbances())
-    storm = Storm(arguments.seed, service, oracle)
+def _run(arguments: argparse.Namespace, service: ServiceUnderTest) -> int:
+    """Run the chaos, check the service afterwards and print the report; return the exit code."""
+    oracle = Oracle(Recordings(service.recordings_folder), Disturbances())
+    chaos = ChaosRun(arguments.seed, service, oracle)
     exit_code = 0
-    with progress(oracle, storm):
+    with progress(oracle, chaos):
         try:
             service.start()
-            storm.rage(arguments.seconds)
-            _say("the storm is over; asking for everything again")
-            Aftermath(arguments.seed, service, oracle).inspect()
-        except ServiceBroken as broken:
-            oracle.violated("the service heals", str(broken))
-            exit_code = EXIT_BROKEN
-    found = summary(arguments.seed, arguments.seconds, oracle, storm)
+            chaos.run(arguments.seconds)
+            _say("no more faults from now on; checking everything again")
+            Checker(arguments.seed, service, oracle).check()
+        except ServiceUnhealthy as error:
+            oracle.violated("the service heals", str(error))
+            exit_code = EXIT_UNHEALTHY
+    found = summary(arguments.seed, arguments.seconds, oracle, chaos)
     print(json.dumps(found, indent=1) if arguments.json else text(found))
     return exit_code or (EXIT_VIOLATED if oracle.violations else 0)
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,12 +76,16 @@ def _arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="of storm (default: 60)")
     parser.add_argument(
-        "--seed", type=int, default=int(time.time()), help="of all decisions (default: the time)"
+        "--seconds", type=float, default=60.0, help="duration of the faults (default: 60)"
     )
-    parser.add_argument("--cgroup", help="of ours, for one cgroup a run; more may be killed then")
-    parser.add_argument("--json", action="store_true", help="numbers as one JSON object on stdout")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="seed of all decisions (default: time)"
+    )
+    parser.add_argument(
+        "--cgroup", help="a delegated cgroup, to give each run its own; allows more kinds of faults"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return parser.parse_args()
 
 

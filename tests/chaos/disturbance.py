@@ -1,4 +1,4 @@
-"""What was done to the service and when: by it, the oracle knows what may go wrong meanwhile."""
+"""What was done to the service and when, so that the oracle knows what may go wrong meanwhile."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 GRACE = 2.0
-"""Seconds around a disturbance for which its effects are believed to be due to it."""
+"""Seconds before and after a disturbance in which its effects may be seen."""
 
 
 class Effect(Enum):
-    """`BREAKS`: connections of HTTP clients. `SHUTS`: runs end by `shutdown`. `LOSES`: by `lost`.
+    """What a fault may do to clients and runs.
 
+    `BREAKS`: HTTP connections break. `SHUTS`: runs end by `shutdown`. `LOSES`: runs end by `lost`.
     While runs are shut down or lost, requests may get 503.
     """
 
@@ -26,9 +27,10 @@ class Effect(Enum):
 
 @dataclass(slots=True)
 class Disturbance:
-    """`healed`: when the service was whole again, None while it is not; seconds since 1970.
+    """One fault, from its beginning until the service was healthy again.
 
-    `killed`: the runs of which a process was killed.
+    `began` and `healed` are in seconds since 1970; `healed` is None while the service is not
+    healthy. `killed`: the runs of which a process was killed.
     """
 
     name: str
@@ -39,17 +41,17 @@ class Disturbance:
 
     @property
     def took(self) -> float:
-        """Seconds until it was healed."""
+        """Seconds until the service was healthy again, or until now."""
         return (self.healed or time.time()) - self.began
 
     def covers(self, since: float, until: float) -> bool:
-        """Whether it was going on in some part of this time."""
+        """Return whether it was going on in some part of this time."""
         end = float("inf") if self.healed is None else self.healed + GRACE
         return self.began - GRACE <= until and since <= end
 
 
 class Disturbances:
-    """All of them; safe to share between threads."""
+    """All disturbances so far; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,21 +63,21 @@ class Disturbances:
 
     @contextmanager
     def during(self, name: str, effects: frozenset[Effect]) -> Iterator[Disturbance]:
-        """The time in which something is done to the service and it heals."""
+        """Record a disturbance that lasts as long as the context is entered."""
         disturbance = Disturbance(name, effects, time.time())
         self.extend([disturbance])
         yield disturbance
         disturbance.healed = time.time()
 
     def extend(self, known: Iterable[Disturbance]) -> None:
-        """Take in what was done before."""
+        """Add disturbances that are known already."""
         with self._lock:
             self._all.extend(known)
 
     def explain(self, effects: set[Effect], since: float, until: float) -> bool:
-        """Whether one with any of these effects was going on then."""
+        """Return whether a disturbance with any of these effects was going on then."""
         return any(each.effects & effects and each.covers(since, until) for each in self)
 
     def killed(self) -> set[int]:
-        """The runs of which a process was killed."""
+        """Return the runs of which a process was killed."""
         return {run_id for each in self for run_id in each.killed}

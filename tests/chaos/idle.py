@@ -1,4 +1,4 @@
-"""An idle moment: what the service has when no run is under way. Nothing of it may grow."""
+"""An idle moment: which resources the service has when no run is under way. None may grow."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
 from genvm_manager.base.process.proc import children_of
 from genvm_manager.manager.api.supervisor_client import MAX_IDLE
 
-from .service import HTTP_WORKERS, House, Role, ServiceUnderTest
-from .verdict import Violation
+from .run_rules import Violation
+from .service import HTTP_WORKERS, ProcessesByRole, Role, ServiceUnderTest
 
 MOST_GROWTH = 50 << 20
-"""Bytes by which a supervisor may be larger than the first one was at its first idle moment."""
+"""Bytes by which a supervisor may exceed the first one at its first idle moment."""
 
 _MOST_CLIENTS = HTTP_WORKERS * (MAX_IDLE + 2) + 4
-"""Connections that an idle supervisor may have: pools of the workers, and those who watch it."""
+"""Connections that an idle supervisor may have: the workers' pools and their status watchers."""
 
 _OWN_CONNECTION = Counter({"socket:[N]": 1})
-"""`serve` follows the supervisor's log level, and needs a moment to connect to the next one."""
+"""`serve` follows the supervisor's log level, and needs a moment to connect to a new supervisor."""
 
-_LOOKED_AT = (Role.SERVE, Role.GUARD, Role.SUPERVISOR)
+_LOOKED_AT = (Role.SERVE, Role.SHIM, Role.SUPERVISOR)
 _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What a process has open: by kind, but for `clients`, connections to the supervisor."""
+    """The open descriptors of a process by kind, and apart from them `clients`.
+
+    `clients` counts the connections to the supervisor.
+    """
 
     kinds: Counter[str]
     clients: int
@@ -42,8 +45,11 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class IdleMoment:
-    """`opened`: by `serve`, the shim and the supervisor. `memory`: the supervisor's, in bytes.
-    `left`: what should not be there any more, in sentences."""
+    """The resources of the service at an idle moment.
+
+    `opened`: descriptors of `serve`, the shim and the supervisor. `memory`: the supervisor's, in
+    bytes. `left`: what should not be there any more, as sentences.
+    """
 
     opened: Mapping[psutil.Process, Open]
     roles: Mapping[psutil.Process, Role]
@@ -53,40 +59,41 @@ class IdleMoment:
 
     @classmethod
     def of(cls, service: ServiceUnderTest) -> IdleMoment:
-        """The present one."""
-        house = service.whole()
+        """Return the present state of a service, once it is healthy."""
+        processes = service.wait_until_healthy()
         path = str(supervisor_socket(service.state))
-        supervisor = house.one(Role.SUPERVISOR)
-        roles = {house.one(role): role for role in _LOOKED_AT}
+        supervisor = processes.one(Role.SUPERVISOR)
+        roles = {processes.one(role): role for role in _LOOKED_AT}
         return cls(
             {process: _opened(process, path) for process in roles},
             roles,
             supervisor,
             supervisor.memory_info().rss,
-            tuple(_left(house, service.state)),
+            tuple(_left(processes, service.state)),
         )
 
     @property
     def supervisor_opened(self) -> Open:
+        """The supervisor's open descriptors."""
         return self.opened[self.supervisor]
 
     def growth(self, first: Mapping[psutil.Process, Open]) -> Iterator[Violation]:
-        """What a process has open beyond what it had at its `first` idle moment."""
+        """Yield the descriptors that a process has beyond those of its `first` idle moment."""
         for process, now in self.opened.items():
             before = first.get(process, now).kinds
             if more := now.kinds - before - _OWN_CONNECTION:
                 role = self.roles[process].value
-                sentence = f"{role}: {dict(more)} more; at first {dict(before)}"
-                yield Violation("descriptors do not grow", sentence)
+                detail = f"{role}: {dict(more)} more; at first {dict(before)}"
+                yield Violation("descriptors do not grow", detail)
         if (clients := self.supervisor_opened.clients) > _MOST_CLIENTS:
-            sentence = f"the supervisor has {clients} clients while nothing goes on"
-            yield Violation("descriptors do not grow", sentence)
+            detail = f"the supervisor has {clients} clients while no run is under way"
+            yield Violation("descriptors do not grow", detail)
 
     def excess(self, first: IdleMoment) -> Iterator[Violation]:
-        """Whether the supervisor has become too large."""
+        """Yield a violation if the supervisor uses too much memory."""
         if self.memory > first.memory + MOST_GROWTH:
-            sentence = f"the supervisor has {self.memory >> 20} MB, the first {first.memory >> 20}"
-            yield Violation("memory is flat", sentence)
+            detail = f"the supervisor has {self.memory >> 20} MB, the first {first.memory >> 20}"
+            yield Violation("memory is flat", detail)
 
 
 def _opened(process: psutil.Process, supervisor: str) -> Open:
@@ -104,18 +111,18 @@ def _opened(process: psutil.Process, supervisor: str) -> Open:
 
 
 def _sockets_named(path: str) -> set[str]:
-    """The sockets that listen at a path and those that were accepted there."""
+    """Return the sockets that listen at a path and those that were accepted there."""
     lines = Path("/proc/net/unix").read_text().splitlines()
     return {f"socket:[{line.split()[6]}]" for line in lines if line.endswith(f" {path}")}
 
 
-def _left(house: House, state: Path) -> Iterator[str]:
-    own = {process.pid for process in house.all}
-    for role, members in house.members.items():
+def _left(processes: ProcessesByRole, state: Path) -> Iterator[str]:
+    own = {process.pid for process in processes.all}
+    for role, members in processes.members.items():
         for process in members:
             if more := set(children_of(process.pid)) - own:
-                yield f"{role.value} has the children {sorted(more)} while nothing goes on"
-    if executors := house.members[Role.EXECUTOR]:
-        yield f"the supervisor has the children {executors} while nothing goes on"
+                yield f"{role.value} has the children {sorted(more)} while no run is under way"
+    if executors := processes.members[Role.EXECUTOR]:
+        yield f"the supervisor has the children {executors} while no run is under way"
     if files := [str(path) for path in run_scratch(state).glob("*/*")]:
         yield f"temporary files of no run: {files[:5]}"

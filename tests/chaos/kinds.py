@@ -1,4 +1,4 @@
-"""The kinds of runs that a storm is made of. A new kind is one more line of `KINDS`."""
+"""The kinds of runs that clients start. A new kind is one more line of `KINDS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Orders = Mapping[str, float]
 
 CHILDREN = Path(__file__).resolve().parent.parent / "children"
 MEMORY_LIMIT = 100 << 20
-"""Bytes that the service grants to a run."""
+"""Bytes of memory that the service allows a run."""
 
 _DEADLINE = (30.0, 30.0)
 _SOON = (0.3, 3.0)
@@ -25,11 +25,12 @@ def _no_orders(_: Random) -> Orders:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`weight`: how often it comes, beside the others. `program`: a file of `tests/children`, or
-    None for one that is not there, so that the run is refused.
+    """A kind of run.
 
-    `ends`: how it may end when nobody meddles, in words: `code N`, `signal N`, or a cause.
-    `deadline`: between how many seconds the run's own is. `request`: further fields of the request.
+    `weight`: how often it is drawn, relative to the others. `program`: a file of `tests/children`,
+    or None for one that does not exist, so that the run is refused. `ends`: how the run may end
+    when no fault hits it: `code N`, `signal N`, or a cause. `deadline`: the least and most seconds
+    of the run's deadline. `request`: further fields of the request.
     """
 
     name: str
@@ -41,8 +42,8 @@ class Kind:
     request: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _ends(*words: str) -> frozenset[str]:
-    return frozenset(words)
+def _ends(*endings: str) -> frozenset[str]:
+    return frozenset(endings)
 
 
 _OBEYS = "takes_orders"
@@ -53,7 +54,11 @@ KINDS = (
     Kind("works", 8, _OBEYS, _ends("code 0"), lambda r: {"spin": r.uniform(0, 0.2), "result": 9}),
     Kind("naps", 10, _OBEYS, _ends("code 0"), lambda r: {"sleep": r.uniform(0, 1), "result": 99}),
     Kind(
-        "lingers", 10, _OBEYS, _ends("code 0"), lambda r: {"result": 9, "linger": r.uniform(0, 2)}
+        "stays",
+        10,
+        _OBEYS,
+        _ends("code 0"),
+        lambda r: {"result": 9, "sleep_after": r.uniform(0, 2)},
     ),
     Kind("bulky", 4, _OBEYS, _ends("code 0"), lambda r: {"result": r.randrange(300_000)}),
     Kind("fails", 5, _OBEYS, _ends("code 3"), lambda r: {"sleep": r.uniform(0, 0.1), "exit": 3}),
@@ -82,27 +87,27 @@ _WEIGHTS = [kind.weight for kind in KINDS]
 
 
 def drawn(random: Random) -> Kind:
-    """One of them, by weight."""
+    """Return one of the kinds, by weight."""
     return random.choices(KINDS, _WEIGHTS)[0]
 
 
 def major(kind: Kind) -> int:
-    """The public-ABI major by which the storm's manifest offers a kind."""
+    """Return the public-ABI major under which the manifest offers a kind."""
     return KINDS.index(kind) + 1
 
 
-def manifest(witnessed: Path) -> str:
-    """A manifest that offers each kind; its programs tell the folder `witnessed` what they do."""
+def manifest(recordings_folder: Path) -> str:
+    """Return a manifest that offers each kind; its programs write to `recordings_folder`."""
     lines = ["executor_versions:"]
     for kind in KINDS:
         lines.append(f"  v{major(kind)}.0.0:")
         lines.append("    available_after: 2024-01-01T00:00:00Z")
-        lines.append(f"    command: {_command(kind, witnessed)}")
+        lines.append(f"    command: {_command(kind, recordings_folder)}")
     return "\n".join(lines) + "\n"
 
 
-def _command(kind: Kind, witnessed: Path) -> list[str]:
+def _command(kind: Kind, recordings_folder: Path) -> list[str]:
     if kind.program is None:
-        return [f"{witnessed}/no such program"]
-    witness = str(CHILDREN / "witness.py")
-    return [sys.executable, "-S", "-E", witness, str(witnessed), kind.program]
+        return [f"{recordings_folder}/no such program"]
+    recorder = str(CHILDREN / "recorder.py")
+    return [sys.executable, "-S", "-E", recorder, str(recordings_folder), kind.program]

@@ -1,4 +1,4 @@
-"""The oracle: what clients were told, held against what is told later and against the verdict."""
+"""The oracle: keeps what clients were told, compares it with later answers, and checks runs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import Any
 from .disturbance import Disturbances
 from .plans import RunPlan
 from .reading import Reading
-from .verdict import RunFacts, Violation, judge
-from .witnesses import Account, Witnesses
+from .recordings import Recording, Recordings
+from .run_rules import RunFacts, Violation, check_run
 
 MOST_VIOLATIONS = 100
 
 
 class Oracle:
-    """Keeps what was acknowledged. Safe to share between threads; knows nothing of the service."""
+    """Keeps what was acknowledged; knows nothing about the service's inside.
 
-    def __init__(self, witnesses: Witnesses, disturbances: Disturbances) -> None:
-        self.witnesses = witnesses
+    Safe to share between threads.
+    """
+
+    def __init__(self, recordings: Recordings, disturbances: Disturbances) -> None:
+        self.recordings = recordings
         self.disturbances = disturbances
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
@@ -33,20 +36,21 @@ class Oracle:
         self._cancelled: set[int] = set()
         self._ended: set[int] = set()
 
-    # ------------------------------------------------------------------------ what clients did
+    # -------------------------------------------------------------------------- what clients did
 
     def count(self, what: str, times: int = 1) -> None:
+        """Count an event for the report."""
         with self._lock:
             self.counts[what] += times
 
     def sends(self, plan: RunPlan) -> None:
-        """A request for this run is about to go out, whole."""
+        """Record that a complete request for this run is about to be sent."""
         with self._lock:
             self._plans[plan.name] = plan
             self.counts["requests for runs"] += 1
 
     def acknowledged(self, plan: RunPlan, run_id: int) -> None:
-        """A client was given this id for its run."""
+        """Record that a client was given this id for its run."""
         with self._lock:
             name = self._names.setdefault(run_id, plan.name)
             known = self._ids.setdefault(plan.name, run_id)
@@ -61,29 +65,32 @@ class Oracle:
             )
 
     def cancels(self, run_id: int) -> None:
-        """A client is about to ask for the run's end."""
+        """Record that a client is about to cancel the run."""
         with self._lock:
             self._cancelled.add(run_id)
 
     def was_ended(self, run_id: int) -> None:
-        """A client was told that the run has ended."""
+        """Record that a client was told that the run has ended."""
         with self._lock:
             self._ended.add(run_id)
 
     def sets_permits(self, total: int, *, for_sure: bool) -> None:
-        """The service was asked for this budget, or began anew; for sure, once it has said so."""
+        """Record that the service was asked for so many permits, or was started anew with them.
+
+        `for_sure`: the service has acknowledged it.
+        """
         with self._lock:
             self._budgets = {total} if for_sure else {*self._budgets, total}
 
     def sees_permits(self, total: int) -> None:
-        """What the budget is, while nobody changes it."""
+        """Check the number of permits that the service shows while nobody changes it."""
         with self._lock:
             budgets = sorted(self._budgets)
         if total not in budgets:
             self.violated("permits stay as set", f"there are {total}, {budgets} were set last")
 
     def read(self, run_id: int, status: Mapping[str, Any] | None) -> Reading | None:
-        """A client has read the run's status; `None` while it has none."""
+        """Record and check the run's status as a client has read it; None while it has none."""
         reading = None if status is None else Reading.of(status)
         with self._lock:
             before = self._readings.get(run_id)
@@ -99,48 +106,51 @@ class Oracle:
             self._expect_gone(run_id)
         return reading
 
-    def violated(self, demand: str, sentence: str, *ids: int) -> None:
+    def violated(self, rule: str, detail: str, *ids: int) -> None:
+        """Record a violation of a rule by the runs `ids`."""
         with self._lock:
             if len(self.violations) < MOST_VIOLATIONS:
-                self.violations.append(Violation(demand, sentence, ids))
+                self.violations.append(Violation(rule, detail, ids))
 
-    # -------------------------------------------------------------------------- what is asked
+    # ------------------------------------------------------------------------------- what is known
 
     def is_over(self, run_id: int) -> bool:
-        """Whether a terminal status was read."""
+        """Return whether a terminal status was read."""
         with self._lock:
             return run_id in self._readings
 
     def acknowledged_ids(self) -> list[int]:
+        """Return the ids that clients were given."""
         with self._lock:
             return sorted(self._names)
 
     def known_ids(self) -> list[int]:
-        """Those that somebody has heard of: clients, or the executors themselves."""
-        return sorted({*self.acknowledged_ids(), *self.witnesses.all()})
+        """Return the ids that clients or executors know."""
+        return sorted({*self.acknowledged_ids(), *self.recordings.all()})
 
     def tokens(self) -> list[RunPlan]:
-        """The plans whose token stands for an id."""
+        """Return the plans with a token for which a client was given an id."""
         with self._lock:
             return [self._plans[name] for name in self._ids if self._plans[name].token]
 
     def endings(self) -> Counter[str]:
+        """Count the runs by how they ended."""
         with self._lock:
             return Counter(reading.ending for reading in self._readings.values())
 
     def kinds(self) -> Counter[str]:
-        """How many runs of each kind were acknowledged."""
+        """Count the acknowledged runs by kind."""
         with self._lock:
             return Counter(self._plans[name].kind.name for name in self._ids)
 
-    def give_verdict(self) -> None:
-        """Judge every run that anybody has heard of."""
-        accounts = self.witnesses.all()
+    def check_runs(self) -> None:
+        """Check every run that a client or an executor knows."""
+        recordings = self.recordings.all()
         killed = self.disturbances.killed()
         for run_id in self.known_ids():
-            told = accounts.get(run_id, Account())
+            recording = recordings.get(run_id, Recording())
             with self._lock:
-                name = self._names.get(run_id, told.names[0] if told.names else "")
+                name = self._names.get(run_id, recording.names[0] if recording.names else "")
                 facts = RunFacts(
                     id=run_id,
                     plan=self._plans.get(name),
@@ -148,33 +158,33 @@ class Oracle:
                     is_cancelled=run_id in self._cancelled,
                     is_killed=run_id in killed,
                     reading=self._readings.get(run_id),
-                    account=told,
+                    recording=recording,
                 )
-            for violation in judge(facts, self.disturbances):
-                self.violated(violation.demand, violation.sentence, *violation.ids)
-        self._judge_tokens(accounts)
+            for violation in check_run(facts, self.disturbances):
+                self.violated(violation.rule, violation.detail, *violation.ids)
+        self._check_tokens(recordings)
 
-    def _judge_tokens(self, accounts: Mapping[int, Account]) -> None:
-        """A token starts one run at most, whether or not its client has heard of it."""
+    def _check_tokens(self, recordings: Mapping[int, Recording]) -> None:
+        """Check that a token has started one run at most, whether or not its client knows it."""
         begun: dict[str, list[int]] = {}
-        for run_id, told in accounts.items():
-            for name in told.names:
+        for run_id, recording in recordings.items():
+            for name in recording.names:
                 begun.setdefault(name, []).append(run_id)
         for name, ids in begun.items():
             if len(ids) > 1:
                 self.violated("begun once", f"{name} has begun as runs {ids}", *ids)
 
     def _expect_gone(self, run_id: int) -> None:
-        """Who has a status has no process any more."""
-        self.expect_dead({run_id: self.witnesses.of(run_id)}, "whose run has ended")
+        """Check that a run with a terminal status has no process any more."""
+        self.expect_dead({run_id: self.recordings.of(run_id)}, "whose run has ended")
 
-    def expect_dead(self, accounts: Mapping[int, Account], which: str) -> None:
-        """No process of these runs may live."""
-        for run_id, told in accounts.items():
-            if alive := [process.pid for process in told.processes if process.lives()]:
+    def expect_dead(self, recordings: Mapping[int, Recording], which: str) -> None:
+        """Check that no process of these runs is alive."""
+        for run_id, recording in recordings.items():
+            if alive := [process.pid for process in recording.processes if process.lives()]:
                 self.violated("no process is left", f"{alive} live, {which}", run_id)
 
 
-def instances(accounts: Iterable[Account]) -> set[str]:
-    """The names of the stores that the runs were accepted by."""
-    return {instance for told in accounts for instance in told.instances}
+def instances(recordings: Iterable[Recording]) -> set[str]:
+    """Return the instance names of the stores that accepted the runs."""
+    return {instance for recording in recordings for instance in recording.instances}

@@ -1,4 +1,4 @@
-"""What a client does in its n-th run, and what the n-th fault is: a function of the seed alone."""
+"""What a client does in its n-th run, and what the n-th fault is; both depend on the seed alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .kinds import Kind, Orders, drawn, major
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """One run of one client, from before its request until its end; times in seconds.
+    """One run of one client, from before its request until its end; times are in seconds.
 
-    `name` tells it from all others. `hang_up`: first the part of the request that is sent before
-    the client hangs up without an answer; 1 sends all of it. `cancel_after`: when it is cancelled.
-    `timeout`: for how long its end is waited for. `repeats`: its token is used once more.
-    `leaves`: before that, a client that waits for its end goes away.
+    `name` is unique. `hang_up`: the part of a first request that is sent before the client hangs
+    up without an answer; 1 sends all of it. `cancel_after`: when the run is cancelled. `timeout`:
+    for how long its end is waited for. `repeats`: its token is used once more. `leaves`: another
+    client that waits for its end hangs up first.
     """
 
     name: str
@@ -38,7 +38,7 @@ class RunPlan:
     pause: float
 
     def body(self) -> bytes:
-        """The run request, as calldata."""
+        """Return the run request as calldata."""
         fields: dict[str, Any] = dict(self.kind.request)
         fields["major"] = major(self.kind)
         fields["calldata"] = calldata.encode(json.dumps({"name": self.name, **self.orders}))
@@ -49,7 +49,7 @@ class RunPlan:
 
 
 def run_plan(seed: int, client: int, number: int) -> RunPlan:
-    """What the client does in its run of that number."""
+    """Return what the client does in its run of that number."""
     name = f"{client}-{number}"
     random = Random(f"{seed}/run/{name}")
     kind = drawn(random)
@@ -72,7 +72,7 @@ def run_plan(seed: int, client: int, number: int) -> RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """The n-th fault: its name, seconds before it, and which of those it may hit, from 0 to 1."""
+    """The n-th fault: its name, the seconds before it, and which candidate it hits, from 0 to 1."""
 
     number: int
     name: str
@@ -83,7 +83,7 @@ class FaultPlan:
 def fault_plan(
     seed: int, number: int, names: Sequence[str], weights: Sequence[int], mean_pause: float
 ) -> FaultPlan:
-    """One of the named faults, by weight."""
+    """Return the n-th fault: one of the names, by weight."""
     random = Random(f"{seed}/fault/{number}")
     name = random.choices(names, weights)[0]
     return FaultPlan(number, name, min(3.0, random.expovariate(1 / mean_pause)), random.random())

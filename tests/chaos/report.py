@@ -1,4 +1,4 @@
-"""What the storm was like, in numbers: while it rages and at its end."""
+"""The numbers of a chaos run: while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .chaos_run import ChaosRun
 from .oracle import Oracle
 from .service import Role
-from .storm import Storm
 
 _PERIOD = 5.0
 
 
 @contextmanager
-def progress(oracle: Oracle, storm: Storm) -> Iterator[None]:
-    """Meanwhile, say on stderr every few seconds how it goes."""
+def progress(oracle: Oracle, chaos: ChaosRun) -> Iterator[None]:
+    """Print a line of progress to stderr every few seconds while the context is entered."""
     over = threading.Event()
     began = time.monotonic()
 
     def tell() -> None:
         while not over.wait(_PERIOD):
-            line = f"{time.monotonic() - began:5.0f} s: {_line(oracle, storm)}"
+            line = f"{time.monotonic() - began:5.0f} s: {_line(oracle, chaos)}"
             print(line, file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=tell, name="progress", daemon=True)
@@ -37,17 +37,17 @@ def progress(oracle: Oracle, storm: Storm) -> Iterator[None]:
         thread.join()
 
 
-def _line(oracle: Oracle, storm: Storm) -> str:
+def _line(oracle: Oracle, chaos: ChaosRun) -> str:
     return (
         f"{len(oracle.acknowledged_ids())} runs acknowledged, {oracle.endings().total()} read, "
         f"{sum(1 for _ in oracle.disturbances)} faults, {oracle.counts['503']} got 503, "
-        f"supervisor at most {storm.meddler.peak[Role.SUPERVISOR] >> 20} MB, "
+        f"supervisor at most {chaos.injector.peak[Role.SUPERVISOR] >> 20} MB, "
         f"{len(oracle.violations)} violations"
     )
 
 
-def summary(seed: int, seconds: float, oracle: Oracle, storm: Storm) -> dict[str, Any]:
-    """All of it as one JSON object; times in seconds, memory in bytes."""
+def summary(seed: int, seconds: float, oracle: Oracle, chaos: ChaosRun) -> dict[str, Any]:
+    """Return all numbers as one JSON object; times are in seconds, memory in bytes."""
     disturbances = list(oracle.disturbances)
     times = sorted(each.took for each in disturbances if each.effects)
     counts = dict(sorted(oracle.counts.items()))
@@ -55,7 +55,7 @@ def summary(seed: int, seconds: float, oracle: Oracle, storm: Storm) -> dict[str
         "seed": seed,
         "seconds": seconds,
         "violations": [
-            {"demand": each.demand, "sentence": each.sentence, "ids": list(each.ids)}
+            {"rule": each.rule, "detail": each.detail, "ids": list(each.ids)}
             for each in oracle.violations
         ],
         "runs": {
@@ -72,24 +72,24 @@ def summary(seed: int, seconds: float, oracle: Oracle, storm: Storm) -> dict[str
         },
         "counts": counts,
         "memory": {
-            "supervisor_peak": storm.meddler.peak[Role.SUPERVISOR],
-            "http_worker_peak": storm.meddler.peak[Role.WORKER],
-            "supervisor_idle": [idle.memory for idle in storm.idle],
+            "supervisor_peak": chaos.injector.peak[Role.SUPERVISOR],
+            "http_worker_peak": chaos.injector.peak[Role.WORKER],
+            "supervisor_idle": [idle.memory for idle in chaos.idle],
         },
         "descriptors": {
-            "supervisor_idle": [idle.supervisor_opened.kinds.total() for idle in storm.idle],
-            "clients_idle": [idle.supervisor_opened.clients for idle in storm.idle],
+            "supervisor_idle": [idle.supervisor_opened.kinds.total() for idle in chaos.idle],
+            "clients_idle": [idle.supervisor_opened.clients for idle in chaos.idle],
         },
     }
 
 
 def text(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """Return the summary as text for people."""
     runs, memory = found["runs"], found["memory"]
     idle = memory["supervisor_idle"] or [0]
     counts = found["counts"]
     lines = [
-        f"seed {found['seed']}, {found['seconds']:.0f} s of storm",
+        f"seed {found['seed']}, {found['seconds']:.0f} s of chaos",
         f"runs: {runs['acknowledged']} acknowledged, {runs['known']} known",
         f"  ended: {_listed(runs['by_ending'])}",
         f"  kinds: {_listed(runs['by_kind'])}",
@@ -102,7 +102,7 @@ def text(found: dict[str, Any]) -> str:
         f"at most {memory['supervisor_peak'] >> 20} MB",
         f"violations: {len(found['violations'])}",
     ]
-    lines += [f"  {each['demand']}: {each['sentence']}" for each in found["violations"]]
+    lines += [f"  {each['rule']}: {each['detail']}" for each in found["violations"]]
     return "\n".join(lines)
 
 

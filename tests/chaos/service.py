@@ -1,4 +1,4 @@
-"""The service under test: `genvm-manager serve` on a folder of its own, and who is who in it."""
+"""The service under test: `genvm-manager serve` on its own folder, and its processes by role."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ HTTP_WORKERS = 2
 START_TIMEOUT = 120.0
 STOP_TIMEOUT = 120.0
 LEFT_TIMEOUT = 60.0
-"""Seconds in which all that a killed `serve` leaves must be gone."""
+"""Seconds within which all processes that a killed `serve` leaves must end."""
 
 HEAL_TIMEOUT = 120.0
-"""Seconds within which the service must be whole again after any fault."""
+"""Seconds within which the service must be healthy again after any fault."""
 
 _PAUSE = 0.02
 
@@ -48,16 +48,19 @@ run_memory_limit: {MEMORY_LIMIT}
 """
 
 
-class ServiceBroken(Exception):
-    """It does not come up, does not stop or does not heal; the message says which."""
+class ServiceUnhealthy(Exception):
+    """The service does not start, does not stop or does not heal; the message says which."""
 
 
 class Role(Enum):
-    """Who a process is. `RETIRING`: after a reload, until its clients have gone or been silent for
-    long enough. `EXECUTOR`: an executor, or what one has started."""
+    """What a process is.
+
+    `RETIRING`: an HTTP worker after a reload, until its clients have gone or been silent for long
+    enough. `EXECUTOR`: an executor, or a process that one has started.
+    """
 
     SERVE = "serve"
-    GUARD = "shim"
+    SHIM = "shim"
     SUPERVISOR = "supervisor"
     MASTER = "http master"
     WORKER = "http worker"
@@ -66,57 +69,58 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ProcessesByRole:
     """The processes of a service at one moment, by role."""
 
     members: Mapping[Role, list[psutil.Process]]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether everybody is there."""
-        wanted = dict.fromkeys((Role.SERVE, Role.GUARD, Role.SUPERVISOR, Role.MASTER), 1)
+    def is_complete(self) -> bool:
+        """Whether all processes of a healthy service exist."""
+        wanted = dict.fromkeys((Role.SERVE, Role.SHIM, Role.SUPERVISOR, Role.MASTER), 1)
         wanted[Role.WORKER] = HTTP_WORKERS
         return all(len(self.members[role]) == count for role, count in wanted.items())
 
     @property
     def on_duty(self) -> list[psutil.Process]:
-        """All but those that retire."""
+        """All processes but HTTP workers that retire."""
         retiring = self.members[Role.RETIRING]
         return [process for process in self.all if process not in retiring]
 
     @property
     def all(self) -> list[psutil.Process]:
+        """All processes."""
         return [process for members in self.members.values() for process in members]
 
     def one(self, role: Role) -> psutil.Process:
-        """The only one of a role, of a house that is whole."""
+        """Return the only process of a role; the service must be complete."""
         (process,) = self.members[role]
         return process
 
 
 class ServiceUnderTest:
-    """Started, stopped and killed at will; always on the same port and folder."""
+    """A service that can be started, stopped and killed; always on the same port and folder."""
 
     def __init__(self, cgroup: str | None = None) -> None:
-        """`cgroup`: below which runs get one each, as the setting of that name has it."""
+        """Prepare the folder. `cgroup`: as the setting of that name; each run gets one below it."""
         self.cgroup = cgroup
         self.folder = Path(tempfile.mkdtemp(prefix="genvm-chaos-"))
         self.state = self.folder / "state"
-        self.witnessed = self.folder / "witnessed"
+        self.recordings_folder = self.folder / "recordings"
         self.log_path = self.folder / "log"
         self.port = _free_port()
-        self.witnessed.mkdir()
+        self.recordings_folder.mkdir()
         (self.folder / "home").mkdir()
         config = f"{_CONFIG}cgroup: {cgroup or 'null'}\n"
         (self.folder / "config.yaml").write_text(config)
-        (self.folder / "manifest.yaml").write_text(manifest(self.witnessed))
+        (self.folder / "manifest.yaml").write_text(manifest(self.recordings_folder))
         self._serve: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5)
 
     # ---------------------------------------------------------------------------- start, stop
 
     def start(self) -> int:
-        """Start it and wait until it serves; gives how often it was in vain.
+        """Start it and wait until it serves; return how many starts failed.
 
         It is in vain while what a killed one left still holds the folder.
         """
@@ -127,24 +131,24 @@ class ServiceUnderTest:
             if self._comes_up(deadline):
                 return attempts
             attempts += 1
-        raise ServiceBroken(f"serve did not start within {START_TIMEOUT:.0f} s")
+        raise ServiceUnhealthy(f"serve did not start within {START_TIMEOUT:.0f} s")
 
     def stop(self) -> int:
-        """Ask it to stop and wait for that; its exit code."""
+        """Ask it to stop, wait for that, and return its exit code."""
         assert self._serve is not None
         self._serve.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
-        """Its exit code, when it has been asked to stop or was killed."""
+        """Wait for its end after a request to stop or a kill; return its exit code."""
         assert self._serve is not None
         try:
             return self._serve.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise ServiceBroken(f"serve did not stop within {STOP_TIMEOUT:.0f} s") from None
+            raise ServiceUnhealthy(f"serve did not stop within {STOP_TIMEOUT:.0f} s") from None
 
     def end_all(self) -> None:
-        """Kill it and whatever is left of it.
+        """Kill it and all processes that are left of it.
 
         `serve` first: it would start others, and without it the supervisor ends its runs, those
         that have no name too.
@@ -153,37 +157,37 @@ class ServiceUnderTest:
         if self._serve is not None:
             self._serve.kill()
             self._serve.wait()
-        patient_until = time.monotonic() + LEFT_TIMEOUT
+        kill_after = time.monotonic() + LEFT_TIMEOUT
         while left := self.processes():
-            for process in left if time.monotonic() > patient_until else ():
+            for process in left if time.monotonic() > kill_after else ():
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             time.sleep(_PAUSE)
 
     def discard(self) -> None:
-        """Leave no trace of it."""
+        """End it and remove its folder."""
         self.end_all()
         shutil.rmtree(self.folder)
 
     # ----------------------------------------------------------------------------- who is there
 
     def processes(self) -> list[psutil.Process]:
-        """All that have its folder in their command line or environment."""
+        """Return all processes with its folder in their command line or environment."""
         return processes_of(self.folder)
 
-    def house(self) -> House:
-        """Who is there now."""
+    def by_role(self) -> ProcessesByRole:
+        """Return the processes that exist now."""
         assert self._serve is not None
         serve = []
         with suppress(psutil.NoSuchProcess):
             serve = [psutil.Process(self._serve.pid)] if self._serve.poll() is None else []
-        shim = _those(Role.GUARD, serve)
+        shim = _those(Role.SHIM, serve)
         supervisor = _those(Role.SUPERVISOR, shim)
         master = _those(Role.MASTER, serve)
-        return House(
+        return ProcessesByRole(
             {
                 Role.SERVE: serve,
-                Role.GUARD: shim,
+                Role.SHIM: shim,
                 Role.SUPERVISOR: supervisor,
                 Role.MASTER: master,
                 Role.WORKER: _those(Role.WORKER, master),
@@ -192,21 +196,24 @@ class ServiceUnderTest:
             }
         )
 
-    def whole(self, without: Collection[psutil.Process] = ()) -> House:
-        """Who is there, once everybody is, though none of these, and new runs are taken."""
+    def wait_until_healthy(self, without: Collection[psutil.Process] = ()) -> ProcessesByRole:
+        """Wait until all processes exist, none of `without` is left and runs are accepted.
+
+        Return the processes. Raises `ServiceUnhealthy`.
+        """
         deadline = time.monotonic() + HEAL_TIMEOUT
         while time.monotonic() < deadline:
-            house = self.house()
-            if not house.members[Role.SERVE]:
-                raise ServiceBroken(f"serve ended by itself with {self.wait()}")
-            is_healed = house.is_whole and not set(without) & set(house.on_duty)
+            processes = self.by_role()
+            if not processes.members[Role.SERVE]:
+                raise ServiceUnhealthy(f"serve ended by itself with {self.wait()}")
+            is_healed = processes.is_complete and not set(without) & set(processes.on_duty)
             if is_healed and self._has_started() and self.is_ready():
-                return house
+                return processes
             time.sleep(_PAUSE)
-        raise ServiceBroken(f"the service is not whole within {HEAL_TIMEOUT:.0f} s")
+        raise ServiceUnhealthy(f"the service is not whole within {HEAL_TIMEOUT:.0f} s")
 
     def is_ready(self) -> bool:
-        """Whether it takes runs."""
+        """Return whether it accepts runs."""
         try:
             return self._http.get("/readyz").is_success
         except httpx.HTTPError:
@@ -214,6 +221,7 @@ class ServiceUnderTest:
 
     @property
     def log(self) -> str:
+        """Everything that it has logged."""
         return self.log_path.read_text(errors="replace")
 
     def launch(self) -> None:
@@ -238,23 +246,23 @@ class ServiceUnderTest:
             )
 
     def _has_started(self) -> bool:
-        """Whether `serve` has done with its start: it has left its note."""
+        """Return whether `serve` has finished its start and so has written its service file."""
         return find_service(self.state) is not None
 
     def _comes_up(self, deadline: float) -> bool:
-        """Whether it does before it ends."""
+        """Wait until it is healthy; return False if it ends first."""
         assert self._serve is not None
         while time.monotonic() < deadline:
             if self._serve.poll() is not None:
                 return False
-            if self.house().is_whole and self._has_started() and self.is_ready():
+            if self.by_role().is_complete and self._has_started() and self.is_ready():
                 return True
             time.sleep(_PAUSE)
         return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
-    """psutil would look at every process of the machine."""
+    """Return the children; psutil's own search reads every process of the machine."""
     found = []
     for pid in children_of(process.pid):
         with suppress(psutil.NoSuchProcess):
@@ -269,7 +277,7 @@ def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
 
 
 def _those(role: Role, parents: list[psutil.Process]) -> list[psutil.Process]:
-    """The children that say that they are in this role."""
+    """Return the children whose process title names this role."""
     return [each for one in parents for each in _children(one) if _is(each, role)]
 
 
@@ -284,7 +292,7 @@ def _is(process: psutil.Process, role: Role) -> bool:
 
 
 def _free_port() -> int:
-    """Not one that the kernel gives to whoever asks for any: it must be free after each restart."""
+    """Return a free port outside the kernel's ephemeral range: it must be free at each restart."""
     while True:
         port = random.randrange(21_000, 31_000)
         with socket.socket() as probe, suppress(OSError):

@@ -25,6 +25,8 @@ SLEEPER = "import time; time.sleep(600)"
 
 
 class EchoModule:
+    """See `genvm_manager.workers.worker.module.Module`."""
+
     def __init__(
         self, config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
     ) -> None:
@@ -36,25 +38,31 @@ class EchoModule:
         self.closed = 0
 
     async def open_session(self, hello: ModuleHello) -> EchoSession:
+        """Open a session."""
         if hello.genvm_id < 0:
             raise FatalFault("no such run")
         return EchoSession(self, hello)
 
     async def close(self) -> None:
+        """Close it, or not, as the configuration says."""
         if {"deaf", "slow_close"} & set(self.config):
             await asyncio.sleep(600)
 
 
 class EchoSession:
+    """See `genvm_manager.workers.worker.module.Session`."""
+
     def __init__(self, module: EchoModule, hello: ModuleHello) -> None:
         self._module = module
         self._hello = hello
 
     async def answer(self, request: ModuleRequest) -> Any:
+        """Answer a request by the method of its name."""
         doing = getattr(self, f"_{request.name.lower()}")
         return await doing(request.payload)
 
     async def close(self) -> None:
+        """Do nothing."""
         self._module.closed += 1
 
     async def _echo(self, payload: Any) -> Any:
@@ -110,6 +118,7 @@ class EchoSession:
 async def open_module(
     config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
 ) -> EchoModule:
+    """Open the module, or fail as its configuration says."""
     if "fail" in config:
         raise BadRequest(config["fail"])
     if "refuse" in config:

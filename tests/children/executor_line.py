@@ -10,16 +10,17 @@ import sys
 
 
 def log_fd() -> int:
-    """The descriptor that takes log lines."""
+    """Return the descriptor that takes log lines."""
     return int(sys.argv[1].removeprefix("--log-fd="))
 
 
 def result_fd() -> int:
-    """The descriptor that takes the result."""
+    """Return the descriptor that takes the result."""
     return next(int(each[5:]) for each in sys.argv if each.startswith("fd://"))
 
 
 def log(line: bytes) -> None:
+    """Write a line to the log."""
     os.write(log_fd(), line + b"\n")
 
 
@@ -30,11 +31,11 @@ def consume_result(result: bytes) -> None:
 
 
 def stdin() -> bytes:
-    """The execution data."""
+    """Return the execution data."""
     return sys.stdin.buffer.read()
 
 
 def module_fd(kind: str) -> int:
-    """The descriptor of the connection to a module."""
+    """Return the descriptor of the connection to a module."""
     option = f"--module-{kind}=fd://"
     return next(int(each.removeprefix(option)) for each in sys.argv if each.startswith(option))

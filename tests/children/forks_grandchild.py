@@ -9,7 +9,8 @@ import os
 import time
 
 
-def linger(make: object = None) -> None:
+def sleep(make: object = None) -> None:
+    """Call `make`, print the pid and sleep."""
     if callable(make):
         make()
     print(os.getpid(), flush=True)
@@ -18,12 +19,14 @@ def linger(make: object = None) -> None:
 
 
 def daemon() -> None:
+    """Become a daemon in a session of its own."""
     os.setsid()
     if os.fork():
         os._exit(0)
 
 
 def nameless_daemon() -> None:
+    """Become a daemon without the run's token in its environment."""
     daemon()
     print(os.getpid(), flush=True)
     os.execve("/bin/sleep", ["sleep", "600"], {})
@@ -31,5 +34,5 @@ def nameless_daemon() -> None:
 
 for kind in (None, daemon, nameless_daemon):
     if os.fork() == 0:
-        linger(kind)
+        sleep(kind)
 time.sleep(0.2)

@@ -10,6 +10,7 @@ import time
 
 
 def cgroups() -> bytes:
+    """Return the cgroups of this process."""
     with open("/proc/self/cgroup", "rb") as file:
         return file.read()
 

@@ -1,10 +1,9 @@
-"""An executor that does what its calldata says, and nothing else: it asks the host nothing.
+"""An executor that does only what its calldata says: it sends no request to the host.
 
-The calldata is a map, each key optional: `print` str, `log` list of objects, `hide` bool to keep a
-daemon that nobody can tell by its environment, `sleep_ms` int, `spin_ms` int to be busy for,
-`print_after` str after both, `result` bytes, `linger_ms` int to live on for after the result was
-answered, which a file `answered` in its TMPDIR then says, `signal` int to end itself by, `exit`
-int.
+The calldata is a map, each key optional: `print` str, `log` list of objects, `hide` bool to start a
+daemon without the run's token in its environment, `sleep_ms` int, `spin_ms` int to be busy for,
+`print_after` str after both, `result` bytes, `stay_ms` int to stay alive after the result was
+acknowledged (a file `answered` in its TMPDIR tells that), `signal` int to end by, `exit` int.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from genvm_manager.protocol.host import Method
 
 
 def main(argv: list[str]) -> int:
+    """Do what the calldata says and return the exit code."""
     log_fd = int(argv[0].removeprefix("--log-fd="))
     result_fd = next(int(each[5:]) for each in argv if each.startswith("fd://"))
     orders = calldata.decode(decode_execution_data(sys.stdin.buffer.read()).calldata)
@@ -41,9 +41,9 @@ def main(argv: list[str]) -> int:
             head = bytes([Method.CONSUME_RESULT]) + len(result).to_bytes(4, "little")
             host.sendall(head + result)
             host.recv(1)
-        if linger_ms := orders.get("linger_ms"):
+        if stay_ms := orders.get("stay_ms"):
             Path(os.environ["TMPDIR"], "answered").touch()
-            time.sleep(linger_ms / 1000)
+            time.sleep(stay_ms / 1000)
     if signal := orders.get("signal"):
         os.kill(os.getpid(), signal)
     return int(orders.get("exit", 0))

@@ -1,4 +1,4 @@
-"""Sleeps until SIGTERM, then hands in a result and exits with 3."""
+"""Sleeps until SIGTERM, then sends a result and exits with 3."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from executor_line import consume_result
 
 
 def end(*_: object) -> None:
+    """Send a result and exit."""
     consume_result(b"ended")
     sys.exit(3)
 

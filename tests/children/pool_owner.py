@@ -9,6 +9,7 @@ from tests.support.pool import PoolUnderTest
 
 
 async def main(doing: str) -> None:
+    """Start the pool, send it a request, and wait."""
     pool = PoolUnderTest(workers=2)
     await pool.start()
     executor = await pool.greeted()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from genvm_manager.workers.web.faults import WebFault
+from tests.support.packet_capture import TCP, UDP, Packet, captured_packets
 from tests.support.web_module import NO_BROWSER, Client, with_module
 from tests.support.web_world import NameServer, Route, name_server, site
-from tests.support.witness import TCP, UDP, Packet, witness
 
 PUBLIC = "93.184.215.14"
 ELSEWHERE = "93.184.215.15"
@@ -29,10 +29,11 @@ WORKER = b"fetch('http://inside.example.com/service-worker')"
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 LOCAL_PORTS = range(32_768, 61_000)
-"""Where pages' proxies listen, and whoever asks DNS."""
+"""The ports of pages' proxies and of DNS clients."""
 
 
 def main() -> None:
+    """Set the network up, use the web module and print what happened."""
     lan = _interface("lan0")
     for command in (
         ["ip", "link", "set", "lo", "up"],
@@ -60,7 +61,7 @@ def main() -> None:
         "/to-inside": (302, _to("inside"), b""),
     }
     with (
-        witness() as seen,
+        captured_packets() as seen,
         name_server(zone) as names,
         site(routes, PUBLIC, 80),
         site({"/frame": b"<p>a friend's"}, ELSEWHERE, 80) as friend,
@@ -92,22 +93,27 @@ def main() -> None:
         found["asked inside"] = [*inside.paths(), *service.paths(), *neighbour.paths()]
         found["prefetched"] = "prefetched.example.com" in names.asked
         found["strange names"] = sorted(names.asked.keys() - zone.keys())
-        found["strangers"] = sorted(packet for packet in seen if not _is_known(packet, names))
+        found["unknown packets"] = sorted(packet for packet in seen if not _is_known(packet, names))
     os.close(lan)
     print(json.dumps(found))
 
 
 def _interface(name: str) -> int:
-    """A network card with a cable in it, at whose other end nobody listens; gives what keeps it
-    plugged in."""
+    """Make a network interface with a carrier, but nobody at its other end.
+
+    Return the descriptor that keeps the interface up.
+    """
     cable = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(cable, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TAP | _IFF_NO_PI))
     return cable
 
 
 def _is_known(packet: Packet, names: NameServer) -> bool:
-    """Whether a packet went where it may: to the sites, to DNS, to a page's proxy, or to the proxy
-    of the browser's own, which is nobody's."""
+    """Return whether a packet went to an allowed place.
+
+    These are the sites, DNS, a page's proxy, and the port of the browser's default proxy, where
+    nobody listens.
+    """
     dns_port = int(names.address.rpartition(":")[2])
     if packet.protocol == UDP:
         return packet.address == "127.0.0.1" and dns_port in (packet.port, packet.source_port)

@@ -1,7 +1,7 @@
-"""Prints, logs, takes memory, works, sleeps, hands in a result, lingers and ends, as it is told.
+"""Prints, logs, takes memory, works, sleeps, sends a result, sleeps again and ends, as ordered.
 
-Its orders, each optional: `print` and `log` bytes, `memory` bytes, `spin`, `sleep` and `linger`
-seconds, `result` bytes, `signal` to end itself by, `exit` code.
+Its orders, each optional: `print` and `log` bytes, `memory` bytes, `spin` and `sleep` seconds,
+`result` bytes, `sleep_after` seconds, `signal` to end itself by, `exit` code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 
 import executor_line
-from witness import orders
+from recorder import orders
 
 told = orders()
 left = int(told.get("print", 0))
@@ -27,7 +27,7 @@ time.sleep(told.get("sleep", 0))
 if "result" in told:
     name = str(told["name"]).encode() + b"\n"
     executor_line.consume_result(name + b"r" * int(told["result"]))
-time.sleep(told.get("linger", 0))
+time.sleep(told.get("sleep_after", 0))
 if "signal" in told:
     os.kill(os.getpid(), told["signal"])
 sys.exit(told.get("exit", 0))

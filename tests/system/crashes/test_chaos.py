@@ -1,4 +1,4 @@
-"""A minute of `scripts/chaos`: every demand of its oracle is met."""
+"""A minute of `scripts/chaos`: every rule of its oracle holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 60
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_minute_of_storm_leaves_nothing_lost_and_nothing_behind() -> None:
+def test_a_minute_of_chaos_leaves_nothing_lost_and_nothing_behind() -> None:
     command = [str(PROJECT / "scripts" / "chaos"), f"--seconds={SECONDS}", f"--seed={SEED}"]
     ended = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

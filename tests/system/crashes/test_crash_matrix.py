@@ -70,7 +70,7 @@ class House:
         self.service = service
         self.finished = service.start_run({"print": "done", "result": b"result", "exit": 3})
         self.finished_reply = self.read(self.finished, "?wait=30s")
-        self.arrived = service.start_run({"result": b"arrived", "linger_ms": FOR_EVER})
+        self.arrived = service.start_run({"result": b"arrived", "stay_ms": FOR_EVER})
         wait_until(lambda: list(run_scratch(service.state).glob("*/answered")))
         self.under_way = service.start_run({"hide": True, "sleep_ms": FOR_EVER})
         self.family: list[psutil.Process] = wait_until(self._family)

@@ -1,4 +1,4 @@
-"""The oracle of `scripts/chaos`: each demand, violated once, is found; what is true is believed."""
+"""The oracle of `scripts/chaos`: each rule's violation is found, and true facts violate no rule."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.chaos.kinds import KINDS, Kind, major, manifest
 from tests.chaos.oracle import Oracle
 from tests.chaos.plans import RunPlan, fault_plan, run_plan
 from tests.chaos.reading import Reading
-from tests.chaos.verdict import RunFacts, judge
-from tests.chaos.witnesses import Account, Content, Witnesses, process
+from tests.chaos.recordings import Recording, Recordings, ResultDigest, process
+from tests.chaos.run_rules import RunFacts, check_run
 
 SEED = 1
 NOW = 1_000.0
 RESULT = b"a result"
-CONTENT = Content(len(RESULT), zlib.crc32(RESULT))
+CONTENT = ResultDigest(len(RESULT), zlib.crc32(RESULT))
 
 
 def kind(name: str) -> Kind:
@@ -50,9 +50,9 @@ def status(plan: RunPlan, **fields: Any) -> dict[str, Any]:
     return known | fields
 
 
-def told(plan: RunPlan, **fields: Any) -> Account:
-    account = Account(names=(plan.name,), sent=(CONTENT,), answered=(CONTENT,))
-    return replace(account, **fields)
+def recording_of(plan: RunPlan, **fields: Any) -> Recording:
+    recording = Recording(names=(plan.name,), sent=(CONTENT,), answered=(CONTENT,))
+    return replace(recording, **fields)
 
 
 def facts(name: str = "quick", ended: dict[str, Any] | None = None, **fields: Any) -> RunFacts:
@@ -65,15 +65,15 @@ def facts(name: str = "quick", ended: dict[str, Any] | None = None, **fields: An
         is_cancelled=False,
         is_killed=False,
         reading=Reading.of(status(plan, **(ended or {}))),
-        account=told(plan),
+        recording=recording_of(plan),
     )
     return replace(run, **fields)
 
 
-def demands(run: RunFacts, *disturbances: Disturbance) -> list[str]:
+def rules(run: RunFacts, *disturbances: Disturbance) -> list[str]:
     known = Disturbances()
     known.extend(disturbances)
-    return [violation.demand for violation in judge(run, known)]
+    return [violation.rule for violation in check_run(run, known)]
 
 
 def disturbance(*effects: Effect, at: float = NOW) -> Disturbance:
@@ -81,45 +81,45 @@ def disturbance(*effects: Effect, at: float = NOW) -> Disturbance:
 
 
 def test_a_run_as_it_must_be_is_believed() -> None:
-    assert demands(facts()) == []
+    assert rules(facts()) == []
 
 
 def test_who_has_begun_or_was_acknowledged_has_a_status() -> None:
-    assert demands(facts(reading=None)) == ["one ending"]
-    assert demands(facts(reading=None, is_acknowledged=False)) == ["one ending"]
+    assert rules(facts(reading=None)) == ["one ending"]
+    assert rules(facts(reading=None, is_acknowledged=False)) == ["one ending"]
 
 
 def test_half_a_request_begins_nothing() -> None:
-    assert demands(facts(plan=None)) == ["begun as asked"]
+    assert rules(facts(plan=None)) == ["begun as asked"]
 
 
 def test_a_result_that_was_answered_is_kept() -> None:
     other = base64.b64encode(b"another").decode()
-    assert demands(facts(ended={"consumed_result": None})) == ["results are kept"]
-    assert set(demands(facts(ended={"consumed_result": other}))) == {"results are kept"}
+    assert rules(facts(ended={"consumed_result": None})) == ["results are kept"]
+    assert set(rules(facts(ended={"consumed_result": other}))) == {"results are kept"}
 
 
 def test_a_result_that_was_not_answered_may_be_kept_or_not() -> None:
-    unanswered = told(plan_of(), answered=())
+    unanswered = recording_of(plan_of(), answered=())
     for result in (None, base64.b64encode(RESULT).decode()):
-        run = facts(ended={"consumed_result": result}, account=unanswered)
-        assert demands(run) == []
-    nothing_sent = told(plan_of(), answered=(), sent=())
-    assert demands(facts(account=nothing_sent)) == ["results are kept"]
+        run = facts(ended={"consumed_result": result}, recording=unanswered)
+        assert rules(run) == []
+    nothing_sent = recording_of(plan_of(), answered=(), sent=())
+    assert rules(facts(recording=nothing_sent)) == ["results are kept"]
 
 
 def test_an_id_begins_once_and_as_what_its_client_asked_for() -> None:
     plan = plan_of()
-    twice = told(plan, names=(plan.name, plan.name))
-    assert demands(facts(account=twice)) == ["begun once"]
-    assert demands(facts(account=told(plan, names=("9-9",)))) == ["one id, one run"]
+    twice = recording_of(plan, names=(plan.name, plan.name))
+    assert rules(facts(recording=twice)) == ["begun once"]
+    assert rules(facts(recording=recording_of(plan, names=("9-9",)))) == ["one id, one run"]
 
 
 def test_output_is_the_runs_own() -> None:
-    assert demands(facts(ended={"stdout": "9-9\n"})) == ["own output"]
-    assert demands(facts(ended={"stdout": ""})) == ["own output"]
-    assert demands(facts(ended={"version_major": 99})) == ["own output"]
-    assert demands(facts(ended={"stdout": "ppp", "stdout_dropped_bytes": 9})) == []
+    assert rules(facts(ended={"stdout": "9-9\n"})) == ["own output"]
+    assert rules(facts(ended={"stdout": ""})) == ["own output"]
+    assert rules(facts(ended={"version_major": 99})) == ["own output"]
+    assert rules(facts(ended={"stdout": "ppp", "stdout_dropped_bytes": 9})) == []
 
 
 @pytest.mark.parametrize(
@@ -134,36 +134,39 @@ def test_output_is_the_runs_own() -> None:
     ],
 )
 def test_a_cause_has_its_reason(ended: dict[str, Any], explained_by: dict[str, Any] | None) -> None:
-    assert demands(facts(ended=ended)) == ["true cause"]
+    assert rules(facts(ended=ended)) == ["true cause"]
     if explained_by is not None:
-        assert demands(facts(ended=ended, **explained_by)) == []
+        assert rules(facts(ended=ended, **explained_by)) == []
 
 
 def test_a_deadline_is_over_when_it_is_said_to_be() -> None:
     ended = {"cause": "deadline", "wall_ms": 2_010}
-    assert demands(facts(ended=ended)) == []
-    assert demands(facts("deaf", ended=ended)) == []
+    assert rules(facts(ended=ended)) == []
+    assert rules(facts("deaf", ended=ended)) == []
 
 
 @pytest.mark.parametrize(("cause", "effect"), [("shutdown", Effect.SHUTS), ("lost", Effect.LOSES)])
 def test_a_supervisor_ended_when_it_is_said_to_have(cause: str, effect: Effect) -> None:
     run = facts(
-        ended={"cause": cause, "consumed_result": None}, account=told(plan_of(), answered=())
+        ended={"cause": cause, "consumed_result": None},
+        recording=recording_of(plan_of(), answered=()),
     )
-    assert demands(run) == ["true cause"]
-    assert demands(run, disturbance(effect, at=NOW - 60)) == ["true cause"]
-    assert demands(run, disturbance(Effect.BREAKS)) == ["true cause"]
-    assert demands(run, disturbance(effect)) == []
+    assert rules(run) == ["true cause"]
+    assert rules(run, disturbance(effect, at=NOW - 60)) == ["true cause"]
+    assert rules(run, disturbance(Effect.BREAKS)) == ["true cause"]
+    assert rules(run, disturbance(effect)) == []
 
 
 def test_an_end_that_nobody_saw_has_a_result_and_a_death() -> None:
     unseen = {"exit_code": None}
     loses = disturbance(Effect.LOSES)
-    assert demands(facts(ended=unseen)) == ["true cause"]
-    assert demands(facts(ended=unseen), loses) == []
-    without = facts(ended=unseen | {"consumed_result": None}, account=told(plan_of(), answered=()))
-    assert demands(without, loses) == ["true cause"]
-    assert demands(facts(ended={"cause": "lost"}), loses) == ["true cause"]
+    assert rules(facts(ended=unseen)) == ["true cause"]
+    assert rules(facts(ended=unseen), loses) == []
+    without = facts(
+        ended=unseen | {"consumed_result": None}, recording=recording_of(plan_of(), answered=())
+    )
+    assert rules(without, loses) == ["true cause"]
+    assert rules(facts(ended={"cause": "lost"}), loses) == ["true cause"]
 
 
 # ------------------------------------------------------------------------------ what clients tell
@@ -171,11 +174,11 @@ def test_an_end_that_nobody_saw_has_a_result_and_a_death() -> None:
 
 @pytest.fixture
 def oracle(tmp_path: Path) -> Oracle:
-    return Oracle(Witnesses(tmp_path), Disturbances())
+    return Oracle(Recordings(tmp_path), Disturbances())
 
 
 def found(oracle: Oracle) -> list[str]:
-    return [violation.demand for violation in oracle.violations]
+    return [violation.rule for violation in oracle.violations]
 
 
 def acknowledged(oracle: Oracle, number: int, run_id: int) -> RunPlan:
@@ -233,22 +236,22 @@ def test_a_run_that_is_over_has_no_process(oracle: Oracle, tmp_path: Path) -> No
     assert found(oracle) == ["no process is left"]
 
 
-def test_the_verdict_is_about_all_who_have_begun(oracle: Oracle, tmp_path: Path) -> None:
+def test_every_run_that_has_begun_is_checked(oracle: Oracle, tmp_path: Path) -> None:
     plan = replace(plan_of(), name="1-2", token="token 1-2")
     content = f"{CONTENT.length} {CONTENT.crc}"
-    words = f"begun {plan.name} i 1 1\nsends {content}\nanswered {content}\n"
-    (tmp_path / "8").write_text(words)
+    lines = f"begun {plan.name} i 1 1\nsends {content}\nanswered {content}\n"
+    (tmp_path / "8").write_text(lines)
     oracle.sends(plan)
     assert oracle.known_ids() == [8]
-    oracle.give_verdict()
+    oracle.check_runs()
     assert found(oracle) == ["one ending"]
     oracle.read(8, status(plan))
     oracle.violations.clear()
-    oracle.give_verdict()
+    oracle.check_runs()
     assert found(oracle) == []
-    (tmp_path / "9").write_text(words)
+    (tmp_path / "9").write_text(lines)
     oracle.read(9, status(plan))
-    oracle.give_verdict()
+    oracle.check_runs()
     assert found(oracle) == ["begun once"]
 
 

@@ -221,7 +221,7 @@ def test_a_pipe_lent_to_an_outsider_delays_the_end_but_little(
     with socket.socket(socket.AF_UNIX) as listener, supervisor.leaves_nothing() as client:
         listener.bind(str(path))
         listener.listen(1)
-        run_id = client.start("lends_its_pipe", host=f"unix://{path}")
+        run_id = client.start("passes_its_pipe_on", host=f"unix://{path}")
         connection, _ = listener.accept()
         with connection:
             message, (descriptor,), _, _ = socket.recv_fds(connection, 16, 1)
@@ -229,7 +229,7 @@ def test_a_pipe_lent_to_an_outsider_delays_the_end_but_little(
             with open(descriptor, "wb"):
                 connection.send(b"!")
                 run = client.finished(run_id)
-    assert run.stdout == b"lent\n"
+    assert run.stdout == b"passed on\n"
     assert run.started_at is not None and run.finished_at - run.started_at < 3
 
 

@@ -43,7 +43,7 @@ def test_requests_reach_the_public_and_nothing_inside() -> None:
     assert found["inside"] == "ADDRESS_FORBIDDEN"
     assert found["redirect"] == "ADDRESS_FORBIDDEN"
     assert found["asked inside"] == []
-    assert found["strangers"] == []
+    assert found["unknown packets"] == []
 
 
 @pytest.mark.parametrize("browser", BROWSERS)
@@ -53,7 +53,7 @@ def test_nothing_that_a_page_does_reaches_the_inside(browser: str) -> None:
     assert found["page"].endswith("tried 35"), "its script has run to the end"
     assert set(found["asked friend"]) == {"/frame"}, "frames from the public internet do load"
     assert found["asked inside"] == []
-    assert found["strangers"] == [], "not a packet went anywhere else"
+    assert found["unknown packets"] == [], "not a packet went anywhere else"
     assert found["strange names"] == [], "the browser has no errands of its own"
     assert not found["prefetched"], "the browser looks up no name itself"
     assert found["page redirect"] == "ADDRESS_FORBIDDEN"

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.peers.flask_server PORT FOLDER`: Flask on gunicorn, as bare as it gets.
+"""Bare Flask on gunicorn: `python -m benchmarks.baselines.flask_server PORT FOLDER`.
 
-It runs with the service's own gunicorn settings. `/bare` answers by itself; `/forward` asks
-the echo server at `FOLDER/echo.sock` first, over pooled connections, as the service asks its
-supervisor.
+It runs with the service's own gunicorn settings. `/bare` answers at once; `/forward` sends the
+reply through the echo server at `FOLDER/echo.sock` first, over pooled connections, as the service
+does with its supervisor.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ from .echo_server import SIZE
 PAYLOAD = b"x" * SIZE
 
 
-class Peer(BaseApplication):  # type: ignore[misc]
+class Baseline(BaseApplication):  # type: ignore[misc]
+    """The gunicorn application."""
+
     def __init__(self, port: int, folder: Path) -> None:
         self._settings = gunicorn_settings(Config(), [f"127.0.0.1:{port}"], folder)
         self._echo = str(folder / "echo.sock")
         super().__init__()
 
     def load_config(self) -> None:
+        """Apply the settings."""
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        """Return the Flask application."""
         app = Flask(__name__)
         idle: deque[socket.socket] = deque()
 
@@ -54,7 +58,7 @@ class Peer(BaseApplication):  # type: ignore[misc]
         return app
 
     def stop_waiting(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: no request waits here."""
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -63,4 +67,4 @@ class Peer(BaseApplication):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    Peer(int(sys.argv[1]), Path(sys.argv[2])).run()
+    Baseline(int(sys.argv[1]), Path(sys.argv[2])).run()

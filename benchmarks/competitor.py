@@ -1,4 +1,4 @@
-"""Another process supervisor under load: see `benchmarks/rivals`."""
+"""Another process supervisor under load: see `benchmarks/competitors`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-RIVALS = ("supervisord", "circus")
-_SCRIPTS = Path(__file__).parent / "rivals"
-_ENVIRONMENTS = Path(".benchmarks/rivals")
+COMPETITORS = ("supervisord", "circus")
+_SCRIPTS = Path(__file__).parent / "competitors"
+_ENVIRONMENTS = Path(".benchmarks/competitors")
 
 
-class Rival:
-    """One that runs, and is asked for figures one at a time."""
+class Competitor:
+    """A running process supervisor that measures on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         assert self._answer() == "ready"
 
     def rate(self, clients: int, seconds: float) -> float:
-        """Runs of /bin/true a second, for so many clients."""
+        """Return the runs of /bin/true per second for so many clients."""
         assert self._process.stdin is not None
         print(clients, seconds, file=self._process.stdin, flush=True)
         return float(self._answer())
@@ -32,17 +32,17 @@ class Rival:
 
 
 @contextmanager
-def rival(name: str) -> Iterator[Rival]:
-    """Install one of `RIVALS` where it is not yet, and run it until the end."""
+def competitor(name: str) -> Iterator[Competitor]:
+    """Install one of `COMPETITORS` unless it is installed, and run it until the context ends."""
     script = str(_SCRIPTS / f"{name}_load.py")
     with subprocess.Popen(
         [str(_python(name)), script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        yield Rival(process)
+        yield Competitor(process)
 
 
 def _python(name: str) -> Path:
-    """The interpreter of the rival's own environment."""
+    """Return the interpreter of the competitor's own environment."""
     folder = _ENVIRONMENTS / name
     python = folder / "bin" / "python"
     if not (folder / "whole").exists():

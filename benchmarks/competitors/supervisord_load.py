@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from questions import answer_with  # type: ignore[import-not-found]
+from load_protocol import answer_with  # type: ignore[import-not-found]
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-not-found]
 
 MOST_CLIENTS = 64
@@ -38,6 +38,7 @@ stderr_logfile=NONE
 
 
 def rate(folder: Path, clients: int, seconds: float) -> float:
+    """Return the finished runs per second."""
     counts = [0] * clients
     ends = time.perf_counter() + seconds
 
@@ -60,11 +61,13 @@ def rate(folder: Path, clients: int, seconds: float) -> float:
 
 
 def proxy(folder: Path) -> Any:
+    """Return a client."""
     transport = SupervisorTransport(None, None, f"unix://{folder}/supervisor.sock")
     return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
 
 
 def is_up(folder: Path) -> bool:
+    """Return whether supervisord answers."""
     try:
         return bool(proxy(folder).supervisor.getState()["statename"] == "RUNNING")
     except OSError:
@@ -72,6 +75,7 @@ def is_up(folder: Path) -> bool:
 
 
 def main() -> None:
+    """Run supervisord and measure on request."""
     with tempfile.TemporaryDirectory(prefix="genvm-bench-") as name:
         folder = Path(name)
         programs = "".join(_PROGRAM.format(number=number) for number in range(MOST_CLIENTS))

@@ -1,4 +1,4 @@
-"""HTTP as a client of the storm speaks it: patiently, noting all that is not as it should be."""
+"""HTTP requests that are checked: each unexpected answer is reported to the oracle."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ from .disturbance import Effect
 from .oracle import Oracle
 
 TIMEOUT = 90.0
-"""Seconds within which every request is answered, one that queues for permits included."""
+"""Seconds within which every request must be answered, also one that waits for permits."""
 
 _KEPT = 5.0
-"""Seconds for which an idle connection is used again; the service keeps it for longer."""
+"""Seconds for which an idle connection is reused; the service keeps it open for longer."""
 
 _CHANGING = re.compile(r"\d+")
 _BUSY = ("runs wait for permits already",)
-"""What a 503 may say when nothing is wrong at all."""
+"""Errors of a 503 that need no fault as a reason."""
 
 _AWAY = {Effect.SHUTS, Effect.LOSES, Effect.BREAKS}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status`: the HTTP status, or None when the connection broke."""
+    """An HTTP answer; `status` is None when the connection broke."""
 
     status: int | None
     content: Mapping[str, Any]
 
     @property
     def is_success(self) -> bool:
+        """Whether the status is 200."""
         return self.status == 200
 
     @property
     def comes_later(self) -> bool:
-        """Whether the same request may be answered otherwise in a moment."""
+        """Whether the same request may get another answer in a moment."""
         return self.status in (None, 503)
 
     @property
     def error(self) -> str:
+        """The error message, or an empty text."""
         return str(self.content.get("error", ""))
 
 
-class Wire:
-    """One client's connections. Not to be shared between threads."""
+class CheckedHttp:
+    """The connections of one client; not to be shared between threads."""
 
     def __init__(self, port: int, oracle: Oracle) -> None:
         self._port = port
@@ -62,12 +64,16 @@ class Wire:
         )
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
-    def ask(self, method: str, path: str, *, expects: tuple[int, ...] = (), **sent: Any) -> Answer:
-        """The answer: 200, 503 while the service heals, or one of those that are expected.
+    def request(
+        self, method: str, path: str, *, expects: tuple[int, ...] = (), **sent: Any
+    ) -> Answer:
+        """Send a request and return the answer.
 
-        Anything else is reported, and so is a connection that breaks for no reason.
+        Report any status but 200, 503 while the service heals, and those that are expected; report
+        also a connection that breaks without a fault as a reason.
         """
         began = time.time()
         self._oracle.count("requests")
@@ -77,11 +83,11 @@ class Wire:
             self._oracle.violated("every request is answered", f"{method} {path} was not")
             return Answer(None, {})
         except httpx.TransportError as error:
-            self._broke(f"{method} {path}", began, error)
+            self._report_broken(f"{method} {path}", began, error)
             return Answer(None, {})
         answer = Answer(response.status_code, response.json())
         if answer.status == 503:
-            self._refused(f"{method} {path}", began, answer, response)
+            self._report_refused(f"{method} {path}", began, answer, response)
         elif answer.status not in (200, *expects):
             self._oracle.violated(
                 "expected answers", f"{method} {path}: {answer.status} {answer.error}"
@@ -91,7 +97,7 @@ class Wire:
     def hang_up(
         self, method: str, path: str, body: bytes = b"", *, part: float = 1.0, after: float = 0.0
     ) -> None:
-        """Send this part of a request, wait for so many seconds, and hang up without an answer."""
+        """Send a part of a request, wait `after` seconds, and hang up without an answer."""
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         request = head.encode() + body
         self._oracle.count("hang-ups")
@@ -100,20 +106,24 @@ class Wire:
                 connection.sendall(request[: int(len(request) * part)])
                 time.sleep(after)
         except OSError:
-            # The service was away: then there was nobody to hang up on.
-            self._oracle.count("hang-ups that nobody noticed")
+            # The service was away, so there was no connection to close.
+            self._oracle.count("hang-ups without a service")
 
-    def _broke(self, what: str, began: float, error: Exception) -> None:
+    def _report_broken(self, what: str, began: float, error: Exception) -> None:
         self._oracle.count("broken connections")
         if not self._oracle.disturbances.explain({Effect.BREAKS}, began, time.time()):
             self._oracle.violated("connections hold", f"{what} broke: {error!r}")
 
-    def _refused(self, what: str, began: float, answer: Answer, response: httpx.Response) -> None:
+    def _report_refused(
+        self, what: str, began: float, answer: Answer, response: httpx.Response
+    ) -> None:
         self._oracle.count("503")
         self._oracle.count(f"503: {_CHANGING.sub('N', answer.error)}")
         if not response.headers.get("Retry-After", "").isdigit():
             self._oracle.violated("expected answers", f"{what}: 503 without Retry-After")
-        if any(words in answer.error for words in _BUSY):
+        if any(reason in answer.error for reason in _BUSY):
             return
         if not self._oracle.disturbances.explain(_AWAY, began, time.time()):
-            self._oracle.violated("nothing is refused for no reason", f"{what}: {answer.error}")
+            self._oracle.violated(
+                "no request is refused without a reason", f"{what}: {answer.error}"
+            )

@@ -12,7 +12,7 @@ from typing import Any
 
 from circus.client import CircusClient  # type: ignore[import-not-found]
 from circus.exc import CallError  # type: ignore[import-not-found]
-from questions import answer_with  # type: ignore[import-not-found]
+from load_protocol import answer_with  # type: ignore[import-not-found]
 
 BATCH = 8
 MOST_WATCHERS = 8
@@ -38,13 +38,14 @@ warmup_delay = 0
 
 
 def watchers(clients: int) -> list[str]:
-    """One watcher with a process for each client, or several of a batch each."""
+    """Return one watcher with a process for each client, or several with a batch each."""
     if clients <= BATCH:
         return [f"of{clients}"]
     return [f"batch{number}" for number in range(clients // BATCH)]
 
 
 def rate(folder: Path, clients: int, seconds: float) -> float:
+    """Return the finished runs per second."""
     names = watchers(clients)
     counts = [0] * len(names)
     began = time.perf_counter()
@@ -52,11 +53,11 @@ def rate(folder: Path, clients: int, seconds: float) -> float:
 
     def client(number: int) -> None:
         asked = connected(folder)
-        # With many clients circus now and then leaves a command without an answer, or a watcher
-        # between start and stop for good: that client has done no more.
+        # With many clients circus sometimes never answers a command, or leaves a watcher between
+        # start and stop: that client has done no more.
         with suppress(CallError, TimeoutError):
             while latest[number] < began + seconds:
-                # One command at a time goes on in all of circus; a further one is refused.
+                # circus carries out one command at a time; it refuses another one meanwhile.
                 until("ok", asked, "start", names[number], waiting=True)
                 until("stopped", asked, "status", names[number])
                 counts[number] += min(clients, BATCH)
@@ -72,7 +73,7 @@ def rate(folder: Path, clients: int, seconds: float) -> float:
 
 
 def until(status: str, client: Any, command: str, name: str, **more: Any) -> None:
-    """Say a command until it is answered so. Raises `TimeoutError`."""
+    """Send a command until it is answered with this status. Raises `TimeoutError`."""
     gives_up = time.perf_counter() + TIMEOUT
     while client.send_message(command, name=name, **more)["status"] != status:
         if time.perf_counter() > gives_up:
@@ -80,10 +81,12 @@ def until(status: str, client: Any, command: str, name: str, **more: Any) -> Non
 
 
 def connected(folder: Path) -> Any:
+    """Return a client."""
     return CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=TIMEOUT)
 
 
 def is_up(folder: Path) -> bool:
+    """Return whether circus answers."""
     client = CircusClient(endpoint=f"ipc://{folder}/endpoint", timeout=1)
     try:
         return bool(client.send_message("numwatchers")["status"] == "ok")
@@ -94,6 +97,7 @@ def is_up(folder: Path) -> bool:
 
 
 def main() -> None:
+    """Run circus and measure on request."""
     with tempfile.TemporaryDirectory(prefix="genvm-bench-") as name:
         folder = Path(name)
         sections = [_WATCHER.format(name=f"of{size}", processes=size) for size in (1, BATCH)]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers.provider PORT`: a provider with OpenAI's interface and one answer."""
+"""A provider like OpenAI with one answer: `python -m benchmarks.baselines.provider PORT`."""
 
 from __future__ import annotations
 

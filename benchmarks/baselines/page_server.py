@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers.page_server PORT`: a site of one page, whatever is asked for."""
+"""A site with one page: `python -m benchmarks.baselines.page_server PORT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells a folder what befalls it, and is one of its neighbours: `witness.py FOLDER NEIGHBOUR …`.
+"""Records in a folder what happens to it while it acts as a neighbour: `recorder.py FOLDER NAME …`.
 
 The folder has a file for each run id, of lines: `begun NAME INSTANCE PID TICKS`,
 `forked PID TICKS`, `sends LENGTH CRC` before a result is handed in, `answered LENGTH CRC` once its
@@ -22,16 +22,16 @@ _ORDERS = re.compile(rb'\{"name": .*?\}')
 
 
 def orders() -> dict[str, Any]:
-    """What this run is to do; its stdin stays unread."""
+    """Return what this run is to do; its stdin stays unread."""
     stdin = os.pread(0, os.fstat(0).st_size, 0)
     found = _ORDERS.search(stdin)
     return json.loads(found[0]) if found else {}
 
 
-def tell(words: str) -> None:
-    """Add a line to what is known of this run; one write, so that it is there or it is not."""
+def record(line: str) -> None:
+    """Add a line to this run's recording, in one write, so that it is there whole or not at all."""
     file = os.open(_PATH, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(file, f"{words}\n".encode())
+    os.write(file, f"{line}\n".encode())
     os.close(file)
 
 
@@ -43,19 +43,19 @@ def _self() -> str:
 
 def _consume_result(result: bytes) -> None:
     what = f"{len(result)} {zlib.crc32(result)}"
-    tell(f"sends {what}")
+    record(f"sends {what}")
     os.write(executor_line.result_fd(), b"\x06" + len(result).to_bytes(4, "little"))
     rest = memoryview(result)
     while rest:
         rest = rest[os.write(executor_line.result_fd(), rest) :]
     if os.read(executor_line.result_fd(), 1) == b"\0":
-        tell(f"answered {what}")
+        record(f"answered {what}")
 
 
 def _fork() -> int:
     pid = _real_fork()
     if pid == 0:
-        tell(f"forked {_self()}")
+        record(f"forked {_self()}")
     return pid
 
 
@@ -64,9 +64,9 @@ if __name__ == "__main__":
     sys.argv[1:] = rest
     _PATH = f"{folder}/{rest[-1].removeprefix('--genvm-id=')}"
     _NAME = orders()["name"]
-    tell(f"begun {_NAME} {os.environ['GENVM_RUN_TOKEN'].rpartition('.')[0]} {_self()}")
+    record(f"begun {_NAME} {os.environ['GENVM_RUN_TOKEN'].rpartition('.')[0]} {_self()}")
     _real_fork, os.fork = os.fork, _fork
     executor_line.consume_result = _consume_result
-    sys.modules["witness"] = sys.modules["__main__"]
+    sys.modules["recorder"] = sys.modules["__main__"]
     os.write(1, f"{_NAME}\n".encode())
     importlib.import_module(neighbour)

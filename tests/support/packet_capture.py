@@ -1,4 +1,4 @@
-"""Sees every packet that leaves in a network namespace, whoever sends it."""
+"""Captures every packet that leaves in a network namespace, whichever process sends it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ALL_PROTOCOLS = 0x0003
 _IPV4, _IPV6 = 0x0800, 0x86DD
 TCP, UDP = 6, 17
 _OF_THE_KERNEL = (0, 2, 58)
-"""Hop-by-hop options, IGMP, ICMPv6: how machines find their neighbours."""
+"""Hop-by-hop options, IGMP, ICMPv6: the kernel sends these to find neighbours."""
 
 _SYN, _ACK = 0x02, 0x10
 
 
 class Packet(NamedTuple):
-    """A TCP connection that is asked for, or any packet of another protocol, by its number."""
+    """The first packet of a TCP connection, or any packet of another protocol, by its number."""
 
     protocol: int
     source_port: int
@@ -29,8 +29,8 @@ class Packet(NamedTuple):
 
 
 @contextlib.contextmanager
-def witness() -> Iterator[set[Packet]]:
-    """What has left so far. It takes root."""
+def captured_packets() -> Iterator[set[Packet]]:
+    """Capture while the context is entered; the set grows. Needs root."""
     seen: set[Packet] = set()
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS)) as tap:
         tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
@@ -54,7 +54,7 @@ def witness() -> Iterator[set[Packet]]:
 
 
 def _read(kind: int, data: bytes) -> Packet | None:
-    """None for what belongs to a connection that was asked for before, and for the kernel's own."""
+    """Return None for a packet of a known connection, and for the kernel's own packets."""
     if kind == _IPV4:
         protocol, address, body = data[9], data[16:20], data[(data[0] & 15) * 4 :]
     elif kind == _IPV6:

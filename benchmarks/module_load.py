@@ -1,4 +1,4 @@
-"""Runs of a service that ask modules, one question after the other, for some seconds."""
+"""Load on modules: runs that send them one request after the other for some seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .http_load import Load
 from .runs import REQUEST
 from .servers import Service
 
-EXECUTOR = (sys.executable, "-m", "benchmarks.peers.asking_executor")
+EXECUTOR = (sys.executable, "-m", "benchmarks.baselines.asking_executor")
 CROWD = 8
 SECONDS = 3.0
 START = 2.0
@@ -26,17 +26,21 @@ START = 2.0
 HOST_DATA = '{"node_address": "0x01", "tx_id": "0x02"}'
 
 
-class Asking:
-    """Has runs of a service, whose executor is `EXECUTOR`, ask."""
+class ModuleLoad:
+    """Starts runs whose executor is `EXECUTOR`, which sends requests to a module."""
 
     def __init__(self, ours: Service) -> None:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{ours.port}", timeout=60)
 
     def start_module(self, kind: str, config: dict[str, Any], **more: Any) -> None:
+        """Start a module of the service."""
         self._post("/module/start", module_type=kind, config=config, **more)
 
     def load(self, what: str, clients: int, url: str = "", port: int = 0) -> Load:
-        """What so many clients at once get; `port` is of whoever is asked past the module."""
+        """Run so many clients at once and return what they measured.
+
+        `port`: the server to send requests to directly, past the module; 0 uses the module.
+        """
         begins = time.time() + START
         order = {
             "what": what,
@@ -67,19 +71,18 @@ class Asking:
 
 
 class Comparison:
-    """Asking through a module beside asking directly, one client and `CROWD` at once: a round at a
-    time, then the figures."""
+    """Requests through a module beside direct ones, by one client and by `CROWD` clients."""
 
-    def __init__(self, asking: Asking, what: str, port: int, url: str = "") -> None:
-        """`port` is of whoever is asked directly."""
-        self._asking, self._what, self._port, self._url = asking, what, port, url
+    def __init__(self, runs: ModuleLoad, what: str, port: int, url: str = "") -> None:
+        """Prepare the figures; `port` is of the server for direct requests."""
+        self._runs, self._what, self._port, self._url = runs, what, port, url
         self._alone = Figure(f"{what}s, 1 client", "1/s", beside_name="direct")
         self._crowd = Figure(f"{what}s, {CROWD} clients", "1/s", beside_name="direct")
         self._p50 = Figure(f"{what} p50, 1 client", "ms", beside_name="direct")
         self._added = Figure("  of which the module adds", "ms")
 
     def measure(self) -> int:
-        """One round; gives how much was asked through the module."""
+        """Measure one round; return the number of requests through the module."""
         direct, through = self._load(1, is_direct=True), self._load(1)
         self._alone.add(through.rate, direct.rate)
         self._p50.add(through.percentile(50) * 1e3, direct.percentile(50) * 1e3)
@@ -89,7 +92,8 @@ class Comparison:
         return len(through.latencies) + len(crowd.latencies)
 
     def figures(self) -> tuple[Figure, ...]:
+        """Return the figures of all rounds."""
         return self._alone, self._crowd, self._p50, self._added
 
     def _load(self, clients: int, *, is_direct: bool = False) -> Load:
-        return self._asking.load(self._what, clients, self._url, self._port if is_direct else 0)
+        return self._runs.load(self._what, clients, self._url, self._port if is_direct else 0)

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.peers.asking_executor`, started as an executor: asks, and nothing else. Its
-calldata says until when, for what, and whom: a module, or whom that would ask itself.
+"""An executor that only sends requests: `python -m benchmarks.baselines.asking_executor`.
 
-It prints the seconds that each answer took, as a JSON list.
+Its calldata says until when, for what and to whom: to a module, or to the server that the module
+would use. It prints the seconds that each answer took, as a JSON list.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Ask = Callable[[], object]
 
 
 def prompt(order: dict[str, Any]) -> Ask:
-    """What asks the LLM module, or the provider."""
+    """Return a function that sends a prompt to the LLM module, or to the provider."""
     if port := order["port"]:
         provider = Connection(port)
         post = request_bytes("POST", "/v1/chat/completions", json.dumps(_BODY).encode())
@@ -47,7 +47,7 @@ def prompt(order: dict[str, Any]) -> Ask:
 
 
 def request(order: dict[str, Any]) -> Ask:
-    """What fetches a URL by the web module, or from its server."""
+    """Return a function that fetches a URL by the web module, or from its server."""
     if port := order["port"]:
         server = Connection(port)
         get = request_bytes("GET", "/")
@@ -57,7 +57,7 @@ def request(order: dict[str, Any]) -> Ask:
 
 
 def page(order: dict[str, Any]) -> Ask:
-    """What has the web module render a page."""
+    """Return a function that has the web module render a page."""
     asked = {"mode": "text", "url": order["url"], "wait_after_loaded": "0ms"}
     return _through("web", "Render", [asked, _MOST])
 
@@ -70,7 +70,7 @@ ASKS: dict[str, Callable[[dict[str, Any]], Ask]] = {
 
 
 def _through(name: str, kind: str, payload: Any) -> Ask:
-    """What asks a module, over the connection to it that we were started with."""
+    """Return a function that sends a request to a module, over the connection of this process."""
     option = f"--module-{name}=fd://"
     (descriptor,) = (word.removeprefix(option) for word in sys.argv if word.startswith(option))
     module = socket.socket(fileno=int(descriptor))
@@ -85,6 +85,7 @@ def _through(name: str, kind: str, payload: Any) -> Ask:
 
 
 def main() -> None:
+    """Send requests as ordered, and print the seconds that each took."""
     order = calldata.decode(decode_execution_data(sys.stdin.buffer.read()).calldata)
     ask = ASKS[order["what"]](order)
     ask()

@@ -1,5 +1,4 @@
-"""A server with one answer, whatever is asked. It thinks of nothing else, so that it is not what is
-measured."""
+"""A server that sends the same answer to every request, so that it takes little time itself."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ class _Connection(asyncio.Protocol):
 
 
 def serve(kind: str, body: bytes) -> None:
-    """Answer at the port that the command line names, for ever."""
+    """Serve at the port that the command line names, for ever."""
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
     reply = head.encode() + body
 

@@ -1,4 +1,4 @@
-"""After the storm: everything that was ever said is asked for again, and nothing may be left."""
+"""Checks after the faults: everything acknowledged is read again, and nothing may be left over."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ import psutil
 
 from genvm_manager.base.files.state_folder import run_scratch
 
+from .checked_http import CheckedHttp
 from .client import read
 from .oracle import Oracle, instances
 from .plans import RunPlan
 from .service import ServiceUnderTest
-from .wire import Wire
 
 T = TypeVar("T")
 
 MOST_TOKENS = 500
-"""So many tokens are sent once more at the end."""
+"""How many tokens are sent once more at the end."""
 
 _READERS = 6
 _GONE_TIMEOUT = 60.0
 _RUN_TOKEN = "GENVM_RUN_TOKEN"
-_BAD_WORDS = re.compile(
+_BAD_LOG_LINES = re.compile(
     r"Traceback|audit_violation|permits_were_kept|run_life_failed|command_failed|upkeep_failed"
     r"|survive SIGKILL|processes_survive_sigkill|scratch_not_removed|run_not_withdrawn"
     r"|illegal transition"
 )
 
 
-class Aftermath:
-    """Holds the service against the oracle, once nothing more is done to it."""
+class Checker:
+    """Compares the service with the oracle, once no more faults are injected."""
 
     def __init__(self, seed: int, service: ServiceUnderTest, oracle: Oracle) -> None:
-        self._random = Random(f"{seed}/aftermath")
+        self._random = Random(f"{seed}/checker")
         self._service = service
         self._oracle = oracle
 
-    def inspect(self) -> None:
-        """Leaves the service stopped."""
+    def check(self) -> None:
+        """Check everything, also over one planned restart, and leave the service stopped."""
         self._use_tokens_again()
         self._read_all()
         self._stop()
@@ -54,7 +54,7 @@ class Aftermath:
         self._stop()
         self._look_for_leftovers()
         self._look_into_the_log()
-        self._oracle.give_verdict()
+        self._oracle.check_runs()
 
     def _use_tokens_again(self) -> None:
         plans = sorted(self._oracle.tokens(), key=lambda plan: plan.name)
@@ -62,33 +62,34 @@ class Aftermath:
         self._oracle.count("tokens used at the end", len(chosen))
         self._each(chosen, self._use_token)
 
-    def _use_token(self, wire: Wire, plan: RunPlan) -> None:
-        answer = wire.ask("POST", "/genvm/run", content=plan.body())
+    def _use_token(self, connection: CheckedHttp, plan: RunPlan) -> None:
+        answer = connection.request("POST", "/genvm/run", content=plan.body())
         if answer.is_success:
             self._oracle.acknowledged(plan, int(answer.content["id"]))
 
     def _read_all(self) -> None:
-        """Twice each: a status must not change by being read."""
+        """Read each status twice: it must not change by being read."""
         self._each(self._oracle.known_ids(), self._read)
 
-    def _read(self, wire: Wire, run_id: int) -> None:
+    def _read(self, connection: CheckedHttp, run_id: int) -> None:
         for _ in range(2):
-            answer = read(wire, run_id)
+            answer = read(connection, run_id)
             if answer.is_success:
                 self._oracle.read(run_id, answer.content["status"])
 
-    def _each(self, things: Sequence[T], work: Callable[[Wire, T], None]) -> None:
-        """Many at a time, each thread with a wire of its own."""
+    def _each(self, things: Sequence[T], work: Callable[[CheckedHttp, T], None]) -> None:
+        """Do `work` for each of the things in several threads, each with its own connection."""
         local = threading.local()
-        wires: list[Wire] = []
+        connections: list[CheckedHttp] = []
 
         def one(thing: T) -> None:
-            if not hasattr(local, "wire"):
-                local.wire = Wire(self._service.port, self._oracle)
-                wires.append(local.wire)
-            work(local.wire, thing)
+            """Do the work for one thing, on this thread's connection."""
+            if not hasattr(local, "connection"):
+                local.connection = CheckedHttp(self._service.port, self._oracle)
+                connections.append(local.connection)
+            work(local.connection, thing)
 
-        with ThreadPoolExecutor(_READERS) as pool, _closing(wires):
+        with ThreadPoolExecutor(_READERS) as pool, _closing(connections):
             list(pool.map(one, things))
 
     def _stop(self) -> None:
@@ -96,14 +97,14 @@ class Aftermath:
             self._oracle.violated("stops as asked", f"serve ended with {code} after SIGTERM")
 
     def _look_for_leftovers(self) -> None:
-        """Processes known by folder, by token, or by what the executors told; temporary files."""
-        told = self._oracle.witnesses.all()
+        """Find processes by folder, by token, or by what executors recorded; temporary files."""
+        recordings = self._oracle.recordings.all()
         deadline = time.monotonic() + _GONE_TIMEOUT
-        while (left := self._left(instances(told.values()))) and time.monotonic() < deadline:
+        while (left := self._left(instances(recordings.values()))) and time.monotonic() < deadline:
             time.sleep(0.1)
         if left:
             self._oracle.violated("no process is left", f"at the end there are {left}")
-        self._oracle.expect_dead(told, "at the end")
+        self._oracle.expect_dead(recordings, "at the end")
         scratch = run_scratch(self._service.state)
         if files := list(scratch.iterdir()) if scratch.exists() else []:
             self._oracle.violated("nothing is left of a run", f"{files[:5]} at the end")
@@ -114,21 +115,21 @@ class Aftermath:
 
     def _look_into_the_log(self) -> None:
         for line in self._service.log.splitlines():
-            if _BAD_WORDS.search(line):
+            if _BAD_LOG_LINES.search(line):
                 self._oracle.violated("the log is clean", line[:300])
 
 
 @contextmanager
-def _closing(wires: list[Wire]) -> Iterator[None]:
+def _closing(connections: list[CheckedHttp]) -> Iterator[None]:
     try:
         yield
     finally:
-        for wire in wires:
-            wire.close()
+        for connection in connections:
+            connection.close()
 
 
 def _with_token(names: set[str]) -> Iterator[psutil.Process]:
-    """Processes that a store of one of these names has given a run's token."""
+    """Yield the processes with a run token from a store with one of these instance names."""
     for process in psutil.process_iter():
         try:
             token = process.environ().get(_RUN_TOKEN, "")

@@ -1,4 +1,4 @@
-"""How a rival's script is asked for figures: see the package."""
+"""The protocol between a benchmark and a competitor's script: see the package."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from collections.abc import Callable
 def answer_with(
     module: str, config: str, is_up: Callable[[], bool], rate: Callable[[int, float], float]
 ) -> None:
-    """Run `python -m module config` and answer with `rate(clients, seconds)`, to the end of the
-    input."""
+    """Run `python -m module config`; answer each line of stdin with `rate(clients, seconds)`."""
     command = [sys.executable, "-P", "-m", *module.split(), config]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:

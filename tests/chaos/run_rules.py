@@ -1,4 +1,4 @@
-"""What must be true of one run, whatever was done to the service: pure rules over plain facts."""
+"""The rules that each run must meet, whatever was done to the service: pure functions of facts."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from .disturbance import Disturbances, Effect
 from .kinds import major
 from .plans import RunPlan
 from .reading import Reading
-from .witnesses import Account
+from .recordings import Recording
 
 _CLOCK = 0.1
-"""Seconds by which two measurements of one time may differ."""
+"""Seconds by which two measurements of the same time may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`demand` names the rule, `sentence` says what is so instead, `ids` of which runs."""
+    """A rule that is not met: `detail` says what is so instead, `ids` for which runs."""
 
-    demand: str
-    sentence: str
+    rule: str
+    detail: str
     ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """All that is known of one id. `plan` is None when nobody knows what it was for.
+    """All that is known about one run id. `plan` is None when no request is known for it.
 
-    `is_acknowledged`: a client has its id. `is_cancelled`: somebody asked for its end. `is_killed`:
-    the storm killed a process of it.
+    `is_acknowledged`: a client was given its id. `is_cancelled`: a client cancelled it.
+    `is_killed`: a fault killed one of its processes.
     """
 
     id: int
@@ -38,23 +38,23 @@ class RunFacts:
     is_cancelled: bool
     is_killed: bool
     reading: Reading | None
-    account: Account
+    recording: Recording
 
 
-def judge(run: RunFacts, disturbances: Disturbances) -> Iterator[Violation]:
-    """Each demand that the run does not meet."""
-    for demand, sentence in _sentences(run, disturbances):
+def check_run(run: RunFacts, disturbances: Disturbances) -> Iterator[Violation]:
+    """Yield a violation for each rule that the run does not meet."""
+    for rule, detail in _broken_rules(run, disturbances):
         name = f" ({run.plan.name}, {run.plan.kind.name})" if run.plan else ""
-        yield Violation(demand, f"run {run.id}{name} {sentence}", (run.id,))
+        yield Violation(rule, f"run {run.id}{name} {detail}", (run.id,))
 
 
-def _sentences(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str, str]]:
+def _broken_rules(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str, str]]:
     yield from _beginnings(run)
     if run.reading is None:
         who = "was acknowledged" if run.is_acknowledged else "has begun"
         yield "one ending", f"{who} and has no terminal status"
         return
-    yield from _result(run.account, run.reading)
+    yield from _result(run.recording, run.reading)
     if run.plan is not None:
         yield from _ownership(run.plan, run.reading)
         if reason := _unexplained(run, run.plan, run.reading, disturbances):
@@ -62,24 +62,24 @@ def _sentences(run: RunFacts, disturbances: Disturbances) -> Iterator[tuple[str,
 
 
 def _beginnings(run: RunFacts) -> Iterator[tuple[str, str]]:
-    names = run.account.names
+    names = run.recording.names
     if len(names) > 1:
         yield "begun once", f"has begun {len(names)} times, as {', '.join(names)}"
-    strangers = {name for name in names if run.plan is not None and name != run.plan.name}
-    if strangers:
-        yield "one id, one run", f"is also {', '.join(sorted(strangers))}"
+    others = {name for name in names if run.plan is not None and name != run.plan.name}
+    if others:
+        yield "one id, one run", f"is also {', '.join(sorted(others))}"
     if names and run.plan is None:
         yield "begun as asked", f"has begun as {names[0]}, whose request was never sent whole"
 
 
-def _result(told: Account, reading: Reading) -> Iterator[tuple[str, str]]:
-    for content in told.answered[:1]:
+def _result(recording: Recording, reading: Reading) -> Iterator[tuple[str, str]]:
+    for content in recording.answered[:1]:
         if reading.result != content:
             yield (
                 "results are kept",
                 f"was told that its result {content} is on record; its status has {reading.result}",
             )
-    if reading.result is not None and reading.result not in told.sent:
+    if reading.result is not None and reading.result not in recording.sent:
         yield "results are kept", f"has the result {reading.result}, which it never handed in"
 
 
@@ -95,7 +95,7 @@ def _ownership(plan: RunPlan, reading: Reading) -> Iterator[tuple[str, str]]:
 def _unexplained(
     run: RunFacts, plan: RunPlan, reading: Reading, disturbances: Disturbances
 ) -> str | None:
-    """Why the ending cannot be true; None when it can."""
+    """Return why the ending cannot be true, or None when it can."""
     ending, at = reading.ending, reading.finished_at
     if ending == "deadline":
         is_over = reading.wall is not None and reading.wall >= plan.deadline - _CLOCK

@@ -1,0 +1,1 @@
+"""Plain servers and executors that the service is compared with."""
