@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from tests.support.retained_runs import retain_runs
 
 MANIFEST = """\
@@ -73,7 +73,7 @@ def service(
         options += [f"--config={folder / 'config.yaml'}"]
         options += [f"--manifest-path={folder / 'manifest.yaml'}"]
         stack.enter_context(process([str(COMMAND), "serve", *options]))
-        note = service_note(folder / "state")
+        note = service_file(folder / "state")
         wait_until(lambda: note.exists() and "url" in json.loads(note.read_text() or "{}"))
         yield Service(port, folder / "state")
 

@@ -99,7 +99,7 @@ def temporary_files(state_folder: Path) -> Path:
     return state_folder / "temporary"
 
 
-def service_note(state_folder: Path) -> Path:
+def service_file(state_folder: Path) -> Path:
     """JSON by which the command line finds a service that `genvm-manager serve` has started."""
     return state_folder / "service.json"
 

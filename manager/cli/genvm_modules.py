@@ -13,8 +13,9 @@ from genvm_manager.base.network.listeners import AddressError, split_address
 from genvm_manager.base.process.parent import Parent, ParentUnknown
 from genvm_manager.manager.cli.commands.serve import FILE, FOLDER, serve
 from genvm_manager.manager.cli.options.parameters import PortType
+from genvm_manager.manager.launcher.errors import ServiceFailed
 from genvm_manager.manager.launcher.install_root import settings_of
-from genvm_manager.manager.launcher.service import ServiceFailed, ServiceSettings, read_config
+from genvm_manager.manager.launcher.service_settings import ServiceSettings, read_config
 from genvm_manager.protocol import __version__
 
 from .program import Program

@@ -20,7 +20,8 @@ from genvm_manager.base.settings.token_file import TokenFileError
 from genvm_manager.manager.cli.options.contract import ContractOptions
 from genvm_manager.manager.cli.rendering.render import exit_code, receipt_as_json, receipt_as_text
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.manager.launcher.service import ServiceFailed, private_service
+from genvm_manager.manager.launcher.errors import ServiceFailed
+from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.local_node.execution import HttpExecutions, ServiceFault
 from genvm_manager.manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
 from genvm_manager.manager.local_node.node import LocalNode, Receipt, Refused

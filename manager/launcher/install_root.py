@@ -1,4 +1,4 @@
-"""The folder tree in which GenLayer Studio and nodes look for a manager, and how it is laid down.
+"""The folder tree in which GenLayer Studio and nodes look for a manager, and its installation.
 
 Its files come from `root_template/`, in the same places; `@PYTHON@` there stands for this
 interpreter.
@@ -24,11 +24,11 @@ from genvm_manager.base.validation import NOT_DECODED
 _TEMPLATE = "root_template"
 _PYTHON = b"@PYTHON@"
 _RECORD = "data/installed.json"
-"""In the tree: for each of its files, the digest of what was last laid down there."""
+"""A file of the tree with, for each of its files, the digest of what was last installed there."""
 
 
 class RootRefused(Exception):
-    """The tree cannot be laid down; the message says why, and what to do."""
+    """The tree cannot be installed; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,18 @@ class TreeFile:
 
     @property
     def mode(self) -> int:
-        """Programs lie in folders called `bin`."""
+        """Permissions, before the umask: programs are those in folders called `bin`."""
         return 0o777 if Path(self.name).parent.name == "bin" else 0o666
 
     @property
     def digest(self) -> str:
+        """SHA-256 of the content, in hexadecimal."""
         return sha256(self.content).hexdigest()
 
 
 @dataclass(slots=True)
 class Installed:
-    """What became of the files: names of those written, and of the user's own versions."""
+    """What became of the files, by name; `kept` and `replaced` are the user's own versions."""
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -58,12 +59,12 @@ class Installed:
 
 
 def settings_of(root: Path) -> Path:
-    """The manager's settings in a tree."""
+    """Return the path of the manager's settings in a tree."""
     return root / "config" / "genvm-manager.yaml"
 
 
 def tree_files() -> list[TreeFile]:
-    """All files of the tree, as they are for this interpreter."""
+    """Return all files of the tree, as they are for this interpreter."""
     interpreter = shlex.quote(sys.executable).encode("utf-8", "surrogateescape")
     template = importlib.resources.files(__package__) / _TEMPLATE
     return [
@@ -73,10 +74,11 @@ def tree_files() -> list[TreeFile]:
 
 
 def install_root(root: Path, *, force: bool) -> Installed:
-    """Lay the tree down in `root`, all of it or nothing.
+    """Write the tree to `root`, all of it or nothing.
 
-    A file that the user has changed stays as it is, as long as ours has nothing new; else it is a
-    refusal, unless `force`: then theirs stays beside ours, as `NAME.old`. Raises `RootRefused`.
+    A file that the user has changed stays as it is, as long as ours has not changed since. If it
+    has, `force` replaces the user's file and keeps it as `NAME.old`. Raises `RootRefused` without
+    `force`, and when the files cannot be written.
     """
     files = tree_files()
     if root.exists() and not root.is_dir():
@@ -106,7 +108,8 @@ def _contents(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 def _compare(
     root: Path, files: list[TreeFile], recorded: dict[str, str], force: bool
 ) -> tuple[Installed, list[TreeFile]]:
-    """What is to become of each file, and those that are to be written."""
+    """Return what becomes of each file, and those to be written. Raises `RootRefused` for a file
+    that the user and we have changed, unless `force`."""
     installed, due, refused = Installed(), [], []
     for file in files:
         found = _found(root / file.name)
@@ -123,9 +126,9 @@ def _compare(
             refused.append(file.name)
     if refused:
         raise RootRefused(
-            f"not laid down in {root}, since it would overwrite what is not as install-root left "
-            f"it: {', '.join(refused)}. Nothing was changed. --force replaces such files and keeps "
-            "each as NAME.old"
+            f"nothing is installed in {root}, since it would overwrite files that are not as "
+            f"install-root left them: {', '.join(refused)}. Nothing was changed. --force replaces "
+            "such files and keeps each as NAME.old"
         )
     return installed, due
 
@@ -142,7 +145,7 @@ def _mode_suits(path: Path, file: TreeFile) -> bool:
 
 
 def _write(root: Path, files: list[TreeFile], replaced: list[str]) -> None:
-    """Write all beside their places first: what fails, fails before anything has changed."""
+    """Write all files beside their places first, so that a failure leaves the tree as it was."""
     with ExitStack() as undo:
         drafts = {}
         for file in files:

@@ -1,4 +1,4 @@
-"""The note by which a service that runs on a state folder can be found."""
+"""The service file, `service.json`, by which commands find the service on a state folder."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from pathlib import Path
 
 import msgspec
 
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from genvm_manager.base.process.identity import boot_id, contents, lives, pid_namespace, start_ticks
 from genvm_manager.base.validation import NOT_DECODED
 
 _MOST = 64 << 10
-"""Bytes of a note that are read."""
+"""Bytes that are read of it."""
 
 UNREADABLE = "it was written by another version of genvm-manager, or it is damaged"
 
 
-class ServiceNote(msgspec.Struct, frozen=True):
-    """`url` is None when only the Unix socket at `socket` is listened on; `more_urls` are those of
-    the further addresses that the host's name has. `pid`, `start_ticks` and
-    `boot_id` name the process for ever, whatever becomes of the clock, in the `pid_namespace` that
-    has this inode (0: not known). The token in the file
-    `token_file`, if any, is what requests need. `state_folder` is where the note was left: in a
-    copy of that folder it means nothing."""
+class ServiceFile(msgspec.Struct, frozen=True):
+    """Where a service listens, and which process it is.
+
+    `url` is None when only the Unix socket at `socket` is listened on; `more_urls` are those of the
+    further addresses that the host's name has. `pid`, `start_ticks` and `boot_id` identify the
+    process whatever the clock does, in the PID namespace whose inode is `pid_namespace` (0: not
+    known). Requests need the token in `token_file`, if that is given. `state_folder` is where the
+    file was written: in a copy of that folder it names no service.
+    """
 
     url: str | None
     socket: str | None
@@ -43,8 +45,8 @@ class ServiceNote(msgspec.Struct, frozen=True):
         urls: Sequence[str],
         socket: Path | None,
         token_file: Path | None,
-    ) -> ServiceNote:
-        """Return the note of this process, which serves at these addresses."""
+    ) -> ServiceFile:
+        """Describe this process, which serves at these addresses."""
         pid = os.getpid()
         return cls(
             urls[0] if urls else None,
@@ -64,7 +66,7 @@ class ServiceNote(msgspec.Struct, frozen=True):
         return self.url or f"unix:{self.socket}"
 
     def fault(self, folder: Path) -> str | None:
-        """Return why the note, found in `folder`, names no service that runs on it; else None."""
+        """Return why the file, found in `folder`, names no service that runs on it; else None."""
         if not _is_same(self.state_folder, folder):
             return f"it was written in {self.state_folder}, of which this folder is a copy"
         if self.boot_id == boot_id() and self._is_elsewhere():
@@ -81,67 +83,67 @@ class ServiceNote(msgspec.Struct, frozen=True):
         return bool(here and self.pid_namespace) and here != self.pid_namespace
 
 
-def write_note(state_folder: Path, note: ServiceNote) -> None:
-    """Leave the note in the state folder. Raises `OSError`."""
-    path = service_note(state_folder)
-    draft = path.with_suffix(f".{note.pid}")
-    draft.write_bytes(msgspec.json.encode(note))
+def write_service_file(state_folder: Path, file: ServiceFile) -> None:
+    """Write it to the state folder. Raises `OSError`."""
+    path = service_file(state_folder)
+    draft = path.with_suffix(f".{file.pid}")
+    draft.write_bytes(msgspec.json.encode(file))
     draft.replace(path)
 
 
-def ensure_note(state_folder: Path, note: ServiceNote) -> bool:
-    """Write the note of this process again unless it is there; return whether it was not.
+def ensure_service_file(state_folder: Path, file: ServiceFile) -> bool:
+    """Write the file of this process again unless it is there; return whether it was not.
 
     Raises `OSError`, and `ValueError` when another service runs on what is the folder now.
     """
-    if (found := _read(state_folder)) == note:
+    if (found := _read(state_folder)) == file:
         return False
-    if found is not None and found.pid != note.pid and found.fault(state_folder) is None:
+    if found is not None and found.pid != file.pid and found.fault(state_folder) is None:
         raise ValueError(
             f"{state_folder} is the folder of another service now, that of pid {found.pid}"
         )
-    write_note(state_folder, note)
+    write_service_file(state_folder, file)
     return True
 
 
-def remove_note(state_folder: Path) -> None:
-    """Take the note of this process back."""
-    note = _read(state_folder)
-    if note is not None and note.pid == os.getpid():
-        service_note(state_folder).unlink(missing_ok=True)
+def remove_service_file(state_folder: Path) -> None:
+    """Remove the file of this process."""
+    file = _read(state_folder)
+    if file is not None and file.pid == os.getpid():
+        service_file(state_folder).unlink(missing_ok=True)
 
 
 def find_service(state_folder: Path) -> str | None:
     """Return the address of the service that runs on this state folder; None when none does."""
-    note = find_note(state_folder)
-    return None if note is None else note.address
+    file = find_service_file(state_folder)
+    return None if file is None else file.address
 
 
-def find_note(state_folder: Path) -> ServiceNote | None:
-    """Return the note of the service that runs on this state folder; None when none does."""
-    note = _read(state_folder)
-    return None if note is None or note.fault(state_folder) else note
+def find_service_file(state_folder: Path) -> ServiceFile | None:
+    """Return the file of the service that runs on this state folder; None when none does."""
+    file = _read(state_folder)
+    return None if file is None or file.fault(state_folder) else file
 
 
-def note_fault(state_folder: Path) -> str | None:
-    """Return why the note in the folder names no service; None when it does or there is none."""
-    note = _read(state_folder)
-    if note is not None:
-        return note.fault(state_folder)
-    return UNREADABLE if os.path.exists(service_note(state_folder)) else None
+def service_file_fault(state_folder: Path) -> str | None:
+    """Return why the file in the folder names no service; None when it does or there is none."""
+    file = _read(state_folder)
+    if file is not None:
+        return file.fault(state_folder)
+    return UNREADABLE if os.path.exists(service_file(state_folder)) else None
 
 
-def _is_same(noted: str, folder: Path) -> bool:
+def _is_same(recorded: str, folder: Path) -> bool:
     try:
-        return os.path.samefile(noted, folder)
+        return os.path.samefile(recorded, folder)
     except OSError:
         return False
 
 
-def _read(state_folder: Path) -> ServiceNote | None:
+def _read(state_folder: Path) -> ServiceFile | None:
     try:
         return msgspec.json.decode(
-            contents(str(service_note(state_folder)), _MOST), type=ServiceNote
+            contents(str(service_file(state_folder)), _MOST), type=ServiceFile
         )
     except NOT_DECODED:
         return None

@@ -1,4 +1,4 @@
-"""One of the processes that make up the service, as its parent sees it."""
+"""One process of a service, as its parent holds it: started, signalled, stopped and reaped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ HURRIED_STOP_TIMEOUT = 5.0
 """Seconds for all that remains once a stop is asked for a second time."""
 
 _PAUSE = 0.02
-_PATIENT = Backoff(max_delay=5.0, max_crashes=sys.maxsize)
+_RESENT_AFTER = 0.2
+"""Seconds between two SIGTERM: the kernel merges signals of one kind while they are pending."""
+
+_REFUSED_STARTS = Backoff(max_delay=5.0, max_crashes=sys.maxsize)
 """For starts that the system refuses: that is no fault of the process, and it passes."""
 
 
@@ -34,23 +37,29 @@ class ServiceProcess:
     It can be started again after it has ended.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process is started and stopped with
         self,
         name: str,
-        arguments: Sequence[str],
+        command: Sequence[str],
         *,
         descriptors: Sequence[int] = (),
         stderr: IO[bytes] | None = None,
-        parting: float = 0.0,
+        stop_timeout: float,
+        session_grace: float = 0.0,
     ) -> None:
-        """`arguments` follow `python -m`; the process inherits `descriptors`, and our stderr or
-        the given file. When it has ended, others of its session have `parting` seconds to do so;
-        without, nothing is lost when it is killed."""
+        """Describe it; nothing is started yet.
+
+        `command` follows `python -m`. The process inherits `descriptors`, and our stderr or the
+        given file. It has `stop_timeout` seconds from SIGTERM to SIGKILL. After its end, the other
+        processes of its session have `session_grace` seconds to end as well; 0 means that nothing
+        is lost when they are killed at once.
+        """
         self.name = name
         self.started_at = 0.0
-        self._parting = parting
         self.restart_at: float | None = None
-        self._arguments = list(arguments)
+        self._stop_timeout = stop_timeout
+        self._session_grace = session_grace
+        self._command = list(command)
         self._descriptors = tuple(descriptors)
         self._stderr = stderr
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,22 +71,22 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int | None:
-        """None while it does not run."""
+        """Its pid; None while it does not run."""
         return self._process.pid if self._process else None
 
     @property
     def pidfd(self) -> int | None:
-        """Readable once the process has ended; None while it does not run."""
+        """A descriptor that is readable once it has ended; None while it does not run."""
         return self._pidfd if self._process else None
 
     def start(self) -> None:
-        """Start it; it must not be running. `OSError` when the system has no room for it."""
+        """Start it; it must not be running. Raises `OSError` when the system refuses a process."""
         self.restart_at = None
         reader, writer = os.pipe()
         try:
-            # -P: a folder of that name where the user happens to be is not the program.
+            # -P: a folder `genvm_manager` where the user happens to be is not the program.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *self._arguments, "--parent-pipe-fd", str(reader)],
+                [sys.executable, "-P", "-m", *self._command, "--parent-pipe-fd", str(reader)],
                 pass_fds=(reader, *self._descriptors),
                 stdin=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -100,7 +109,8 @@ class ServiceProcess:
         self._parent_pipe = writer
 
     def ended(self, within: float = 0.0) -> bool:
-        """Whether it has ended, at the latest so many seconds from now. True if never started."""
+        """Return whether it has ended, at the latest `within` seconds from now; True
+        for one that was never started."""
         if self._process is None:
             return True
         poll = select.poll()
@@ -108,7 +118,7 @@ class ServiceProcess:
         return bool(poll.poll(within * 1000))
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, to all of its group for SIGKILL; nothing if it ended."""
+        """Send a signal to the process, SIGKILL to its whole group, unless it has ended."""
         if self._process is None:
             return
         with suppress(ProcessLookupError):
@@ -118,7 +128,7 @@ class ServiceProcess:
                 os.kill(self._process.pid, number)
 
     def kill_tree(self) -> None:
-        """SIGKILL it, its group and all that they have started, whatever their group."""
+        """Send SIGKILL to it, to its group and to all their descendants, whatever their group."""
         if self._process is None:
             return
         with suppress(psutil.Error):
@@ -128,15 +138,15 @@ class ServiceProcess:
         self.signal(signal.SIGKILL)
 
     def cut_parent_pipe(self) -> None:
-        """Have it notice that nobody needs it any more: it stops without waiting for anything."""
+        """Have it notice that its parent is gone: it stops without waiting for anything."""
         if self._parent_pipe >= 0:
             os.close(self._parent_pipe)
             self._parent_pipe = -1
 
-    def end(self, timeout: float, stops: StopSignals | None) -> bool:
-        """SIGTERM, again when the user insists, and SIGKILL after `timeout` seconds; whether it
-        has ended before that."""
-        deadline = time.monotonic() + timeout
+    def end(self, stops: StopSignals | None) -> bool:
+        """Stop it: SIGTERM, SIGTERM again for each further signal in `stops`, SIGKILL when its time
+        is over. Return whether it has ended before that."""
+        deadline = time.monotonic() + self._stop_timeout
         asked = 0
         while not self.ended():
             left = deadline - time.monotonic()
@@ -146,8 +156,7 @@ class ServiceProcess:
                 self._ask_to_stop(asked)
                 if asked > 1:
                     deadline = min(deadline, time.monotonic() + HURRIED_STOP_TIMEOUT)
-                # Two signals of one kind count as one while they are pending.
-                await_events([self], stops, 0.2)
+                await_events([self], stops, _RESENT_AFTER)
             elif left > 0:
                 await_events([self], stops, left)
             else:
@@ -159,21 +168,21 @@ class ServiceProcess:
     def _ask_to_stop(self, asked: int) -> None:
         if asked < AT_ONCE:
             self.signal(signal.SIGTERM)
-        elif self._parting:
+        elif self._session_grace:
             self.cut_parent_pipe()
         else:
             self.kill_tree()
 
     def reap(self) -> Exit:
-        """How it ended. Call it once `ended`; what is left of its group goes with it.
+        """Return how it ended, and kill what is left of its group. Call it once `ended`.
 
-        Blocks for the parting of those who still have something to do.
+        Blocks for at most `session_grace`, for as long as others of its session are there.
         """
         assert self._process is not None
-        until = time.monotonic() + self._parting
-        while time.monotonic() < until and self._has_company():
+        until = time.monotonic() + self._session_grace
+        while time.monotonic() < until and self._shares_its_session():
             time.sleep(_PAUSE)
-        # The group's number is its own for as long as its leader is not reaped.
+        # Before `wait`: once the leader is reaped, the group's number may become another's.
         self.signal(signal.SIGKILL)
         code = self._process.wait()
         os.close(self._pidfd)
@@ -181,8 +190,8 @@ class ServiceProcess:
         self._process = None
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 
-    def _has_company(self) -> bool:
-        """Whether another process of its session lives."""
+    def _shares_its_session(self) -> bool:
+        """Return whether another process of its session is alive."""
         assert self._process is not None
         for pid in psutil.pids():
             with suppress(ProcessLookupError, psutil.Error):
@@ -191,12 +200,13 @@ class ServiceProcess:
         return False
 
     def schedule_restart(self) -> float | None:
-        """Seconds until `restart_at`, by the backoff policy; None: it died too often."""
+        """Set `restart_at` by the backoff policy; return the seconds until then, or None when the
+        process has died too often."""
         return self._schedule(self._backoff, self._crashes)
 
     def schedule_retry(self) -> float | None:
-        """Seconds until `restart_at` after a start that the system refused; never None."""
-        return self._schedule(_PATIENT, self._refusals)
+        """Set `restart_at` after a start that the system refused; return the seconds until then."""
+        return self._schedule(_REFUSED_STARTS, self._refusals)
 
     def _schedule(self, backoff: Backoff, failures: deque[float]) -> float | None:
         now = time.monotonic()
@@ -209,7 +219,7 @@ class ServiceProcess:
 def await_events(
     processes: Sequence[ServiceProcess], stops: StopSignals | None, timeout: float | None
 ) -> None:
-    """Until one of them ends, a signal comes, or the time (in seconds) is over."""
+    """Return when one of them ends, a signal comes, or `timeout` seconds are over."""
     poll = select.poll()
     for process in processes:
         if process.pidfd is not None:

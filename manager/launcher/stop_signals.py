@@ -1,4 +1,4 @@
-"""What asks the service to stop, and how urgently, or to reload: signals, the end of its parent."""
+"""Requests to stop a service, and how urgently, or to reload it: signals, its parent's end."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from genvm_manager.base.process.parent import Parent
 from genvm_manager.base.process.signals import heeded, is_ignored
 
 AT_ONCE = 3
-"""So many signals, or the parent's end, mean that nothing is waited for."""
+"""From this number of signals on, and after the parent's end, the stop waits for nothing."""
 
 
 class StopSignals:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP do nothing but count; enter it in the main
-    thread. SIGINT stays ignored where it was, as it is for a background job of a script.
+    """Counts SIGINT, SIGTERM and SIGHUP while it is entered, which must be in the main thread.
 
-    The end of a child counts for nothing, but makes `descriptors` readable.
+    SIGINT stays ignored where it was, as in a background job of a script. The end of a child is not
+    counted, but makes `descriptors` readable.
 
-    SIGHUP counts only when it says that the terminal is gone from which this process was started.
-    Any other is a request to reload, as daemons take it; so are all for a process whose starter had
-    SIGHUP ignored, which is what `nohup` does.
+    SIGHUP is counted only when the terminal from which this process was started is gone. Otherwise
+    it is a request to reload, as for all daemons; so is each SIGHUP under `nohup`, which has it
+    ignored.
     """
 
     def __init__(self, parent: Parent | None = None) -> None:
-        """The end of `parent`, if given, counts as `AT_ONCE` signals."""
+        """Count the end of `parent`, if given, as `AT_ONCE` signals."""
         self._parent = parent
         self._signals = 0
         self._is_reload_asked = False
@@ -39,7 +39,7 @@ class StopSignals:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stops_with_terminal = _has_terminal() and not is_ignored(signal.SIGHUP)
         counted = (*heeded(signal.SIGINT), signal.SIGTERM, signal.SIGHUP)
-        self._previous = {number: signal.signal(number, self._note) for number in counted}
+        self._previous = {number: signal.signal(number, self._count) for number in counted}
         self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
         return self
 
@@ -51,29 +51,29 @@ class StopSignals:
 
     @property
     def count(self) -> int:
-        """How many signals there were; at least `AT_ONCE` when the parent is gone."""
+        """The number of signals so far; at least `AT_ONCE` when the parent is gone."""
         if self._parent is not None and self._parent.is_gone:
             return max(AT_ONCE, self._signals)
         return self._signals
 
     def take_reload(self) -> bool:
-        """Whether a reload was asked for since this was last called."""
+        """Return whether a reload was asked for since this was last called."""
         is_asked, self._is_reload_asked = self._is_reload_asked, False
         return is_asked
 
     @property
     def descriptors(self) -> list[int]:
-        """One of them is readable when something was asked for since the last `acknowledge`."""
+        """Descriptors of which one is readable if something came since the last `acknowledge`."""
         if self._parent is None or self._parent.is_gone:
             return [self._reader]
         return [self._reader, self._parent.descriptor]
 
     def acknowledge(self) -> None:
-        """Make `descriptors` unreadable until something is asked for again."""
+        """Make `descriptors` unreadable until something comes again."""
         with suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _count(self, number: int, _frame: FrameType | None) -> None:
         is_hang_up = self._stops_with_terminal and not _has_terminal()
         if number == signal.SIGHUP and not is_hang_up:
             self._is_reload_asked = True
@@ -87,8 +87,8 @@ class StopSignals:
 
 
 def _has_terminal() -> bool:
-    """Whether this process has a controlling terminal. At a hang-up the kernel takes it away before
-    anybody is told."""
+    """Return whether this process has a controlling terminal. At a hang-up the kernel takes it away
+    before it sends SIGHUP, so that this tells a hang-up from a request to reload."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

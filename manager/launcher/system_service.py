@@ -1,6 +1,6 @@
-"""The service of this machine: the one that scripts/install has set up, for every user's commands.
+"""The service of this machine, which scripts/install has set up for the commands of every user.
 
-Its units, in `systemd/`, know these paths as well.
+The same paths are in its units, in `systemd/`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pwd
 from pathlib import Path
 
 SOCKET = Path("/run/genvm-manager/http.sock")
-"""Where it listens, for root and the members of one group; it is there while systemd listens."""
+"""Where systemd listens for it, for root and the members of one group."""
 
 STATE_FOLDER = Path("/var/lib/genvm-manager")
 
@@ -19,12 +19,14 @@ TOKEN_FILE = Path("/etc/genvm-manager/token")
 
 
 def find_system_service() -> str | None:
-    """Its address, as `HttpClient` takes it; None when there is none, or this user may not ask."""
+    """Return its address, as `HttpClient` takes it; None when there is no such service, or
+    this user may not connect to it."""
     return f"unix:{SOCKET}" if os.access(SOCKET, os.R_OK | os.W_OK) else None
 
 
 def how_to_be_admitted() -> str | None:
-    """What root would have to do for this user; None when there is no such service, or no need."""
+    """Return the command by which root admits this user; None when there is no such service, or it
+    admits the user already."""
     try:
         group = grp.getgrgid(SOCKET.stat().st_gid).gr_name
         user = pwd.getpwuid(os.getuid()).pw_name
@@ -34,5 +36,5 @@ def how_to_be_admitted() -> str | None:
 
 
 def system_token_file() -> Path | None:
-    """Where its token is; None when it wants none."""
+    """Return the file with its token; None when it needs none."""
     return TOKEN_FILE if TOKEN_FILE.exists() else None

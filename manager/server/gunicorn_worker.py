@@ -44,15 +44,16 @@ MAX_UNREAD = 64 << 10
 MAX_HEAD = 288 << 10
 """Bytes; more than gunicorn's own limits allow a request line and all headers together."""
 
-GRACE = 2.0
-"""Seconds for a client to close its side too, so that it surely has our last words."""
+CLOSE_GRACE = 2.0
+"""Seconds for a client to close its side too, so that it surely receives our last reply."""
 
-MAX_GRACEING = 256
+MAX_CLOSING = 256
+"""Connections that may wait for their clients to close them; then the oldest are cut off."""
 
 REFUSAL_WAIT = 0.05
 """Seconds for the request of a client that is refused for want of descriptors."""
 
-GRACE = 0.5
+STOP_GRACE = 0.5
 """Seconds, when we stop, for a new connection to send what is on its way; then it is closed."""
 
 RETIRE = signal.SIGUSR2
@@ -258,7 +259,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         # Who has had an answer knows that the connection may close, and comes again by another one.
         for idle in self.keepalived_conns:
             idle.timeout = 0.0
-        latest = time.monotonic() + GRACE
+        latest = time.monotonic() + STOP_GRACE
         for new in self.pending_conns:
             new.timeout = min(new.timeout, latest)
 
@@ -268,7 +269,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         while self._lingering:
             oldest = self._lingering[0]
-            if oldest.timeout > now and len(self._lingering) <= MAX_GRACEING:
+            if oldest.timeout > now and len(self._lingering) <= MAX_CLOSING:
                 break
             self._close_lingering(oldest)
         if not self._has_room:
@@ -295,7 +296,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             conn.close()
             return
-        conn.timeout = time.monotonic() + GRACE
+        conn.timeout = time.monotonic() + CLOSE_GRACE
         self._lingering.append(conn)
         on_readable = partial(self._discard, conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)

@@ -16,7 +16,7 @@ from genvm_manager.base.files.own_file import open_own
 from genvm_manager.base.files.state_folder import (
     local_node,
     run_store,
-    service_note,
+    service_file,
     supervisor_lock,
 )
 from genvm_manager.base.process.identity import contents
@@ -64,7 +64,7 @@ def _unusable(folder: Path, error: OSError) -> StateFolderUnusable:
 
 def _close_to_others(folder: Path) -> None:
     """Tighten a folder's mode, unless it may be something like /tmp, named by mistake."""
-    ours = (supervisor_lock(folder), run_store(folder), service_note(folder), local_node(folder))
+    ours = (supervisor_lock(folder), run_store(folder), service_file(folder), local_node(folder))
     if any(folder.iterdir()) and not any(path.exists() for path in ours):
         raise StateFolderUnusable(
             f"state folder {folder} is open to others and holds files that are not ours; "

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.manager.launcher.service import Service, private_service
+from genvm_manager.manager.launcher.private_service import private_service
+from genvm_manager.manager.launcher.service import Service
 from genvm_manager.protocol.ipc.runs import RunState
 from tests.support.author import Author
 

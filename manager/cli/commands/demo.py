@@ -17,7 +17,7 @@ from genvm_manager.base.files.state_folder import default_state_folder
 from genvm_manager.base.files.temporary_files import settle_temporary_files, temporary_folder
 from genvm_manager.manager.cli.node_session import faults_in_words, open_node
 from genvm_manager.manager.cli.rendering.render import exit_code, receipt_as_text
-from genvm_manager.manager.launcher.service import private_service
+from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.local_node.guestbook import CONTRACT, call, deployment
 from genvm_manager.manager.local_node.node import LocalNode, Receipt
 from genvm_manager.protocol.calldata import Address

@@ -24,14 +24,10 @@ from genvm_manager.base.process.parent import Parent
 from genvm_manager.manager.cli.options.parameters import PortType
 from genvm_manager.manager.cli.streams import OutputLost, drop_output
 from genvm_manager.manager.ipc_client.log_level import following_log_level
+from genvm_manager.manager.launcher.errors import ServiceFailed, StopRequested
 from genvm_manager.manager.launcher.install_root import settings_of
-from genvm_manager.manager.launcher.service import (
-    Service,
-    ServiceFailed,
-    ServiceSettings,
-    StopRequested,
-    read_config,
-)
+from genvm_manager.manager.launcher.service import Service
+from genvm_manager.manager.launcher.service_settings import ServiceSettings, read_config
 from genvm_manager.manager.launcher.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
@@ -140,7 +136,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         configure_logging(config.log_level, config.log_format, "serve")
         with (
             StopSignals(parent) as stops,
-            Service(settings, report=log.warning, stops=stops, orphans=Orphans()) as service,
+            Service(settings, report=log.warning, stops=stops, reparented=Orphans()) as service,
             following_log_level(
                 supervisor_socket(settings.state_folder), "serve", config.log_level
             ),

@@ -33,9 +33,9 @@ from genvm_manager.manager.cli.exit_codes import (
 from genvm_manager.manager.client.client import HttpClient, TokenRefused, Unreachable
 from genvm_manager.manager.launcher.service_file import (
     UNREADABLE,
-    ServiceNote,
-    find_note,
-    note_fault,
+    ServiceFile,
+    find_service_file,
+    service_file_fault,
 )
 from genvm_manager.manager.launcher.system_service import (
     STATE_FOLDER,
@@ -100,7 +100,7 @@ class ServiceOptions:
         then it may be that service that is meant."""
         address = self.url or (None if self.state_dir else _url_in_environment())
         try:
-            note = find_note(self.folder)
+            note = find_service_file(self.folder)
         except Misuse:
             if address is None:
                 raise
@@ -110,7 +110,7 @@ class ServiceOptions:
             return Access(address or note.address, self.token_file or noted, _runs_as_we_do(note))
         if address is not None:
             return Access(address, self._token_file_elsewhere(), False)
-        if self.state_dir is None and note_fault(self.folder) == UNREADABLE:
+        if self.state_dir is None and service_file_fault(self.folder) == UNREADABLE:
             raise Unreachable(f"no service is found on {self.folder}: {_about_note(UNREADABLE)}")
         return self._system_service() if self.state_dir in (None, STATE_FOLDER) else None
 
@@ -134,7 +134,7 @@ class ServiceOptions:
         if known is not None:
             return known
         if self.state_dir is not None:
-            fault = note_fault(self.folder)
+            fault = service_file_fault(self.folder)
             because = f": {_about_note(fault)}" if fault else ""
             raise Unreachable(f"no service runs on {self.state_dir}{because}")
         return Access(USUAL_ADDRESS, self._token_file_elsewhere(), False)
@@ -244,7 +244,7 @@ def _about_note(fault: str) -> str:
     return f"service.json there names none, {fault}"
 
 
-def _runs_as_we_do(note: ServiceNote) -> bool:
+def _runs_as_we_do(note: ServiceFile) -> bool:
     with suppress(psutil.Error):
         return psutil.Process(note.pid).uids().effective in (0, os.geteuid())
     return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genvm_manager.base.settings.http import SettingsFiles
 from genvm_manager.manager.cli.options.config_file import config_in
-from genvm_manager.manager.launcher.service import read_config
+from genvm_manager.manager.launcher.service_settings import read_config
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
 from tests.support.supervisor import RunningSupervisor

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from genvm_manager.manager.launcher.service import private_service
+from genvm_manager.manager.launcher.private_service import private_service
 from tests.support.service import GENVM_MANAGER, processes_of, wait_until
 from tests.support.waiting import TIMEOUT
 

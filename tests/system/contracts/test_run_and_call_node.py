@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.service import Service
-from genvm_manager.manager.launcher.service_file import ServiceNote
+from genvm_manager.manager.launcher.service_file import ServiceFile
 from genvm_manager.manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER
 from genvm_manager.protocol.ipc.runs import RunState
 from tests.support.author import DEADLINE, Author
@@ -91,8 +91,8 @@ def test_commands_at_once_take_turns_and_lose_nothing(author: Author) -> None:
 def test_the_service_of_the_state_folder_is_found(tmp_path: Path, service: Service) -> None:
     author = Author(tmp_path, None)
     author.state_dir.mkdir()
-    note = ServiceNote.of_this_process(author.state_dir, service.urls, None, None)
-    service_note(author.state_dir).write_bytes(msgspec.json.encode(note))
+    note = ServiceFile.of_this_process(author.state_dir, service.urls, None, None)
+    service_file(author.state_dir).write_bytes(msgspec.json.encode(note))
     ended = author.types("run", str(author.probe), "--args", '["a"]', "--json")
     assert "no service" not in ended.stderr
     with HttpClient(service.address) as client:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from genvm_manager.base.files.state_folder import run_scratch, run_store, supervisor_socket
-from genvm_manager.manager.launcher.service import find_service
+from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol import calldata
 from tests.conftest import PROJECT
 from tests.support.service import RunningService, processes_of, run_request, wait_until

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from genvm_manager.manager.launcher.service_file import find_note
+from genvm_manager.manager.launcher.service_file import find_service_file
 from genvm_manager.manager.server.gunicorn_master import MOST_RETIRED
 from genvm_manager.protocol import calldata
 from tests.support.service import RunningService, run_request, wait_until
@@ -241,7 +241,7 @@ def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> No
     assert service.http.get("/healthz", headers={"Host": "genvm.example"}).is_success
     bearer = {"Authorization": "Bearer secret-of-the-first-day"}
     assert service.http.get("/status", headers=bearer).is_success
-    note = find_note(service.state)
+    note = find_service_file(service.state)
     assert note is not None and note.token_file == str(token)
     for line in (
         "warn setting_waits_for_a_new_start setting=max_queued",

@@ -15,8 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from genvm_manager.base.files.state_folder import service_note
-from genvm_manager.manager.launcher.service_file import ServiceNote, find_note, find_service
+from genvm_manager.base.files.state_folder import service_file
+from genvm_manager.manager.launcher.service_file import ServiceFile, find_service, find_service_file
 from tests.support.service import RunningService, wait_until
 
 NOTICED = 10.0
@@ -112,15 +112,15 @@ def replace_by_a_link(path: Path) -> None:
 
 @pytest.mark.parametrize("vanish", [unlink, replace_by_a_file, replace_by_a_link])
 def test_the_note_is_written_again(service: RunningService, vanish: Callable[[Path], None]) -> None:
-    before = find_note(service.state)
-    vanish(service_note(service.state))
-    wait_until(lambda: find_note(service.state) == before, NOTICED)
+    before = find_service_file(service.state)
+    vanish(service_file(service.state))
+    wait_until(lambda: find_service_file(service.state) == before, NOTICED)
     assert "service.json was removed or replaced; it is written again" in service.log
-    assert not service_note(service.state).is_symlink()
+    assert not service_file(service.state).is_symlink()
 
 
 def test_a_note_that_cannot_be_written_is_said_by_readyz(service: RunningService) -> None:
-    path = service_note(service.state)
+    path = service_file(service.state)
     path.unlink()
     path.mkdir()
     (path / "something").touch()
@@ -135,12 +135,12 @@ def test_a_note_that_cannot_be_written_is_said_by_readyz(service: RunningService
 
 
 def test_the_note_of_another_living_service_is_left_alone(service: RunningService) -> None:
-    other = ServiceNote.of_this_process(service.state, ["http://127.0.0.1:9"], None, None)
-    service_note(service.state).write_bytes(msgspec.json.encode(other))
+    other = ServiceFile.of_this_process(service.state, ["http://127.0.0.1:9"], None, None)
+    service_file(service.state).write_bytes(msgspec.json.encode(other))
     wait_until(lambda: service.http.get("/readyz").status_code == 503, NOTICED)
     assert "is the folder of another service now" in service.http.get("/readyz").json()["error"]
-    assert find_note(service.state) == other
-    service_note(service.state).unlink()
+    assert find_service_file(service.state) == other
+    service_file(service.state).unlink()
     wait_until(lambda: service.http.get("/readyz").is_success, NOTICED)
 
 
@@ -182,7 +182,7 @@ def on_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServi
 
 
 def socket_path(service: RunningService) -> Path:
-    note = find_note(service.state)
+    note = find_service_file(service.state)
     assert note is not None and note.socket is not None
     return Path(note.socket)
 

@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.manager.launcher.service import ServiceFailed, find_service, private_service
+from genvm_manager.manager.launcher.errors import ServiceFailed
+from genvm_manager.manager.launcher.private_service import private_service
+from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol import calldata
 from tests.support.service import (
     QUICKLY_GIVEN_UP,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from tests.support.names import LOCALHOST_OF_BOTH
 from tests.support.operator import DEADLINE
 from tests.support.service import RunningService, wait_until
@@ -28,7 +28,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[RunningService]:
 
 @pytest.fixture
 def urls(service: RunningService) -> list[str]:
-    note = json.loads(service_note(service.state).read_text())
+    note = json.loads(service_file(service.state).read_text())
     return [note["url"], *note["more_urls"]]
 
 
@@ -61,7 +61,7 @@ def test_both_stay_when_http_is_reloaded_and_when_it_dies(
     before.kill()
     wait_until(lambda: service.half("http") != before, DEADLINE)
     all_answer(urls)
-    assert json.loads(service_note(service.state).read_text())["more_urls"] == urls[1:]
+    assert json.loads(service_file(service.state).read_text())["more_urls"] == urls[1:]
 
 
 def _is_ready(url: str) -> bool:

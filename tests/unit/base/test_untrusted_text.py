@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from genvm_manager.base.errors import BadRequest, ManagerError, RequestFailed
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from genvm_manager.base.settings.config import Config, parse_config
 from genvm_manager.base.text.yaml_text import Refused, load_yaml
 from genvm_manager.base.validation import from_value
@@ -70,7 +70,7 @@ def test_half_of_a_surrogate_pair_as_a_key_is_a_bad_request() -> None:
 
 
 def test_a_service_file_that_is_no_utf_8_names_no_service(tmp_path: Path) -> None:
-    service_note(tmp_path).write_bytes(msgspec.json.encode({"url": "x"})[:-3] + b'\xff"}')
+    service_file(tmp_path).write_bytes(msgspec.json.encode({"url": "x"})[:-3] + b'\xff"}')
     assert find_service(tmp_path) is None
 
 

@@ -16,7 +16,8 @@ from genvm_manager.base.network.listeners import AddressError, split_address
 from genvm_manager.base.settings.token_file import TokenFileError, is_open_to_others, read_token
 from genvm_manager.manager.cli.options.config_file import config_in
 from genvm_manager.manager.cli.options.llm_models import NamedModel, models_in
-from genvm_manager.manager.launcher.service import ServiceFailed, read_config
+from genvm_manager.manager.launcher.errors import ServiceFailed
+from genvm_manager.manager.launcher.service_settings import read_config
 
 from .installation import Installation
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.cli.options.service import ServiceOptions
-from genvm_manager.manager.launcher.service import ServiceFailed, read_config
+from genvm_manager.manager.launcher.errors import ServiceFailed
+from genvm_manager.manager.launcher.service_settings import read_config
 
 
 @dataclass(frozen=True)

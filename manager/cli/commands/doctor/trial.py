@@ -17,7 +17,8 @@ from genvm_manager.base.files.temporary_files import (
 from genvm_manager.manager.cli.node_session import open_node
 from genvm_manager.manager.cli.options.service import Access
 from genvm_manager.manager.client.client import HttpClient, Unreachable
-from genvm_manager.manager.launcher.service import ServiceFailed, private_service
+from genvm_manager.manager.launcher.errors import ServiceFailed
+from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.local_node import guestbook
 from genvm_manager.manager.local_node.node import LocalNode
 from genvm_manager.manager.local_node.transactions import Ending, Outcome

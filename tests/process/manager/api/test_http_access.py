@@ -16,7 +16,7 @@ from genvm_manager.base.settings.config import Config
 from genvm_manager.base.settings.token_file import TokenFileError, read_token
 from genvm_manager.manager.api.access import install_access_rules
 from genvm_manager.manager.client.client import HttpClient
-from genvm_manager.manager.launcher.service_file import find_note
+from genvm_manager.manager.launcher.service_file import find_service_file
 from tests.support.service import RunningService, wait_until
 from tests.support.waiting import TIMEOUT
 
@@ -236,7 +236,7 @@ def test_with_the_token_all_is_as_ever(guarded: RunningService) -> None:
 
 
 def test_the_token_is_found_by_its_path_and_stands_nowhere_else(guarded: RunningService) -> None:
-    note = find_note(guarded.state)
+    note = find_service_file(guarded.state)
     assert note is not None
     assert note.token_file is not None
     assert read_token(Path(note.token_file)) == TOKEN
@@ -251,7 +251,7 @@ def test_the_token_is_found_by_its_path_and_stands_nowhere_else(guarded: Running
 
 
 def test_commands_find_the_token_by_themselves(guarded: RunningService) -> None:
-    note = find_note(guarded.state)
+    note = find_service_file(guarded.state)
     assert note is not None
     call = ("call", "0x" + "20" * 20, "none", "--view", "--state-dir", str(guarded.state))
     elsewhere = ("--url", guarded.url.replace("127.0.0.1", "localhost"))

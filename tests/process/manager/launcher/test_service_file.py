@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from genvm_manager.base.files.state_folder import service_note
+from genvm_manager.base.files.state_folder import service_file
 from genvm_manager.manager.launcher.service_file import (
-    ServiceNote,
-    ensure_note,
-    find_note,
-    note_fault,
-    write_note,
+    ServiceFile,
+    ensure_service_file,
+    find_service_file,
+    service_file_fault,
+    write_service_file,
 )
 from tests.support.service import GENVM_MANAGER
 from tests.support.waiting import TIMEOUT
@@ -24,8 +24,8 @@ from tests.support.waiting import TIMEOUT
 NOWHERE = "http://127.0.0.1:9"
 
 
-def own_note(folder: Path) -> ServiceNote:
-    return ServiceNote.of_this_process(folder, [NOWHERE], None, None)
+def own_file(folder: Path) -> ServiceFile:
+    return ServiceFile.of_this_process(folder, [NOWHERE], None, None)
 
 
 def status(folder: Path | None, home: Path) -> subprocess.CompletedProcess[str]:
@@ -42,8 +42,8 @@ def status(folder: Path | None, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> None:
-    write_note(tmp_path, own_note(tmp_path))
-    found = find_note(tmp_path)
+    write_service_file(tmp_path, own_file(tmp_path))
+    found = find_service_file(tmp_path)
     assert found is not None
     assert found.address == NOWHERE
     # Nothing in it moves with the wall clock.
@@ -65,10 +65,10 @@ def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> Non
 def test_a_note_of_another_process_boot_or_folder_names_nobody(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
-    write_note(tmp_path, msgspec.structs.replace(own_note(tmp_path), **changes))
-    assert find_note(tmp_path) is None
+    write_service_file(tmp_path, msgspec.structs.replace(own_file(tmp_path), **changes))
+    assert find_service_file(tmp_path) is None
     words = words.format(pid=os.getpid())
-    assert words in str(note_fault(tmp_path))
+    assert words in str(service_file_fault(tmp_path))
     ended = status(tmp_path, tmp_path)
     assert ended.returncode == 69
     assert f"no service runs on {tmp_path}: service.json there names none, {words}" in ended.stderr
@@ -79,7 +79,7 @@ def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_pa
     usual = tmp_path / "genvm-manager"
     usual.mkdir()
     old = {"url": NOWHERE, "socket": None, "pid": os.getpid(), "created": 1.5, "state_folder": "/x"}
-    service_note(usual).write_bytes(msgspec.json.encode(old))
+    service_file(usual).write_bytes(msgspec.json.encode(old))
     for folder in (usual, None):
         ended = status(folder, tmp_path)
         assert ended.returncode == 69, ended
@@ -90,17 +90,17 @@ def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_pa
 def test_a_note_in_a_copy_of_the_folder_names_nobody(tmp_path: Path) -> None:
     original = tmp_path / "original"
     original.mkdir()
-    write_note(original, own_note(original))
+    write_service_file(original, own_file(original))
     shutil.copytree(original, tmp_path / "copy")
-    assert find_note(original) is not None
-    assert find_note(tmp_path / "copy") is None
+    assert find_service_file(original) is not None
+    assert find_service_file(tmp_path / "copy") is None
 
 
 def test_a_fifo_in_place_of_the_note_holds_up_no_command(tmp_path: Path) -> None:
-    os.mkfifo(service_note(tmp_path))
-    assert find_note(tmp_path) is None
+    os.mkfifo(service_file(tmp_path))
+    assert find_service_file(tmp_path) is None
     ended = status(tmp_path, tmp_path)
     assert ended.returncode == 69
     assert "service.json there names none" in ended.stderr
-    assert ensure_note(tmp_path, own_note(tmp_path))
-    assert find_note(tmp_path) == own_note(tmp_path)
+    assert ensure_service_file(tmp_path, own_file(tmp_path))
+    assert find_service_file(tmp_path) == own_file(tmp_path)
