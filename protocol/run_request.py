@@ -19,6 +19,7 @@ from .executor import PASS_THROUGH_FIELDS, ExecutionData
 from .ipc.commands import StartRun
 from .ipc.modules import ModuleKind
 from .ipc.runs import Capture, MajorSelector, Selector, VersionSelector
+from .permissions import ALL_PERMISSIONS, DEFAULT_PERMISSIONS, NONDET
 
 MAX_DEADLINE = 24 * 3600.0
 """The longest a run may take, in seconds."""
@@ -36,7 +37,6 @@ Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
 ShortText = Annotated[str, Meta(max_length=128)]
 """A time, a duration, a version, the name of a mode."""
 
-_PERMISSIONS = frozenset("rwscnu")
 _CAPTURES: dict[str, Capture] = {
     "disabled": Capture.NOTHING,
     "safe": Capture.BRIEF,
@@ -91,7 +91,7 @@ class RunRequest(Struct):
     code: bytes | None = None
     host_data: str = ""
     is_sync: bool = False
-    permissions: str = "rwscn"
+    permissions: str = DEFAULT_PERMISSIONS
     no_modules: bool = False
     modules: list[ModuleKind] | None = None
     """What the run needs where it needs modules; None: all."""
@@ -131,7 +131,7 @@ class RunRequest(Struct):
     @property
     def needed_modules(self) -> list[ModuleKind]:
         """The modules that must run, and that the executor is connected to."""
-        if self.is_sync or self.no_modules or "n" not in self.permissions:
+        if self.is_sync or self.no_modules or NONDET not in self.permissions:
             return []
         return [kind for kind in ModuleKind if self.modules is None or kind in self.modules]
 
@@ -211,12 +211,13 @@ class RunRequest(Struct):
 
 
 def check_permissions(letters: str) -> None:
-    """Raises `ValueError` unless they are letters of `rwscnu`, each once at most."""
-    if unknown := sorted(set(letters) - _PERMISSIONS):
-        raise ValueError(f"permissions: expected letters of rwscnu, got {unknown[0]!r}")
+    """Raise `ValueError` unless `letters` are permissions, each of them once at most."""
+    if unknown := sorted(set(letters) - set(ALL_PERMISSIONS)):
+        raise ValueError(f"permissions: expected letters of {ALL_PERMISSIONS}, got {unknown[0]!r}")
     if len(letters) > len(set(letters)):
         raise ValueError(
-            f"permissions: expected at most {len(_PERMISSIONS)} letters, each of rwscnu once"
+            f"permissions: expected at most {len(ALL_PERMISSIONS)} letters, each of "
+            f"{ALL_PERMISSIONS} once"
         )
 
 

@@ -19,6 +19,7 @@ from genvm_manager.protocol.ipc.commands import ReadArtifact, ReadSchema, StartR
 from genvm_manager.protocol.ipc.replies import ArtifactPart
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Cause, FinishedRun, without_outputs
 from genvm_manager.protocol.ipc.status import Permits, Status
+from genvm_manager.protocol.limits import MAX_WAIT
 from genvm_manager.supervisor.runs.code_host import CodeStorage
 from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
@@ -32,9 +33,6 @@ from genvm_manager.supervisor.store.writes import Accepted
 from genvm_manager.supervisor.telemetry.state_metrics import StateMetrics
 
 from .controls import SHUTTING_DOWN, Controls
-
-MAX_WAIT = 120.0
-"""Seconds that one `GetRun` may wait (docs/spec/01-http-api.md#runs)."""
 
 MAX_GRACE = 24 * 3600.0
 

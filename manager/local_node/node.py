@@ -14,6 +14,7 @@ from typing import Protocol
 
 from genvm_manager.protocol.addresses import deployed_address
 from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.permissions import CALL, DEFAULT_PERMISSIONS, READ
 
 from .host import LedgerHost
 from .ledger import InsufficientBalance, Ledger
@@ -35,8 +36,7 @@ from .transactions import (
 MAX_TRANSACTIONS = 100
 """How many transactions one command may cause, its own included."""
 
-ALL_PERMISSIONS = "rwscn"
-VIEW_PERMISSIONS = "rc"
+VIEW_PERMISSIONS = READ + CALL
 """A view reads, and calls other contracts, which then only read as well."""
 
 
@@ -123,7 +123,7 @@ class LocalNode:
         if transaction.target is not None and not is_contract:
             self._ledger.credit(callee, transaction.value)
             return Outcome(transaction, callee)
-        outcome = self._run(transaction, callee, ALL_PERMISSIONS)
+        outcome = self._run(transaction, callee, DEFAULT_PERMISSIONS)
         return self._settle(outcome)
 
     def _run(self, transaction: Transaction, callee: Address, permissions: str) -> Outcome:

@@ -9,6 +9,7 @@ from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.ipc.commands import ReadSchema, StartRun
 from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
+from genvm_manager.protocol.permissions import READ
 
 CONTRACT = Address(bytes(19) + b"\1")
 """Where such a run finds its contract; no chain has anything there."""
@@ -38,7 +39,7 @@ def schema_run(command: ReadSchema, deadline: float) -> StartRun:
         host="",
         is_sync=True,
         modules=[],
-        permissions="r",
+        permissions=READ,
         capture=Capture.TAIL,
         is_unsafe=False,
         deadline=deadline,

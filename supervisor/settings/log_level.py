@@ -7,10 +7,8 @@ import contextlib
 
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.logging.lines import Level
+from genvm_manager.protocol.limits import MAX_WAIT
 from genvm_manager.supervisor.telemetry.event_log import EventLog
-
-MAX_WAIT = 120.0
-"""Seconds that one look at the level may wait for a change."""
 
 
 class LogLevel:

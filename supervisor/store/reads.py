@@ -13,13 +13,12 @@ from genvm_manager.base.process.threads import started_threads
 from genvm_manager.protocol.ipc.replies import ArtifactPart
 from genvm_manager.protocol.ipc.runs import Artifact, Cause, Exit, FinishedRun, RunState
 from genvm_manager.protocol.ipc.status import Execution
+from genvm_manager.protocol.limits import MAX_RUN_ID
 
 from .failure import StoreDamaged, StoreFailed, store_failure
 from .writes import SIZE
 
 T = TypeVar("T")
-
-MAX_ID = (1 << 63) - 1
 
 _DROPPED_BYTES = {
     Artifact.STDOUT: "stdout_dropped",
@@ -161,7 +160,7 @@ def _reading(read: Callable[[], T]) -> T:
 
 
 def _exists(connection: sqlite3.Connection, run_id: int) -> bool:
-    if not 0 < run_id <= MAX_ID:
+    if not 0 < run_id <= MAX_RUN_ID:
         return False
     found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
     return found.fetchone() is not None
@@ -170,7 +169,7 @@ def _exists(connection: sqlite3.Connection, run_id: int) -> bool:
 def _read_part(
     connection: sqlite3.Connection, run_id: int, field: Artifact, offset: int, length: int
 ) -> ArtifactPart | None:
-    if not 0 < run_id <= MAX_ID:
+    if not 0 < run_id <= MAX_RUN_ID:
         return None
     # One transaction, so that the row is not pruned between the two looks at it.
     connection.execute("BEGIN")
@@ -202,7 +201,7 @@ def _read_blob(
 
 
 def _select(connection: sqlite3.Connection, run_id: int, outputs: str) -> FinishedRun | None:
-    if not 0 < run_id <= MAX_ID:
+    if not 0 < run_id <= MAX_RUN_ID:
         return None
     query = (
         "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"  # noqa: S608

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 
 from genvm_manager.base.errors import Unavailable
+from genvm_manager.protocol.limits import MAX_WAIT
 
 PERIOD = 0.25
 """Seconds between two tellings: what changes in the meantime is told at once."""
-
-MAX_WAIT = 120.0
-"""Seconds that one who watches may wait for a change."""
 
 
 class Changes:

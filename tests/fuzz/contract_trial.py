@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
 from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
 from tests.support.calls import MESSAGE
 
@@ -96,7 +97,9 @@ def _call(code: bytes, chance: int, options: Sequence[str]) -> Order:
         leader_nondet_results=None if chance % 3 else rotated,
         extras={},
     )
-    permissions = "".join(letter for at, letter in enumerate("rwscn") if chance >> at & 1)
+    permissions = "".join(
+        letter for at, letter in enumerate(DEFAULT_PERMISSIONS) if chance >> at & 1
+    )
     is_refused = chance % 4 == 1
     return Order(data, options, permissions, chance % 11 == 0, stored=code, is_refused=is_refused)
 

@@ -18,6 +18,7 @@ from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, stored_code
 from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.host import GetBalance, HostErrorCode, HostRefusal, StorageRead
+from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
 from genvm_manager.workers.genvm import cli
 from genvm_manager.workers.genvm.run import run
 from tests.support.calls import CONTRACT, OTHER
@@ -40,7 +41,7 @@ class Order(NamedTuple):
 
     data: ExecutionData
     options: Sequence[str]
-    permissions: str = "rwscn"
+    permissions: str = DEFAULT_PERMISSIONS
     is_sync: bool = False
     stored: bytes | None = None
     is_refused: bool = False

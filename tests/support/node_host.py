@@ -33,6 +33,7 @@ from genvm_manager.protocol.host import (
     StorageRead,
     serve,
 )
+from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
 from genvm_manager.protocol.run_result import RunResult, decode_result
 
 from .module_server import ModuleServer
@@ -154,7 +155,7 @@ def run_executor(
     stdin: ExecutionData | bytes,
     *,
     options: Sequence[str] = (),
-    permissions: str = "rwscn",
+    permissions: str = DEFAULT_PERMISSIONS,
     extra_args: Sequence[str] = (),
     command: Sequence[str] = BUILT_IN,
     environment: dict[str, str] | None = None,

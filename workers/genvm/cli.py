@@ -16,6 +16,7 @@ from genvm_manager.base.files.cache_folder import (
     MAX_CACHE_BYTES,
     usual_cache_folder,
 )
+from genvm_manager.protocol.permissions import ALL_PERMISSIONS, DEFAULT_PERMISSIONS
 
 T = TypeVar("T", int, float)
 
@@ -114,7 +115,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--permissions",
-        default="rwscn",
+        default=DEFAULT_PERMISSIONS,
         type=_permissions,
         metavar="LETTERS",
         help="read, write, send, call, nondet (default: %(default)s)",
@@ -139,9 +140,11 @@ def default_cache_dir() -> Path:
 
 
 def _permissions(letters: str) -> frozenset[str]:
-    unknown = set(letters) - set("rwscnu")
+    unknown = set(letters) - set(ALL_PERMISSIONS)
     if unknown:
-        raise argparse.ArgumentTypeError(f"{''.join(sorted(unknown))!r}: expected some of rwscnu")
+        raise argparse.ArgumentTypeError(
+            f"{''.join(sorted(unknown))!r}: expected some of {ALL_PERMISSIONS}"
+        )
     return frozenset(letters)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from genvm_manager.manager.api.operations.configuration import EnvBody, LogLevelBody
-from genvm_manager.manager.api.operations.genvm import DEFAULT_GRACE_MS, MAX_GRACE_MS, MAX_WAIT
+from genvm_manager.manager.api.operations.genvm import DEFAULT_GRACE_MS, MAX_GRACE_MS
 from genvm_manager.manager.api.operations.llm import LlmCheckBody
 from genvm_manager.manager.api.operations.modules import ModuleBody, ModuleStartBody
 from genvm_manager.manager.api.operations.permits import PermitsBody
 from genvm_manager.protocol import http_api as replies
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.protocol.limits import MAX_RUN_ID, MAX_WAIT
 from genvm_manager.protocol.llm_check import CheckRow
 from genvm_manager.protocol.run_request import RunRequest
 
@@ -29,7 +30,6 @@ _TIME = Parameter(
     is_required=True,
 )
 _CODE = Body(BYTES, None, examples.CONTRACT, "The contract's code: Python, WebAssembly or ZIP.")
-_MAX_ID = (1 << 63) - 1
 
 
 def _json(struct: type, example: Any) -> Body:
@@ -169,14 +169,14 @@ _RUNS = (
                 "offset",
                 "query",
                 "The first byte, of those that are kept.",
-                {"type": "integer", "minimum": 0, "maximum": _MAX_ID, "default": 0},
+                {"type": "integer", "minimum": 0, "maximum": MAX_RUN_ID, "default": 0},
                 0,
             ),
             Parameter(
                 "max_len",
                 "query",
                 f"How many bytes at most; never more than {MAX_ARTIFACT_PART}.",
-                {"type": "integer", "minimum": 0, "maximum": _MAX_ID},
+                {"type": "integer", "minimum": 0, "maximum": MAX_RUN_ID},
                 MAX_ARTIFACT_PART,
             ),
         ),

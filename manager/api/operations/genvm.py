@@ -20,14 +20,11 @@ from genvm_manager.protocol.http_api import (
     ShutdownCompleted,
 )
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.protocol.limits import MAX_RUN_ID, MAX_WAIT
 from genvm_manager.protocol.run_request import RunRequest
-
-MAX_WAIT = 120.0
-"""Seconds; a longer `wait` is clamped to it."""
 
 DEFAULT_GRACE_MS = 30_000
 MAX_GRACE_MS = 3_600_000
-_MAX_ID = (1 << 63) - 1
 _WHITESPACE = b" \t\r\n"
 
 
@@ -48,7 +45,7 @@ def routes(client: SupervisorClient) -> Blueprint:
     @blueprint.get("/genvm/<number:genvm_id>")
     def read(genvm_id: int) -> Response:
         wait, as_base64, outputs = _wait(request), _wants_base64(request), _wants_outputs(request)
-        run = client.get_run(genvm_id, wait, outputs).run if genvm_id <= _MAX_ID else None
+        run = client.get_run(genvm_id, wait, outputs).run if genvm_id <= MAX_RUN_ID else None
         status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
         return json_response(RunReply(genvm_id, status))
 
@@ -84,7 +81,7 @@ def _run_request(request: Request) -> RunRequest:
 
 
 def _require_possible(genvm_id: int) -> None:
-    if genvm_id > _MAX_ID:
+    if genvm_id > MAX_RUN_ID:
         raise RunNotFound(f"GenVM with id {genvm_id} not found")
 
 
@@ -128,7 +125,7 @@ def _artifact(request: Request) -> Artifact:
 def _byte_count(request: Request, name: str, absent: int) -> int:
     """Bytes, from a query such as `?offset=0`."""
     try:
-        return whole_number(request.args.get(name, str(absent)), _MAX_ID)
+        return whole_number(request.args.get(name, str(absent)), MAX_RUN_ID)
     except ValueError:
         expected = "expected a whole number of bytes"
         raise BadRequest(f"{name}: {expected}, got {request.args[name][:40]!r}") from None

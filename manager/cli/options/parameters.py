@@ -14,16 +14,13 @@ import click
 from genvm_manager.base.network.host_port import MAX_PORT, is_host
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.text.timestamps import parse_rfc3339
-from genvm_manager.protocol.contract.code import header_fault
+from genvm_manager.protocol.contract.code import MAX_CODE, header_fault
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DIGITS = re.compile(r"[0-9]{1,80}")
 
-MAX_RUN_ID = (1 << 63) - 1
 MAX_VALUE = (1 << 256) - 1
-MAX_CODE = 32 << 20
-"""Bytes of a contract; more would not fit into one request with its arguments."""
 
 
 class UrlType(click.ParamType[Any]):

@@ -8,8 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from genvm_manager.base.errors import ManagerError
+from genvm_manager.protocol.limits import MAX_RUN_ID
 
-from .parameters import MAX_RUN_ID, NumberType
+from .parameters import NumberType
 from .service import listed_runs
 
 

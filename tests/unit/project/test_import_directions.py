@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from genvm_manager.workers.genvm.python.guest_files import read_guest_sources
 from tests.conftest import PROJECT
 
 ROOT = "genvm_manager"
@@ -158,6 +159,29 @@ def test_the_guest_reaches_nothing_of_ours_but_itself() -> None:
             else:
                 continue
             assert not any(is_below(name, ROOT) for name in names), path
+
+
+def test_the_guest_imports_nothing_in_a_circle() -> None:
+    """Imports inside functions count as well: they are how a circle is hidden."""
+    files = read_guest_sources()
+    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files}
+    edges: dict[str, set[str]] = {}
+    for path, source in files.items():
+        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        package = name if path.endswith("__init__.py") else name.rpartition(".")[0]
+        found = set(_guest_imports(ast.parse(source), package.split(".")))
+        edges[name] = {each if each in names else each.rpartition(".")[0] for each in found} & names
+        edges[name] -= {name, *(each for each in names if is_below(name, each))}
+    assert edges["genlayer.storage.records"] >= {"genlayer.storage.layout"}
+    assert circles(edges) == []
+
+
+def _guest_imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def test_every_package_is_installed() -> None:

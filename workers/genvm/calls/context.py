@@ -194,7 +194,8 @@ class Effects:
 
 
 class CallContext(NamedTuple):
-    """One call: its message, what it may do, and its effects. `permissions`: letters of `rwscn`.
+    """One call: its message, what it may do, and its effects. `permissions`: those of
+    `protocol/permissions.py`.
 
     `memory_limit`: bytes that its guest may have. `depth`: how many calls it is inside of.
     `is_det`: that of every call but those of a nondet block.

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.host import StorageType
+from genvm_manager.protocol.permissions import CALL, NONDET, READ, SEND, WRITE
 from genvm_manager.protocol.run_result import ResultCode
 
 from .context import MAX_DEPTH, CallContext, EntryKind, Outcome, vm_error
@@ -114,7 +115,7 @@ class GlCalls:
         self._send(emission)
 
     def _send(self, emission: dict[str, Any]) -> None:
-        need(self._context, "s")
+        need(self._context, SEND)
         value = emission["value"]
         if value and value > own_balance(self._run, self._context):
             raise OperationFailed(SdkError.INBALANCE)
@@ -126,13 +127,13 @@ class GlCalls:
         if len(topics) > _MAX_TOPICS or not all(_is_topic(topic) for topic in topics):
             raise OperationFailed(SdkError.INVAL)
         blob = fields.get("blob", dict)
-        need(self._context, "s")
+        need(self._context, SEND)
         self._context.effects.emit({"type": "EmitEvent", "topics": topics, "blob": blob})
 
     def _eth_call(self, request: Any) -> bytes:
         fields = RequestParser(request)
         address, call = fields.get("address", Address), fields.get("calldata", bytes)
-        need(self._context, "c")
+        need(self._context, CALL)
         return ask(self._run.host.eth_call, address, call)
 
     def _call_contract(self, request: Any) -> bytes:
@@ -142,7 +143,7 @@ class GlCalls:
             storage_type = _STATES[fields.any("state") if "state" in request else "default"]
         except (KeyError, TypeError):
             raise OperationFailed(SdkError.INVAL) from None
-        need(self._context, "c")
+        need(self._context, CALL)
         context = self._context
         message = context.message._replace(contract_address=address, value=0, is_init=False)
         return self._run_inside(
@@ -151,7 +152,7 @@ class GlCalls:
                 entry_kind=EntryKind.MAIN,
                 entry_data=entry_data,
                 entry_stage_data=None,
-                permissions=context.permissions & set("rc"),
+                permissions=context.permissions & {READ, CALL},
                 effects=context.effects.apart(self._run.committed(address, storage_type)),
                 stack=(*context.stack, context.message.contract_address),
                 locked=frozenset(),
@@ -164,12 +165,13 @@ class GlCalls:
         allow_write = fields.get("allow_write_ops", bool, False)
         context = self._context
         effects = context.effects.fork()
+        denied = {NONDET} if allow_write else {WRITE, SEND, NONDET}
         outcome = self._run_inside(
             context._replace(
                 entry_kind=EntryKind.SANDBOX,
                 entry_data=entry_data,
                 entry_stage_data=None,
-                permissions=context.permissions - set("n" if allow_write else "wsn"),
+                permissions=context.permissions - denied,
                 effects=effects,
             )
         )
@@ -188,7 +190,7 @@ class GlCalls:
     def _run_nondet(self, request: Any) -> bytes:
         fields = RequestParser(request)
         lead, validate = fields.get("data_leader", bytes), fields.get("data_validator", bytes)
-        need(self._context, "n")
+        need(self._context, NONDET)
         result = self._run.nondet.run(self._run_stage, lead, validate)
         self._context.effects.charge(len(result))
         return result
@@ -202,7 +204,7 @@ class GlCalls:
                 entry_kind=EntryKind.CONSENSUS_STAGE,
                 entry_data=entry_data,
                 entry_stage_data=stage_data,
-                permissions=context.permissions & set("r"),
+                permissions=context.permissions & {READ},
                 effects=context.effects.fork(),
                 is_det=False,
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.host import MAX_BLOB
+from genvm_manager.protocol.permissions import READ, WRITE
 
 from .context import CallContext, OutOfMemory
 from .gl_calls import GlCalls
@@ -38,13 +39,13 @@ class Operations:
 
     def storage_read(self, slot: bytes, index: int, length: int) -> bytes:
         """`length` bytes of the contract's storage, as this call has left them."""
-        need(self._context, "r")
+        need(self._context, READ)
         _check_range(index, length)
         return ask(self._context.effects.storage.read, slot, index, length)
 
     def storage_write(self, slot: bytes, index: int, content: memoryview) -> None:
         """Put `content` into the contract's storage."""
-        need(self._context, "w")
+        need(self._context, WRITE)
         _check_range(index, len(content))
         if slot in self._context.locked:
             raise OperationFailed(SdkError.FORBIDDEN)

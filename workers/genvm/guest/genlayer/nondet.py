@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from . import web
-from .calldata import decode
-from .wire import Lazy, UserError, ask, lazy_call
+from .wire import Lazy, NondetException, ask, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _FORMATS = ("text", "json")
-
-
-class NondetException(UserError):
-    """The module could not do it: `causes` are codes, the most general one first, `ctx` a map.
-
-    Not caught, it ends the block as a user error, whose value is a map of both.
-    """
-
-    def __init__(self, causes: list[str], ctx: dict[str, Any]) -> None:
-        super().__init__({"causes": causes, "ctx": ctx})
-        self.causes = causes
-        self.ctx = ctx
-
-    def __str__(self) -> str:
-        return ": ".join(self.causes)
-
-
-def module_result(raw: bytes) -> Any:
-    """The value that a module answered; its error is raised."""
-    answer = decode(raw)
-    if "error" in answer:
-        raise NondetException(**answer["error"])
-    return answer["ok"]
 
 
 @lazy_call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import Lazy, ask, lazy_call
+from .wire import Lazy, ask, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def request(
         "sign": sign,
     }
     raw = ask({"WebRequest": asked})
-    return Lazy(lambda: Response(**_answer(raw)["response"]))
+    return Lazy(lambda: Response(**module_result(raw)["response"]))
 
 
 def _with_method(method: str) -> Any:
@@ -87,17 +87,11 @@ def render(
         raise ValueError(f"mode is one of {', '.join(_MODES)}, got {mode!r}")
     asked = {"mode": mode, "url": url, "wait_after_loaded": wait_after_loaded or "0ms"}
     raw = ask({"WebRender": asked})
-    return Lazy(lambda: _page(_answer(raw)))
+    return Lazy(lambda: _page(module_result(raw)))
 
 
 def _page(answer: dict[str, Any]) -> str | Image:
     return Image(answer["image"]) if "image" in answer else answer["text"]
-
-
-def _answer(raw: bytes) -> Any:
-    from .nondet import module_result
-
-    return module_result(raw)
 
 
 def _raw(value: str | bytes) -> bytes:

@@ -44,6 +44,22 @@ class UserError(Exception):
         return f"UserError({self.message!r})"
 
 
+class NondetException(UserError):
+    """A module could not do what was asked: `causes` are error codes, the most general one first.
+
+    `ctx` maps names to values that say more. Where a contract does not catch it, the nondet block
+    ends with a user error whose value is a map of both.
+    """
+
+    def __init__(self, causes: list[str], ctx: dict[str, Any]) -> None:
+        super().__init__({"causes": causes, "ctx": ctx})
+        self.causes = causes
+        self.ctx = ctx
+
+    def __str__(self) -> str:
+        return ": ".join(self.causes)
+
+
 class VMError(Exception):
     """A machine failed: `message` is a code such as `exit_code 1` or `OOM`."""
 
@@ -143,6 +159,14 @@ def sub_vm_result(raw: bytes) -> Return | UserError | VMError:
     if code == 1:
         return UserError(decode(payload))
     return VMError(payload.decode())
+
+
+def module_result(raw: bytes) -> Any:
+    """Return the value that a module answered. Raises `NondetException` for its error."""
+    answer = decode(raw)
+    if "error" in answer:
+        raise NondetException(**answer["error"])
+    return answer["ok"]
 
 
 def unpack_result(result: Return | UserError | VMError) -> Any:

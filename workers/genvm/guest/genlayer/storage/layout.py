@@ -56,7 +56,7 @@ class Alias:
         return hash((self.__origin__, self.__args__))
 
     def __repr__(self) -> str:
-        args = ", ".join(_name(arg) for arg in self.__args__)
+        args = ", ".join(type_name(arg) for arg in self.__args__)
         return f"{self.__origin__.__name__}[{args}]"
 
     def __or__(self, other: object) -> object:
@@ -77,7 +77,8 @@ def stored_type(annotation: Any, bindings: dict[Any, Any] | None = None) -> Stor
     origin = getattr(annotation, "__origin__", annotation)
     if isinstance(origin, type) and "__storage_fields__" in origin.__dict__:
         args = getattr(annotation, "__args__", ())
-        return _record(origin, tuple(_bound(arg, bindings) for arg in args))
+        layouts = origin.__dict__["__storage_layouts__"]
+        return layouts[tuple(_bound(arg, bindings) for arg in args)]
     raise TypeError(_refusal(annotation, origin))
 
 
@@ -87,19 +88,6 @@ def _collection(alias: Alias, bindings: dict[Any, Any] | None) -> StoredType:
     if alias._stored is None:
         alias._stored = alias.__origin__.stored_as(*alias.__args__)
     return alias._stored
-
-
-def _record(cls: type, args: tuple[Any, ...]) -> StoredType:
-    layouts = cls.__dict__["__storage_layouts__"]
-    if args not in layouts:
-        from .records import RecordType
-
-        variables = type_variables(cls)
-        if len(variables) != len(args):
-            names = ", ".join(_name(variable) for variable in variables)
-            raise TypeError(f"{cls.__name__} is generic: give its types, {cls.__name__}[{names}]")
-        layouts[args] = RecordType(cls, dict(zip(variables, args, strict=True)))
-    return layouts[args]
 
 
 def _bound(annotation: Any, bindings: dict[Any, Any] | None) -> Any:
@@ -154,7 +142,7 @@ def _is_class_variable(annotation: Any) -> bool:
 
 
 def _refusal(annotation: Any, origin: Any) -> str:
-    name = _name(annotation)
+    name = type_name(annotation)
     if origin in _INSTEAD:
         return f"{name} cannot be stored; use {_INSTEAD[origin]}"
     if isinstance(origin, type) and hasattr(origin, "stored_as"):
@@ -164,5 +152,6 @@ def _refusal(annotation: Any, origin: Any) -> str:
     return f"{name} cannot be stored"
 
 
-def _name(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
+    """Return an annotation as messages name it."""
     return annotation.__name__ if isinstance(annotation, type) else repr(annotation)

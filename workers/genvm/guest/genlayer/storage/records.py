@@ -6,7 +6,7 @@ free, and then its fields are ordinary attributes. Storing a free instance copie
 
 from __future__ import annotations
 
-from .layout import field_annotations, stored_type, type_variables
+from .layout import field_annotations, stored_type, type_name, type_variables
 from .scalars import StoredType
 from .slots import MemorySlot
 
@@ -113,6 +113,25 @@ class RecordType(StoredType):
         return b"".join(parts)
 
 
+class _Layouts(dict):
+    """The `RecordType`s of one class, by the types that stand for its type variables.
+
+    Each is made when it is first looked up.
+    """
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+
+    def __missing__(self, args: tuple[Any, ...]) -> RecordType:
+        cls = self._cls
+        variables = type_variables(cls)
+        if len(variables) != len(args):
+            names = ", ".join(type_name(variable) for variable in variables)
+            raise TypeError(f"{cls.__name__} is generic: give its types, {cls.__name__}[{names}]")
+        made = self[args] = RecordType(cls, dict(zip(variables, args, strict=True)))
+        return made
+
+
 def kind_of(instance: Any) -> RecordType:
     """How this instance is stored, or would be."""
     place = instance.__dict__.get(_PLACE)
@@ -134,7 +153,7 @@ def make_fields(cls: type) -> None:
             keep = isinstance(inherited, Field) and default is _MISSING
             setattr(cls, name, inherited if keep else Field(name, default))
     cls.__storage_fields__ = annotations
-    cls.__storage_layouts__ = {}
+    cls.__storage_layouts__ = _Layouts(cls)
 
 
 def getattr_static(cls: type, name: str) -> Any:
