@@ -12,14 +12,14 @@ from tests.support.wat import SCRATCH, Contract
 
 SENTENCE = "an unforeseen fault of the executor; its log has the details"
 PLACES = {
-    "run.run.decode_execution_data": "MemoryError",
-    "run.contract_run.decode_message": "KeyError(b'x')",
-    "run.contract_run.program_of": "RecursionError('too deep')",
-    "run.contract_run.run_guest": "OSError(24, 'Too many open files', '/etc')",
-    "calls.operations.own_balance": "RecursionError('too deep')",
-    "calls.storage.Storage.write": "MemoryError",
-    "calls.storage.Storage.changes": "MemoryError",
-    "wasi.wasi.Wasi._random_get": "OverflowError('int too big to convert')",
+    "workers.genvm.run.run.decode_execution_data": "MemoryError",
+    "workers.genvm.run.contract_run.decode_message": "KeyError(b'x')",
+    "workers.genvm.run.contract_run.program_of": "RecursionError('too deep')",
+    "workers.genvm.run.contract_run.run_guest": "OSError(24, 'Too many open files', '/etc')",
+    "workers.genvm.calls.operations.own_balance": "RecursionError('too deep')",
+    "workers.genvm.calls.storage.Storage.write": "MemoryError",
+    "workers.genvm.calls.storage.Storage.changes": "MemoryError",
+    "workers.genvm.wasi.wasi.Wasi._random_get": "OverflowError('int too big to convert')",
 }
 
 
