@@ -8,7 +8,6 @@ browser in one process, and beside a browser that is started for each page.
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.web.browser.browser import find_browser
 from genvm_manager.workers.web.module import open_module
@@ -76,7 +76,7 @@ class _Options:
 
 async def _without_service(url: str) -> float:
     """Return the milliseconds of a page with the module's own code in this process."""
-    module = await open_module(CONFIG, _Options(), logging.getLogger("web"))
+    module = await open_module(CONFIG, _Options(), event_log("web"))
     session = await module.open_session(ModuleHello(1, {}))
     asked = {"mode": "text", "url": url, "wait_after_loaded": "0ms"}
     took = []

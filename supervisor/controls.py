@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Refusal, Unavailable
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.protocol.ipc.commands import CheckLlm, RestartModule, StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind
@@ -15,7 +16,6 @@ from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
 from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.settings.settings import Settings
 from genvm_manager.supervisor.store.last_run_id import RESERVED_AT_ONCE
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 SHUTTING_DOWN = "the supervisor is shutting down"
 

@@ -17,6 +17,8 @@ import setproctitle
 
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
+from genvm_manager.base.logging.event_log import EventLog, event_log
+from genvm_manager.base.logging.setup import configure_logging
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
 from genvm_manager.base.process.proc import become_subreaper
 from genvm_manager.base.process.threads import loop_threads
@@ -70,7 +72,6 @@ from genvm_manager.supervisor.store.state_lock import (
 )
 from genvm_manager.supervisor.store.state_watch import StateWatch
 from genvm_manager.supervisor.store.store import RunStore
-from genvm_manager.supervisor.telemetry.event_log import EventLog, open_event_log
 from genvm_manager.supervisor.telemetry.memory import give_memory_back
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 from genvm_manager.supervisor.telemetry.version import Changes
@@ -247,7 +248,8 @@ def _settle_in(folder: Path) -> None:
 
 async def _serve(setting: Setting, held: HeldFolder) -> None:
     config = setting.config
-    log = open_event_log(config.log_level, config.log_format)
+    configure_logging("supervisor", config.log_format, config.log_level, shows_pid=False)
+    log = event_log("genvm_manager.supervisor")
     loop = asyncio.get_running_loop()
     # All threads are started here: one that is refused later would be an error anywhere.
     loop.set_default_executor(loop_threads())

@@ -65,7 +65,7 @@ class _JsonFormatter(_Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return printable_json(msgspec.json.encode(line).decode())
+        return printable_json(msgspec.json.encode(line, enc_hook=repr).decode())
 
 
 class _ConsoleFormatter(_Formatter):

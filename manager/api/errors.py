@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, Unauthorized
@@ -16,11 +15,12 @@ from genvm_manager.base.errors import (
     ShutdownTimeout,
     Unavailable,
 )
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.protocol.http_api import ErrorReply
 
 from . import json_response
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -47,7 +47,7 @@ def install_error_handlers(app: Flask) -> None:
 
 def _manager_error(error: ManagerError) -> Response:
     if type(error) is ManagerError:
-        log.error("request failed: %s %s: %s", request.method, request.path, error.message)
+        log.error("request_failed", method=request.method, path=request.path, reason=error.message)
     genvm_id = (request.view_args or {}).get("genvm_id")
     is_about_a_run = isinstance(error, (RunNotFound, ShutdownTimeout))
     reply = ErrorReply(error.message, genvm_id if is_about_a_run else None)
@@ -79,7 +79,9 @@ def shortage(error: BaseException) -> Unavailable | None:
 
 def _unexpected(error: Exception) -> Response:
     if (refusal := shortage(error)) is not None:
-        log.warning("%s %s refused: %s", request.method, request.path, refusal.message)
+        log.warning(
+            "request_refused", method=request.method, path=request.path, reason=refusal.message
+        )
         return _manager_error(refusal)
-    log.error("request failed: %s %s", request.method, request.path, exc_info=error)
+    log.failure("request_failed", error, method=request.method, path=request.path)
     return json_response(ErrorReply("internal error; the service's log says more"), 500)

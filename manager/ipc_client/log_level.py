@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import mmap
 import signal
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.logging.setup import set_level
 from genvm_manager.base.process.threads import start_thread
@@ -24,7 +24,7 @@ WAIT = 60.0
 PAUSE = 1.0
 """Seconds between two attempts to reach a supervisor."""
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 
 _ORDER: tuple[Level, ...] = ("trace", "debug", "info", "warn", "error")
@@ -49,7 +49,7 @@ class SharedLevel:
 def put_in_force(level: Level) -> None:
     """Have this process log by a new level, and say so."""
     set_level(level)
-    log.info("log_level_set", extra={"fields": {"to": level}})
+    log.info("log_level_set", to=level)
 
 
 class LogLevelWatch:
@@ -102,7 +102,7 @@ class LogLevelWatch:
                 while not self._is_over.is_set():
                     self._take(self._connection)
             except ManagerError as error:
-                log.debug("log_level_not_followed", extra={"fields": {"reason": error.message}})
+                log.debug("log_level_not_followed", reason=error.message)
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -126,7 +126,7 @@ def following_log_level(supervisor: Path, process: str, level: Level) -> Iterato
     try:
         watch.start()
     except OSError as error:
-        log.warning("log_level_not_followed", extra={"fields": {"reason": error.strerror}})
+        log.warning("log_level_not_followed", reason=error.strerror)
     try:
         yield
     finally:

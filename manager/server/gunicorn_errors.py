@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from http import HTTPStatus
 
@@ -16,10 +15,11 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
 
 from genvm_manager.base.errors import Unavailable
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.manager.api.errors import shortage
 from genvm_manager.protocol.http_api import ErrorReply
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 MAX_REASON = 200
 """Characters of gunicorn's words, which may quote what has come."""
@@ -39,11 +39,11 @@ def answer_error(client: socket.socket, error: BaseException) -> None:
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         message = f"not an HTTP request: {str(error)[:MAX_REASON]}"
     elif (refusal := error if isinstance(error, Unavailable) else shortage(error)) is not None:
-        log.warning("request refused: %s", refusal.message)
+        log.warning("request_refused", reason=refusal.message)
         status, message = HTTPStatus.SERVICE_UNAVAILABLE, refusal.message
         more = f"Retry-After: {refusal.retry_after}\r\n"
     else:
-        log.error("request failed before it reached the application", exc_info=error)
+        log.failure("request_failed_before_the_application", error)
         status, message = HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
     body = msgspec.json.encode(ErrorReply(message))
     head = (
@@ -53,4 +53,4 @@ def answer_error(client: socket.socket, error: BaseException) -> None:
     try:
         write_nonblock(client, head.encode("latin-1") + body)
     except OSError as problem:
-        log.debug("the client did not take the error: %s", problem)
+        log.debug("error_not_taken_by_client", reason=problem.strerror)

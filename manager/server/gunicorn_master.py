@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import mmap
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
 
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.base.settings.http import SettingsUnusable
@@ -23,7 +23,7 @@ MOST_RETIRED = 4
 """Reloads whose workers may still be busy with what they had begun; then the oldest are stopped,
 and who waits there is told to come again."""
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 
 class Loaded:
@@ -99,14 +99,14 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             self.app.reload()
         except SettingsUnusable as error:
-            log.error("reload_refused", extra={"fields": {"reason": str(error)}})
+            log.error("reload_refused", reason=str(error))
             if not is_renewed:
                 return
         self._reloads += 1
         self.setup(self.app)
         for worker in self._serving():
             worker.retired_by = self._reloads
-        log.info("reloaded", extra={"fields": {"workers": self.num_workers}})
+        log.info("reloaded", workers=self.num_workers)
 
     def _take_listener(self) -> bool:
         """Have the workers to come listen on a Unix socket that was made again, if one was."""
@@ -128,7 +128,7 @@ class Master(Arbiter):  # type: ignore[misc]
                 if not is_exhaustion(error):
                     raise
                 # The next turn of the main loop tries again.
-                log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
+                log.warning("worker_not_started", reason=error.strerror)
                 break
         serving = self._serving()
         for worker in serving[: max(0, len(serving) - self.num_workers)]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 from setproctitle import setproctitle
 
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 
 from .gunicorn_log import JoinedLogger
 from .gunicorn_worker import ServiceWorker, begin_request
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 SILENT_CONNECTIONS = 256
 """Connections that a worker keeps besides those that it serves: idle, or not done with a head."""
@@ -39,7 +39,9 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
     def take_over_listeners(arbiter: Any) -> None:
         are_given = all(bind.startswith("fd://") for bind in binds)
         if arbiter.systemd and config.bind_address != Config().bind_address:
-            log.warning("bind_address means nothing here: systemd listens, by genvm-manager.socket")
+            log.warning(
+                "bind_address_without_meaning", reason="systemd listens, by genvm-manager.socket"
+            )
         # What is not its own is needed again by whoever gave it: gunicorn would unlink Unix sockets
         # when it stops, but for those of systemd.
         arbiter.systemd = arbiter.systemd or are_given

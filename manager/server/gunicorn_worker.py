@@ -7,7 +7,6 @@ and after its last reply, it is kept by the main loop.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
 import selectors
@@ -24,6 +23,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from setproctitle import getproctitle, setproctitle
 
 from genvm_manager.base.errors import Unavailable
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.manager.api.events.subscriber import STREAM_PATH
 from genvm_manager.manager.api.limits.timeouts import (
@@ -36,7 +36,7 @@ from .gunicorn_errors import answer_error
 from .request_threads import RequestThreads
 from .unreader import PatientUnreader
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 MAX_UNREAD = 64 << 10
 """Bytes of an unread body that gunicorn reads itself to keep the connection."""
@@ -109,7 +109,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
                 raise
             self._has_room = False
             if self.keepalived_conns or self.pending_conns:
-                log.warning("no descriptor is left for a connection; dropping a silent one")
+                log.warning("silent_connection_dropped", reason=error.strerror)
             else:
                 self._refuse_one(listener, error)
         if self.nr_conns >= self.worker_connections:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import resource
 import socket
@@ -18,6 +17,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.logging.setup import configure_logging, set_level
 from genvm_manager.base.network.listeners import AddressError, gunicorn_binds
@@ -48,7 +48,7 @@ EXIT_ADDRESS = 1
 _THREAD_TIMEOUT = 2.0
 """Seconds for which a new worker tries to start the thread that it needs."""
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 
 class HttpService(BaseApplication):  # type: ignore[misc]
@@ -72,7 +72,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._master: Master | None = None
         self._shared_level = SharedLevel(config.log_level)
         self._loaded = Loaded()
-        configure_logging(config.log_level, config.log_format, "http")
+        configure_logging("http", config.log_format, config.log_level)
         super().__init__()
 
     def run(self) -> None:
@@ -89,7 +89,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self._follow_log_level()
         except OSError as error:
             # The master starts another worker; with gunicorn's code for this it would end itself.
-            log.warning("worker_not_started", extra={"fields": {"reason": error.strerror}})
+            log.warning("worker_not_started", reason=error.strerror)
             sys.exit(EX_TEMPFAIL)
         config, token = self._settings.config, self._settings.token
         shares = ConcurrencyLimits(config.http_threads)
@@ -117,7 +117,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         level = self._settings.config.log_level
         self._settings, waiting = self._settings.renewed(self._files.read())
         for name in waiting:
-            log.warning("setting_waits_for_a_new_start", extra={"fields": {"setting": name}})
+            log.warning("setting_waits_for_a_new_start", setting=name)
         super().reload()
         if self._settings.config.log_level != level:
             self._offer_log_level()
@@ -136,7 +136,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
                 connection.ask(command, ANSWER_GRACE)
         except ManagerError as error:
             # The next supervisor begins with it.
-            log.warning("log_level_not_offered", extra={"fields": {"reason": error.message}})
+            log.warning("log_level_not_offered", reason=error.message)
 
     def _follow_log_level(self) -> None:
         """In a worker: from the configured level on, whatever the master had before the fork."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.threads import started_threads
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .run_cgroup import RunCgroup, Slice
 

@@ -6,9 +6,9 @@ import os
 import time
 from contextlib import suppress
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.identity import contents
 from genvm_manager.base.settings.config import AUTO
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .delegated_root import SERVICE, CgroupUnusable, DelegatedRoot, find_base
 from .folder import MEMBERS, own_members, remove, write

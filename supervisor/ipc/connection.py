@@ -9,13 +9,13 @@ import struct
 from collections.abc import Callable
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Unavailable
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol import __version__
 from genvm_manager.protocol.framing import FrameError, FrameParser, frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import Command, Hello
 from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
 from genvm_manager.supervisor.service import Service
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .handlers import HANDLERS, Handler
 

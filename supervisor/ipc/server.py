@@ -10,8 +10,8 @@ from pathlib import Path
 
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.files.identity import inode
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.supervisor.service import Service
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .connection import Connection
 

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.validation import NOT_DECODED
 from genvm_manager.protocol.ipc.commands import StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.workers.pool import Address, Listener, Pool, PoolOrder
 
 from .client_rules import ClientRules

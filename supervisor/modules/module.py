@@ -18,12 +18,12 @@ from genvm_manager.base.errors import (
     ModulesNotRunning,
     RequestFailed,
 )
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus, ModuleWorker
 from genvm_manager.supervisor.runs.sampler import Sample
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.version import Changes
 
 from .instance import Instance, InstanceMaker

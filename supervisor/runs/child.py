@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import LEVELS
 from genvm_manager.base.process.proc import signal_group
 from genvm_manager.protocol.ipc.runs import Artifact
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .launcher import Launched, LaunchOrder
 from .pipe_readers import PipeReader

@@ -11,6 +11,7 @@ import os
 import socket
 from typing import NoReturn
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.code import MAX_CODE
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, stored_code
@@ -27,7 +28,6 @@ from genvm_manager.protocol.host import (
     StorageRead,
     answer,
 )
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 MAX_READ = MAX_CODE + 4096
 """Bytes that one storage read gives at most."""

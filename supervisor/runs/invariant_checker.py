@@ -6,8 +6,8 @@ from asyncio import Task
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.ipc.runs import RunState
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .admission_queue import AdmissionQueue
 from .reaper import Reaper

@@ -20,6 +20,7 @@ from genvm_manager.base.errors import (
     RequestFailed,
     Unavailable,
 )
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.base.wall_clock import utc
@@ -30,7 +31,6 @@ from genvm_manager.supervisor.modules.modules import Modules
 from genvm_manager.supervisor.store.failure import StoreFailed
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import Arrived, Launched
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 from genvm_manager.supervisor.telemetry.version import Changes
 

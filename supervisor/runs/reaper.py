@@ -8,6 +8,7 @@ import resource
 import signal
 from dataclasses import dataclass
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.proc import (
     environment_value,
     own_children,
@@ -19,7 +20,6 @@ from genvm_manager.protocol.ipc.runs import Exit
 from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.cgroups.memory import MemoryUse
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .launcher import RUN_TOKEN
 from .rules_stop_sequence import REAP_TIMEOUT

@@ -7,13 +7,13 @@ from signal import Signals
 
 import psutil
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.base.process.proc import environment_value, signal_group, signal_process
 from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.supervisor.store.reads import Unfinished
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import UnseenEnd
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 
 from .launcher import RUN_TOKEN

@@ -6,8 +6,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.host import ConsumeResult, HostProtocolError, Request, RequestParser
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 _CHUNK = 1 << 18
 

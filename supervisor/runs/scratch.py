@@ -8,7 +8,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from genvm_manager.supervisor.telemetry.event_log import EventLog
+from genvm_manager.base.logging.event_log import EventLog
 
 _MOST_SPARE = 64
 

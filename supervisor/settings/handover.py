@@ -13,11 +13,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.validation import NOT_DECODED
 from genvm_manager.protocol.ipc.commands import StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 _CHUNK = 1 << 20
 _PLACE = struct.Struct("<QQ")

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 
 from genvm_manager.base.errors import Unavailable
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.logging.setup import set_level
 from genvm_manager.protocol.limits import MAX_WAIT
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 
 class LogLevel:
@@ -26,7 +27,7 @@ class LogLevel:
 
     def set(self, level: Level) -> None:
         """Put a level in force here, and tell those who wait."""
-        self._log.set_level(level)
+        set_level(level)
         self._level = level
         self._log.info("log_level_set", to=level)
         self._wake()

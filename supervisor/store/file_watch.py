@@ -16,7 +16,7 @@ from pathlib import Path
 
 from genvm_manager.base.files.identity import Inode, inode
 from genvm_manager.base.files.state_folder import run_store
-from genvm_manager.supervisor.telemetry.event_log import EventLog
+from genvm_manager.base.logging.event_log import EventLog
 
 from .failure import StoreDamaged, StoreFailed, store_failure
 from .file import reopen_store

@@ -7,8 +7,8 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.supervisor.runs.history import History
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from genvm_manager.supervisor.telemetry.version import Changes
 
 from .failure import StoreFailed

@@ -8,12 +8,12 @@ import os
 import stat
 from collections.abc import Callable
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.supervisor.cgroups.leftovers import is_noted, note_homes
 from genvm_manager.supervisor.cgroups.run_cgroup import Slice
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.service import Service
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from .state_lock import HeldFolder, StateFolderHeld, StateFolderUnusable
 

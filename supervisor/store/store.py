@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 
 from genvm_manager.base.files.state_folder import last_run_id, run_store
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.identity import boot_id
 from genvm_manager.protocol.ipc.runs import FinishedRun
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 from . import writes
 from .failure import StoreDamaged

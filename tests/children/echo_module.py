@@ -8,7 +8,6 @@ be ready; `slow_close`: never be closed; `deaf`: the same, and ignore SIGTERM.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest, UserFault
 from genvm_manager.workers.worker.module import ModuleOptions
 
@@ -27,9 +27,7 @@ SLEEPER = "import time; time.sleep(600)"
 class EchoModule:
     """See `genvm_manager.workers.worker.module.Module`."""
 
-    def __init__(
-        self, config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
-    ) -> None:
+    def __init__(self, config: Mapping[str, Any], options: ModuleOptions, log: EventLog) -> None:
         self.config = config
         self.options = options
         self.log = log
@@ -94,7 +92,7 @@ class EchoSession:
         return os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", SLEEPER], os.environ)
 
     async def _say(self, text: str) -> None:
-        self._module.log.info("said", extra={"fields": {"text": text}})
+        self._module.log.info("said", text=text)
 
     async def _refuse(self, why: Any) -> None:
         raise UserFault(["REFUSED", "ECHO"], {"why": why})
@@ -116,7 +114,7 @@ class EchoSession:
 
 
 async def open_module(
-    config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
+    config: Mapping[str, Any], options: ModuleOptions, log: EventLog
 ) -> EchoModule:
     """Open the module, or fail as its configuration says."""
     if "fail" in config:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.lines import TRACE, formatter
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.llm.module import LlmModule, open_module
@@ -80,7 +81,7 @@ async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[Pr
     root.addHandler(lines)
     root.setLevel(TRACE)
     try:
-        module = await open_module(config, Options(**options), logging.getLogger("tests.llm"))
+        module = await open_module(config, Options(**options), event_log("tests.llm"))
         try:
             yield PromptClient(module, lines)
         finally:

@@ -7,11 +7,11 @@ import logging
 import time
 from pathlib import Path
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun
 from genvm_manager.supervisor.store.state_lock import HeldFolder
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import Accepted
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 
 def retain_runs(state_folder: Path, count: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.web.faults import WebFault
 from genvm_manager.workers.web.module import open_module
@@ -65,7 +65,7 @@ def with_module(
     """Run `work` with a client of a module that has this configuration."""
 
     async def run() -> T:
-        module = await open_module(config, Options(), logging.getLogger("web"))
+        module = await open_module(config, Options(), event_log("web"))
         try:
             session = await module.open_session(HELLO)
             try:

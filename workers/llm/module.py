@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from genvm_manager.base.errors import RequestFailed
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.worker.module import ModuleOptions
 
@@ -21,7 +21,7 @@ CONSUMED_GEN = 0
 
 
 async def open_module(
-    config: Mapping[str, Any], options: ModuleOptions, log: logging.Logger
+    config: Mapping[str, Any], options: ModuleOptions, log: EventLog
 ) -> LlmModule:
     """The module of a configuration, ready for sessions.
 
@@ -76,10 +76,10 @@ class LlmSession:
         """See `workers.worker.module.Session`."""
 
 
-def _report(read: ReadConfig, log: logging.Logger) -> None:
+def _report(read: ReadConfig, log: EventLog) -> None:
     if read.unknown_keys:
         keys = ", ".join(read.unknown_keys)
-        log.warning("llm_config_keys_without_meaning", extra={"fields": {"keys": keys}})
+        log.warning("llm_config_keys_without_meaning", keys=keys)
     for dropped in read.dropped:
         fields = {"backend": dropped.backend, "reason": dropped.reason}
-        log.warning("llm_backend_dropped", extra={"fields": fields})
+        log.warning("llm_backend_dropped", **fields)

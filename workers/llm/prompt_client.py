@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any, NamedTuple
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.module_frames import UserFault
 
 from .config import LlmConfig
@@ -40,7 +41,7 @@ class PromptClient:
         self,
         config: LlmConfig,
         transport: Transport,
-        log: logging.Logger,
+        log: EventLog,
         shortage: str | None = None,
     ) -> None:
         self.config = config
@@ -65,7 +66,7 @@ class PromptClient:
         if self.shortage is not None:
             context["reason"] = self.shortage
         fields = {"genvm_id": genvm_id, "attempts": len(inquiry.attempts)}
-        self.log.warning("prompt_without_answer", extra={"fields": fields})
+        self.log.warning("prompt_without_answer", **fields)
         raise UserFault(["NO_PROVIDER_FOR_PROMPT"], context)
 
 
@@ -140,7 +141,7 @@ class _Inquiry:
             "model": candidate.model_name,
             **fields,
         }
-        self._asker.log.log(level, event, extra={"fields": said})
+        self._asker.log.write(level, event, **said)
 
 
 def _query(candidate: Candidate, question: Question) -> Query:

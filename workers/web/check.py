@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import yaml
 
 from genvm_manager.base.check_result import CheckResult, encode_findings, failure, ok, warning
 from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.text.yaml_text import load_yaml
 from genvm_manager.workers.web.browser.pool import BrowserPool
 
@@ -50,7 +50,7 @@ def _config(path: Path | None) -> WebConfig:
 async def _examined(config: WebConfig) -> CheckResult:
     if config.webdriver_host:
         return await _reached(config.webdriver_host)
-    log = logging.getLogger("genvm_manager.workers.web")
+    log = event_log("genvm_manager.workers.web")
     keeper = BrowserPool(config.browser_path, 1, config.max_page_memory, log)
     try:
         async with keeper.lend("about:blank") as browser:

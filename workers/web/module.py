@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.validation import from_value
 from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
@@ -54,7 +54,7 @@ class RenderPayload(Struct, frozen=True):
 class WebModule:
     """What all sessions of a worker share."""
 
-    def __init__(self, config: WebConfig, log: logging.Logger) -> None:
+    def __init__(self, config: WebConfig, log: EventLog) -> None:
         self.config = config
         self.shortage = None
         self.rules = UrlRules(config.extra_tld, config.always_allow_hosts)
@@ -134,7 +134,7 @@ class WebSession:
 async def open_module(
     config: Mapping[str, Any],
     options: ModuleOptions,
-    log: logging.Logger,
+    log: EventLog,
 ) -> Module:
     """The module of a configuration. Raises `BadRequest` naming the key at fault.
 
@@ -143,7 +143,7 @@ async def open_module(
     settings, unknown = parse_config(config)
     if unknown and options.tells_of_config:
         fields = {"keys": ", ".join(unknown)}
-        log.warning("web_config_keys_without_meaning", extra={"fields": fields})
+        log.warning("web_config_keys_without_meaning", **fields)
     remove_orphaned_profiles()
     try:
         module = WebModule(settings, log)

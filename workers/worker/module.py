@@ -6,10 +6,10 @@ A module is `workers.<name>.module` with a function `open_module` of the form of
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 
 
@@ -40,7 +40,7 @@ class Module(Protocol):
         """Let go of everything; no session is open any more."""
 
 
-OpenModule = Callable[[Mapping[str, Any], "ModuleOptions", logging.Logger], Awaitable[Module]]
+OpenModule = Callable[[Mapping[str, Any], "ModuleOptions", EventLog], Awaitable[Module]]
 """Makes a module of its configuration, in which `${ENV[…]}` is filled in already.
 
 Returns once it answers requests. Raises `base.errors.BadRequest` naming the key at fault, or

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
 from genvm_manager.protocol.module_frames import (
     FatalFault,
@@ -46,7 +46,7 @@ class Frames(Protocol):
 class Conversation:
     """An executor and a module: one answer per request, in order, until one of them ends it."""
 
-    def __init__(self, frames: Frames, module: Module, log: logging.Logger) -> None:
+    def __init__(self, frames: Frames, module: Module, log: EventLog) -> None:
         self._frames = frames
         self._module = module
         self._log = log
@@ -58,11 +58,11 @@ class Conversation:
         except StreamEnded:
             pass
         except (FrameError, MalformedFrame, FatalFault) as reason:
-            self._log.warning("connection_refused", extra={"fields": {"reason": str(reason)}})
+            self._log.warning("connection_refused", reason=str(reason))
             with contextlib.suppress(FrameError):
                 await self._frames.send(encode_fault(FatalFault(str(reason))))
         except Exception:
-            self._log.exception("connection_failed")
+            self._log.failure("connection_failed")
         finally:
             await self._frames.close()
 
@@ -96,7 +96,7 @@ class Conversation:
         except (UserFault, FatalFault) as fault:
             answer = encode_fault(fault)
         except Exception:
-            self._log.exception("request_failed", extra={"fields": {"request": request.name}})
+            self._log.failure("request_failed", request=request.name)
             answer = encode_fault(FatalFault("internal error of the module; its log says more"))
         return answer
 

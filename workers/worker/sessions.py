@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Awaitable, Callable
+
+from genvm_manager.base.logging.event_log import EventLog
 
 from .module import Module
 from .session import Conversation, Frames
@@ -18,7 +19,7 @@ MAX_SESSIONS = 1_024
 class Sessions:
     """Serves connections with a module; `changed` is called when their number has changed."""
 
-    def __init__(self, module: Module, log: logging.Logger, changed: Callable[[], None]) -> None:
+    def __init__(self, module: Module, log: EventLog, changed: Callable[[], None]) -> None:
         self._module = module
         self._log = log
         self._changed = changed
@@ -39,7 +40,7 @@ class Sessions:
         if self.has_room():
             self._begin(self._serve_stream(connection))
         else:
-            self._log.warning("connection_refused", extra={"fields": {"sessions": self.count}})
+            self._log.warning("connection_refused", sessions=self.count)
             connection.close()
             self._changed()
 

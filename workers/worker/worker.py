@@ -20,6 +20,9 @@ import msgspec
 import setproctitle
 
 from genvm_manager.base.errors import ManagerError, RequestFailed
+from genvm_manager.base.logging.event_log import event_log
+from genvm_manager.base.logging.redaction import Redaction
+from genvm_manager.base.logging.setup import configure_logging, set_level
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.process.threads import loop_threads, start_thread
 from genvm_manager.workers.control.channel import Channel
@@ -31,6 +34,7 @@ from genvm_manager.workers.control.messages import (
     Drain,
     Failed,
     Load,
+    Logging,
     Open,
     Ready,
     SetLevel,
@@ -40,7 +44,6 @@ from genvm_manager.workers.control.messages import (
 )
 
 from .identity import Identity
-from .logs import Redaction, configure_logging, set_level
 from .module import Module
 from .sessions import Sessions
 from .user_error import UserErrorModule
@@ -111,7 +114,7 @@ class WorkerLife:
 
     def __init__(self, control: socket.socket, identity: Identity) -> None:
         self._name = identity.name
-        self._log = logging.getLogger(f"genvm_manager.workers.{identity.name}")
+        self._log = event_log(f"genvm_manager.workers.{identity.name}")
         self._channel: Channel[ToWorker] = Channel(
             control, decode_to_worker, self._receive, _end_group
         )
@@ -136,10 +139,10 @@ class WorkerLife:
     def _receive(self, message: ToWorker, sockets: list[socket.socket]) -> None:
         match message:
             case Open():
-                self._redaction = configure_logging(message.logging, f"{self._name} worker")
+                self._redaction = self._configure(message.logging, "worker")
                 self._begin(self._open(message, sockets))
             case Check():
-                self._redaction = configure_logging(message.logging, f"{self._name} check")
+                self._redaction = self._configure(message.logging, "check")
                 self._begin(self._check(message))
             case Connect() if self._sessions is not None:
                 self._sessions.take(*sockets)
@@ -149,6 +152,10 @@ class WorkerLife:
                 self._stop_listening()
             case Stop():
                 self._stopped.set()
+
+    def _configure(self, wanted: Logging, role: str) -> Redaction:
+        process = f"{self._name} {role}"
+        return configure_logging(process, wanted.form, wanted.level, wanted.secrets)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.create_task(self._guarded(work))
@@ -160,7 +167,7 @@ class WorkerLife:
         except ManagerError as error:
             self._fail(error)
         except Exception:
-            self._log.exception("worker_failed")
+            self._log.failure("worker_failed")
             self._fail(RequestFailed(f"the {self._name} module failed; its log says more"))
 
     def _fail(self, error: ManagerError) -> None:

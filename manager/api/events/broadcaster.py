@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from genvm_manager.base.errors import ManagerError, Unavailable
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.threads import start_thread
 from genvm_manager.protocol.ipc.status import Status
 
@@ -21,7 +21,7 @@ WAIT = 30.0
 OVER = Unavailable("this worker makes way for another one; come again")
 """Why streams end that would not end by themselves."""
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 
 class StatusBroadcaster:
@@ -84,7 +84,7 @@ class StatusBroadcaster:
         except ManagerError as error:
             self._end(error)
         except Exception:
-            log.exception("status_feed_failed")
+            log.failure("status_broadcast_failed")
             self._end(ManagerError("internal error; the service's log says more"))
 
     def _next(self, view: StatusView) -> StatusView:

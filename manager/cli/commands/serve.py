@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import resource
 import shlex
@@ -18,6 +17,7 @@ from genvm_manager.base.files.state_folder import (
     require_text,
     supervisor_socket,
 )
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.setup import configure_logging
 from genvm_manager.base.process.orphans import Orphans
 from genvm_manager.base.process.parent import Parent
@@ -30,7 +30,7 @@ from genvm_manager.manager.launcher.service import Service
 from genvm_manager.manager.launcher.service_settings import ServiceSettings, read_config
 from genvm_manager.manager.launcher.stop_signals import StopSignals
 
-log = logging.getLogger(__name__)
+log = event_log(__name__)
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -133,7 +133,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         config, _ = read_config(settings.config_path)
-        configure_logging(config.log_level, config.log_format, "serve")
+        configure_logging("serve", config.log_format, config.log_level)
         with (
             StopSignals(parent) as stops,
             Service(settings, report=log.warning, stops=stops, reparented=Orphans()) as service,

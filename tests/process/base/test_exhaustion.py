@@ -50,14 +50,15 @@ print("done")
 """
 
 BROWSER = """
-import asyncio, logging, resource
+import asyncio, resource
+from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.threads import loop_threads
 from genvm_manager.workers.web.browser.pool import BrowserPool
 
 async def look():
     asyncio.get_running_loop().set_default_executor(loop_threads())
     resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
-    keeper = BrowserPool("/bin/sleep", 1, 1 << 30, logging.getLogger())
+    keeper = BrowserPool("/bin/sleep", 1, 1 << 30, event_log(""))
     strictest = keeper.isolation
     await keeper.settled()
     assert keeper.isolation == strictest

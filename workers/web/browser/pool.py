@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.backoff import Backoff
 from genvm_manager.workers.web.faults import BROWSER_UNAVAILABLE, WebFault
 
@@ -35,7 +35,7 @@ class BrowserPool:
     """Lends its browser for up to `max_pages` pages at once."""
 
     def __init__(
-        self, path: str | None, max_pages: int, max_page_memory: int, log: logging.Logger
+        self, path: str | None, max_pages: int, max_page_memory: int, log: EventLog
     ) -> None:
         self._path = path
         self._max_page_memory = max_page_memory
@@ -88,7 +88,7 @@ class BrowserPool:
             try:
                 refusal = await self._live()
             except Exception:
-                self._log.exception("browser_keeper_failed")
+                self._log.failure("browser_pool_failed")
                 refusal = "the browser cannot be looked after; the module's log says more"
             now = time.monotonic()
             if refusal is not None or now - began < _USEFUL_LIFE:
@@ -106,13 +106,13 @@ class BrowserPool:
             browser = await self._start()
         except BrowserUnavailable as error:
             if str(error) != self._refusal:
-                self._log.warning("browser_unavailable", extra={"fields": {"reason": str(error)}})
+                self._log.warning("browser_unavailable", reason=str(error))
             return str(error)
         await self._offer(browser, None)
         await asyncio.shield(browser.tools.gone)
         await self._offer(None, None)
         await browser.stop()
-        self._log.warning("browser_ended", extra={"fields": {"browser_pid": browser.pid}})
+        self._log.warning("browser_ended", browser_pid=browser.pid)
         return None
 
     async def _start(self) -> Browser:
@@ -129,7 +129,7 @@ class BrowserPool:
                 continue
             self._isolations = self._isolations[number:]
             fields = {"path": path, "browser_pid": browser.pid, "isolation": str(isolation)}
-            self._log.info("browser_started", extra={"fields": fields})
+            self._log.info("browser_started", **fields)
             return browser
         raise BrowserUnavailable("; ".join(reasons))
 
@@ -148,4 +148,4 @@ class BrowserPool:
             killed = await asyncio.to_thread(self._browser.kill_overgrown, self._max_page_memory)
             if killed:
                 fields = {"processes": ", ".join(killed)}
-                self._log.warning("browser_processes_killed", extra={"fields": fields})
+                self._log.warning("browser_processes_killed", **fields)

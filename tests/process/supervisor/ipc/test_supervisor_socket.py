@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from genvm_manager.base.errors import BadRequest
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.framing import frame, receive_frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import GetRun, GetStatus, Hello
@@ -27,7 +28,6 @@ from genvm_manager.protocol.ipc.replies import Failure, Welcome
 from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.supervisor.ipc.server import MAX_CLIENTS, Server
 from genvm_manager.supervisor.service import Service
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from tests.support.supervisor import RunningSupervisor, start_command, wait_until
 from tests.support.waiting import TIMEOUT
 

@@ -144,7 +144,7 @@ def test_children_of_the_supervisors_own_session_are_for_their_owners() -> None:
     """They are neither reaped nor killed by the sweep, though no run is theirs."""
     program = (
         "import asyncio, logging, os, subprocess, time\n"
-        "from genvm_manager.supervisor.telemetry.event_log import EventLog\n"
+        "from genvm_manager.base.logging.event_log import EventLog\n"
         "from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager\n"
         "from genvm_manager.supervisor.runs.reaper import Reaper\n"
         "log = EventLog(logging.getLogger())\n"

@@ -9,9 +9,9 @@ import socket
 import pytest
 
 from genvm_manager.base.files.state_folder import run_scratch
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.ipc.runs import Cause, Exit
 from genvm_manager.supervisor.runs.result_channel import ResultChannel
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from tests.support.supervisor import RunningSupervisor, wait_until
 from tests.support.waiting import TIMEOUT
 

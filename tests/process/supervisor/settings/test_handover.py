@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.supervisor.settings import handover
 from genvm_manager.supervisor.settings.handover import Handover
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 
 
 @pytest.fixture

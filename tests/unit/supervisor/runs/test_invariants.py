@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.http_api import StatusReply, WrittenStatus
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
@@ -23,7 +24,6 @@ from genvm_manager.supervisor.runs.rules_permits import PermitPool, PermitSnapsh
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 from genvm_manager.supervisor.runs.run import Run, settle
 from genvm_manager.supervisor.settings.rules_manifest import Executor
-from genvm_manager.supervisor.telemetry.event_log import EventLog
 from tests.support.supervisor import start_command
 
 RUNNING = AuditedRun(3, RunState.RUNNING, LeaseStatus.HOLDS, 1, pid=33, has_life=True)
