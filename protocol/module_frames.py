@@ -6,9 +6,12 @@ business. The executor pays for this module's imports at each start, so it keeps
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import calldata
+
+HttpMethod = Literal["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+"""The methods that a contract may use (docs/spec/05-modules.md#web-requests)."""
 
 
 class MalformedFrame(Exception):

@@ -1,7 +1,7 @@
 """The folder tree in which GenLayer Studio and nodes look for a manager, and its installation.
 
-Its files come from `root_template/`, in the same places; `@PYTHON@` there stands for this
-interpreter.
+Its files come from `root_template/`, in the same places, and the modules' settings from the
+packages of the modules; `@PYTHON@` stands for this interpreter.
 """
 
 from __future__ import annotations
@@ -63,13 +63,21 @@ def settings_of(root: Path) -> Path:
     return root / "config" / "genvm-manager.yaml"
 
 
+def module_settings(kind: str) -> Traversable:
+    """Return the file with the default settings of a module, `llm` or `web`."""
+    return importlib.resources.files(f"genvm_manager.workers.{kind}") / f"genvm-module-{kind}.yaml"
+
+
 def tree_files() -> list[TreeFile]:
     """Return all files of the tree, as they are for this interpreter."""
     interpreter = shlex.quote(sys.executable).encode("utf-8", "surrogateescape")
     template = importlib.resources.files(__package__) / _TEMPLATE
+    modules = map(module_settings, ("llm", "web"))
+    contents = dict(_contents(template, ""))
+    contents |= {f"config/{file.name}": file.read_bytes() for file in modules}
     return [
         TreeFile(name, content.replace(_PYTHON, interpreter))
-        for name, content in sorted(_contents(template, ""))
+        for name, content in sorted(contents.items())
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,10 +17,11 @@ from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.text.secret import Secret
 from genvm_manager.base.text.yaml_text import load_yaml
 from genvm_manager.base.validation import from_value
+from genvm_manager.protocol.llm_check import Provider
 
 from .templates import Template, TemplateKind
 
-PROVIDERS = ("openai-compatible", "anthropic", "google", "ollama")
+PROVIDERS: tuple[str, ...] = get_args(Provider)
 
 DEFAULT_FILE = "genvm-module-llm.yaml"
 """In this package: the configuration that holds when none is given."""

@@ -14,7 +14,12 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.base.validation import from_value
-from genvm_manager.protocol.module_frames import FatalFault, ModuleHello, ModuleRequest
+from genvm_manager.protocol.module_frames import (
+    FatalFault,
+    HttpMethod,
+    ModuleHello,
+    ModuleRequest,
+)
 from genvm_manager.workers.outbound.trust import usual_trust
 from genvm_manager.workers.web.browser.pool import BrowserPool
 from genvm_manager.workers.web.browser.profile import remove_orphaned_profiles
@@ -36,7 +41,7 @@ SizeLimit = Annotated[int, Meta(ge=0)]
 class RequestPayload(Struct, frozen=True):
     """What `Request` brings; `sign` is taken and means nothing: there is nobody to sign."""
 
-    method: Literal["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    method: HttpMethod
     url: str
     headers: dict[str, bytes] = {}
     body: bytes | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 import sys
@@ -24,10 +23,9 @@ from genvm_manager.manager.cli.rendering.formatting import count, json_text
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.rendering.tables import Cell, Column, Row, show_table
 from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.manager.launcher.install_root import module_settings
 from genvm_manager.protocol.llm_check import MAX_CHECKS, CheckConfig, CheckRow, Provider
 
-_PACKAGE = importlib.resources.files("genvm_manager.manager.launcher") / "root_template"
-DEFAULT_FILE = "genvm-module-llm.yaml"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NO_KEY = "key: the variable "
 """How the service begins to say that a variable of a key is not set."""
@@ -134,8 +132,9 @@ def _key(variable: str | None) -> str:
 
 
 def _default_settings(root: Path | None) -> dict[str, Any]:
-    theirs = root / "config" / DEFAULT_FILE if root else None
-    place = theirs if theirs and theirs.exists() else _PACKAGE / "config" / DEFAULT_FILE
+    default = module_settings("llm")
+    in_root = root / "config" / default.name if root else None
+    place = in_root if in_root and in_root.exists() else default
     try:
         return config_in(place.read_bytes())
     except (OSError, ValueError) as error:

@@ -98,7 +98,7 @@ def test_the_manifest_offers_the_executor_that_the_package_has(root: Path) -> No
         return list(parse_manifest(path.read_text(), worker_defaults).executors)
 
     (ours,) = offered(root / "data" / "manifest.yaml")
-    (packaged,) = offered(PROJECT / "supervisor" / "manifest.yaml")
+    (packaged,) = offered(PROJECT / "supervisor" / "settings" / "manifest.yaml")
     assert ours.command == (str(root / "executor" / ours.version / "bin" / "genvm"),)
     assert (ours.version, ours.available_after) == (packaged.version, packaged.available_after)
 

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import msgspec
-import pytest
 import yaml
 
 from genvm_manager.base.settings.config import Config, PermitCosts
@@ -54,13 +53,6 @@ def test_so_does_every_command_and_exit_code_of_the_command_line() -> None:
     assert len(codes) >= 8
     listed = re.findall(r"\d+", "".join(re.findall(r"^\| [\d, ]+ \|", page, re.MULTILINE)))
     assert set(map(str, codes)) <= set(listed)
-
-
-@pytest.mark.parametrize("module", ["llm", "web"])
-def test_a_new_root_has_the_settings_that_hold_without_one(module: str) -> None:
-    name = f"genvm-module-{module}.yaml"
-    own = PROJECT / "workers" / module / name
-    assert own.read_text() == (PROJECT / "manager/launcher/root_template/config" / name).read_text()
 
 
 def test_the_web_modules_file_holds_every_setting_with_its_default() -> None:

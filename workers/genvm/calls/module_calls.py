@@ -6,11 +6,16 @@ Source: docs/spec/05-modules.md and 06.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.framing import MAX_FRAME
-from genvm_manager.protocol.module_frames import ModuleRequest, UserFault, encode_request
+from genvm_manager.protocol.module_frames import (
+    HttpMethod,
+    ModuleRequest,
+    UserFault,
+    encode_request,
+)
 
 from .context import CallContext
 from .modules import ModuleClient
@@ -29,7 +34,7 @@ _TEMPLATES: dict[str, tuple[tuple[str, ...], type]] = {
 }
 """For each prompt of the node's own: the texts that it is filled with, and what an answer is."""
 
-_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+_METHODS: tuple[str, ...] = get_args(HttpMethod)
 _PAGES: dict[str, tuple[str, type]] = {
     "text": ("text", str),
     "html": ("text", str),

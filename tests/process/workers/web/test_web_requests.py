@@ -7,16 +7,16 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from genvm_manager.protocol.module_frames import FatalFault, ModuleRequest
+from genvm_manager.protocol.module_frames import FatalFault, HttpMethod, ModuleRequest
 from genvm_manager.workers.web.faults import WebFault
 from tests.support.web_module import NO_BROWSER, Client, with_module
 from tests.support.web_world import FINE, FORGED, Asked, Route, Site, heard, site, talker
 
-METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+METHODS = get_args(HttpMethod)
 BINARY = bytes(range(256))
 
 

@@ -10,15 +10,15 @@ import pytest
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.text.secret import Secret
 from genvm_manager.workers.llm.config import (
-    DEFAULT_FILE,
+    PROVIDERS,
     Backend,
     Dropped,
     Model,
     default_config,
     read_config,
 )
+from genvm_manager.workers.llm.providers import WIRE_FORMATS
 from genvm_manager.workers.llm.templates import TemplateKind
-from tests.conftest import PROJECT
 
 KEY = "sk-secret-0123456789"
 
@@ -33,6 +33,10 @@ def config(**backend: Any) -> dict[str, Any]:
         **backend,
     }
     return {"backends": {"openai": {k: v for k, v in whole.items() if v is not ...}}}
+
+
+def test_each_provider_that_a_configuration_may_name_has_a_wire_format() -> None:
+    assert set(PROVIDERS) == WIRE_FORMATS.keys()
 
 
 def test_a_whole_one() -> None:
@@ -78,11 +82,6 @@ def test_the_default_is_whole_and_names_no_key() -> None:
             assert template.system is not None
             assert '{"reason": ' in template.system
             assert "Judge only by the" in template.system
-
-
-def test_the_default_is_what_install_root_lays_down() -> None:
-    ours = (PROJECT / "workers/llm" / DEFAULT_FILE).read_text()
-    assert (PROJECT / "manager/launcher/root_template/config" / DEFAULT_FILE).read_text() == ours
 
 
 def test_without_templates_ours_hold() -> None:
