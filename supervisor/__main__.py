@@ -29,11 +29,11 @@ def _supervise(shim: int) -> int:
 
 
 if __name__ == "__main__":
-    from genvm_manager.supervisor.process.shim import guarded, state_folder
+    from genvm_manager.supervisor.process.shim import run_under_shim, state_folder
 
     try:
         (state_folder(sys.argv[1:]) or "").encode()
     except UnicodeEncodeError:
         print("genvm-manager supervisor: --state-dir: its name is not UTF-8", file=sys.stderr)
         sys.exit(1)
-    sys.exit(guarded(_supervise))
+    sys.exit(run_under_shim(_supervise))

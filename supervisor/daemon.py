@@ -19,8 +19,9 @@ from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
 from genvm_manager.base.logging.event_log import EventLog, event_log
 from genvm_manager.base.logging.setup import configure_logging
+from genvm_manager.base.process.children import become_subreaper
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
-from genvm_manager.base.process.proc import become_subreaper
+from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.base.process.threads import loop_threads
 from genvm_manager.base.settings.config import Config, parse_config
 from genvm_manager.base.settings.executor_environment import (
@@ -33,7 +34,7 @@ from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.cgroups.delegated_root import CgroupUnusable
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
 from genvm_manager.supervisor.cgroups.run_cgroup import Slice
-from genvm_manager.supervisor.cgroups.slices import discard_homes, make_homes
+from genvm_manager.supervisor.cgroups.slices import discard_slices, make_slices
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.modules.client_rules import ClientRules
 from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
@@ -54,7 +55,6 @@ from genvm_manager.supervisor.runs.recovery import finish_lost_runs
 from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy
 from genvm_manager.supervisor.runs.rules_permits import PermitPool
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
-from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_TIMEOUT
 from genvm_manager.supervisor.runs.sampler import OomMonitor
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.settings.handover import Handover
@@ -231,7 +231,7 @@ def _text(path: Path, name: str) -> str:
 
 
 def _settle_in(folder: Path) -> None:
-    """Make this process what it is to be: known by name, rich in descriptors, heir of orphans."""
+    """Set the process title, raise the descriptor limit, become a subreaper."""
     setproctitle.setproctitle(f"genvm-manager supervisor {folder}")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -265,16 +265,16 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
     ids = handover.changes.run_ids
     store = RunStore(held, config.retained_bytes, loop, log, ids)
     with contextlib.closing(store):
-        homes = _cgroup_homes(setting, log)
+        slices = _cgroup_slices(setting, log)
         await finish_lost_runs(store, metrics, log)
-        reaper = Reaper(loop, CgroupManager(homes, config.run_memory_limit, log), log)
+        reaper = Reaper(CgroupManager(slices, config.run_memory_limit, log), log)
         service = _assemble(setting, Lasting(store, handover), reaper, metrics, log)
         server = Server(service, log, config.max_body + FRAME_ROOM)
         stops = stop_requests(setting.shim, setting.parent_pipe)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
         heartbeat = Heartbeat(setting.service_manager, service)
-        watch = StateWatch(held, server, service, homes)
+        watch = StateWatch(held, server, service, slices)
         upkeep = (*_upkeep(service, config), watch, heartbeat)
         background = [asyncio.create_task(work.run()) for work in upkeep]
         await stops.asked.wait()
@@ -288,16 +288,16 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         await server.close()
         service.life.scratch.close()
         reaper.close()
-        discard_homes(homes, str(setting.folder))
+        discard_slices(slices, str(setting.folder))
     log.info("supervisor_stopped")
 
 
-def _cgroup_homes(setting: Setting, log: EventLog) -> tuple[Slice, ...]:
-    """Rid of what a killed supervisor left in its own, make those of ours."""
+def _cgroup_slices(setting: Setting, log: EventLog) -> tuple[Slice, ...]:
+    """End what a killed supervisor left in its slices, and make ours."""
     folder = str(setting.folder)
-    if killed := Leftovers(folder).end(REAP_TIMEOUT):
+    if killed := Leftovers(folder).end(KILL_TIMEOUT):
         log.warning("left_runs_killed", pids=killed)
-    return make_homes(setting.config.cgroup, folder, log)
+    return make_slices(setting.config.cgroup, folder, log)
 
 
 def _assemble(

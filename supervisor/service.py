@@ -14,6 +14,7 @@ from genvm_manager.base.errors import (
     ShutdownTimeout,
     Unavailable,
 )
+from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import ReadArtifact, ReadSchema, StartRun
 from genvm_manager.protocol.ipc.replies import ArtifactPart
@@ -26,7 +27,6 @@ from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
 from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy, admit
 from genvm_manager.supervisor.runs.rules_schema_run import CONTRACT, schema_run
-from genvm_manager.supervisor.runs.rules_stop_sequence import REAP_TIMEOUT
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.store.failure import StoreFailed
 from genvm_manager.supervisor.store.writes import Accepted
@@ -144,7 +144,7 @@ class Service:
             return
         grace = min(grace, MAX_GRACE) if grace > 0 else 0.0
         self.life.stop(run, Cause.CANCELLED, grace)
-        for timeout in (grace + _RECORD_TIMEOUT, REAP_TIMEOUT):
+        for timeout in (grace + _RECORD_TIMEOUT, KILL_TIMEOUT):
             done, _ = await asyncio.wait({run.finished}, timeout=timeout)
             if done:
                 return
@@ -331,7 +331,7 @@ class Service:
             self.life.stop(run, Cause.SHUTDOWN, grace)
         await self._wait_for_all(grace + _RECORD_TIMEOUT)
         self._give_up([run for run in self._runs.values() if run.unrecorded])
-        await self._wait_for_all(REAP_TIMEOUT)
+        await self._wait_for_all(KILL_TIMEOUT)
         self._give_up(self._runs.values())
         await self._wait_for_all(1.0)
         await self.modules.stop()

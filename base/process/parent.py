@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
+
+from .pidfd import has_ended
 
 
 class ParentUnknown(Exception):
@@ -11,16 +12,16 @@ class ParentUnknown(Exception):
 
 
 class Parent:
-    """Watches the parent through a pidfd.
+    """Watches the parent through a pidfd, whose number is `descriptor`.
 
     PDEATHSIG would not do: it tells of the end of the thread that started us, which may come early.
     """
 
     def __init__(self, noted_pid: int | None = None) -> None:
-        """`noted_pid` is the parent as whoever ran before us in this process has seen it.
+        """Watch the parent that this process has now.
 
-        A parent that ended in the meantime is known by it: we have another one now. Raises
-        `ParentUnknown`.
+        `noted_pid` is the parent's pid as the program that ran before in this process has seen it:
+        when our parent is another one now, that one has ended. Raises `ParentUnknown`.
         """
         pid = os.getppid()
         self._is_gone = noted_pid not in (None, pid)
@@ -34,14 +35,12 @@ class Parent:
                 "the process that started this one is in another PID namespace and cannot be "
                 "watched; start without --die-with-parent"
             ) from None
-        # Had the pid been given to another process before it was opened, it were not our parent.
+        # Recheck: the pid may have been given to another process before pidfd_open.
         self._is_gone = self._is_gone or os.getppid() != pid
 
     @property
     def is_gone(self) -> bool:
-        """True from the parent's end on."""
+        """Whether the parent has ended."""
         if not self._is_gone:
-            poll = select.poll()
-            poll.register(self.descriptor, select.POLLIN)
-            self._is_gone = bool(poll.poll(0))
+            self._is_gone = has_ended(self.descriptor)
         return self._is_gone

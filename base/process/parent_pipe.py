@@ -1,11 +1,12 @@
-"""A pipe whose other end is held by whoever started this process."""
+"""The parent-death pipe: its writing end is held by the process that started this one alone."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
+
+from .pidfd import wait_readable
 
 
 def stop_when_closed(descriptor: int) -> None:
@@ -18,7 +19,6 @@ def stop_when_closed(descriptor: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGTERM)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    if poll.poll(0):
+    # A pipe that was closed before O_ASYNC was set sends nothing any more.
+    if wait_readable([descriptor], 0):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
+from genvm_manager.base.process.killing import signal_group
 from genvm_manager.base.settings.config import Config
 
 from .errors import ServiceFailed
@@ -86,8 +85,7 @@ class ExecutorCheck:
     def close(self) -> None:
         """Kill it with its group, unless it has ended, and release its pid."""
         if not self.has_ended():
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            signal_group(self._process.pid, signal.SIGKILL)
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -22,7 +22,7 @@ from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
 from genvm_manager.base.network.listeners import AddressError
 from genvm_manager.base.process.exhaustion import is_exhaustion
-from genvm_manager.base.process.orphans import Orphans
+from genvm_manager.base.process.reparented import ReparentedChildren
 from genvm_manager.base.settings.executor_environment import executor_environment
 from genvm_manager.base.settings.http import SettingsFiles, SettingsUnusable
 from genvm_manager.base.settings.token_file import TokenFileError, read_token
@@ -67,7 +67,7 @@ class Service:
         report: Callable[[str], None],
         stops: StopSignals | None = None,
         stderr: IO[bytes] | None = None,
-        reparented: Orphans | None = None,
+        reparented: ReparentedChildren | None = None,
     ) -> None:
         """Read the configuration. Raises `ServiceFailed`.
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import msgspec
 
 from genvm_manager.base.files.state_folder import service_file
-from genvm_manager.base.process.identity import boot_id, contents, lives, pid_namespace, start_ticks
+from genvm_manager.base.process.identity import (
+    ProcessIdentity,
+    boot_id,
+    contents,
+    pid_namespace,
+    start_ticks,
+)
 from genvm_manager.base.validation import NOT_DECODED
 
 _MOST = 64 << 10
@@ -74,7 +80,7 @@ class ServiceFile(msgspec.Struct, frozen=True):
                 f"the service with pid {self.pid} is in another PID namespace, as a container has "
                 "one, or has ended"
             )
-        if self.boot_id != boot_id() or not lives(self.pid, self.start_ticks):
+        if self.boot_id != boot_id() or not ProcessIdentity(self.pid, self.start_ticks).is_alive():
             return f"the service with pid {self.pid} has ended"
         return None
 

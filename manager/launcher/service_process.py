@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,11 @@ from typing import IO
 import psutil
 
 from genvm_manager.base.process.backoff import Backoff
+from genvm_manager.base.process.children import open_child_pidfd
+from genvm_manager.base.process.killing import pauses, signal_group, signal_process
+from genvm_manager.base.process.pidfd import has_ended, wait_readable
+from genvm_manager.base.process.proc import session_of
+from genvm_manager.base.process.stop_sequence import StopSchedule, StopStep, stop_sequence
 from genvm_manager.protocol.ipc.runs import Exit
 
 from .stop_signals import AT_ONCE, StopSignals
@@ -23,7 +27,7 @@ from .stop_signals import AT_ONCE, StopSignals
 HURRIED_STOP_TIMEOUT = 5.0
 """Seconds for all that remains once a stop is asked for a second time."""
 
-_PAUSE = 0.02
+_AT_ONCE = (StopStep(signal.SIGKILL, HURRIED_STOP_TIMEOUT),)
 _RESENT_AFTER = 0.2
 """Seconds between two SIGTERM: the kernel merges signals of one kind while they are pending."""
 
@@ -98,10 +102,9 @@ class ServiceProcess:
         finally:
             os.close(reader)
         try:
-            self._pidfd = os.pidfd_open(self._process.pid)
+            self._pidfd = open_child_pidfd(self._process.pid)
         except OSError:
             os.close(writer)
-            self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
             raise
@@ -113,19 +116,15 @@ class ServiceProcess:
         for one that was never started."""
         if self._process is None:
             return True
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(within * 1000))
+        return has_ended(self._pidfd, within)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, SIGKILL to its whole group, unless it has ended."""
         if self._process is None:
             return
-        with suppress(ProcessLookupError):
-            if number is signal.SIGKILL:
-                os.killpg(self._process.pid, number)
-            else:
-                os.kill(self._process.pid, number)
+        # It is not reaped yet: its pid, and its group's number, are its own.
+        send = signal_group if number is signal.SIGKILL else signal_process
+        send(self._process.pid, number)
 
     def kill_tree(self) -> None:
         """Send SIGKILL to it, to its group and to all their descendants, whatever their group."""
@@ -146,29 +145,35 @@ class ServiceProcess:
     def end(self, stops: StopSignals | None) -> bool:
         """Stop it: SIGTERM, SIGTERM again for each further signal in `stops`, SIGKILL when its time
         is over. Return whether it has ended before that."""
-        deadline = time.monotonic() + self._stop_timeout
+        schedule = StopSchedule()
         asked = 0
         while not self.ended():
-            left = deadline - time.monotonic()
+            now = time.monotonic()
             wanted = min(AT_ONCE, max(1, stops.count if stops else 0))
             if asked < wanted:
                 asked = AT_ONCE if wanted == AT_ONCE else asked + 1
-                self._ask_to_stop(asked)
-                if asked > 1:
-                    deadline = min(deadline, time.monotonic() + HURRIED_STOP_TIMEOUT)
-                await_events([self], stops, _RESENT_AFTER)
-            elif left > 0:
-                await_events([self], stops, left)
-            else:
-                self.kill_tree()
-                self.ended(within=HURRIED_STOP_TIMEOUT)
-                return False
+                schedule.add(self._begin_steps(asked), now)
+            match schedule.take(now):
+                case signal.SIGTERM:
+                    self.signal(signal.SIGTERM)
+                    await_events([self], stops, _RESENT_AFTER)
+                case signal.SIGKILL:
+                    self.kill_tree()
+                    self.ended(within=HURRIED_STOP_TIMEOUT)
+                    return False
+                case None:
+                    await_events([self], stops, schedule.until_next(now))
         return True
 
-    def _ask_to_stop(self, asked: int) -> None:
+    def _begin_steps(self, asked: int) -> tuple[StopStep, ...]:
+        """Return the steps that the request number `asked` adds; each request shortens the stop."""
         if asked < AT_ONCE:
-            self.signal(signal.SIGTERM)
-        elif self._session_grace:
+            return stop_sequence(self._stop_timeout if asked == 1 else HURRIED_STOP_TIMEOUT)
+        self._stop_at_once()
+        return _AT_ONCE
+
+    def _stop_at_once(self) -> None:
+        if self._session_grace:
             self.cut_parent_pipe()
         else:
             self.kill_tree()
@@ -179,9 +184,10 @@ class ServiceProcess:
         Blocks for at most `session_grace`, for as long as others of its session are there.
         """
         assert self._process is not None
-        until = time.monotonic() + self._session_grace
-        while time.monotonic() < until and self._shares_its_session():
-            time.sleep(_PAUSE)
+        for pause in pauses(self._session_grace):
+            if not self._shares_its_session():
+                break
+            time.sleep(pause)
         # Before `wait`: once the leader is reaped, the group's number may become another's.
         self.signal(signal.SIGKILL)
         code = self._process.wait()
@@ -194,8 +200,8 @@ class ServiceProcess:
         """Return whether another process of its session is alive."""
         assert self._process is not None
         for pid in psutil.pids():
-            with suppress(ProcessLookupError, psutil.Error):
-                if pid != self._process.pid == os.getsid(pid):
+            with suppress(psutil.Error):
+                if pid != self._process.pid == session_of(pid):
                     return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         return False
 
@@ -220,13 +226,7 @@ def await_events(
     processes: Sequence[ServiceProcess], stops: StopSignals | None, timeout: float | None
 ) -> None:
     """Return when one of them ends, a signal comes, or `timeout` seconds are over."""
-    poll = select.poll()
-    for process in processes:
-        if process.pidfd is not None:
-            poll.register(process.pidfd, select.POLLIN)
-    if stops:
-        for descriptor in stops.descriptors:
-            poll.register(descriptor, select.POLLIN)
-    poll.poll(None if timeout is None else timeout * 1000)
+    pidfds = [process.pidfd for process in processes if process.pidfd is not None]
+    wait_readable([*pidfds, *(stops.descriptors if stops else ())], timeout)
     if stops:
         stops.acknowledge()

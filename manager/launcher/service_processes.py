@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
-from genvm_manager.base.process.orphans import Orphans
+from genvm_manager.base.process.reparented import ReparentedChildren
 from genvm_manager.protocol.ipc.runs import Exit
 
 from .errors import ServiceFailed, StopRequested
@@ -33,7 +33,7 @@ class ServiceProcesses:
         report: Callable[[str], None],
         stops: StopSignals | None = None,
         stderr: IO[bytes] | None = None,
-        reparented: Orphans | None = None,
+        reparented: ReparentedChildren | None = None,
     ) -> None:
         """`report` gets each event worth a line; `stderr`, if given, takes the processes' own;
         `reparented`, if given, ends the children that a process which died left to this one."""

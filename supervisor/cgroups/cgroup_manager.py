@@ -1,4 +1,4 @@
-"""Which executor is in which cgroup, and all that waits for the kernel on the way there."""
+"""Moves executors into cgroups of their own, by a thread that waits for the kernel."""
 
 from __future__ import annotations
 
@@ -16,58 +16,61 @@ T = TypeVar("T")
 
 
 class CgroupManager:
-    """Puts executors into cgroups of their own; does nothing where there are no homes for them.
+    """Gives executors cgroups of their own; does nothing when there are no slices to put them in.
 
-    Whoever changes cgroups needs the kernel's one lock for them, and whoever moves a process holds
-    it until all processors have passed a quiet point: 16 ms, unless another was moved just before.
-    Hence the thread; and hence `begin` is for executors that have lasted for a moment. In that
-    moment an executor is held by what holds it without cgroups: its group, its token, the sweep.
+    A change to cgroups needs the kernel's one lock for them, and moving a process holds it until
+    all processors have passed a quiet point: 16 ms, unless another was moved just before. That is
+    why a thread does it, and why only executors are moved that have run for 50 ms. Until then an
+    executor is bounded as it is without cgroups: by its group, its token and the reaper's sweep.
     """
 
-    def __init__(self, homes: tuple[Slice, ...], memory_limit: int, log: EventLog) -> None:
-        """`memory_limit` in bytes for each run, where a hierarchy can bound it."""
-        self._homes = homes
+    def __init__(self, slices: tuple[Slice, ...], memory_limit: int, log: EventLog) -> None:
+        """`memory_limit` is in bytes, for each run, where a hierarchy can bound it."""
+        self._slices = slices
         self._memory_limit = memory_limit
         self._log = log
         self._thread = started_threads("cgroups", 1)
-        self._made: dict[int, asyncio.Future[RunCgroup | None]] = {}
+        self._attaching: dict[int, asyncio.Future[RunCgroup | None]] = {}
 
-    def begin(self, pid: int, run_id: int) -> None:
-        """Enclose an executor that nobody reaps before `of` has answered."""
-        if self._homes:
-            self._made[pid] = self._in_thread(self._enclose, pid, run_id)
+    def attach(self, pid: int, run_id: int) -> None:
+        """Begin to move an executor, which must not be reaped before `cgroup_of` has answered."""
+        if self._slices:
+            self._attaching[pid] = self._in_thread(self._attach, pid, run_id)
 
-    async def of(self, pid: int) -> RunCgroup | None:
-        """The cgroup of an executor that has ended, once nothing is being moved there any more."""
-        made = self._made.pop(pid, None)
-        return None if made is None else await made
+    async def cgroup_of(self, pid: int) -> RunCgroup | None:
+        """Return the cgroup of an executor that has ended, or None when it was given none.
 
-    async def is_clear(self, cgroup: RunCgroup | None) -> bool:
-        """Whether nothing lives in it; kills what does."""
+        This waits until nothing is being moved there any more.
+        """
+        attaching = self._attaching.pop(pid, None)
+        return None if attaching is None else await attaching
+
+    async def kill(self, cgroup: RunCgroup | None) -> bool:
+        """Send SIGKILL to all that lives in a cgroup; return whether there was something."""
         if cgroup is None or not cgroup.is_populated():
-            return True
+            return False
         await self._in_thread(cgroup.kill)
-        return False
+        return True
 
     def discard(self, cgroup: RunCgroup) -> None:
-        """Remove it, soon: nobody has to wait for that."""
+        """Have a cgroup removed, without waiting for that."""
         self._thread.submit(cgroup.remove)
 
     def close(self) -> None:
-        """Wait for what is being done."""
+        """Wait until all that was begun is done, and end the thread."""
         self._thread.shutdown()
 
     def _in_thread(self, work: Callable[[*A], T], *arguments: *A) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def _enclose(self, pid: int, run_id: int) -> RunCgroup | None:
+    def _attach(self, pid: int, run_id: int) -> RunCgroup | None:
         cgroup = None
         try:
-            cgroup = RunCgroup(self._homes, run_id, self._memory_limit)
+            cgroup = RunCgroup(self._slices, run_id, self._memory_limit)
             cgroup.attach(pid)
-            self._log.debug("run_enclosed", run=run_id)
+            self._log.debug("run_cgroup_attached", run=run_id)
         except OSError as error:
-            self._log.error("run_not_enclosed", run=run_id, error=str(error))
+            self._log.error("run_cgroup_failed", run=run_id, error=str(error))
             if cgroup is None or cgroup.remove():
                 return None
         return cgroup

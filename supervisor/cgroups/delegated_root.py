@@ -1,4 +1,7 @@
-"""Which cgroup is ours to put others into. We touch none that nobody gave us."""
+"""Finding the delegated root: the cgroup that was given to us to make others in.
+
+No other cgroup is ever touched.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,25 @@ _MARKS = ("user.delegate", "trusted.delegate")
 
 
 class CgroupUnusable(Exception):
-    """There is none, or not the one that was asked for; the message says why."""
+    """There is no cgroup to use, or not the one that was asked for; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class DelegatedRoot:
-    """A cgroup that is ours, by its folder in the unified hierarchy, in v1's of the memory
-    controller, or in both. `is_home`: we are in it ourselves."""
+    """A cgroup that is ours to divide.
+
+    `unified` is its folder in the hierarchy of v2, `memory` that in v1's of the memory controller;
+    at least one is there. `holds_us`: this process is in it or in its `service`.
+    """
 
     cgroup: str
     unified: str | None
     memory: str | None
-    is_home: bool
+    holds_us: bool
 
 
-def find_base(setting: str) -> DelegatedRoot:
-    """The cgroup that `setting` names, or for `auto` the one that was delegated to us.
+def find_delegated_root(setting: str) -> DelegatedRoot:
+    """Return the cgroup that `setting` names, or for `auto` the one that was delegated to us.
 
     Raises `CgroupUnusable`.
     """
@@ -82,12 +88,12 @@ def _named(cgroup: str, hierarchies: Hierarchies) -> DelegatedRoot:
         )
     for folder in filter(None, folders):
         _require_ours(folder)
-    is_home = folders[0] is not None and _is_home(cgroup, hierarchies.unified)
-    return DelegatedRoot(cgroup, folders[0], folders[1], is_home)
+    holds_us = folders[0] is not None and _holds_us(cgroup, hierarchies.unified)
+    return DelegatedRoot(cgroup, folders[0], folders[1], holds_us)
 
 
-def _is_home(cgroup: str, unified: Hierarchy | None) -> bool:
-    """Whether we are in it ourselves. Raises `CgroupUnusable` if we may move nobody there."""
+def _holds_us(cgroup: str, unified: Hierarchy | None) -> bool:
+    """Return whether we are in it. Raises `CgroupUnusable` if we may move no process there."""
     assert unified is not None
     if unified.own in (cgroup, f"{cgroup.rstrip('/')}/{SERVICE}"):
         return True

@@ -1,6 +1,6 @@
 """A cgroup as the kernel shows it: a folder, of cgroups v2 or of a controller of v1.
 
-The shim imports this: it has to stay small.
+The shim imports this file, so it has to stay small.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from genvm_manager.base.process.identity import contents
-from genvm_manager.base.process.proc import signal_process
+from genvm_manager.base.process.killing import signal_process
 
 MEMBERS = "cgroup.procs"
 
 
 def write(folder: str, name: str, value: object) -> None:
-    """Tell the kernel something. Raises `OSError`; many such files hold up whoever writes them."""
+    """Write `value` into a file of a cgroup. Raises `OSError`.
+
+    With many such files the kernel lets the writer wait for milliseconds.
+    """
     descriptor = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, str(value).encode())
@@ -26,7 +29,7 @@ def write(folder: str, name: str, value: object) -> None:
 
 
 def number(folder: str, name: str, key: bytes = b"") -> int | None:
-    """The number that a file holds, or the one behind `key` in it; None when there is none."""
+    """Return the number that a file holds, or the one behind `key` in it, or None."""
     for line in contents(f"{folder}/{name}", 16 << 10).splitlines():
         *name_in_it, value = line.split() or [b""]
         if name_in_it == key.split() and value.isdigit():
@@ -35,28 +38,29 @@ def number(folder: str, name: str, key: bytes = b"") -> int | None:
 
 
 def own_members(folder: str) -> list[int]:
-    """The processes in it, without zombies and without those below it."""
+    """Return the processes in a cgroup, without zombies and without those in cgroups below it."""
     pids = [int(pid) for pid in contents(f"{folder}/{MEMBERS}", 1 << 20).split()]
-    # 0 is one that this pid namespace does not know, and to `kill` it means somebody else.
+    # 0 stands for a process that this PID namespace does not know; `kill` would take it for our
+    # own process group.
     return [pid for pid in pids if pid > 0]
 
 
 def members(folder: str) -> list[int]:
-    """The processes in it and below it, without zombies."""
+    """Return the processes in a cgroup and below it, without zombies."""
     return [pid for path, _, _ in os.walk(folder) for pid in own_members(path)]
 
 
 def is_populated(folder: str) -> bool:
-    """Whether a process lives in it or below it."""
+    """Return whether a process lives in a cgroup or below it."""
     populated = number(folder, "cgroup.events", b"populated")
     return bool(members(folder)) if populated is None else populated == 1
 
 
 def kill(folder: str) -> None:
-    """SIGKILL all that is in it and below it.
+    """Send SIGKILL to all that is in a cgroup and below it.
 
-    Before Linux 5.14 and with v1 one by one, so that somebody may have been born meanwhile:
-    again, until it is not populated.
+    Before Linux 5.14 and with v1 they are killed one by one, and a process may be forked meanwhile:
+    call this again until the cgroup is not populated.
     """
     try:
         write(folder, "cgroup.kill", 1)
@@ -66,7 +70,7 @@ def kill(folder: str) -> None:
 
 
 def remove(folders: Iterable[str]) -> bool:
-    """Remove each, and what is below it; False when one is still there, since a process is."""
+    """Remove cgroups with those below them; return False when one holds a process and stays."""
     return not [folder for folder in folders if not _remove(folder)]
 
 

@@ -1,4 +1,4 @@
-"""A cgroup for each run: what is in it ends with it, and the kernel bounds its memory."""
+"""One run's cgroup: what is in it ends with the run, and the kernel bounds its memory."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from genvm_manager.base.process.proc import children_of
 from .folder import MEMBERS, is_populated, kill, remove, write
 from .memory import MemoryController, MemoryUse
 
-_MOST_LOOKS = 16
-_MOST_TAKEN_IN = 4096
+_MAX_LOOKS = 16
+_MAX_ATTACHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A cgroup for those of runs, in one hierarchy; `memory` where that one bounds memory."""
+    """The cgroup that holds those of runs, in one hierarchy; `memory` where that bounds memory."""
 
     folder: str
     memory: MemoryController | None
 
 
 class RunCgroup:
-    """One run's, in each hierarchy that is used; v2's is the first."""
+    """One run's cgroup, in each hierarchy that is used; v2's is the first."""
 
-    def __init__(self, homes: tuple[Slice, ...], run_id: int, limit: int) -> None:
-        """Makes it. Raises `OSError`; nothing is left of it then."""
+    def __init__(self, slices: tuple[Slice, ...], run_id: int, limit: int) -> None:
+        """Make it, with `limit` bytes of memory. Raises `OSError`; nothing is left of it then."""
         self._limit = limit
-        self._homes = [Slice(f"{home.folder}/{run_id}", home.memory) for home in homes]
+        self._parts = [Slice(f"{each.folder}/{run_id}", each.memory) for each in slices]
         try:
-            for home in self._homes:
-                os.mkdir(home.folder)
-                if home.memory is not None:
-                    home.memory.bound(home.folder, limit)
+            for part in self._parts:
+                os.mkdir(part.folder)
+                if part.memory is not None:
+                    part.memory.bound(part.folder, limit)
         except OSError:
             self.remove()
             raise
@@ -42,49 +42,49 @@ class RunCgroup:
     def attach(self, executor: int) -> None:
         """Move an executor here, and all that descends from it. Raises `OSError`.
 
-        The executor must not be reaped meanwhile. Who has been moved has its children here, so
-        looking again finds, in the end, nobody new. What the executor has started before, and
-        what then lost its parent, is not found: it is the sweep's, as without cgroups.
+        The executor must not be reaped meanwhile. A process that has been moved has its later
+        children here, so repeated looks find nothing new in the end. What the executor has started
+        and what then lost its parent is not found: the reaper's sweep ends it, as without cgroups.
         """
-        taken: set[int] = set()
-        for _ in range(_MOST_LOOKS):
-            fresh = [pid for pid in _family(executor) if pid not in taken]
+        moved: set[int] = set()
+        for _ in range(_MAX_LOOKS):
+            fresh = [pid for pid in _family(executor) if pid not in moved]
             if not fresh:
                 return
             for pid in fresh:
-                self._take_in(pid)
-            taken.update(fresh)
+                self._move(pid)
+            moved.update(fresh)
 
     def is_populated(self) -> bool:
-        """Whether a process lives in it. Cheap."""
-        return is_populated(self._homes[0].folder)
+        """Return whether a process lives in it. This is cheap."""
+        return is_populated(self._parts[0].folder)
 
     def kill(self) -> None:
-        """SIGKILL all that is in it: the same in each hierarchy."""
-        kill(self._homes[0].folder)
+        """Send SIGKILL to all that is in it: the same processes are in each hierarchy."""
+        kill(self._parts[0].folder)
 
     def memory_use(self) -> MemoryUse | None:
-        """What it made of its memory; None when no hierarchy bounds that. Cheap."""
-        for home in self._homes:
-            if home.memory is not None:
-                return home.memory.use(home.folder, self._limit)
+        """Return its use of memory, or None when no hierarchy bounds that. This is cheap."""
+        for part in self._parts:
+            if part.memory is not None:
+                return part.memory.use(part.folder, self._limit)
         return None
 
     def remove(self) -> bool:
-        """Remove it; False when a process is still in it."""
-        return remove(home.folder for home in self._homes)
+        """Remove it; return False when a process is still in it."""
+        return remove(part.folder for part in self._parts)
 
-    def _take_in(self, pid: int) -> None:
-        for home in self._homes:
+    def _move(self, pid: int) -> None:
+        for part in self._parts:
             with suppress(ProcessLookupError):
-                write(home.folder, MEMBERS, pid)
+                write(part.folder, MEMBERS, pid)
 
 
 def _family(executor: int) -> list[int]:
-    """An executor and what descends from it, parents first."""
+    """Return an executor and its descendants, parents first, but not more than can be moved."""
     found = [executor]
     for pid in found:
-        if len(found) >= _MOST_TAKEN_IN:
+        if len(found) >= _MAX_ATTACHED:
             break
         found += children_of(pid)
     return found

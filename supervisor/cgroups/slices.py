@@ -1,4 +1,4 @@
-"""Making room for the cgroups of runs, below the one that is ours, and saying what that gives."""
+"""Making the slices: the cgroups, below the delegated root, that hold those of runs."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.identity import contents
 from genvm_manager.base.settings.config import AUTO
 
-from .delegated_root import SERVICE, CgroupUnusable, DelegatedRoot, find_base
+from .delegated_root import SERVICE, CgroupUnusable, DelegatedRoot, find_delegated_root
 from .folder import MEMBERS, own_members, remove, write
-from .leftovers import forget_homes, home_name, note_homes
+from .leftovers import forget_slices, record_slices, slice_name
 from .memory import LEGACY, UNIFIED
 from .run_cgroup import Slice
 
 _SUBTREE = "cgroup.subtree_control"
 _MOVE_TIMEOUT = 5.0
-"""Seconds for moving ourselves and whoever is beside us into `service`."""
+"""Seconds for moving ourselves, and other processes of our cgroup, into `service`."""
 
 
-def make_homes(setting: str | None, state_folder: str, log: EventLog) -> tuple[Slice, ...]:
-    """For this supervisor's runs, at most one in each hierarchy; none where there can be none.
+def make_slices(setting: str | None, state_folder: str, log: EventLog) -> tuple[Slice, ...]:
+    """Make this supervisor's slices, at most one in each hierarchy, and return them.
 
-    Raises `CgroupUnusable` when the setting names a cgroup that cannot be used.
+    There may be none. Raises `CgroupUnusable` when the setting names a cgroup that cannot be used.
     """
     if setting is None:
         return _none("the setting cgroup is null", log)
     try:
-        base = find_base(setting)
-        homes = _homes(base, log)
-        note_homes(state_folder, [home.folder for home in homes])
-        _make(homes)
+        root = find_delegated_root(setting)
+        slices = _slices(root, log)
+        record_slices(state_folder, [each.folder for each in slices])
+        _make(slices)
     except (CgroupUnusable, OSError) as error:
         if setting == AUTO:
             return _none(str(error), log)
         raise CgroupUnusable(f"cgroup: {error}") from None
     log.info(
-        "run_cgroups", cgroup=base.cgroup, kill="v1" if base.unified is None else "v2",
-        memory=next((home.memory.name for home in homes if home.memory), "sampled"),
+        "run_cgroups", cgroup=root.cgroup, kill="v1" if root.unified is None else "v2",
+        memory=next((each.memory.name for each in slices if each.memory), "sampled"),
     )  # fmt: skip
-    return homes
+    return slices
 
 
 def _none(why: str, log: EventLog) -> tuple[Slice, ...]:
@@ -49,41 +49,42 @@ def _none(why: str, log: EventLog) -> tuple[Slice, ...]:
     return ()
 
 
-def discard_homes(homes: tuple[Slice, ...], state_folder: str) -> None:
-    """Remove what `make_homes` has made; what is still in use is left to the shim."""
-    if remove(home.folder for home in homes):
-        forget_homes(state_folder)
+def discard_slices(slices: tuple[Slice, ...], state_folder: str) -> None:
+    """Remove the slices; what is still in use is left to the shim."""
+    if remove(each.folder for each in slices):
+        forget_slices(state_folder)
 
 
-def _homes(base: DelegatedRoot, log: EventLog) -> tuple[Slice, ...]:
-    name = home_name()
-    homes = []
-    if base.unified is not None:
-        memory = UNIFIED if _hands_on_memory(base.unified, base.is_home, log) else None
-        homes.append(Slice(f"{base.unified}/{name}", memory))
-    if base.memory is not None:
-        homes.append(Slice(f"{base.memory}/{name}", LEGACY))
-    return tuple(homes)
+def _slices(root: DelegatedRoot, log: EventLog) -> tuple[Slice, ...]:
+    name = slice_name()
+    slices = []
+    if root.unified is not None:
+        memory = UNIFIED if _hands_on_memory(root.unified, root.holds_us, log) else None
+        slices.append(Slice(f"{root.unified}/{name}", memory))
+    if root.memory is not None:
+        slices.append(Slice(f"{root.memory}/{name}", LEGACY))
+    return tuple(slices)
 
 
-def _make(homes: tuple[Slice, ...]) -> None:
+def _make(slices: tuple[Slice, ...]) -> None:
     try:
-        for home in homes:
-            os.mkdir(home.folder)
-            if home.memory is UNIFIED:
-                write(home.folder, _SUBTREE, "+memory")
+        for each in slices:
+            os.mkdir(each.folder)
+            if each.memory is UNIFIED:
+                write(each.folder, _SUBTREE, "+memory")
     except OSError:
-        remove(home.folder for home in homes)
+        remove(each.folder for each in slices)
         raise
 
 
-def _hands_on_memory(folder: str, is_home: bool, log: EventLog) -> bool:
-    """Have v2's memory controller at work below `folder`; False when it cannot be had."""
+def _hands_on_memory(folder: str, holds_us: bool, log: EventLog) -> bool:
+    """Enable v2's memory controller below `folder`; return False when it cannot be enabled."""
     if b"memory" not in contents(f"{folder}/cgroup.controllers", 4096).split():
         return False
     try:
-        # The root of all may hold processes all the same, and has no type.
-        if is_home and os.path.exists(f"{folder}/cgroup.type"):
+        # Only a cgroup without processes may hand controllers on; the root of all, which has no
+        # type, is exempt.
+        if holds_us and os.path.exists(f"{folder}/cgroup.type"):
             _vacate(folder)
         write(folder, _SUBTREE, "+memory")
     except OSError as error:
@@ -93,7 +94,7 @@ def _hands_on_memory(folder: str, is_home: bool, log: EventLog) -> bool:
 
 
 def _vacate(folder: str) -> None:
-    """Move all that is in it to its `service`: us, our shim, whoever was started with us."""
+    """Move all that is in it to its `service`: us, our shim, what was started with us."""
     leaf = f"{folder}/{SERVICE}"
     with suppress(FileExistsError):
         os.mkdir(leaf)

@@ -1,8 +1,8 @@
-"""The small process between the supervisor and whoever started it: nothing outlives it unowned.
+"""The shim: the small process that starts the supervisor, waits for it, and ends what it leaves.
 
-It starts the supervisor and waits. However that one ends, all that it leaves behind falls to the
-shim, a subreaper too, and is killed. The shim imports next to nothing, so that it costs little
-and has nothing to die of.
+Supervisor and shim are subreapers. However the supervisor ends, the kernel makes all that it had
+started children of the shim, which kills and reaps them. The shim imports next to nothing, so that
+it needs little memory and has little that could fail.
 """
 
 from __future__ import annotations
@@ -17,37 +17,34 @@ from contextlib import suppress
 
 import setproctitle
 
+from genvm_manager.base.process.children import become_subreaper, own_children
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL
-from genvm_manager.base.process.proc import (
-    become_subreaper,
-    own_children,
+from genvm_manager.base.process.killing import (
+    KILL_TIMEOUT,
+    kill_until_gone,
     signal_group,
     signal_process,
 )
+from genvm_manager.base.process.proc import session_of
 from genvm_manager.base.process.signals import heeded, settle_signals
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
-
-TIMEOUT = 10.0
-"""Seconds after the supervisor's end in which all that it left must be gone."""
 
 ASK = b"\0"
 """What the shim writes to the supervisor for each signal that asks it to stop."""
 
-_HELPER_TIMEOUT = 1.0
-"""Seconds for what shares the supervisor's session, module workers and the like, to notice its end
-and go by itself. No run's process can be in that session."""
+_HELPER_GRACE = 1.0
+"""Seconds for what shares the supervisor's session, such as module workers, to notice its end and
+end by itself. No run's process can be in that session."""
 
 ABORT_TIMEOUT = 2.0
 """Seconds after SIGABRT for the supervisor to say where it hangs; if it does not, it is killed."""
 
-_PAUSE = 0.05
 
-
-def guarded(run: Callable[[int], int]) -> int:
-    """Have `run` be the supervisor, in a process of its own; gives the exit status to end with.
+def run_under_shim(run: Callable[[int], int]) -> int:
+    """Call `run`, the supervisor, in a forked process; return the exit status to end with.
 
     `run` gets the reading end of a pipe: an `ASK` comes for each signal to stop, and the pipe ends
-    with the shim. A supervisor that a signal ends has the shim end by the same one.
+    with the shim. When a signal ends the supervisor, the shim ends by the same signal.
     """
     settle_signals()
     outsiders = frozenset(own_children())
@@ -57,7 +54,7 @@ def guarded(run: Callable[[int], int]) -> int:
     _fill_standard_descriptors()
     become_subreaper()
     reader, writer = os.pipe()
-    # A blocked signal comes though it is ignored: those are left out.
+    # A blocked signal is delivered even if it is ignored, so ignored ones are not awaited.
     asking = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     awaited = {*asking, signal.SIGABRT, signal.SIGCHLD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
@@ -71,23 +68,25 @@ def guarded(run: Callable[[int], int]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return run(reader)
     _settle_in(writer, folder)
-    status = _Guard(pid, writer, outsiders, folder, awaited).watch()
+    status = Shim(pid, writer, outsiders, folder, awaited).watch()
     return _end_like(os.waitstatus_to_exitcode(status), mask)
 
 
-class _Guard:
-    """Watches one supervisor. `outsiders`: children that were here before it, not ours to end."""
+class Shim:
+    """Watches one supervisor; made after the fork, with the signals in `awaited` blocked."""
 
     def __init__(
         self,
         supervisor: int,
-        line: int,
+        request_pipe: int,
         outsiders: frozenset[int],
         folder: str | None,
         awaited: set[signal.Signals],
     ) -> None:
+        """`request_pipe` takes an `ASK` for each request to stop. `outsiders` are children that
+        were there before the supervisor, which are not ended. `folder` is the state folder."""
         self._supervisor = supervisor
-        self._line = line
+        self._request_pipe = request_pipe
         self._outsiders = outsiders
         self._folder = folder
         self._awaited = awaited
@@ -95,7 +94,7 @@ class _Guard:
         self._kill_at: float | None = None
 
     def watch(self) -> int:
-        """Until the supervisor and all that it left have ended; the supervisor's wait status."""
+        """Wait until the supervisor and all that it left have ended; return its wait status."""
         while self._status is None:
             match self._next_signal():
                 case signal.SIGCHLD:
@@ -111,7 +110,7 @@ class _Guard:
         return self._status
 
     def _next_signal(self) -> int | None:
-        """None: there was none until the supervisor was to be killed."""
+        """Return the next signal, or None when the time has come to kill a hung supervisor."""
         if self._kill_at is None:
             return signal.sigwaitinfo(self._awaited).si_signo
         left = max(0.0, self._kill_at - time.monotonic())
@@ -119,66 +118,76 @@ class _Guard:
         return found and found.si_signo
 
     def _abort(self) -> None:
-        """The service manager takes the supervisor for hung. It prints where it is, if it can."""
-        _say("told that the supervisor hangs; ending it")
+        """End a supervisor that the service manager takes for hung.
+
+        On SIGABRT it prints where its event loop is, if it can.
+        """
+        _say("the service manager says that the supervisor hangs; ending it")
         self._kill_at = time.monotonic() + ABORT_TIMEOUT
         signal_process(self._supervisor, signal.SIGABRT)
 
     def _forward(self) -> None:
-        # As a message, not a signal: who signals the whole group asks once, not twice.
+        # A message, not a signal: the supervisor gets a signal to the whole group, as Ctrl-C is,
+        # by itself too, and could not tell that from a second request.
         with suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._line, ASK)
+            os.write(self._request_pipe, ASK)
 
     def _reap(self) -> None:
-        """Reap all that has ended."""
+        """Reap all children that have ended."""
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == self._supervisor:
                     self._status = found[1]
 
     def _end_the_rest(self) -> None:
-        """Kill and reap, since each that dies may leave us its own children, until none is left."""
-        begun = time.monotonic()
+        """Kill and reap until no child is left: each that dies may leave us its own children."""
+        helpers_until = time.monotonic() + _HELPER_GRACE
         leftovers = Leftovers(self._folder)
         killed = set(leftovers.kill())
-        while left := self._left():
-            took = time.monotonic() - begun
-            if took > TIMEOUT:
-                _say(f"these survive SIGKILL: {_listed(left)}")
-                return
-            doomed = left if took > _HELPER_TIMEOUT else {pid for pid in left if not _helps(pid)}
+
+        def kill() -> set[int]:
+            self._reap()
+            left = set(own_children()) - self._outsiders
+            doomed = left
+            if time.monotonic() < helpers_until:
+                doomed = {pid for pid in left if not _is_helper(pid)}
             for pid in doomed:
                 _kill(pid)
-            killed |= doomed
-            signal.sigtimedwait({signal.SIGCHLD}, _PAUSE)
-        killed.update(leftovers.end(TIMEOUT))
+            killed.update(doomed)
+            return left
+
+        if survivors := kill_until_gone(kill, KILL_TIMEOUT, _pause):
+            _say(f"these survive SIGKILL: {_listed(survivors)}")
+            return
+        killed.update(leftovers.end(KILL_TIMEOUT))
         if killed:
             _say(f"the supervisor left processes behind; killed {_listed(killed)}")
 
-    def _left(self) -> set[int]:
-        self._reap()
-        return set(own_children()) - self._outsiders
+
+def _pause(seconds: float) -> None:
+    """Wait for a child's end, but not longer than `seconds`; SIGCHLD is blocked here."""
+    signal.sigtimedwait({signal.SIGCHLD}, seconds)
 
 
 def _fill_standard_descriptors() -> None:
-    """Whoever started us may have closed some: what is opened next must not take their numbers."""
+    """Open /dev/null for each of 0, 1 and 2 that is closed: no other file may get their numbers."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
-def _settle_in(line: int, folder: str | None) -> None:
-    """Make this process what it is to be: known by name, holder of one pipe and nothing else."""
+def _settle_in(request_pipe: int, folder: str | None) -> None:
+    """Set the process title, and close all descriptors but the pipe to the supervisor."""
     if folder:
         setproctitle.setproctitle(f"genvm-manager shim {folder}")
-    # The parent-death pipe among them: whoever holds its other end waits for the supervisor only.
-    os.closerange(3, line)
-    os.closerange(line + 1, os.sysconf("SC_OPEN_MAX"))
-    os.set_blocking(line, False)
+    # The parent-death pipe is among them: only the supervisor listens to it.
+    os.closerange(3, request_pipe)
+    os.closerange(request_pipe + 1, os.sysconf("SC_OPEN_MAX"))
+    os.set_blocking(request_pipe, False)
 
 
 def state_folder(arguments: Sequence[str]) -> str | None:
-    """What the command line, which the supervisor is to parse, names as the state folder."""
+    """Return the state folder that the supervisor's command line names, or None."""
     for number, word in enumerate(arguments):
         if word == "--state-dir" and number + 1 < len(arguments):
             return os.path.abspath(arguments[number + 1])
@@ -187,31 +196,30 @@ def state_folder(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _helps(pid: int) -> bool:
-    """Whether a process is of our session, as is all that the supervisor starts for itself."""
-    try:
-        return os.getsid(pid) == os.getsid(0)
-    except ProcessLookupError:
-        return False
+def _is_helper(pid: int) -> bool:
+    """Return whether a process is of our session, as is all that the supervisor starts for itself,
+    such as module workers."""
+    return session_of(pid) == os.getsid(0)
 
 
 def _kill(pid: int) -> None:
-    """SIGKILL a process; a run's with its whole group, so that none forks faster than it dies."""
-    if not _helps(pid):
+    """Send SIGKILL to a child; to one of a run with its whole group, which could fork faster than
+    its members die one by one."""
+    if not _is_helper(pid):
         with suppress(ProcessLookupError):
             signal_group(os.getpgid(pid), signal.SIGKILL)
     signal_process(pid, signal.SIGKILL)
 
 
 def _end_like(code: int, mask: set[signal.Signals | int]) -> int:
-    """The supervisor's exit status; if it was ended by a signal, do not return but end by it."""
+    """Return the supervisor's exit status; if a signal ended it, end by the same signal instead."""
     if code >= 0:
         return code
     if -code != signal.SIGKILL:
         signal.signal(-code, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.kill(os.getpid(), -code)
-    # The first process of a container survives that.
+    # The first process of a container survives the signals that it sends to itself.
     return 128 - code
 
 

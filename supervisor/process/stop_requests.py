@@ -9,7 +9,9 @@ from collections import Counter
 from typing import Literal
 
 from genvm_manager.base.process.signals import heeded
-from genvm_manager.supervisor.runs.rules_stop_sequence import SHUTDOWN_GRACE
+
+SHUTDOWN_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL of a run when the supervisor stops."""
 
 _CHUNK = 4096
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import LEVELS
-from genvm_manager.base.process.proc import signal_group
 from genvm_manager.protocol.ipc.runs import Artifact
 
 from .launcher import Launched, LaunchOrder
@@ -82,8 +81,7 @@ class Child:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, unless it has ended."""
-        if not self._is_over:
-            signal_group(self.pid, number)
+        self._reaper.signal(self.pid, number)
 
     async def ended(self) -> tuple[Ending, Output]:
         """Wait for the end, of the executor, of all it has started and of its output."""

@@ -5,16 +5,15 @@ Source: docs/spec/04-executor.md.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import signal
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from genvm_manager.base.errors import ExecutorStartFailed, Unavailable
+from genvm_manager.base.process.children import open_child_pidfd
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.signals import ALL_SIGNALS
 from genvm_manager.protocol.executor import ModuleDescriptors, RunArguments
@@ -115,7 +114,7 @@ class Launcher:
             setsigmask=[],
             setsigdef=ALL_SIGNALS,
         )
-        return Launched(pid, _watched(pid), out.ours, err.ours, log.our_end(), result)
+        return Launched(pid, open_child_pidfd(pid), out.ours, err.ours, log.our_end(), result)
 
 
 def _descriptors(
@@ -153,17 +152,6 @@ def _sealed_file(content: bytes, owner: ExitStack) -> int:
     os.lseek(descriptor, 0, os.SEEK_SET)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     return descriptor
-
-
-def _watched(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        # Unwatched it would never be reaped: it must not live.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
 
 
 def _reason(error: Exception) -> str:

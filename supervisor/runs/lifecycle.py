@@ -23,6 +23,8 @@ from genvm_manager.base.errors import (
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.identity import start_ticks
+from genvm_manager.base.process.on_event_loop import begin_stop
+from genvm_manager.base.process.stop_sequence import stop_sequence
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun, RunState
@@ -40,7 +42,6 @@ from .code_host import CodeHost
 from .launcher import Launcher, LaunchOrder
 from .reaper import Ending, Reaper
 from .rules_capture import LIMITS
-from .rules_stop_sequence import stop_sequence
 from .run import Run, settle
 from .sampler import OomMonitor
 from .scratch import Scratch
@@ -96,9 +97,9 @@ class RunLifecycle:
         return await self._record(run, self._finished(run, ending, output))
 
     def stop(self, run: Run, cause: Cause, grace: float, reason: str | None = None) -> None:
-        """Have a run end: from the queue at once, else by the ladder. The first cause stays.
+        """Have a run end: from the queue at once, else by a stop sequence.
 
-        A second stop climbs its own ladder beside the first: it can only shorten it.
+        The first cause stays. A second stop can only shorten the first.
         """
         if run.cause is None:
             run.cause, run.reason = cause, reason
@@ -106,11 +107,7 @@ class RunLifecycle:
         if run.child is None:
             settle(run.granted)
             return
-        for step in stop_sequence(grace):
-            if step.delay > 0:
-                self._later(run, step.delay, run.child.signal, step.signal)
-            else:
-                run.child.signal(step.signal)
+        run.timers += begin_stop(stop_sequence(grace), run.child.signal)
 
     def _later(self, run: Run, delay: float, act: Callable[..., None], *arguments: object) -> None:
         run.timers.append(asyncio.get_running_loop().call_later(delay, act, *arguments))
@@ -184,7 +181,7 @@ class RunLifecycle:
         """What an executor gets that lasts for more than a moment."""
         assert run.child is not None and run.started_at is not None
         pid = run.child.pid
-        self.reaper.enclose(pid, run.id)
+        self.reaper.attach(pid, run.id)
         noted = asyncio.ensure_future(
             self.store.launch(Launched(run.id, pid, start_ticks(pid), run.started_at))
         )

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 
 from genvm_manager.base.logging.event_log import EventLog
-from genvm_manager.supervisor.cgroups.leftovers import is_noted, note_homes
+from genvm_manager.supervisor.cgroups.leftovers import are_recorded, record_slices
 from genvm_manager.supervisor.cgroups.run_cgroup import Slice
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.runs.scratch import Scratch
@@ -32,14 +32,14 @@ class StateWatch:
         held: HeldFolder,
         server: Server,
         service: Service,
-        homes: tuple[Slice, ...],
+        slices: tuple[Slice, ...],
     ) -> None:
-        """`homes`: the cgroups that the folder's note has to name."""
+        """`slices`: the cgroups that the folder's note has to name."""
         self._held = held
         self._server = server
         self._service = service
         self._scratch: Scratch = service.life.scratch
-        self._homes = [home.folder for home in homes]
+        self._slices = [each.folder for each in slices]
         self._log: EventLog = service.life.log
         self._failed: dict[str, str] = {}
 
@@ -102,8 +102,8 @@ class StateWatch:
     async def _mend(self) -> str | None:
         """Make again what is not ours any more; return why that fails."""
         fault = self._mended("supervisor.lock", self._held.ensure_lock)
-        if self._homes and not is_noted(str(self._held.path), self._homes):
-            fault = self._mended("cgroups", self._note_homes) or fault
+        if self._slices and not are_recorded(str(self._held.path), self._slices):
+            fault = self._mended("cgroups", self._record_slices) or fault
         if not self._scratch.is_in_place():
             fault = self._mended("tmp", self._make_scratch) or fault
         if not self._server.is_in_place():
@@ -132,8 +132,8 @@ class StateWatch:
             f"made again: {reason}; remove what is there, or restart the service"
         )
 
-    def _note_homes(self) -> bool:
-        note_homes(str(self._held.path), self._homes)
+    def _record_slices(self) -> bool:
+        record_slices(str(self._held.path), self._slices)
         return True
 
     def _make_scratch(self) -> bool:

@@ -31,7 +31,7 @@ class GivenCgroup:
         return MEMORY in self.folders or _has_memory(self.folders[UNIFIED])
 
     @property
-    def homes(self) -> list[Path]:
+    def slices(self) -> list[Path]:
         """What supervisors have made in it for their runs."""
         return [home for folder in self.folders.values() for home in folder.glob("runs.*")]
 

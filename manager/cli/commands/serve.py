@@ -19,8 +19,8 @@ from genvm_manager.base.files.state_folder import (
 )
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.setup import configure_logging
-from genvm_manager.base.process.orphans import Orphans
 from genvm_manager.base.process.parent import Parent
+from genvm_manager.base.process.reparented import ReparentedChildren
 from genvm_manager.manager.cli.options.parameters import PortType
 from genvm_manager.manager.cli.streams import OutputLost, drop_output
 from genvm_manager.manager.ipc_client.log_level import following_log_level
@@ -136,7 +136,9 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         configure_logging("serve", config.log_format, config.log_level)
         with (
             StopSignals(parent) as stops,
-            Service(settings, report=log.warning, stops=stops, reparented=Orphans()) as service,
+            Service(
+                settings, report=log.warning, stops=stops, reparented=ReparentedChildren()
+            ) as service,
             following_log_level(
                 supervisor_socket(settings.state_folder), "serve", config.log_level
             ),

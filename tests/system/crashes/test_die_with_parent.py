@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from genvm_manager.supervisor.runs.rules_stop_sequence import SHUTDOWN_GRACE
+from genvm_manager.supervisor.process.stop_requests import SHUTDOWN_GRACE
 from tests.support.service import processes_of, wait_until
 from tests.support.studio import DEAF, SLEEPING, Studio, studio_request
 from tests.support.waiting import TIMEOUT

@@ -167,7 +167,7 @@ def test_a_supervisor_that_hangs_is_ended_and_started_again(service: InstalledSe
     journal = service.machine.journal(f"--unit={SUPERVISOR}")
     said = " ".join(str(entry["MESSAGE"]) for entry in journal)
     assert "Watchdog timeout" in said
-    assert "told that the supervisor hangs" in said
+    assert "says that the supervisor hangs" in said
     service.edit_unit(SUPERVISOR)
     service.machine.run("systemctl", "restart", SUPERVISOR)
 

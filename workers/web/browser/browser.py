@@ -6,8 +6,6 @@ import asyncio
 import os
 import pwd
 import shutil
-import signal
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 import psutil
 
 from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.base.process.identity import ProcessIdentity
+from genvm_manager.base.process.killing import ProcessGroup, kill_until_gone
 from genvm_manager.base.process.signals import ALL_SIGNALS
 
 from .devtools import BrowserGone, CommandRefused, DevTools
@@ -25,7 +25,6 @@ START_TIMEOUT = 30.0
 """Seconds within which a browser must answer; the first start on a machine reads it from disk."""
 
 _END_TIMEOUT = 5.0
-_PAUSE = 0.01
 _USUAL_NAMES = (
     "chromium-headless-shell",
     "chromium",
@@ -169,17 +168,18 @@ class Browser:
     def _end(self) -> None:
         """By force, since nothing that it has is of value."""
         family = _family(self.pid)
-        # Until we reap it, its number is its group's and nobody else's.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for process in family:
-            with suppress(psutil.Error):
-                process.kill()
-        deadline = time.monotonic() + _END_TIMEOUT
-        while not (_reaped(self.pid) and all(map(_is_gone, family))):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_PAUSE)
+        leader = ProcessIdentity.of(self.pid)
+        group = ProcessGroup(self.pid)
+
+        def kill() -> bool:
+            for process in family:
+                with suppress(psutil.Error):
+                    process.kill()
+            # This reaps the browser itself. Zombies of others in its group are not waited for.
+            group.kill()
+            return ProcessIdentity.of(self.pid) == leader or not all(map(_is_gone, family))
+
+        kill_until_gone(kill, _END_TIMEOUT)
         remove_profile(self._profile)
 
 
@@ -264,11 +264,4 @@ def _is_gone(process: psutil.Process) -> bool:
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
-        return True
-
-
-def _reaped(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:
         return True

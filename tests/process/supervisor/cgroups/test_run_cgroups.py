@@ -15,7 +15,7 @@ import pytest
 from genvm_manager.base.process.identity import start_ticks
 from genvm_manager.protocol.ipc.runs import Cause, Exit
 from genvm_manager.supervisor.cgroups.folder import members, own_members
-from genvm_manager.supervisor.cgroups.leftovers import Leftovers, home_name, note_homes
+from genvm_manager.supervisor.cgroups.leftovers import Leftovers, record_slices, slice_name
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup, Slice
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
 from tests.support.supervisor import (
@@ -76,8 +76,8 @@ def inside(folder: Path) -> Callable[[], None]:
 
 def test_what_hides_in_a_cgroup_is_taken_in_and_ends_with_it(way: GivenCgroup) -> None:
     """Nobody here adopts what loses its parent, or knows it by name."""
-    homes = tuple(Slice(str(folder), None) for folder in way.folders.values())
-    cgroup = RunCgroup(homes, 7, LIMIT)
+    slices = tuple(Slice(str(folder), None) for folder in way.folders.values())
+    cgroup = RunCgroup(slices, 7, LIMIT)
     with subprocess.Popen([sys.executable, HIDES_A_DAEMON]) as executor:
         found = family(executor.pid)
         cgroup.attach(executor.pid)
@@ -100,15 +100,15 @@ def test_a_run_has_a_cgroup_until_it_ends(way: GivenCgroup) -> None:
         first, found = hide(client, way)
         second = client.start("ignores_term")
         wait_until(lambda: len(way.members()) == 4)
-        (home,) = way.homes
-        assert way.members(f"{home.name}/{first}") == {process.pid for process in found}
+        (slice_folder,) = way.slices
+        assert way.members(f"{slice_folder.name}/{first}") == {process.pid for process in found}
         client.cancel(first)
         assert all(has_ended(process) for process in found)
-        assert len(way.members(f"{home.name}/{second}")) == 1
+        assert len(way.members(f"{slice_folder.name}/{second}")) == 1
         client.cancel(second)
-        wait_until(lambda: not [path for path in home.iterdir() if path.is_dir()])
+        wait_until(lambda: not [path for path in slice_folder.iterdir() if path.is_dir()])
         assert client.run("crashes").exit == Exit(code=7)
-    assert not way.homes
+    assert not way.slices
     assert not (supervisor.state / "cgroups").exists()
 
 
@@ -117,7 +117,7 @@ def test_what_is_in_a_cgroup_ends_with_the_run_whoever_started_it(way: GivenCgro
     with in_force(way) as supervisor, subprocess.Popen(["sleep", "600"]) as outsider:
         run_id, _ = hide(supervisor.client, way)
         (folder,) = way.folders.values()
-        place = folder / way.homes[0].name / str(run_id) / "cgroup.procs"
+        place = folder / way.slices[0].name / str(run_id) / "cgroup.procs"
         place.write_text(str(outsider.pid))
         supervisor.client.cancel(run_id)
         assert outsider.wait(TIMEOUT) == -signal.SIGKILL
@@ -136,7 +136,7 @@ def test_without_supervisor_and_shim_the_next_supervisor_ends_what_hides(
         assert all(has_ended(process) for process in found)
         assert "left_runs_killed" in supervisor.log and str(daemon.pid) in supervisor.log
         assert supervisor.client.finished(run_id).cause is Cause.LOST
-        assert len(way.homes) == 1
+        assert len(way.slices) == 1
 
 
 def test_without_a_cgroup_nobody_knows_what_hides() -> None:
@@ -162,7 +162,7 @@ def test_the_shim_leaves_no_cgroup_behind(way: GivenCgroup) -> None:
         assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         assert all(has_ended(process) for process in found)
         assert str(found[-1].pid) in supervisor.log.splitlines()[-1]
-        assert not way.homes
+        assert not way.slices
         assert not (supervisor.state / "cgroups").exists()
         supervisor.hang_up()
         supervisor.start()
@@ -211,8 +211,8 @@ def test_one_that_was_delegated_is_found(given: GivenCgroup) -> None:
             supervisor.start(preexec_fn=inside(place))
             assert f"run_cgroups cgroup={given.path} kill=v2" in supervisor.log
             run_id = supervisor.client.start("slow")
-            (home,) = own.glob("runs.*")
-            wait_until(lambda run=home / str(run_id): len(members(str(run))) == 1)
+            (slice_folder,) = own.glob("runs.*")
+            wait_until(lambda run=slice_folder / str(run_id): len(members(str(run))) == 1)
             if bounds_memory:
                 assert not own_members(str(own))
                 served = {supervisor.pid, supervisor.process.pid}
@@ -255,15 +255,15 @@ def test_one_that_cannot_be_used_is_refused(setting: str, complaint: str) -> Non
 def test_the_runs_of_a_copied_state_folder_are_left_to_their_supervisor(
     way: GivenCgroup, tmp_path: Path
 ) -> None:
-    """Of the note's homes, one is of a process that lives: this one."""
+    """Of the record's slices, one is of a process that lives: this one."""
     (folder,) = way.folders.values()
-    ours, orphaned = folder / home_name(), folder / f"runs.{os.getpid()}.{start_ticks(1)}"
+    ours, orphaned = folder / slice_name(), folder / f"runs.{os.getpid()}.{start_ticks(1)}"
     sleepers = []
     for home in (ours, orphaned):
         home.mkdir()
         sleepers.append(subprocess.Popen(["sleep", "600"]))
         (home / "cgroup.procs").write_text(str(sleepers[-1].pid))
-    note_homes(str(tmp_path), [str(ours), str(orphaned), str(tmp_path), "/", "runs.1.1"])
+    record_slices(str(tmp_path), [str(ours), str(orphaned), str(tmp_path), "/", "runs.1.1"])
     try:
         assert Leftovers(str(tmp_path)).end(TIMEOUT) == [sleepers[1].pid]
         assert sleepers[1].wait(TIMEOUT) == -signal.SIGKILL
@@ -287,8 +287,8 @@ def test_a_short_run_costs_no_cgroup(given: GivenCgroup) -> None:
 
         short, long = wait_until(short_run), client.start("slow")
         # One thread does it, one after the other.
-        wait_until(lambda: f"run_enclosed run={long} " in supervisor.log)
-        assert f"run_enclosed run={short} " not in supervisor.log
+        wait_until(lambda: f"run_cgroup_attached run={long} " in supervisor.log)
+        assert f"run_cgroup_attached run={short} " not in supervisor.log
         client.cancel(long)
 
 
@@ -322,7 +322,7 @@ def test_the_note_of_the_cgroups_is_written_again(
     with in_force(given) as supervisor:
         note = supervisor.state / "cgroups"
         written = note.read_text()
-        assert sorted(written.splitlines()) == sorted(map(str, given.homes))
+        assert sorted(written.splitlines()) == sorted(map(str, given.slices))
         vanish(note)
         wait_until(lambda: "state_file_made_again name=cgroups" in supervisor.log)
         assert note.read_text() == written

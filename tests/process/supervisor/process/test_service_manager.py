@@ -64,7 +64,7 @@ def test_one_that_hangs_is_silent_and_its_shim_ends_it_when_told(listener: Liste
         supervisor.process.send_signal(signal.SIGABRT)
         assert supervisor.process.wait(TIMEOUT) == -signal.SIGKILL
         assert all(has_ended(process) for process in family)
-        assert "told that the supervisor hangs" in supervisor.log
+        assert "says that the supervisor hangs" in supervisor.log
 
 
 def test_one_that_can_says_first_where_it_hangs() -> None:

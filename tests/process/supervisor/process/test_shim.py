@@ -39,9 +39,9 @@ def shim(supervise: str, **options: object) -> subprocess.Popen[str]:
     body = "".join(f"    {line}\n" for line in supervise.splitlines())
     program = (
         "import os, signal, subprocess, sys, time\n"
-        "from genvm_manager.supervisor.process.shim import guarded\n"
+        "from genvm_manager.supervisor.process.shim import run_under_shim\n"
         f"def supervise(line):\n{body}"
-        "sys.exit(guarded(supervise))\n"
+        "sys.exit(run_under_shim(supervise))\n"
     )
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
         [sys.executable, "-c", program], cwd=PROJECT, text=True, **options
@@ -128,10 +128,10 @@ def test_what_fell_to_the_shim_is_ended_before_it() -> None:
 
 @pytest.mark.parametrize("ends_by", ["return 0", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_children_that_were_there_before_are_left_alone(ends_by: str) -> None:
-    program = "from genvm_manager.supervisor.process.shim import guarded\n"
+    program = "from genvm_manager.supervisor.process.shim import run_under_shim\n"
     program += f"import os, signal, sys\ndef run(line): {ends_by}"
     script = 'sleep 600 & echo $!; exec "$0" -c "$1"'
-    command = ["/bin/sh", "-c", script, sys.executable, f"{program}\nsys.exit(guarded(run))"]
+    command = ["/bin/sh", "-c", script, sys.executable, f"{program}\nsys.exit(run_under_shim(run))"]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
         outsider = psutil.Process(int(shell.stdout.readline()))
@@ -148,7 +148,7 @@ def test_children_of_the_supervisors_own_session_are_for_their_owners() -> None:
         "from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager\n"
         "from genvm_manager.supervisor.runs.reaper import Reaper\n"
         "log = EventLog(logging.getLogger())\n"
-        "reaper = Reaper(asyncio.new_event_loop(), CgroupManager((), 0, log), log)\n"
+        "reaper = Reaper(CgroupManager((), 0, log), log)\n"
         "sleeper = subprocess.Popen(['sleep', '600'])\n"
         "ended = subprocess.Popen(['true'])\n"
         "os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)\n"

@@ -10,7 +10,7 @@ import pytest
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.settings.config import Config, parse_config
 from genvm_manager.supervisor.cgroups.folder import number
-from genvm_manager.supervisor.cgroups.leftovers import Leftovers, home_name, note_homes
+from genvm_manager.supervisor.cgroups.leftovers import Leftovers, record_slices, slice_name
 from genvm_manager.supervisor.cgroups.memory import LEGACY, UNIFIED, MemoryUse
 from genvm_manager.supervisor.cgroups.rules_paths import Hierarchies, Hierarchy, parse_hierarchies
 
@@ -85,11 +85,11 @@ def test_a_setting_that_may_be_one(cgroup: str | None) -> None:
 
 
 def test_a_note_ends_nothing_that_is_no_home_of_a_dead_supervisor(tmp_path: Path) -> None:
-    ours = tmp_path / home_name()
+    ours = tmp_path / slice_name()
     others = [tmp_path / name for name in ("runs.1.x", "runs..", "runs.4194305", "runs", "x.1.1")]
     for folder in (ours, *others):
         folder.mkdir()
-    note_homes(str(tmp_path), [str(folder) for folder in (ours, *others)])
+    record_slices(str(tmp_path), [str(folder) for folder in (ours, *others)])
     assert Leftovers(str(tmp_path)).end(1.0) == []
     assert all(folder.exists() for folder in (ours, *others))
     assert not (tmp_path / "cgroups").exists()

@@ -17,7 +17,6 @@ from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
 from genvm_manager.supervisor.runs.rules_log_records import MAX_LINE, LineSplitter, RecordTail
 from genvm_manager.supervisor.runs.rules_states import ALLOWED, IllegalTransition, advanced
-from genvm_manager.supervisor.runs.rules_stop_sequence import StopStep, stop_sequence
 from genvm_manager.supervisor.runs.rules_tail import Tail
 
 
@@ -38,15 +37,6 @@ def test_states_move_only_as_the_table_says() -> None:
             else:
                 with pytest.raises(IllegalTransition, match=f"run 1 .*{state}.*{to}"):
                     advanced(1, state, to)
-
-
-def test_the_ladder_asks_first() -> None:
-    assert [(step.signal.name, step.delay) for step in stop_sequence(3.0)] == [
-        ("SIGTERM", 0.0),
-        ("SIGKILL", 3.0),
-    ]
-    assert [step.signal.name for step in stop_sequence(0.0)] == ["SIGKILL"]
-    assert stop_sequence(-1.0) == (StopStep(stop_sequence(0.0)[0].signal, 0.0),)
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(0, 60))

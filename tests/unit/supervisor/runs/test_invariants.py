@@ -136,10 +136,8 @@ class House:
         logger = logging.Logger("audit")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)
-        enclosures = CgroupManager((), 0, log)
-        self.auditor = InvariantChecker(
-            self.desk, Reaper(asyncio.get_running_loop(), enclosures, log), log
-        )
+        reaper = Reaper(CgroupManager((), 0, log), log)
+        self.auditor = InvariantChecker(self.desk, reaper, log)
         executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
         self.run = Run(1, start_command("quick"), executor, cost=1)
 
