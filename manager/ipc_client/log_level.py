@@ -65,10 +65,13 @@ class LogLevelWatch:
         process: str,
         level: Level,
         tell: Callable[[Level], None] = put_in_force,
+        begin: Callable[[Connection], None] | None = None,
     ) -> None:
-        """`supervisor` is its socket; `level` is in force here now."""
+        """`supervisor` is its socket; `level` is in force here now. `begin` is called with each
+        new connection before the first wait for a change."""
         self._path = supervisor
         self._tell = tell
+        self._begin = begin
         self._name = f"log level of {process}"
         self._level = level
         self._connection: Connection | None = None
@@ -99,6 +102,8 @@ class LogLevelWatch:
         while not self._is_over.is_set():
             try:
                 self._connection = Connection(self._path, self._name)
+                if self._begin is not None:
+                    self._begin(self._connection)
                 while not self._is_over.is_set():
                     self._take(self._connection)
             except ManagerError as error:

@@ -6,23 +6,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-EXIT_WRONG_WORDS = 2
+EXIT_USAGE = 2
 
 
-def main(words: Sequence[str]) -> int:
-    """Serve until SIGTERM, with the exit codes of `http_service.main`; 2: an argument is no
-    text."""
-    for word in words:
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM; return the exit code of `service.main`, or 2 when an argument is not
+    UTF-8."""
+    for argument in arguments:
         try:
-            word.encode()
+            argument.encode()
         except UnicodeEncodeError:
-            reason = f"the argument {os.fsencode(word)!r} is not UTF-8; rename what it names"
+            reason = f"the argument {os.fsencode(argument)!r} is not UTF-8; rename what it names"
             print(f"genvm-manager http: {reason}", file=sys.stderr)
-            return EXIT_WRONG_WORDS
-    # gunicorn fails on such words as soon as it is imported.
+            return EXIT_USAGE
+    # Only now: gunicorn fails on such arguments as soon as it is imported.
     from .service import main as serve  # noqa: PLC0415
 
-    return serve(words)
+    return serve(arguments)
 
 
 if __name__ == "__main__":

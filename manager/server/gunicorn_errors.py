@@ -1,4 +1,4 @@
-"""Answers to bytes that never became a request, in the form of all other errors."""
+"""Replies to bytes that never became a request, in the form of all other errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from genvm_manager.protocol.http_api import ErrorReply
 log = event_log(__name__)
 
 MAX_REASON = 200
-"""Characters of gunicorn's words, which may quote what has come."""
+"""Characters of gunicorn's message, which may quote what the client sent."""
 
 _STATUS: dict[type[ParseException], HTTPStatus] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -33,7 +33,7 @@ _STATUS: dict[type[ParseException], HTTPStatus] = {
 
 
 def answer_error(client: socket.socket, error: BaseException) -> None:
-    """Say what is wrong, unless the client does not take it at once."""
+    """Send an error reply, unless the client does not take it at once."""
     more = ""
     if isinstance(error, ParseException):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)

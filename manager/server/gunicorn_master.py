@@ -2,99 +2,145 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import socket
-from typing import Any
+import sys
+from typing import Any, Protocol
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
-from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
+from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.exhaustion import is_exhaustion
+from genvm_manager.base.process.sd_notify import sd_notify
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.base.settings.http import SettingsUnusable
 from genvm_manager.manager.ipc_client.log_level import SharedLevel, put_in_force
 
 from .gunicorn_worker import RETIRE, STOPS, TOLD
+from .shared_flag import SharedFlag
 
 MOST_RETIRED = 4
 """Reloads whose workers may still be busy with what they had begun; then the oldest are stopped,
-and who waits there is told to come again."""
+and requests that wait there get 503."""
+
+TURN = 1.0
+"""Seconds between two turns of the main loop; a signal begins one at once."""
 
 log = event_log(__name__)
 
 
-class Loaded:
-    """Memory in which workers note for their master that the application is there."""
+class Reloadable(Protocol):
+    """What a master needs of its application, beyond what gunicorn does."""
 
-    def __init__(self) -> None:
-        self._byte = mmap.mmap(-1, 1)
+    cfg: Any
 
-    def note(self) -> None:
-        """In a worker. The master looks at once."""
-        self._byte[0] = 1
-        os.kill(os.getppid(), signal.SIGCHLD)
+    def reload(self) -> None:
+        """Read the settings anew. Raises `SettingsUnusable`, and then changes nothing."""
 
-    def __bool__(self) -> bool:
-        return self._byte[0] == 1
+    def renewed_listener(self) -> socket.socket | None:
+        """Return a Unix socket that had to be made again since the last call."""
 
 
 class Master(Arbiter):  # type: ignore[misc]
     """Forks workers, so it has no thread: a child would find its locks as they happened to be held.
 
-    It is told the level by its workers, who follow the supervisor, through `shared`, and through
-    `loaded` that they serve. Its application has `reload()`, which reads the settings anew or
-    raises `SettingsUnusable`, and `renewed_listener()`.
+    Nothing in its loop waits for another process: while it waits, no worker that has died is
+    replaced and no watchdog is told. What needs the supervisor is done by workers, which have
+    threads; they report through shared memory: `level` is the log level, and `has_loaded` is set
+    once a worker serves.
     """
 
-    def __init__(self, app: Any, shared: SharedLevel, loaded: Loaded) -> None:
+    def __init__(self, app: Reloadable, level: SharedLevel, has_loaded: SharedFlag) -> None:
+        """Take NOTIFY_SOCKET out of the environment, so that only this class uses it."""
         super().__init__(app)
-        self._shared = shared
-        self._loaded = loaded
+        # gunicorn would report READY before there is a worker.
+        self._service_manager = os.environ.pop("NOTIFY_SOCKET", None)
+        self._shared_level = level
+        self._has_loaded = has_loaded
         self._is_announced = False
-        self._level = shared.level
+        self._level = level.level
         self._is_reload_due = False
         self._reloads = 0
 
-    def start(self) -> None:
-        """gunicorn would tell the service manager that we are ready, before there is a worker."""
-        service_manager = os.environ.pop("NOTIFY_SOCKET", None)
-        super().start()
-        if service_manager is not None:
-            os.environ["NOTIFY_SOCKET"] = service_manager
+    # ---------------------------------------------------------------------------- the main loop
+
+    def run(self) -> None:
+        """Serve until a signal ends it; then exit, with gunicorn's exit codes.
+
+        It stands in for gunicorn's loop, of which it leaves out what is not used here: a master
+        that replaces itself, dirty workers and the control socket.
+        """
+        self.start()
+        try:
+            self.manage_workers()
+            while True:
+                for number in self.wait_for_signals(timeout=TURN):
+                    self._handle(signal.Signals(number))
+                self.take_turn()
+        except (StopIteration, KeyboardInterrupt):
+            # gunicorn's handlers of SIGTERM, SIGINT and SIGQUIT raise StopIteration.
+            self.halt()
+        except HaltServer as halt:
+            self.halt(reason=halt.reason, exit_status=halt.exit_status)
+        except Exception as error:
+            log.failure("http_master_failed", error)
+            self.stop(False)
+            sys.exit(-1)
+
+    def take_turn(self) -> None:
+        """Do all that is due, in this order: about once a second, and after each signal."""
+        # gunicorn's: ends the workers whose heartbeat has stopped.
+        self.murder_workers()
+        self._tell_service_manager()
+        self._follow_log_level()
+        self._reload_if_due()
+        self.manage_workers()
+
+    def _handle(self, number: signal.Signals) -> None:
+        """Call gunicorn's handler of a signal that it has queued."""
+        getattr(self, f"handle_{number.name.removeprefix('SIG').lower()}")()
+
+    def _tell_service_manager(self) -> None:
+        message = "WATCHDOG=1"
+        if self._has_loaded and not self._is_announced:
+            self._is_announced = True
+            addresses = " and ".join(map(str, self.LISTENERS))
+            message = f"READY=1\nSTATUS=on {addresses}\n{message}"
+        sd_notify(self._service_manager, message)
+
+    def _follow_log_level(self) -> None:
+        level = self._shared_level.level
+        if level != self._level:
+            self._level = level
+            put_in_force(level)
+
+    def _reload_if_due(self) -> None:
+        if self._is_reload_due:
+            self._is_reload_due = False
+            self.reload()
+
+    # ---------------------------------------------------------------------------------- signals
 
     def init_signals(self) -> None:
-        """At the start. What asks to stop stays ignored where it was; SIGTERM never is."""
+        """Handle signals, but those to stop that were ignored at the start; SIGTERM never is."""
         ignored = [number for number in STOPS if is_ignored(number)]
         self.SIGNALS = [number for number in Arbiter.SIGNALS if number not in ignored]
         super().init_signals()
 
     def handle_hup(self) -> None:
-        """SIGHUP. Many at once are one."""
+        """Reload in this turn; many SIGHUP at once are one."""
         self._is_reload_due = True
 
-    def murder_workers(self) -> None:
-        """At each turn of the main loop, about once a second, and after each signal."""
-        super().murder_workers()
-        self._tell_service_manager()
-        level = self._shared.level
-        if level != self._level:
-            self._level = level
-            put_in_force(level)
-        if self._is_reload_due:
-            self._is_reload_due = False
-            self.reload()
+    def handle_usr2(self) -> None:
+        """Ignore SIGUSR2, by which gunicorn starts a second master; `serve` restarts this one."""
+        log.warning("signal_ignored", signal="SIGUSR2")
 
-    def _tell_service_manager(self) -> None:
-        if self._loaded and not self._is_announced:
-            self._is_announced = True
-            sd_notify(f"READY=1\nSTATUS=on {' and '.join(map(str, self.LISTENERS))}", self.log)
-        sd_notify("WATCHDOG=1", self.log)
+    # ----------------------------------------------------------------------------------- reload
 
     def reload(self) -> None:
-        """Have all workers retire; those that come in their place have the settings of now."""
+        """Have all workers retire, and their successors take over the settings as they are now."""
         is_renewed = self._take_listener()
         try:
             self.app.reload()
@@ -109,27 +155,22 @@ class Master(Arbiter):  # type: ignore[misc]
         log.info("reloaded", workers=self.num_workers)
 
     def _take_listener(self) -> bool:
-        """Have the workers to come listen on a Unix socket that was made again, if one was."""
+        """Have the next workers listen on a Unix socket that was made again; False if none was."""
         renewed = self.app.renewed_listener()
         if renewed is None:
             return False
         with renewed:
             for listener in self.LISTENERS:
                 if listener.sock.family == socket.AF_UNIX:
+                    # The number stays, so that gunicorn's own object goes on meaning it.
                     os.dup2(renewed.fileno(), listener.sock.fileno(), inheritable=False)
         return True
 
+    # ---------------------------------------------------------------------------------- workers
+
     def manage_workers(self) -> None:
-        """At the start and at each turn: as many as are wanted serve, all others retire."""
-        for _ in range(self.num_workers - len(self._serving())):
-            try:
-                self.spawn_worker()
-            except OSError as error:
-                if not is_exhaustion(error):
-                    raise
-                # The next turn of the main loop tries again.
-                log.warning("worker_not_started", reason=error.strerror)
-                break
+        """Have as many workers serve as are wanted, and all others retire."""
+        self._start_missing()
         serving = self._serving()
         for worker in serving[: max(0, len(serving) - self.num_workers)]:
             worker.retired_by = self._reloads
@@ -138,8 +179,23 @@ class Master(Arbiter):  # type: ignore[misc]
                 is_over = worker.retired_by <= self._reloads - MOST_RETIRED
                 self.kill_worker(worker.pid, signal.SIGTERM if is_over else RETIRE)
 
+    def _start_missing(self) -> None:
+        for _ in range(self.num_workers - len(self._serving())):
+            try:
+                self.spawn_worker()
+            except OSError as error:
+                if not is_exhaustion(error):
+                    raise
+                # The next turn tries again.
+                log.warning("worker_not_started", reason=error.strerror)
+                return
+
     def spawn_worker(self) -> Any:
-        """Fork a worker. What is sent to it before it listens to signals waits until it does."""
+        """Fork a worker; return its pid.
+
+        The signals that it is sent are blocked until it has its handlers: before that, their
+        defaults would end it.
+        """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
         try:
             return super().spawn_worker()
@@ -147,5 +203,5 @@ class Master(Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _serving(self) -> list[Any]:
-        """The workers that take new connections, oldest first."""
+        """Return the workers that take new connections, oldest first."""
         return [worker for worker in self.WORKERS.values() if worker.retired_by is None]

@@ -1,21 +1,17 @@
-"""gunicorn's threaded worker as this service needs it: quick to stop, patient within bounds.
+"""gunicorn's threaded worker as this service needs it: quick to stop, and bounded in all waiting.
 
-A connection costs a thread only while a whole head of a request is there to be served. Until then,
-and after its last reply, it is kept by the main loop.
+A connection has a thread only while a request is served whose head is whole. Before that, and after
+its last reply, the main loop has it. So clients that are slow or silent cost a descriptor each, and
+never a thread.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import select
 import selectors
 import signal
-import socket
 import time
-from collections import deque
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,9 +28,11 @@ from genvm_manager.manager.api.limits.timeouts import (
     TRANSFER_TIMEOUT,
 )
 
+from .closing_connections import ClosingConnections, receive
 from .gunicorn_errors import answer_error
 from .request_threads import RequestThreads
-from .unreader import PatientUnreader
+from .spare_descriptor import SpareDescriptor
+from .unreader import BoundedUnreader
 
 log = event_log(__name__)
 
@@ -44,35 +42,28 @@ MAX_UNREAD = 64 << 10
 MAX_HEAD = 288 << 10
 """Bytes; more than gunicorn's own limits allow a request line and all headers together."""
 
-CLOSE_GRACE = 2.0
-"""Seconds for a client to close its side too, so that it surely receives our last reply."""
-
-MAX_CLOSING = 256
-"""Connections that may wait for their clients to close them; then the oldest are cut off."""
-
-REFUSAL_WAIT = 0.05
-"""Seconds for the request of a client that is refused for want of descriptors."""
-
 STOP_GRACE = 0.5
 """Seconds, when we stop, for a new connection to send what is on its way; then it is closed."""
 
 RETIRE = signal.SIGUSR2
-"""Tells a worker to take no new connection and to end once the last one that it has is done."""
+"""Tells a worker to take no new connection, and to end once its last one is closed."""
 
 STOPS = (signal.SIGINT, signal.SIGQUIT)
-"""What a terminal sends to stop us, unless whoever started us had it ignored."""
+"""What a terminal sends to stop us; ignored where it was ignored at our start."""
 
 TOLD = (signal.SIGTERM, signal.SIGQUIT, RETIRE)
 """What the master sends; it forks workers with these blocked, and they unblock them."""
 
+NO_THREAD = Unavailable("the system has no thread to spare for this request; try again")
+
 
 def begin_request(worker: Any, req: Any) -> None:
-    """Before each request: its body has its time from now on.
+    """Start the time for a request's body, and say in the reply if the connection closes after it.
 
-    Say in the reply that the connection closes, where it may have to: gunicorn closes it without a
-    word when the application leaves much of a body unread, as an error does; a client that sends
-    its next request then gets no answer. A worker that retires wants to be rid of it. A stream is
-    the last on its connection: who comes again may be for another worker.
+    gunicorn closes a connection without saying so when the application leaves much of a body
+    unread, as it does for an error; a client that then sends its next request gets no answer. A
+    worker that retires closes each connection after its next reply. So does a stream, whose client
+    may find another worker when it connects again.
     """
     req.unreader.allow(TRANSFER_TIMEOUT)
     if worker.is_retired or req.path == STREAM_PATH:
@@ -82,26 +73,56 @@ def begin_request(worker: Any, req: Any) -> None:
             req.force_close()
 
 
-NO_THREAD = Unavailable("the system has no thread to spare for this request; try again")
-
-
 class ServiceWorker(ThreadWorker):  # type: ignore[misc]
-    """Its application has `stop_waiting()`, which ends requests that wait for something, and
-    `retire()`, which ends those alone that have no end of their own."""
+    """Serves the application of one `HttpService`, in a process that the master forks.
+
+    The application has `stop_waiting()`, which ends requests that wait for something, and
+    `retire()`, which ends only those that have no end of their own.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
+        """Prepare it in the master, before the fork."""
         super().__init__(*arguments, **named)
-        self._lingering: deque[Any] = deque()
+        self._closing = ClosingConnections()
         self._has_room = True
-        self._spare: int | None = None
+        self._spare: SpareDescriptor | None = None
         self.is_retired = False
         self.retired_by: int | None = None
-        """The reload that ended its time; only the master knows, who has this object too."""
+        """The reload that ended its time. Only the master sets it, which has this object too."""
+
+    def init_process(self) -> None:
+        """Serve until the end of this process."""
+        self._spare = SpareDescriptor()
+        try:
+            super().init_process()
+        finally:
+            # It returns or raises when the worker ends. Threads that are idle would keep the
+            # process alive.
+            self.tpool.shutdown()
+
+    def get_thread_pool(self) -> RequestThreads:
+        """Return the threads that serve requests."""
+        return RequestThreads(self.cfg.threads)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Take one turn of the main loop: handle what comes within `timeout` seconds, then do what
+        is due."""
+        super().wait_for_and_dispatch_events(timeout)
+        self.take_turn()
+
+    def take_turn(self) -> None:
+        """Do all that is due, in this order."""
+        # gunicorn's: close the connections whose next request, or whose head, has not come in time.
+        self.murder_keepalived()
+        self.murder_pending()
+        self._closing.close_overdue(self.poller)
+        self._make_room()
+        self._end_if_retired()
 
     # ------------------------------------------------------------------------------- connections
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection. When there is no room, `murder_pending` makes some."""
+        """Take a new connection. When no descriptor is left for it, this turn makes room."""
         try:
             super().accept(listener)
         except OSError as error:
@@ -110,44 +131,34 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             self._has_room = False
             if self.keepalived_conns or self.pending_conns:
                 log.warning("silent_connection_dropped", reason=error.strerror)
-            else:
-                self._refuse_one(listener, error)
+            elif self._spare is not None:
+                self._spare.refuse_one(listener, error)
         if self.nr_conns >= self.worker_connections:
             self._has_room = False
 
-    def init_process(self) -> None:
-        self._spare = _open_spare()
-        try:
-            super().init_process()
-        finally:
-            # It returns or raises when the worker ends. Threads that are idle would keep it.
-            self.tpool.shutdown()
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Listen for new connections or not; gunicorn calls it when there is room and when not."""
+        super().set_accept_enabled(enabled and not self.is_retired)
 
-    def get_thread_pool(self) -> RequestThreads:
-        """The threads that serve requests."""
-        return RequestThreads(self.cfg.threads)
-
-    def _refuse_one(self, listener: Any, reason: OSError) -> None:
-        """Answer 503 on the one descriptor that is kept for it: nobody waits for nothing."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-        with suppress(OSError):
-            client, _ = listener.accept()
-            with client:
-                if select.select([client], [], [], REFUSAL_WAIT)[0]:
-                    # What is not read when it closes would take the answer from the client.
-                    _receive(client)
-                answer_error(client, reason)
-                client.shutdown(socket.SHUT_WR)
-        with suppress(OSError):
-            self._spare = _open_spare()
+    def _make_room(self) -> None:
+        """Close one connection that serves no request, if one could not be accepted."""
+        if self._has_room:
+            return
+        self._has_room = True
+        for silent, close_overdue in (
+            (self.keepalived_conns, self.murder_keepalived),
+            (self.pending_conns, self.murder_pending),
+        ):
+            if silent:
+                silent[0].timeout = 0.0
+                close_overdue()
+                return
 
     def enqueue_req(self, conn: Any) -> None:
         """Have a thread serve the connection, now or once the head of a request is whole."""
         if not conn.initialized:
             conn.init()
-            conn.parser.unreader = PatientUnreader(conn.sock)
+            conn.parser.unreader = BoundedUnreader(conn.sock)
         conn.head = bytearray(conn.parser.unreader.take_buffered())
         conn.timeout = time.monotonic() + HEAD_TIMEOUT
         conn.sock.setblocking(False)
@@ -159,17 +170,18 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
-        """Read on; once there is nothing more to wait for, the main loop forgets it."""
+        """Read more of a head; forget the connection here once the head is whole, or never will
+        be."""
         descriptor = client.fileno()
         if self._take_head(conn):
             self.poller.unregister(descriptor)
             self.pending_conns.remove(conn)
 
     def _take_head(self, conn: Any) -> bool:
-        """Whether the head is whole, and a thread has it, or will never be."""
+        """Return whether the head is whole, and a thread has it, or will never be whole."""
         seen = len(conn.head)
         try:
-            received = _receive(conn.sock)
+            received = receive(conn.sock)
         except BlockingIOError:
             return False
         conn.head += received
@@ -182,11 +194,16 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             conn.close()
         return True
 
+    # ---------------------------------------------------------------------------------- requests
+
     def _serve(self, conn: Any) -> None:
+        """Have a thread serve the request whose head is whole."""
         conn.parser.unreader.expect_head()
+        # gunicorn's parser finds the head there, and reads nothing from the socket for it.
         conn.parser.unreader.unread(bytes(conn.head))
         conn.head.clear()
         served: Future[Any] = Future()
+        # The callback runs in the thread; `defer` brings the connection back to the main loop.
         served.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
@@ -196,34 +213,42 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             served.cancel()
 
     def _handle_for(self, served: Future[Any], conn: Any) -> None:
-        """In a thread, for a request that was not refused one."""
+        """Serve a request, in its thread."""
         try:
             served.set_result(self.handle(conn))
         except BaseException as error:
             served.set_exception(error)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """In the main loop, after each request."""
+        """Wait for the next request on a connection, or close it. In the main loop."""
         if fs.cancelled():
             answer_error(conn.sock, NO_THREAD)
         if fs.cancelled() or fs.exception() or not fs.result():
             self.nr_conns -= 1
-            self._linger(conn)
+            self._closing.add(conn, self.poller)
             return
         super().finish_request(conn, fs)
         if not self.alive:
             conn.timeout = 0.0
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        """Whether the connection can serve another request: not if its body does not end."""
+        """Return whether the connection can serve another request: not if its body does not end.
+
+        A private method of gunicorn's, whose own waits longer for the rest of a body.
+        """
         if not keepalive:
             return False
         conn.parser.unreader.allow(DRAIN_TIMEOUT)
         return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_TIMEOUT))
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer bytes that never became a request, as the API answers all errors."""
+        answer_error(client, exc)
+
     # ----------------------------------------------------------------------------------- endings
 
     def init_signals(self) -> None:
+        """Handle what the master sends, which was blocked until now."""
         ignored = [number for number in STOPS if is_ignored(number)]
         super().init_signals()
         # A hang-up may go to the whole group, and is for the master.
@@ -239,97 +264,32 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
             self.method_queue.defer(self._retire)
 
     def _retire(self) -> None:
-        # It comes again, and would else end a process whose interpreter is being taken down.
+        # The master repeats it each turn. Without this, one that comes while the interpreter shuts
+        # down, when there are no handlers any more, would end the process by its default.
         signal.signal(RETIRE, signal.SIG_IGN)
         self.set_accept_enabled(False)
         self.app.retire()
         setproctitle(f"{getproctitle()} (retiring)")
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Called at each turn of the main loop in which there is room for connections."""
-        super().set_accept_enabled(enabled and not self.is_retired)
+    def _end_if_retired(self) -> None:
+        if self.is_retired and self.nr_conns == 0 and not self._closing:
+            self.alive = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: finish what is short, end what waits. The rest happens in the main loop."""
+        """Stop, on SIGTERM: finish what is short, end what waits. The main loop does the rest."""
         super().handle_exit(sig, frame)
-        self.method_queue.defer(self._let_go)
+        self.method_queue.defer(self._shorten_waits)
 
-    def _let_go(self) -> None:
+    def _shorten_waits(self) -> None:
         self.app.stop_waiting()
-        # Who has had an answer knows that the connection may close, and comes again by another one.
+        # A client that has had an answer knows that the connection may close, and connects again.
         for idle in self.keepalived_conns:
             idle.timeout = 0.0
         latest = time.monotonic() + STOP_GRACE
         for new in self.pending_conns:
             new.timeout = min(new.timeout, latest)
 
-    def murder_pending(self) -> None:
-        """After each turn of the main loop: close whose time is over, and make room."""
-        super().murder_pending()
-        now = time.monotonic()
-        while self._lingering:
-            oldest = self._lingering[0]
-            if oldest.timeout > now and len(self._lingering) <= MAX_CLOSING:
-                break
-            self._close_lingering(oldest)
-        if not self._has_room:
-            self._has_room = True
-            self._drop_a_silent_one()
-        if self.is_retired and self.nr_conns == 0 and not self._lingering:
-            self.alive = False
-
-    def _drop_a_silent_one(self) -> None:
-        for silent, drop in (
-            (self.keepalived_conns, super().murder_keepalived),
-            (self.pending_conns, super().murder_pending),
-        ):
-            if silent:
-                silent[0].timeout = 0.0
-                drop()
-                return
-
-    def _linger(self, conn: Any) -> None:
-        """Close without cutting off the last reply: wait for the client's end, but not for ever."""
-        try:
-            conn.sock.setblocking(False)
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            conn.close()
-            return
-        conn.timeout = time.monotonic() + CLOSE_GRACE
-        self._lingering.append(conn)
-        on_readable = partial(self._discard, conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
-
-    def _discard(self, conn: Any, client: Any) -> None:
-        with suppress(BlockingIOError):
-            if not _receive(client):
-                self._close_lingering(conn)
-
-    def _close_lingering(self, conn: Any) -> None:
-        self._lingering.remove(conn)
-        self.poller.unregister(conn.sock)
-        conn.close()
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer what never became a request, as the API answers all errors."""
-        answer_error(client, exc)
-
-
-def _open_spare() -> int:
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _receive(client: socket.socket) -> bytes:
-    """What is there; empty at the end of the stream. `BlockingIOError`: nothing yet."""
-    try:
-        return client.recv(1 << 16)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return b""
-
 
 def _is_whole(head: bytearray, seen: int = 0) -> bool:
-    """Whether a head ends in what came after the first `seen` bytes, or is too long to go on."""
+    """Return whether a head ends in what came after the first `seen` bytes, or is too long."""
     return head.find(b"\r\n\r\n", max(0, seen - 3)) >= 0 or len(head) > MAX_HEAD

@@ -1,7 +1,7 @@
 """The threads of an HTTP worker, each of which serves one request at a time.
 
-A `ThreadPoolExecutor` keeps what it was given when the system refuses it a thread, and then counts
-more idle threads than it has: later requests would wait behind those that wait for minutes.
+A `ThreadPoolExecutor` is no use here: when the system refuses it a thread, it keeps the work all
+the same and counts a thread that it does not have; later requests would wait for minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ class RequestThreads:
     """At most `most` threads, started when they are first needed. `submit` is for one thread."""
 
     def __init__(self, most: int) -> None:
+        """Start no thread yet."""
         self._most = most
         self._count = 0
         self._idle = 0
@@ -41,7 +42,7 @@ class RequestThreads:
             self._work.put(work)
 
     def shutdown(self, wait: bool = False) -> None:  # noqa: ARG002 - as gunicorn calls it
-        """Have the threads end once no work is left. May be called by a signal's handler."""
+        """Have the threads end once no work is left. A signal's handler may call it."""
         self._work.put(None)
 
     def _serve(self, first: Work) -> None:

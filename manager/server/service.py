@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
 from genvm_manager.base.logging.event_log import event_log
@@ -34,13 +32,16 @@ from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
 from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
 from genvm_manager.protocol.ipc.commands import SetLogLevel
+from genvm_manager.protocol.ipc.replies import Failure
 from genvm_manager.protocol.launcher_link import ServeLink
 
-from .gunicorn_master import Loaded, Master
+from .gunicorn_master import Master
 from .gunicorn_settings import gunicorn_settings
+from .request_body import WsgiApplication, without_gunicorn
+from .shared_flag import SharedFlag
 
 EXIT_BAD_CONFIG = 2
-"""As the supervisor's: whoever starts us need not try again."""
+"""As the supervisor's: a process manager need not try again."""
 
 EXIT_ADDRESS = 1
 """As gunicorn's own, when it cannot listen."""
@@ -52,12 +53,18 @@ log = event_log(__name__)
 
 
 class HttpService(BaseApplication):  # type: ignore[misc]
-    """The application as gunicorn loads it: once in each worker, after the fork."""
+    """The application as gunicorn loads it: once in each worker, after the fork.
+
+    The master has an object of this class too, and each worker a copy: methods say who calls them.
+    """
 
     def __init__(
         self, files: SettingsFiles, binds: Sequence[str], state_folder: Path, link: ServeLink
     ) -> None:
-        """`binds` empty: the configuration's. Raises `SettingsUnusable` and `AddressError`."""
+        """Read the settings. Without `binds`, those of the configuration are used.
+
+        Raises `SettingsUnusable` and `AddressError`.
+        """
         self._files = files
         self._link = link
         self._settings = files.read()
@@ -71,20 +78,25 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._feed: StatusBroadcaster | None = None
         self._master: Master | None = None
         self._shared_level = SharedLevel(config.log_level)
-        self._loaded = Loaded()
+        self._configured_level = SharedLevel(config.log_level)
+        self._is_level_due = SharedFlag()
+        self._has_loaded = SharedFlag()
         configure_logging("http", config.log_format, config.log_level)
         super().__init__()
 
     def run(self) -> None:
-        self._master = Master(self, self._shared_level, self._loaded)
+        """Serve until a signal ends the master; then exit."""
+        self._master = Master(self, self._shared_level, self._has_loaded)
         self._master.run()
 
     def load_config(self) -> None:
+        """Tell gunicorn its settings."""
         settings = gunicorn_settings(self._settings.config, self._binds, self._state_folder)
         for name, value in settings.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> WsgiApplication:
+        """In a worker: return what answers its requests."""
         try:
             self._follow_log_level()
         except OSError as error:
@@ -92,54 +104,52 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             log.warning("worker_not_started", reason=error.strerror)
             sys.exit(EX_TEMPFAIL)
         config, token = self._settings.config, self._settings.token
-        shares = ConcurrencyLimits(config.http_threads)
+        limits = ConcurrencyLimits(config.http_threads)
         self._client = SupervisorClient(
             self._socket,
             client=f"http worker {os.getpid()}",
-            shares=shares,
+            shares=limits,
             caller=current_caller,
         )
         self._feed = StatusBroadcaster(self._client.watch_status)
         sources = Sources(self._client, self._feed, self._link.readiness)
-        app = create_app(sources, config, shares, token)
+        app = create_app(sources, config, limits, token)
         install_run_hosts(app, self._run_hosts())
-        self._loaded.note()
-        return app
+        self._has_loaded.set()
+        # The master begins a turn at once, and says READY.
+        os.kill(os.getppid(), signal.SIGCHLD)
+        return without_gunicorn(app)
 
     def _run_hosts(self) -> RunHosts:
-        """In a worker, which has the listening sockets from the master."""
+        """Return the rules for hosts of runs, none of which may be a listening socket of ours."""
         listeners = self._master.LISTENERS if self._master is not None else []
         names = [listener.getsockname() for listener in listeners]
         return RunHosts(self._settings.config.allowed_hosts_of_runs, self._state_folder, names)
 
     def reload(self) -> None:
-        """In the master: go by what the files say now. `SettingsUnusable`: nothing has changed."""
+        """In the master: take over what the files say now. Raises `SettingsUnusable`, and then
+        changes nothing."""
         level = self._settings.config.log_level
         self._settings, waiting = self._settings.renewed(self._files.read())
         for name in waiting:
             log.warning("setting_waits_for_a_new_start", setting=name)
         super().reload()
         if self._settings.config.log_level != level:
-            self._offer_log_level()
-            # Workers tell of a change, but those that retire may be gone before they hear of it.
+            # The next workers tell the supervisor: the master must not wait for its answer.
+            self._configured_level.level = self._settings.config.log_level
+            self._is_level_due.set()
+            # Workers report each change, but those that retire may end before they hear of it.
             self._shared_level.level = self._settings.config.log_level
 
     def renewed_listener(self) -> socket.socket | None:
-        """In the master: a Unix socket that `serve` had to make again, if there is one."""
+        """In the master: return a Unix socket that `serve` had to make again, if there is one."""
         return self._link.offered()
 
-    def _offer_log_level(self) -> None:
-        """Have the supervisor take over the level, and with it every process of ours."""
-        command = SetLogLevel(self._settings.config.log_level)
-        try:
-            with closing(Connection(self._socket, "http master")) as connection:
-                connection.ask(command, ANSWER_GRACE)
-        except ManagerError as error:
-            # The next supervisor begins with it.
-            log.warning("log_level_not_offered", reason=error.message)
-
     def _follow_log_level(self) -> None:
-        """In a worker: from the configured level on, whatever the master had before the fork."""
+        """In a worker: begin with the configured level, whatever the master had before the fork.
+
+        Raises `OSError` when the system refuses a thread for it.
+        """
         level = self._settings.config.log_level
         set_level(level)
 
@@ -147,7 +157,23 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             self._shared_level.level = new
             put_in_force(new)
 
-        LogLevelWatch(self._socket, "http worker", level, tell).start(_THREAD_TIMEOUT)
+        watch = LogLevelWatch(self._socket, "http worker", level, tell, self._offer_log_level)
+        watch.start(_THREAD_TIMEOUT)
+
+    def _offer_log_level(self, connection: Connection) -> None:
+        """In a worker: have the supervisor take over the level that a reload has brought.
+
+        All workers do, until one has succeeded: one that began to follow before that would hear of
+        the old level as a change.
+        """
+        if self._is_level_due:
+            level = self._configured_level.level
+            reply = connection.ask(SetLogLevel(level), ANSWER_GRACE)
+            # Unless another reload has come meanwhile: its workers have another level to offer.
+            if level == self._configured_level.level:
+                self._is_level_due.clear()
+            if isinstance(reply, Failure):
+                log.warning("log_level_not_offered", reason=reply.message)
 
     def retire(self) -> None:
         """In a worker: end the streams, which would never end by themselves."""

@@ -10,21 +10,22 @@ from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped
 from genvm_manager.manager.api.limits.timeouts import SLOWEST, STALL_TIMEOUT
 
 
-class PatientUnreader(SocketUnreader):  # type: ignore[misc]
-    """The bytes of a client, for as long as they keep coming; `TimeoutError` when they do not."""
+class BoundedUnreader(SocketUnreader):  # type: ignore[misc]
+    """Reads a client's bytes for as long as they keep coming; else it raises `TimeoutError`."""
 
     _deadline: float | None = None
 
     def expect_head(self) -> None:
-        """From now on, no byte is read: what is kept has a whole head, or begins one that is too
-        long, as `LimitRequestHeaders` then says."""
+        """Read no byte from now on: the buffer holds a whole head, or one that is too long, for
+        which `chunk` then raises `LimitRequestHeaders`."""
         self._deadline = None
 
     def allow(self, seconds: float) -> None:
-        """From now on, so long and as long again as what comes takes at `SLOWEST`."""
+        """Read for `seconds` from now on, and longer by what each byte takes at `SLOWEST`."""
         self._deadline = time.monotonic() + seconds
 
     def chunk(self, size_hint: int | None = None) -> bytes:
+        """Return the next bytes, empty at the end of the stream. Raises `TimeoutError`."""
         if self._deadline is None:
             raise LimitRequestHeaders("its head is too long")
         left = self._deadline - time.monotonic()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
+
+from genvm_manager.base.process.sd_notify import sd_notify
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDNAMES")
@@ -31,7 +31,7 @@ class ServiceManager:
     ) -> None:
         """`timeout`: seconds after which it takes us for hung unless told `WATCHDOG=1` again;
         None: it never does. `kept`: by name, the files that a process before us had it keep."""
-        self._address = "\0" + address[1:] if address and address.startswith("@") else address
+        self._address = address
         self.timeout = timeout
         self.kept = kept
 
@@ -57,26 +57,15 @@ class ServiceManager:
 
     def tell(self, *assignments: str) -> None:
         """Say all this at once, such as `READY=1`. Never waits: what finds no room is lost."""
-        self._send("\n".join(assignments))
+        sd_notify(self._address, "\n".join(assignments))
 
     def keep(self, name: str, descriptor: int) -> None:
         """Have it keep an open file for the process after us, until it is told to `forget` it."""
-        self._send(f"FDSTORE=1\nFDNAME={name}", [descriptor])
+        sd_notify(self._address, f"FDSTORE=1\nFDNAME={name}", [descriptor])
 
     def forget(self, name: str) -> None:
         """Have it keep that file no more."""
         self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
-
-    def _send(self, message: str, descriptors: Sequence[int] = ()) -> None:
-        if not self._address:
-            return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
-            speaker.setblocking(False)
-            speaker.connect(self._address)
-            if descriptors:
-                socket.send_fds(speaker, [message.encode()], descriptors)
-            else:
-                speaker.send(message.encode())
 
 
 def _taken(names: Sequence[str]) -> dict[str, int]:

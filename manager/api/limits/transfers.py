@@ -6,7 +6,6 @@ import socket
 from contextlib import ExitStack
 
 from flask import Flask, Request, Response, current_app, has_request_context, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from genvm_manager.base.errors import BadRequest, Unavailable
@@ -19,7 +18,15 @@ from .timeouts import STALL_TIMEOUT, reply_timeout
 LARGE_REPLY = 128 << 10
 """Bytes beyond which a reply needs a place among the transfers: the kernel may not buffer it."""
 
+CLIENT_SOCKET = "genvm_manager.client_socket"
+"""The key of a WSGI environment by which the server hands over the client's socket, if it does."""
+
 _EXTENSION = "genvm-transfers"
+
+
+class MalformedBody(Exception):
+    """A chunked body breaks the rules of HTTP; raised by the `wsgi.input` of the server. The
+    message says which rule."""
 
 
 def install_transfers(app: Flask, shares: ConcurrencyLimits) -> None:
@@ -30,7 +37,7 @@ def install_transfers(app: Flask, shares: ConcurrencyLimits) -> None:
 
 def current_caller() -> socket.socket | None:
     """The connection by which the request of this thread came; None outside of one."""
-    caller = request.environ.get("gunicorn.socket") if has_request_context() else None
+    caller = request.environ.get(CLIENT_SOCKET) if has_request_context() else None
     return caller if isinstance(caller, socket.socket) else None
 
 
@@ -43,7 +50,7 @@ def read_body(request: Request) -> bytes:
         except (ClientDisconnected, TimeoutError):
             message = f"body: it ended, or stood still for {STALL_TIMEOUT:.0f} s, before its end"
             raise BadRequest(message) from None
-        except ParseException as error:
+        except MalformedBody as error:
             raise BadRequest(f"body: badly chunked: {error}") from None
     _require_plain(request)
     limit = request.max_content_length

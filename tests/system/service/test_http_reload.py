@@ -260,6 +260,23 @@ def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> No
     assert service.half("supervisor") == supervisor
 
 
+def test_a_reload_waits_for_no_supervisor_and_tells_it_the_level_later(
+    service: RunningService,
+) -> None:
+    supervisor = service.half("supervisor")
+    supervisor.suspend()
+    configure(service, "{http_workers: 2, log_level: debug}")
+    replaced = reload(service)
+    new = workers(service) - replaced
+    new.pop().kill()
+    wait_until(lambda: len(workers(service) - replaced) == 2)
+    assert "log_level_set to=debug process=supervisor" not in service.log
+    assert "log_level_not_offered" not in service.log
+    supervisor.resume()
+    wait_until(lambda: "log_level_set to=debug process=supervisor" in service.log)
+    assert "to=info" not in service.log
+
+
 @pytest.mark.parametrize("whom", ["serve", "http"])
 def test_settings_that_cannot_be_used_change_nothing(service: RunningService, whom: str) -> None:
     before = workers(service)
@@ -285,6 +302,14 @@ def test_fewer_and_more_workers_are_had_by_signals(service: RunningService) -> N
     wait_until(lambda: len(workers(service)) == 3)
     http.send_signal(signal.SIGTTOU)
     wait_until(lambda: len(workers(service)) == 2)
+    assert service.http.get("/readyz").is_success
+
+
+def test_no_signal_makes_a_second_master(service: RunningService) -> None:
+    http, before = service.half("http"), workers(service)
+    http.send_signal(signal.SIGUSR2)
+    wait_until(lambda: "signal_ignored signal=SIGUSR2" in service.log)
+    assert workers(service) == before
     assert service.http.get("/readyz").is_success
 
 

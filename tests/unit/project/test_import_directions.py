@@ -37,7 +37,7 @@ ALLOWED = {
 
 RESERVED = {
     "flask": "manager/api/",
-    "gunicorn": "manager/",
+    "gunicorn": "manager/server/",
     "wasmtime": "workers/genvm/",
     "multiprocess": "workers/",
 }
