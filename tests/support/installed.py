@@ -36,7 +36,7 @@ KEY_MAJOR = 2
 
 KEY = "a-key-of-the-tests"
 
-_SOURCES = ("manager", "protocol", "supervisor", "workers", "scripts", "systemd", "docs")
+_SOURCES = ("base", "manager", "protocol", "supervisor", "workers", "scripts", "systemd", "docs")
 _ADDED_SETTINGS = """
 manifest_path: /etc/genvm-manager/manifest.yaml
 permits: {total: 4}
