@@ -11,7 +11,7 @@ from pathlib import Path
 from genvm_manager.base.errors import RequestFailed
 
 from .rules_environment import Environment
-from .rules_manifest import Manifest, WorkerDefaults, parse_manifest
+from .rules_manifest import CommandContext, Manifest, parse_manifest
 
 MAX_SIZE = 4 << 20
 """Bytes of the longest manifest that is read."""
@@ -54,4 +54,4 @@ class ManifestSource:
             text = content.decode()
         except UnicodeDecodeError as error:
             raise RequestFailed(f"manifest: {self._place}: {error}") from None
-        return parse_manifest(text, WorkerDefaults(sys.executable, self._root, self._environment))
+        return parse_manifest(text, CommandContext(sys.executable, self._root, self._environment))

@@ -14,6 +14,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from genvm_manager.base.errors import BadRequest, NoExecutor, RequestFailed
+from genvm_manager.base.old_names import renamed_program
 from genvm_manager.base.text.timestamps import parse_rfc3339, to_rfc3339
 from genvm_manager.base.text.yaml_text import load_yaml
 from genvm_manager.base.validation import from_value
@@ -34,7 +35,7 @@ class Executor:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerDefaults:
+class CommandContext:
     """What a command may refer to; `root` is None for the manifest that comes with the package."""
 
     python: str
@@ -86,7 +87,7 @@ class Manifest:
         return max(majors)
 
 
-def parse_manifest(text: str, worker_defaults: WorkerDefaults) -> Manifest:
+def parse_manifest(text: str, context: CommandContext) -> Manifest:
     """The manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""
     try:
         # So that a time needs no quotes.
@@ -98,13 +99,13 @@ def parse_manifest(text: str, worker_defaults: WorkerDefaults) -> Manifest:
     except BadRequest as error:
         raise RequestFailed(f"manifest: {error.message}") from None
     executors = [
-        _executor(key, entry, worker_defaults) for key, entry in document.executor_versions.items()
+        _executor(key, entry, context) for key, entry in document.executor_versions.items()
     ]
     _check_distinct(executors)
     return Manifest(tuple(executors), _variables(document))
 
 
-def _executor(key: str, entry: _Entry, worker_defaults: WorkerDefaults) -> Executor:
+def _executor(key: str, entry: _Entry, context: CommandContext) -> Executor:
     matched = _KEY.fullmatch(key)
     if matched is None:
         raise RequestFailed(f"manifest: executor_versions: {key!r} is no v<x>.<y>.<z>[-suffix]")
@@ -114,16 +115,18 @@ def _executor(key: str, entry: _Entry, worker_defaults: WorkerDefaults) -> Execu
         raise RequestFailed(f"manifest: {key}.available_after: {error}") from None
     template = entry.command or [f"${{root}}/executor/{key}/bin/genvm"]
     order = (int(matched[1]), int(matched[2]), int(matched[3]))
-    command = tuple(_filled(part, key, worker_defaults) for part in template)
+    command = tuple(_filled(part, key, context) for part in template)
+    if renamed := renamed_program(" ".join(command)):
+        raise RequestFailed(f"manifest: {key}.command: {renamed}; change it there")
     return Executor(key, order, available_after, command)
 
 
-def _filled(template: str, key: str, worker_defaults: WorkerDefaults) -> str:
-    names = {"python": worker_defaults.python, "root": worker_defaults.root, "version": key}
+def _filled(template: str, key: str, context: CommandContext) -> str:
+    names = {"python": context.python, "root": context.root, "version": key}
 
     def value(placeholder: re.Match[str]) -> str:
         if placeholder["variable"] is not None:
-            found = worker_defaults.environment.get(placeholder["variable"])
+            found = context.environment.get(placeholder["variable"])
         else:
             found = names.get(placeholder["name"])
         if found is None:

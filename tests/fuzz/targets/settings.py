@@ -15,7 +15,7 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.bodies import from_calldata, from_json
 from genvm_manager.protocol.run_request import RunRequest
 from genvm_manager.supervisor.modules.rules_configuration import module_config, variables_in
-from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
+from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 from genvm_manager.workers.llm.config import read_config
 from genvm_manager.workers.web.config import parse_config as parse_web_config
 from tests.fuzz import odd_values
@@ -115,8 +115,8 @@ def read(content: bytes) -> tuple[str, list[str]]:
         elif kind == b"m":
             _read_modules(text)
         elif kind == b"f":
-            worker_defaults = WorkerDefaults("python", "/root", {"A": "a"})
-            parse_manifest(text.decode("utf-8", "surrogatepass"), worker_defaults)
+            context = CommandContext("python", "/root", {"A": "a"})
+            parse_manifest(text.decode("utf-8", "surrogatepass"), context)
         elif kind == b"j":
             from_json(text, RunRequest)
         else:

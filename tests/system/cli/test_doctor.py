@@ -65,7 +65,7 @@ def test_all_is_well_on_a_private_service_and_nothing_is_left(state: Path) -> No
         wait_until(lambda: not processes_of(Path(scratch)))
     assert set(found) == {
         "versions", "clock", "disk", "limits", "memory", "settings", "token", "state folder",
-        "cache", "executors", "browser", "service", "trial run",
+        "cache", "names", "executors", "browser", "service", "trial run",
     }  # fmt: skip
     assert found["service"][0]["says"] == "none runs here now"
     assert "deployed, called and read" in found["trial run"][0]["says"]
@@ -154,6 +154,19 @@ def test_what_is_wrong_with_executors_is_named(tmp_path: Path, state: Path) -> N
     manifest.write_text("executor_versions: []")
     said = failing(doctor("--quick", "--state-dir", str(state), "--root", str(root), code=1))
     assert "manifest: executor_versions: expected object" in said["executors"]
+
+
+def test_a_tree_of_an_earlier_version_is_named_with_the_next_step(
+    tmp_path: Path, state: Path
+) -> None:
+    root = tmp_path / "root"
+    subprocess.run([GENVM_MANAGER, "install-root", str(root)], check=True, capture_output=True)
+    program = root / "executor" / "v0.2.0" / "bin" / "genvm"
+    program.write_text(program.read_text().replace("genvm_manager.workers", "workers"))
+    found = doctor("--quick", "--state-dir", str(state), "--root", str(root), code=1)
+    sentence = f"{program}: `-m workers.genvm` is now `-m genvm_manager.workers.genvm`"
+    assert failing(found) == {"names": sentence, "executors": f"v0.2.0: {sentence}"}
+    assert "install-root" in found["executors"][-1]["do"]
 
 
 def test_an_executor_that_is_not_compiled_is_a_warning(state: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 from genvm_manager.base.settings.config import Config, PermitCosts, parse_config
 from genvm_manager.manager.launcher.install_root import tree_files
-from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
+from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 from tests.support.service import GENVM_MANAGER, PROJECT
 from tests.support.waiting import TIMEOUT
 
@@ -94,8 +94,8 @@ def test_the_tree_is_whole(root: Path) -> None:
 
 def test_the_manifest_offers_the_executor_that_the_package_has(root: Path) -> None:
     def offered(path: Path) -> list[Any]:
-        worker_defaults = WorkerDefaults("python", str(root), {})
-        return list(parse_manifest(path.read_text(), worker_defaults).executors)
+        context = CommandContext("python", str(root), {})
+        return list(parse_manifest(path.read_text(), context).executors)
 
     (ours,) = offered(root / "data" / "manifest.yaml")
     (packaged,) = offered(PROJECT / "supervisor" / "settings" / "manifest.yaml")

@@ -16,7 +16,7 @@ from genvm_manager.base.validation import from_value
 from genvm_manager.manager.cli.options.config_file import config_in
 from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol.ipc import codec
-from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
+from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 
 NO_SCALARS = [
     "2026-99-99",
@@ -53,7 +53,7 @@ def test_as_texts_only_a_time_and_a_number_need_no_quotes() -> None:
     found = load_yaml("a: 2026-02-03T04:05:06Z\nb: 1:30\nc: [0x10, null]", only_texts=True)
     assert found == {"a": "2026-02-03T04:05:06Z", "b": "1:30", "c": ["0x10", "null"]}
     with pytest.raises(RequestFailed, match="manifest: not YAML"):
-        parse_manifest('executor_versions: {"\\ud800": {}}', WorkerDefaults("python", None, {}))
+        parse_manifest('executor_versions: {"\\ud800": {}}', CommandContext("python", None, {}))
 
 
 @pytest.mark.parametrize("body", [b"\x81\xa4type\xa3\xff\xfe\xfd", b"\x81\xa2\xcc\xcc\x01"])

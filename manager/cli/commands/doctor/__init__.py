@@ -32,6 +32,7 @@ from genvm_manager.manager.launcher.install_root import settings_of
 
 from . import files, machine, parts, trial
 from .installation import Installation
+from .old_names import old_names
 
 Examine = Callable[[Installation], Iterator[CheckResult]]
 
@@ -43,6 +44,7 @@ CHECKS: dict[str, Examine] = {
     "settings": files.settings,
     "token": files.token,
     "state folder": files.state_folder,
+    "names": old_names,
     "executors": parts.executors,
     "browser": parts.browser,
     "service": trial.service,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from genvm_manager.base.errors import NoExecutor, RequestFailed
 from genvm_manager.base.text.timestamps import parse_rfc3339
 from genvm_manager.protocol.ipc.runs import MajorSelector, VersionSelector
-from genvm_manager.supervisor.settings.rules_manifest import WorkerDefaults, parse_manifest
+from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 
-SURROUNDINGS = WorkerDefaults(python="/py", root="/root", environment={"TOOLS": "/tools"})
+CONTEXT = CommandContext(python="/py", root="/root", environment={"TOOLS": "/tools"})
 
 THREE = """
 executor_versions:
@@ -26,7 +26,7 @@ executor_versions:
 
 def chosen(at: str, major: int = 0) -> str:
     moment = parse_rfc3339(at).timestamp()
-    return parse_manifest(THREE, SURROUNDINGS).choose(MajorSelector(major), moment).version
+    return parse_manifest(THREE, CONTEXT).choose(MajorSelector(major), moment).version
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_none_is_an_error_that_names_major_and_time() -> None:
     ],
 )
 def test_the_newest_major_is_of_what_is_available_then(at: str, major: int) -> None:
-    manifest = parse_manifest(THREE, SURROUNDINGS)
+    manifest = parse_manifest(THREE, CONTEXT)
     assert manifest.newest_major(parse_rfc3339(at).timestamp()) == major
 
 
 def test_no_major_before_the_first_executor() -> None:
     with pytest.raises(NoExecutor, match=r"no executor at 2024-12-31T23:59:59\.000Z"):
         moment = parse_rfc3339("2024-12-31T23:59:59Z").timestamp()
-        parse_manifest(THREE, SURROUNDINGS).newest_major(moment)
+        parse_manifest(THREE, CONTEXT).newest_major(moment)
 
 
 def test_an_exact_version() -> None:
-    manifest = parse_manifest(THREE, SURROUNDINGS)
+    manifest = parse_manifest(THREE, CONTEXT)
     assert manifest.choose(VersionSelector("v0.2.16"), 0.0).order == (0, 2, 16)
     with pytest.raises(NoExecutor, match=r"version 'v9\.9\.9'"):
         manifest.choose(VersionSelector("v9.9.9"), 0.0)
 
 
 def test_commands_are_filled_in() -> None:
-    manifest = parse_manifest(THREE, SURROUNDINGS)
+    manifest = parse_manifest(THREE, CONTEXT)
     by_version = {executor.version: executor.command for executor in manifest.executors}
     assert by_version["v0.2.16"] == ("/root/executor/v0.2.16/bin/genvm",)
     assert by_version["v0.10.0-rc1"] == ("/py", "-m", "x", "v0.10.0-rc1", "/tools/a:/root")
@@ -118,18 +118,18 @@ def test_commands_are_filled_in() -> None:
 )
 def test_mistakes_are_named(text: str, said: str) -> None:
     with pytest.raises(RequestFailed) as error:
-        parse_manifest(text, SURROUNDINGS)
+        parse_manifest(text, CONTEXT)
     assert said in error.value.message
 
 
 def test_without_a_root_a_version_needs_a_command() -> None:
     with pytest.raises(RequestFailed, match="root} has no value"):
-        parse_manifest(THREE, WorkerDefaults("/py", None, {}))
+        parse_manifest(THREE, CommandContext("/py", None, {}))
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_manifest_or_an_error(text: str) -> None:
     try:
-        parse_manifest(text, SURROUNDINGS)
+        parse_manifest(text, CONTEXT)
     except RequestFailed as error:
         assert error.message.startswith("manifest: ")
