@@ -1,0 +1,39 @@
+"""The documentation's site: each page is in its navigation, and it builds without a warning."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.support.waiting import TIMEOUT
+
+ZENSICAL = PROJECT / ".venv-docs/bin/zensical"
+
+
+def test_the_navigation_has_each_page_once() -> None:
+    navigation = (PROJECT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = re.findall(r"^ +- (\S+\.md)$", navigation, re.MULTILINE)
+    pages = [path.relative_to(PROJECT / "docs") for path in (PROJECT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted(page.as_posix() for page in pages)
+
+
+@pytest.mark.skipif(not ZENSICAL.exists(), reason="the site's tools are not there: scripts/docs")
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    # It writes its cache beside the settings: not into the project.
+    shutil.copytree(PROJECT / "docs", tmp_path / "docs")
+    shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
+    done = subprocess.run(
+        [ZENSICAL, "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "build/site/operations/index.html").exists()
