@@ -15,6 +15,9 @@ REFERENCE = re.compile(r"(?<![\w/.-])(docs/[\w./-]+\.md)(?:#([\w-]+))?")
 BARE = re.compile(r"\b[Ss]pecs? \d\d\b")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]*)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+PLACE = re.compile(
+    r"`((?:base|protocol|manager|supervisor|workers|tests|systemd|scripts|benchmarks)/[\w./-]+)"
+)
 SOURCES = ("*.py", "*.js", "*.md", "*.sh", "*.yaml", "*.cfg", "*.service", "scripts/*", ".ci/*")
 DOCS = PROJECT / "docs"
 PAGES = [
@@ -103,3 +106,11 @@ def test_a_link_that_leads_nowhere_is_found(text: str) -> None:
 def test_a_link_that_leads_somewhere_is_none_and_code_has_no_links() -> None:
     text = "[a](glossary.md) [b](operations/access-control.md#token) [c](https://x/) `[d](e)`"
     assert broken_links(DOCS / "index.md", text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    if not page.exists():
+        pytest.skip(f"there is no {page.name}")
+    named = {place.rstrip("/.") for place in PLACE.findall(page.read_text())}
+    assert [place for place in sorted(named) if not (PROJECT / place).exists()] == []
