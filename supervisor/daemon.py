@@ -38,10 +38,10 @@ from genvm_manager.supervisor.cgroups.slices import discard_slices, make_slices
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.modules.client_rules import ClientRules
 from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
-from genvm_manager.supervisor.modules.instance import InstanceMaker
 from genvm_manager.supervisor.modules.llm_checks import LlmChecks
 from genvm_manager.supervisor.modules.module import Module
 from genvm_manager.supervisor.modules.modules import Modules
+from genvm_manager.supervisor.modules.pool_factory import PoolFactory
 from genvm_manager.supervisor.modules.worker_defaults import WorkerDefaults
 from genvm_manager.supervisor.process.heartbeat import Heartbeat
 from genvm_manager.supervisor.process.service_manager import ServiceManager
@@ -330,7 +330,7 @@ def _assemble(
         ),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_witness=OomMonitor(),
-        modules=_modules(config, InstanceMaker(worker_defaults, files, rules, log), changes, log),
+        modules=_modules(config, PoolFactory(worker_defaults, files, rules, log), changes, log),
         metrics=metrics,
         changes=changes,
         log=log,
@@ -354,9 +354,9 @@ def _kept_file(setting: Setting) -> int | None:
     return made
 
 
-def _modules(config: Config, maker: InstanceMaker, changes: Changes, log: EventLog) -> Modules:
+def _modules(config: Config, factory: PoolFactory, changes: Changes, log: EventLog) -> Modules:
     drain_timeout = parse_duration(config.drain_timeout)
-    return Modules(lambda kind: Module(kind, maker, drain_timeout, changes, log))
+    return Modules(lambda kind: Module(kind, factory, drain_timeout, changes, log))
 
 
 def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:

@@ -1,4 +1,4 @@
-"""Asking LLM providers whether they work, with no module running.
+"""Checks of LLM providers, which need no module that runs.
 
 Source: docs/spec/01-http-api.md#llm-check.
 """
@@ -27,24 +27,25 @@ from .worker_defaults import WorkerDefaults
 
 
 class LlmChecks:
-    """Starts the processes that ask, one for each check."""
+    """Starts a process for each check, which asks the providers."""
 
     def __init__(self, worker_defaults: WorkerDefaults, rules: ClientRules) -> None:
-        self._surroundings = worker_defaults
+        self._defaults = worker_defaults
         self._rules = rules
         self._under_way = 0
 
     async def ask(
         self, configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]
     ) -> list[CheckRow]:
-        """A row for each configuration and prompt, in this order. Cancelled, it ends at once.
+        """Return a row for each configuration and prompt, in this order.
 
-        Raises `BadRequest` for more rows than may be, and `Unavailable` while too many ask.
+        Raises `BadRequest` for more than `MAX_ROWS` rows, and `Unavailable` while `MAX_CHECKS`
+        checks are under way. When this is cancelled the check ends at once.
         """
         if max(1, len(configs)) * max(1, len(prompts)) > MAX_ROWS:
             raise BadRequest(f"configs: times test_prompts, more than {MAX_ROWS} rows")
         if self._under_way >= MAX_CHECKS:
-            raise Unavailable(f"{MAX_CHECKS} checks are under way already; come again", 5)
+            raise Unavailable(f"{MAX_CHECKS} checks are under way already; try again later", 5)
         self._under_way += 1
         try:
             return await self._ask(configs, prompts)
@@ -59,21 +60,21 @@ class LlmChecks:
     async def _ask(
         self, configs: Sequence[CheckConfig], prompts: Sequence[CheckPrompt]
     ) -> list[CheckRow]:
-        environment = self._surroundings.environment
+        environment = self._defaults.environment
         allowed = await self._rules.variables()
         for number, config in enumerate(configs):
             check_variables(config.key, f"configs[{number}].key", allowed)
         keys = [resolved(config.key, environment) for config in configs]
         whole = [number for number, (_, missing) in enumerate(keys) if missing is None]
         asked = [msgspec.structs.replace(configs[number], key=keys[number][0]) for number in whole]
-        identity = self._surroundings.identity(ModuleKind.LLM)
+        identity = self._defaults.identity(ModuleKind.LLM)
         found: dict[tuple[int, int], CheckRow] = {}
         if asked and prompts:
             known = await self._rules.provider_origins()
             proxy = await self._rules.provider_proxy()
-            strange = {n for n, config in enumerate(asked) if origin(config.host) not in known}
+            unknown = {n for n, config in enumerate(asked) if origin(config.host) not in known}
             for row in await check(
-                identity, self._order(asked, prompts, frozenset(strange), proxy)
+                identity, self._order(asked, prompts, frozenset(unknown), proxy)
             ):
                 number = whole[row.config_index]
                 found[number, row.prompt_index] = msgspec.structs.replace(row, config_index=number)
@@ -87,14 +88,15 @@ class LlmChecks:
         self,
         configs: list[CheckConfig],
         prompts: Sequence[CheckPrompt],
-        strange: frozenset[int],
+        unknown: frozenset[int],
         proxy: str | None,
     ) -> Check:
-        """`strange`: the numbers of those whose hosts no configuration of the operator names."""
+        """Make the order. `unknown` are the numbers of the configurations whose hosts no
+        configuration of the operator names."""
         secrets = tuple(sorted({config.key for config in configs if config.key}))
-        logging = self._surroundings.logging(secrets)
+        logging = self._defaults.logging(secrets)
         return Check(
-            "genvm_manager.workers.llm.check", configs, list(prompts), strange, proxy, logging
+            "genvm_manager.workers.llm.check", configs, list(prompts), unknown, proxy, logging
         )
 
 

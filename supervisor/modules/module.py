@@ -1,6 +1,6 @@
 """One module's life (docs/spec/01-http-api.md#modules).
 
-At most one instance serves; beside it, one may be starting, and others may be stopping.
+At most one pool of workers serves; beside it, one may be starting, and others may be retiring.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from genvm_manager.base.errors import (
 )
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.transitions import advanced
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus, ModuleWorker
 from genvm_manager.supervisor.runs.sampler import Sample
 from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.workers.pool import Pool
 
-from .instance import Instance, InstanceMaker
-from .rules_states import advanced
+from .pool_factory import PoolFactory
+from .rules_states import ALLOWED
 
 _NOT_RUNNING = "modules are required but not running (is_sync=false with 'n' permission)"
 """Clients look for the first seven words (docs/spec/03-run-request.md#the-request)."""
@@ -42,63 +44,67 @@ def not_running(states: Mapping[ModuleKind, ModuleState]) -> str:
 
 
 class Module:
-    """Starts, replaces and stops the module; lends its connections to runs."""
+    """Starts, replaces and stops the module, and connects runs to it."""
 
     def __init__(
         self,
         kind: ModuleKind,
-        maker: InstanceMaker,
+        factory: PoolFactory,
         drain_timeout: float,
         changes: Changes,
         log: EventLog,
     ) -> None:
-        """`drain_timeout`: seconds for which an end waits for the runs that are connected."""
+        """A stop waits up to `drain_timeout` seconds for the runs that are connected."""
         self.kind = kind
         self.state = ModuleState.STOPPED
-        self._maker = maker
+        self._factory = factory
         self._drain_timeout = drain_timeout
         self._changes = changes
         self._log = log
         self._reason: str | None = None
         self._since = time.monotonic()
-        self._serving: Instance | None = None
-        self._coming: asyncio.Task[None] | None = None
+        self._serving: Pool | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._is_hurried = False
-        self._leaving: dict[Instance, asyncio.Task[None]] = {}
+        self._retiring: dict[Pool, asyncio.Task[None]] = {}
         self._samples: Mapping[int, Sample] = {}
 
-    # ---------------------------------------------------------------------- what clients ask for
+    # ------------------------------------------------------------------------------ for clients
 
     async def start(self, order: StartModule) -> None:
-        """Returns when the module answers requests.
+        """Start the module, and return when it answers requests.
 
-        Raises `ModuleAlreadyRunning`, `ModuleBusy`, or why it does not start: then nothing runs.
+        Raises `ModuleAlreadyRunning`, `ModuleBusy`, or the error for which it does not start; no
+        worker is left then.
         """
         if self.state in (ModuleState.STARTING, ModuleState.RUNNING):
             raise ModuleAlreadyRunning
         self._require_settled()
         self._advance(ModuleState.STARTING)
-        await self._bring(order)
+        await self._start_pool(order)
         self._log.info("module_started", module=self.kind, workers=len(self._workers()))
 
     async def restart(self, order: StartModule) -> None:
-        """Returns when a new instance serves; the old one serves until then, and goes on serving
-        when the new one does not start. Raises as `start` does."""
+        """Replace the pool, and return when the new one serves.
+
+        The old one serves until then, and goes on when the new one does not start. Raises as
+        `start` does.
+        """
         if self.state in (ModuleState.STOPPED, ModuleState.FAILED):
             await self.start(order)
             return
         self._require_settled()
-        await self._bring(order)
+        await self._start_pool(order)
         self._log.info("module_restarted", module=self.kind, workers=len(self._workers()))
 
     async def stop(self, *, hurried: bool = False) -> bool:
-        """Returns when nothing is left of the module; False when nothing ran.
+        """Stop the module, and return when nothing is left of it; False when nothing ran.
 
-        Runs that are connected have the drain time to end, unless hurried. A second stop hurries
+        Runs that are connected have the drain time to end, unless `hurried`. A second stop hurries
         the first.
         """
-        if self.state is ModuleState.STOPPED and not self._leaving:
+        if self.state is ModuleState.STOPPED and not self._retiring:
             return False
         if hurried or self._stopping is not None:
             self._is_hurried = True
@@ -108,73 +114,77 @@ class Module:
         await asyncio.shield(self._stopping)
         return True
 
-    # ------------------------------------------------------------------------ what the house asks
+    # ------------------------------------------------------------------ called by the supervisor
 
     def connect(self) -> socket.socket:
-        """A run's connection, which the caller has to close. Raises `ModulesNotRunning`."""
+        """Return a connection for a run, which the caller has to close.
+
+        Raises `ModulesNotRunning`, or `OSError` when there are no descriptors.
+        """
         if self.state is not ModuleState.RUNNING or self._serving is None:
             raise ModulesNotRunning(not_running({self.kind: self.state}))
-        return self._serving.pool.connect()
+        return self._serving.connect()
 
     def set_level(self, level: Level) -> None:
         """Have all workers log at another level."""
-        for instance in self._instances():
-            instance.pool.set_level(level)
+        for pool in self._pools():
+            pool.set_level(level)
 
     @property
     def ports(self) -> set[int]:
-        """At which any of it listens."""
-        listeners = (instance.listener for instance in self._instances())
+        """The ports at which the module listens."""
+        listeners = (pool.listener for pool in self._pools())
         return {listener.address.port for listener in listeners if listener is not None}
 
     @property
     def pids(self) -> list[int]:
-        """Of all workers, those on their way out as well."""
-        pools = (instance.pool for instance in self._instances())
-        return [view.pid for pool in pools for view in pool.workers if view.pid is not None]
+        """The pids of all workers, those of retiring pools too."""
+        views = (view for pool in self._pools() for view in pool.workers)
+        return [view.pid for view in views if view.pid is not None]
 
     def observe(self, samples: Mapping[int, Sample]) -> None:
-        """Take in a look at the workers, by pid."""
+        """Take over the latest samples of the workers, by pid."""
         self._samples = samples
 
     def status(self) -> ModuleStatus:
+        """Return the module's state as clients see it."""
         return ModuleStatus(
             state=self.state,
             reason=self._reason,
             since=utc(self._since),
             workers=self._workers(),
-            retiring=sum(instance.pool.sessions for instance in self._leaving),
+            retiring=sum(pool.sessions for pool in self._retiring),
         )
 
     # ------------------------------------------------------------------------------------ inside
 
-    async def _bring(self, order: StartModule) -> None:
-        """Have a new instance serve, unless a stop calls it off."""
-        self._coming = asyncio.create_task(self._replace(order), name=f"start of {self.kind}")
-        await asyncio.wait({self._coming})
-        coming, self._coming = self._coming, None
+    async def _start_pool(self, order: StartModule) -> None:
+        """Have a new pool serve, unless a stop cancels that."""
+        self._starting = asyncio.create_task(self._replace(order), name=f"start of {self.kind}")
+        await asyncio.wait({self._starting})
+        starting, self._starting = self._starting, None
         if self.state is ModuleState.FAILED:
-            self._drop()
-        if coming.cancelled():
+            self._release_failed()
+        if starting.cancelled():
             raise RequestFailed(f"the {self.kind} module was stopped while it started")
-        coming.result()
+        starting.result()
 
     async def _replace(self, order: StartModule) -> None:
         before = self._serving
         try:
-            self._serving = await self._maker.open(order, self._gave_up, before)
+            self._serving = await self._factory.start(order, self._pool_failed, before)
         except BaseException as error:
             if self.state is ModuleState.STARTING:
                 self._did_not_start(error)
             raise
         if self.state is not ModuleState.RUNNING:
             self._advance(ModuleState.RUNNING)
-        self._reason = self._serving.pool.shortage
+        self._reason = self._serving.shortage
         self._changes.note()
         if before is not None:
-            # Those before it have had their time.
+            # Pools that were replaced earlier have had time to drain.
             self._hurry()
-            self._part_with(before, self._drain_timeout)
+            self._retire(before, self._drain_timeout)
 
     def _did_not_start(self, error: BaseException) -> None:
         self._advance(ModuleState.STOPPED)
@@ -183,32 +193,32 @@ class Module:
         if isinstance(error, ManagerError) and not isinstance(error, BadRequest):
             self._log.error("module_start_failed", module=self.kind, reason=error.message)
 
-    def _gave_up(self, instance: Instance, reason: str) -> None:
-        """The last worker of an instance has been given up."""
-        if instance is not self._serving or self.state is not ModuleState.RUNNING:
+    def _pool_failed(self, pool: Pool, reason: str) -> None:
+        """Note that the last worker of a pool was given up."""
+        if pool is not self._serving or self.state is not ModuleState.RUNNING:
             return
         self._fail(reason)
-        if self._coming is None:
-            self._drop()
+        if self._starting is None:
+            self._release_failed()
 
-    def _drop(self) -> None:
-        """Let go of an instance that serves nobody any more."""
+    def _release_failed(self) -> None:
+        """Stop a pool that has failed."""
         if self._serving is not None:
-            dropped, self._serving = self._serving, None
-            self._part_with(dropped, 0)
+            failed, self._serving = self._serving, None
+            self._retire(failed, 0)
 
     async def _stop(self) -> None:
         try:
-            if self._coming is not None:
-                self._coming.cancel()
-                await asyncio.wait({self._coming})
+            if self._starting is not None:
+                self._starting.cancel()
+                await asyncio.wait({self._starting})
             if self.state is ModuleState.RUNNING:
                 self._advance(ModuleState.STOPPING)
             if self._serving is not None:
                 serving, self._serving = self._serving, None
-                self._part_with(serving, 0 if self._is_hurried else self._drain_timeout)
-            while self._leaving:
-                await asyncio.wait(self._leaving.values())
+                self._retire(serving, 0 if self._is_hurried else self._drain_timeout)
+            while self._retiring:
+                await asyncio.wait(self._retiring.values())
             if self.state is not ModuleState.STOPPED:
                 self._advance(ModuleState.STOPPED)
             self._log.info("module_stopped", module=self.kind)
@@ -216,37 +226,35 @@ class Module:
             self._stopping = None
             self._is_hurried = False
 
-    def _part_with(self, instance: Instance, timeout: float) -> None:
-        parting = asyncio.create_task(
-            instance.part(timeout, self._serving), name=f"end of {self.kind}"
-        )
-        self._leaving[instance] = parting
-        parting.add_done_callback(lambda done: self._parted(instance, done))
+    def _retire(self, pool: Pool, timeout: float) -> None:
+        task = asyncio.create_task(pool.retire(timeout, self._serving), name=f"end of {self.kind}")
+        self._retiring[pool] = task
+        task.add_done_callback(lambda done: self._retired(pool, done))
 
-    def _parted(self, instance: Instance, parting: asyncio.Task[None]) -> None:
-        del self._leaving[instance]
+    def _retired(self, pool: Pool, task: asyncio.Task[None]) -> None:
+        del self._retiring[pool]
         self._changes.note()
-        if not parting.cancelled() and (error := parting.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("module_end_failed", module=self.kind, error=repr(error))
 
     def _hurry(self) -> None:
-        for instance in self._leaving:
-            instance.pool.hurry()
+        for pool in self._retiring:
+            pool.hurry()
 
     def _require_settled(self) -> None:
         if self._stopping is not None:
             raise ModuleBusy(f"the {self.kind} module is stopping; try again when it is stopped")
-        if self._coming is not None:
+        if self._starting is not None:
             raise ModuleBusy(f"the {self.kind} module is starting; try again when it runs")
 
-    def _instances(self) -> list[Instance]:
-        return [*self._leaving, *([self._serving] if self._serving is not None else [])]
+    def _pools(self) -> list[Pool]:
+        return [*self._retiring, *([self._serving] if self._serving is not None else [])]
 
     def _workers(self) -> list[ModuleWorker]:
         if self._serving is None:
             return []
         found = []
-        for view in self._serving.pool.workers:
+        for view in self._serving.workers:
             sample = self._samples.get(view.pid) if view.pid is not None else None
             rss, cpu_seconds = (sample.rss, sample.cpu_seconds) if sample else (None, None)
             found.append(ModuleWorker(view.pid, view.sessions, rss, cpu_seconds))
@@ -258,7 +266,7 @@ class Module:
         self._log.error("module_failed", module=self.kind, reason=reason)
 
     def _advance(self, to: ModuleState) -> None:
-        self.state = advanced(self.kind, self.state, to)
+        self.state = advanced(f"the {self.kind} module", ALLOWED, self.state, to)
         self._changes.note()
         self._reason = None
         self._since = time.monotonic()

@@ -1,4 +1,4 @@
-"""All modules together: what runs need of them, and what is done to both at once."""
+"""Both modules: what runs need of them, and what is done to both at once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Modules:
         return self._modules[kind]
 
     def require(self, wanted: Sequence[ModuleKind]) -> None:
-        """Raises `ModulesNotRunning` unless a run could have those that it needs, `Unavailable`
-        when it soon can."""
+        """Raise `ModulesNotRunning` unless all modules run that a run needs, and `Unavailable`
+        when one of them is starting."""
         states = {kind: self._modules[kind].state for kind in wanted}
         absent = {kind: state for kind, state in states.items() if state is not ModuleState.RUNNING}
         if ModuleState.STARTING in absent.values():
@@ -37,8 +37,10 @@ class Modules:
             raise ModulesNotRunning(not_running(absent))
 
     def connect(self, wanted: Sequence[ModuleKind]) -> dict[ModuleKind, socket.socket]:
-        """A run's connections to those that it needs. Raises `ModulesNotRunning`, or `OSError`
-        without descriptors."""
+        """Return a run's connections to the modules that it needs, which the caller has to close.
+
+        Raises `ModulesNotRunning`, or `OSError` when there are no descriptors.
+        """
         with ExitStack() as undo:
             connections = {
                 kind: undo.enter_context(self._modules[kind].connect()) for kind in wanted
@@ -52,7 +54,7 @@ class Modules:
             module.set_level(level)
 
     async def require_other(self, host: str) -> None:
-        """Raises `BadRequest` when a run's host is where a module of ours listens."""
+        """Raise `BadRequest` when a run's host is an address where one of our modules listens."""
         place = parse_run_host(host)
         ports = {port for module in self._modules.values() for port in module.ports}
         if isinstance(place, str) or place.port not in ports:
@@ -67,17 +69,18 @@ class Modules:
 
     @property
     def pids(self) -> list[int]:
-        """Of all workers."""
+        """The pids of all workers of both modules."""
         return [pid for module in self._modules.values() for pid in module.pids]
 
     def observe(self, samples: Mapping[int, Sample]) -> None:
-        """Take in a look at the workers, by pid."""
+        """Take over the latest samples of the workers, by pid."""
         for module in self._modules.values():
             module.observe(samples)
 
     def status(self) -> dict[ModuleKind, ModuleStatus]:
+        """Return the states of both modules."""
         return {kind: module.status() for kind, module in self._modules.items()}
 
     async def stop(self) -> None:
-        """End them all now: the runs that they served have ended."""
+        """Stop both modules without draining: the runs that they served have ended."""
         await asyncio.gather(*(module.stop(hurried=True) for module in self._modules.values()))

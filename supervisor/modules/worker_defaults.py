@@ -1,4 +1,4 @@
-"""What every worker process is started in, whatever it does."""
+"""What all worker processes have in common, those of both modules and of checks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from genvm_manager.workers.pool import Identity, Logging
 
 @dataclass(frozen=True, slots=True)
 class WorkerDefaults:
-    """`folder`, the state folder, is what workers show of whom they belong to; `environment` is
-    what `${ENV[NAME]}` means."""
+    """What a worker is started with.
+
+    `folder` is the state folder, shown in the worker's process title; `environment` holds the
+    variables that `${ENV[NAME]}` in a configuration means.
+    """
 
     folder: Path
     environment: Mapping[str, str]
@@ -23,8 +26,9 @@ class WorkerDefaults:
     form: Form
 
     def identity(self, kind: ModuleKind) -> Identity:
+        """Return what a worker of that module shows of itself."""
         return Identity(kind, str(self.folder))
 
     def logging(self, secrets: tuple[str, ...]) -> Logging:
-        """How a worker logs that starts now; no line may show the `secrets`."""
+        """Return how a worker logs that starts now; no line may show the `secrets`."""
         return Logging(self.level.current, self.form, secrets)

@@ -53,7 +53,7 @@ async def wait_until(fact: Callable[[], Any], within: float = TIMEOUT) -> Any:
 
 
 def is_gone(pid: int) -> bool:
-    """True also for a zombie: whoever adopts orphans on this machine may be slow to reap them."""
+    """Return whether it has ended; process 1 of this machine may be slow to reap a zombie."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -100,9 +100,9 @@ class PoolUnderTest(Pool):
             allow_empty_backends=allow_empty_backends,
             user_error=user_error,
             logging=Logging("info", "console", secrets),
-            listening=tuple(listener.sockets) if listener else (),
+            listener=listener,
         )
-        super().__init__(order, self.log, self.failures.append, backoff)
+        super().__init__(order, self.log, lambda _, reason: self.failures.append(reason), backoff)
 
     @property
     def pids(self) -> list[int]:

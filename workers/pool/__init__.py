@@ -1,6 +1,6 @@
-"""A supervised pool of worker processes: all of `workers` that the supervisor knows.
+"""A supervised pool of worker processes. This is all of `workers` that the supervisor imports.
 
-What runs in the workers is in the packages beside this one; the supervisor never imports it.
+What runs in the workers is in the packages beside this one.
 """
 
 from genvm_manager.workers.control.messages import Check, Logging

@@ -1,5 +1,7 @@
-"""Where a module listens besides the connections that are handed to it: bound once, shared by all
-its workers, and kept when another pool takes over at the same address."""
+"""The listening sockets of a module, beside the connections that are handed to its workers.
+
+They are bound once, shared by all workers, and kept when another pool follows at the same address.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _BACKLOG = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`host` is a name or an address; an empty one means all of this machine's."""
+    """Where a module listens; `host` is a name or an address, empty for all of this machine's."""
 
     host: str
     port: int
@@ -27,8 +29,11 @@ class Address:
 
 
 class Listener:
-    """The listening sockets of an address: one for each of those that its name stands for and this
-    machine has. `localhost` may mean `::1` where there is no IPv6."""
+    """The listening sockets of an address.
+
+    There is one for each IP address of its name that this machine has: `localhost` may mean `::1`
+    where there is no IPv6.
+    """
 
     def __init__(self, address: Address, sockets: list[socket.socket]) -> None:
         self.address = address
@@ -36,7 +41,7 @@ class Listener:
 
     @classmethod
     async def bind(cls, address: Address) -> Listener:
-        """Listen there. Raises `RequestFailed` that says why it cannot."""
+        """Listen at an address. Raises `RequestFailed`, which says why that cannot be done."""
         try:
             return cls(address, listen_at_each(await _places(address), _listening))
         except CannotListen as refusal:
@@ -46,7 +51,7 @@ class Listener:
         raise RequestFailed(f"cannot listen at {address}: {_reason(cause)}")
 
     def close(self) -> None:
-        """Listen no more, as far as this process is concerned."""
+        """Close the sockets here; processes that have copies go on listening."""
         for each in self.sockets:
             each.close()
 
@@ -79,7 +84,7 @@ def _listening(place: Place) -> socket.socket:
 
 def _reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, UnicodeError) or error.strerror is None:
-        return "the host is no name that can be looked up"
+        return "the host cannot be looked up"
     if error.errno == errno.EADDRINUSE:
         return f"{error.strerror}; end what listens there, or give another port"
     return error.strerror

@@ -1,4 +1,4 @@
-"""The workers of one module: started together, given connections, kept going, stopped."""
+"""The workers of one module: started together, given connections, started again, stopped."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ import msgspec
 
 from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.process.backoff import Backoff
+from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.workers.control.messages import Logging, Open
 from genvm_manager.workers.worker.identity import Identity
 
-from .worker import Worker, WorkerState
-from .worker_supervisor import Events, Slot
+from .listener import Listener
+from .worker_process import WorkerProcess
+from .worker_supervisor import Events, WorkerSupervisor
 
 HANDOVER_TIMEOUT = 10.0
 """Seconds that a connection may wait for a worker to be ready; it is closed then."""
 
-KILL_TIMEOUT = 20.0
+STOP_TIMEOUT = 3.0
+"""Seconds for each step of the stop of a pool that serves nobody any more."""
+
+GONE_TIMEOUT = 2 * KILL_TIMEOUT
 """Seconds after SIGKILL in which a worker and all that it has started must be gone."""
 
-MAX_PARKED = 1_000
-"""Connections that may wait so; further ones are closed at once."""
+MAX_PENDING = 1_000
+"""Connections that may wait for a worker; further ones are closed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOrder:
     """What a pool is started with.
 
-    `module`: dotted name of what has `open_module`. `config`: a JSON object. `listening`: sockets
-    that all workers accept from; they stay the caller's. `unset_variables`: see
+    `module` is the dotted name of what has `open_module`, `config` a JSON object. All workers
+    accept connections from the sockets of `listener`. For `unset_variables` see
     `genvm_manager.workers.worker.module.ModuleOptions`.
     """
 
@@ -45,118 +50,124 @@ class PoolOrder:
     allow_empty_backends: bool
     user_error: bool
     logging: Logging
-    listening: tuple[socket.socket, ...] = ()
+    listener: Listener | None = None
     unset_variables: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Shows no configuration: there are keys in it."""
+        """Show no configuration: there are keys in it."""
         return f"<PoolOrder of {self.workers} workers for {self.module}>"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker as others see it; `pid` is None while there is none in its place."""
+    """One worker as others see it; `pid` is None while it is not running."""
 
     pid: int | None
     sessions: int
 
 
 class Pool:
-    """`failed` is called with the reason when the last worker has been given up."""
+    """A number of workers, each with its restart loop, and the connections that wait for one."""
 
     def __init__(
         self,
         order: PoolOrder,
         log: Events,
-        failed: Callable[[str], None],
+        failed: Callable[[Pool, str], None],
         backoff: Backoff | None = None,
     ) -> None:
+        """`failed` is called with the pool and the reason when its last worker was given up."""
+        self.listener = order.listener
         self._order = order
         self._log = log
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._first = Open(
+        self._next_order = Open(
             module=order.module,
             config=order.config,
             allow_empty_backends=order.allow_empty_backends,
             user_error=order.user_error,
             logging=order.logging,
             tells_of_config=True,
-            descriptors=len(order.listening),
+            descriptors=len(order.listener.sockets) if order.listener else 0,
             unset_variables=dict(order.unset_variables),
         )
-        self._slots = [
-            Slot(order.identity.name, self._make, backoff or Backoff(), log)
+        self._supervisors = [
+            WorkerSupervisor(order.identity.name, self._make, backoff or Backoff(), log)
             for _ in range(order.workers)
         ]
-        self._keepers: list[asyncio.Task[None]] = []
-        self._parked: deque[_Parked] = deque()
+        self._restart_loops: list[asyncio.Task[None]] = []
+        self._pending: deque[_PendingConnection] = deque()
         self._changed = asyncio.Event()
         self._is_hurried = False
         self._is_ending = False
         self.shortage: str | None = None
-        """See `genvm_manager.workers.worker.module.Module`; known once the pool has started."""
+        """What the module lacks, as `genvm_manager.workers.worker.module.Module` says; known once
+        the pool has started."""
 
     @property
     def workers(self) -> list[WorkerView]:
-        """One for each place, in order."""
-        return [_view(slot.worker) for slot in self._slots]
+        """All workers, always in the same order."""
+        return [_view(each.living) for each in self._supervisors]
 
     @property
     def sessions(self) -> int:
-        """Connections in the hands of workers, or on their way there."""
-        return sum(view.sessions for view in self.workers) + len(self._parked)
+        """How many connections workers have, or will get."""
+        return sum(view.sessions for view in self.workers) + len(self._pending)
 
     async def start(self) -> None:
-        """Start all workers; returns when each of them answers requests.
+        """Start all workers, and return when each of them answers requests.
 
-        Raises the `ManagerError` of the first that does not; no worker is left then, nor when it is
-        cancelled.
+        Raises the `ManagerError` of the first that does not. No worker is left then, nor when this
+        is cancelled.
         """
-        opening = [asyncio.ensure_future(slot.open()) for slot in self._slots]
+        starting = [asyncio.ensure_future(each.start()) for each in self._supervisors]
         try:
-            await asyncio.gather(*opening)
+            await asyncio.gather(*starting)
         except BaseException:
-            for each in opening:
-                each.cancel()
-            await asyncio.gather(*opening, return_exceptions=True)
+            for start in starting:
+                start.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
             await self.stop(0)
             raise
-        self.shortage = next((each.worker.shortage for each in self._slots if each.worker), None)
-        self._keepers = [self._loop.create_task(slot.keep()) for slot in self._slots]
-        for keeper in self._keepers:
-            keeper.add_done_callback(lambda _: self._given_up())
+        self.shortage = next((worker.shortage for worker in self._living()), None)
+        for each in self._supervisors:
+            restart_loop = self._loop.create_task(each.keep_running())
+            restart_loop.add_done_callback(lambda _: self._report_given_up())
+            self._restart_loops.append(restart_loop)
 
     def connect(self) -> socket.socket:
-        """A new connection to the least busy worker; the caller has its own end to close.
+        """Return a new connection to the least busy worker, which the caller has to close.
 
-        While no worker is ready the other end waits, then it is closed. Raises `OSError` when there
-        are no descriptors.
+        While no worker is ready it waits for one, and it is closed at the other end after
+        `HANDOVER_TIMEOUT` seconds. Raises `OSError` when there are no descriptors.
         """
         ours, theirs = socket.socketpair()
-        parked = _Parked(theirs)
-        self._parked.append(parked)
+        pending = _PendingConnection(theirs)
+        self._pending.append(pending)
         self._hand_over()
-        if parked in self._parked:
-            if self._is_ending or len(self._parked) > MAX_PARKED:
-                self._unpark(parked)
+        if pending in self._pending:
+            if self._is_ending or len(self._pending) > MAX_PENDING:
+                self._close_pending(pending)
             else:
-                parked.timer = self._loop.call_later(HANDOVER_TIMEOUT, self._unpark, parked)
+                pending.timer = self._loop.call_later(
+                    HANDOVER_TIMEOUT, self._close_pending, pending
+                )
         return ours
 
     def set_level(self, level: Level) -> None:
-        """Have all workers, later ones too, log at another level."""
-        logging = msgspec.structs.replace(self._first.logging, level=level)
-        self._first = msgspec.structs.replace(self._first, logging=logging)
+        """Have all workers, also later ones, log at another level."""
+        logging = msgspec.structs.replace(self._next_order.logging, level=level)
+        self._next_order = msgspec.structs.replace(self._next_order, logging=logging)
         for worker in self._living():
             worker.set_level(level)
 
     async def drain(self, timeout: float) -> None:
-        """Start no more workers, and wait for the last connection's end for `timeout` seconds.
+        """Start no more workers, and wait up to `timeout` seconds for the last connection's end.
 
-        `hurry` ends it sooner.
+        `hurry` ends the wait.
         """
-        self._end_keepers()
+        self._end_restart_loops()
         for worker in self._living():
             worker.drain()
         with contextlib.suppress(TimeoutError):
@@ -166,87 +177,100 @@ class Pool:
                     await self._changed.wait()
 
     def hurry(self) -> None:
-        """Wait for connections no longer."""
+        """Have `drain` wait for connections no longer."""
         self._is_hurried = True
         self._changed.set()
 
     async def stop(self, timeout: float) -> None:
         """End all workers: ask, SIGTERM after `timeout` seconds, SIGKILL after as many again.
 
-        Returns when nothing is left of them. Legal at any time, and again: that only shortens it.
+        Return when nothing is left of them. Legal at any time; a second stop can only shorten the
+        first.
         """
-        self._end_keepers()
+        self._end_restart_loops()
         self.hurry()
-        while self._parked:
-            self._unpark(self._parked[0])
+        self._close_all_pending()
         for worker in self._living():
             worker.stop(timeout)
         try:
-            async with asyncio.timeout(2 * timeout + KILL_TIMEOUT):
-                for slot in self._slots:
-                    if slot.worker is not None:
-                        await slot.worker.gone.wait()
+            async with asyncio.timeout(2 * timeout + GONE_TIMEOUT):
+                for each in self._supervisors:
+                    if each.process is not None:
+                        await each.process.gone.wait()
         except TimeoutError:
             left = [worker.pid for worker in self._living()]
             self._log.error("processes_survive_sigkill", pids=left)
 
-    def _make(self) -> Worker:
-        order, opening = self._order, self._first
-        self._first = msgspec.structs.replace(opening, tells_of_config=False)
-        return Worker(order.identity, opening, list(order.listening), self._worker_changed)
+    async def retire(self, timeout: float, successor: Pool | None = None) -> None:
+        """Let connections end for `timeout` seconds, then stop.
 
-    def _living(self) -> list[Worker]:
-        found = [slot.worker for slot in self._slots if slot.worker is not None]
-        return [worker for worker in found if worker.state is not WorkerState.ENDED]
+        The listener is closed at once, unless the `successor` goes on with it.
+        """
+        if self.listener and (successor is None or successor.listener is not self.listener):
+            self.listener.close()
+        await self.drain(timeout)
+        await self.stop(STOP_TIMEOUT)
 
-    def _worker_changed(self) -> None:
+    def _make(self) -> WorkerProcess:
+        order, opening = self._order, self._next_order
+        self._next_order = msgspec.structs.replace(opening, tells_of_config=False)
+        return WorkerProcess(
+            order.identity,
+            opening,
+            listening=order.listener.sockets if order.listener else (),
+            changed=self._note_change,
+        )
+
+    def _living(self) -> list[WorkerProcess]:
+        return [each.living for each in self._supervisors if each.living is not None]
+
+    def _note_change(self) -> None:
         self._changed.set()
         self._hand_over()
 
     def _hand_over(self) -> None:
-        while self._parked:
-            ready = [slot.ready for slot in self._slots if slot.ready is not None]
+        while self._pending:
+            ready = [each.ready for each in self._supervisors if each.ready is not None]
             if not ready:
                 return
             least_busy = min(ready, key=lambda worker: worker.sessions)
-            least_busy.give(self._parked.popleft().taken())
+            least_busy.give(self._pending.popleft().take())
 
-    def _unpark(self, parked: _Parked) -> None:
-        self._parked.remove(parked)
-        parked.close()
+    def _close_pending(self, pending: _PendingConnection) -> None:
+        self._pending.remove(pending)
+        pending.take().close()
         self._changed.set()
 
-    def _end_keepers(self) -> None:
-        self._is_ending = True
-        for keeper in self._keepers:
-            keeper.cancel()
+    def _close_all_pending(self) -> None:
+        while self._pending:
+            self._close_pending(self._pending[0])
 
-    def _given_up(self) -> None:
-        if self._is_ending or not all(keeper.done() for keeper in self._keepers):
+    def _end_restart_loops(self) -> None:
+        self._is_ending = True
+        for restart_loop in self._restart_loops:
+            restart_loop.cancel()
+
+    def _report_given_up(self) -> None:
+        if self._is_ending or not all(each.done() for each in self._restart_loops):
             return
         self._is_ending = True
-        while self._parked:
-            self._unpark(self._parked[0])
-        self._failed(self._slots[0].error.message)
+        self._close_all_pending()
+        self._failed(self, self._supervisors[0].error.message)
 
 
 @dataclass(eq=False, slots=True)
-class _Parked:
+class _PendingConnection:
     """A connection that no worker has yet."""
 
     connection: socket.socket
     timer: asyncio.TimerHandle | None = None
 
-    def taken(self) -> socket.socket:
+    def take(self) -> socket.socket:
+        """Return the connection, which nothing closes any more when its time is over."""
         if self.timer is not None:
             self.timer.cancel()
         return self.connection
 
-    def close(self) -> None:
-        self.taken().close()
 
-
-def _view(worker: Worker | None) -> WorkerView:
-    if worker is None or worker.state is WorkerState.ENDED:
-        return WorkerView(None, 0)
-    return WorkerView(worker.pid, worker.sessions)
+def _view(worker: WorkerProcess | None) -> WorkerView:
+    return WorkerView(worker.pid, worker.sessions) if worker else WorkerView(None, 0)

@@ -1,4 +1,4 @@
-"""One place in a pool: a worker and, when it dies, its successor."""
+"""The restart loop of one worker: when its process dies, another one takes its place."""
 
 from __future__ import annotations
 
@@ -10,60 +10,69 @@ from genvm_manager.base.errors import ManagerError, RequestFailed, Unavailable
 from genvm_manager.base.process.backoff import Backoff
 from genvm_manager.base.process.exhaustion import is_exhaustion
 
-from .worker import Worker, WorkerState
+from .worker_process import WorkerProcess, WorkerState
 
 REFUSAL_PAUSE = 1.0
 """Seconds until a start that the system refused is tried again."""
 
 
 class Events(Protocol):
-    """Where a pool logs what happens to it."""
+    """The log that a pool writes to."""
 
     def info(self, event: str, /, **fields: Any) -> None: ...
     def warning(self, event: str, /, **fields: Any) -> None: ...
     def error(self, event: str, /, **fields: Any) -> None: ...
 
 
-class Slot:
-    """Keeps a worker going until nobody wants it, or until it has died too often."""
+class WorkerSupervisor:
+    """Starts a worker process again whenever it dies, until it has died too often.
+
+    `process` is the latest one; None before the first start and after a start that failed.
+    """
 
     def __init__(
-        self, module: str, make: Callable[[], Worker], backoff: Backoff, log: Events
+        self, module: str, make: Callable[[], WorkerProcess], backoff: Backoff, log: Events
     ) -> None:
-        """`module` is its name; `make` starts a worker, or raises `OSError`."""
+        """`module` is the module's name; `make` starts a process, or raises `OSError`."""
         self._module = module
         self._make = make
         self._backoff = backoff
         self._log = log
         self._crashes: list[float] = []
         self._error: ManagerError = RequestFailed(f"the {module} module has no worker yet")
-        self.worker: Worker | None = None
+        self.process: WorkerProcess | None = None
 
     @property
     def error(self) -> ManagerError:
-        """Why the latest worker is no more."""
-        return (self.worker and self.worker.error) or self._error
+        """Why the latest process has ended or could not be started."""
+        return (self.process and self.process.error) or self._error
 
     @property
-    def ready(self) -> Worker | None:
-        """The worker, if it answers requests."""
-        worker = self.worker
-        return worker if worker is not None and worker.state is WorkerState.READY else None
+    def living(self) -> WorkerProcess | None:
+        """The process, unless it has ended."""
+        process = self.process
+        return process if process and process.state is not WorkerState.ENDED else None
 
-    async def open(self) -> None:
-        """Start the first worker and wait until it is ready. Raises why it is not."""
+    @property
+    def ready(self) -> WorkerProcess | None:
+        """The process, if it answers requests."""
+        process = self.process
+        return process if process and process.state is WorkerState.READY else None
+
+    async def start(self) -> None:
+        """Start the first process and wait until it is ready. Raises `error` when it is not."""
         self._start()
-        if self.worker is not None:
-            await self.worker.settled.wait()
+        if self.process is not None:
+            await self.process.settled.wait()
         if self.ready is None:
             raise self.error
 
-    async def keep(self) -> None:
-        """Replace the worker whenever it dies, until it has died too often; cancelled to end it."""
+    async def keep_running(self) -> None:
+        """Replace the process whenever it dies; return when it has died too often."""
         loop = asyncio.get_running_loop()
         while True:
-            if self.worker is not None:
-                await self._attend(self.worker)
+            if self.process is not None:
+                await self._wait_for_end(self.process)
             delay = self._next_delay(loop.time())
             reason = self.error.message
             if delay is None:
@@ -78,8 +87,10 @@ class Slot:
             self._start()
 
     def _next_delay(self, now: float) -> float | None:
-        """Seconds until the next start; None: it has died too often. A start that the system
-        refuses is no death of a worker's."""
+        """Return the seconds until the next start, or None when the worker has died too often.
+
+        A start that the system refuses is no death of a worker.
+        """
         if self._is_refused:
             return REFUSAL_PAUSE
         self._crashes = [at for at in self._crashes if now - at <= self._backoff.window]
@@ -89,20 +100,19 @@ class Slot:
     @property
     def _is_refused(self) -> bool:
         """Whether the system has refused the latest start."""
-        return self.worker is None and isinstance(self._error, Unavailable)
+        return self.process is None and isinstance(self._error, Unavailable)
 
-    async def _attend(self, worker: Worker) -> None:
-        """Wait for its end."""
-        await worker.settled.wait()
-        if self.ready is worker:
-            self._log.info("worker_ready", module=self._module, worker=worker.pid)
-        await worker.gone.wait()
+    async def _wait_for_end(self, process: WorkerProcess) -> None:
+        await process.settled.wait()
+        if self.ready is process:
+            self._log.info("worker_ready", module=self._module, worker=process.pid)
+        await process.gone.wait()
 
     def _start(self) -> None:
         try:
-            self.worker = self._make()
+            self.process = self._make()
         except OSError as error:
-            self.worker = None
+            self.process = None
             message = f"no process for a worker of the {self._module} module: {error.strerror}"
             passes = is_exhaustion(error)
             self._error = Unavailable(message, 2) if passes else RequestFailed(message)

@@ -176,7 +176,7 @@ def test_more_checks_at_once_than_allowed_are_to_come_again(
         answers = [each.result(TIMEOUT) for each in asking]
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "5"
-    assert refused.json()["error"] == "4 checks are under way already; come again"
+    assert refused.json()["error"] == "4 checks are under way already; try again later"
     assert all(answer.status_code == 200 for answer in answers)
     assert ask(service, [config(played)], HELLO).json() == [row(0, 0, "at last")]
 

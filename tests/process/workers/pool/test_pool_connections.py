@@ -233,9 +233,8 @@ def test_a_pool_takes_over_the_listening_socket_of_another() -> None:
         async with listening() as (old, port):
             kept = await WebSocketExecutor.at(port)
             assert (await _asked(kept))["pid"] in old.pids
-            listener = Listener(Address("127.0.0.1", port), list(old._order.listening))
-            async with running_pool(listener=listener) as new:
-                draining = asyncio.create_task(old.drain(60))
+            async with running_pool(listener=old.listener) as new:
+                draining = asyncio.create_task(old.retire(60, new))
                 # The old worker may take connections until it has heard of the drain.
                 await wait_until(lambda: _listens(old.pids[0], port) is False)
                 assert (await _asked(await WebSocketExecutor.at(port)))["pid"] in new.pids
@@ -288,7 +287,7 @@ def _has(family: int) -> bool:
     return True
 
 
-def test_strangers_do_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
+def test_unknown_peers_do_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
     async def test() -> None:
         async with listening() as (pool, port):
             for junk in (
