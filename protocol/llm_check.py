@@ -41,12 +41,28 @@ MAX_IMAGES = 2
 
 
 class CheckConfig(Struct, frozen=True):
-    """A provider's model. In `key`, `${ENV[NAME]}` is filled in before a worker gets it."""
+    """A model of a provider."""
 
-    host: Annotated[str, Meta(max_length=MAX_HOST)]
-    provider: Provider
-    model: Annotated[str, Meta(max_length=MAX_NAME)]
-    key: Annotated[str, Meta(max_length=MAX_KEY)]
+    host: Annotated[
+        str,
+        Meta(
+            max_length=MAX_HOST,
+            description="The provider's address, without the path of its interface.",
+            examples=["https://api.openai.com"],
+        ),
+    ]
+    provider: Annotated[Provider, Meta(description="The wire format of its HTTP interface.")]
+    model: Annotated[
+        str, Meta(max_length=MAX_NAME, description="The model, as the provider names it.")
+    ]
+    key: Annotated[
+        str,
+        Meta(
+            max_length=MAX_KEY,
+            description="The API key; never logged or returned. `${ENV[NAME]}` is replaced by the "
+            "variable's value.",
+        ),
+    ]
 
     def __repr__(self) -> str:
         """Shows no key: it may land in a log."""
@@ -54,24 +70,31 @@ class CheckConfig(Struct, frozen=True):
 
 
 class CheckPrompt(Struct, frozen=True):
-    """What each provider is asked. `images` are base64 in JSON."""
+    """A prompt for each provider."""
 
-    system_message: Annotated[str, Meta(max_length=MAX_TEXT)] | None
-    user_message: Annotated[str, Meta(max_length=MAX_TEXT)]
-    temperature: Annotated[float, Meta(ge=0, le=2)]
-    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)]
-    images: Annotated[list[bytes], Meta(max_length=MAX_IMAGES)] = []
-    use_max_completion_tokens: bool = False
+    system_message: Annotated[
+        Annotated[str, Meta(max_length=MAX_TEXT)] | None, Meta(description="Null: none is sent.")
+    ]
+    user_message: Annotated[str, Meta(max_length=MAX_TEXT, description="The question.")]
+    temperature: Annotated[
+        float, Meta(ge=0, le=2, description="The sampling temperature, as providers take it.")
+    ]
+    max_tokens: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="The most tokens that the answer may have.")
+    ]
+    images: Annotated[
+        list[bytes], Meta(max_length=MAX_IMAGES, description="PNG or JPEG files, as base64.")
+    ] = []
+    use_max_completion_tokens: Annotated[
+        bool, Meta(description="Send `max_tokens` under the name that newer OpenAI models expect.")
+    ] = False
 
 
 class CheckRow(Struct, frozen=True):
-    """What one configuration made of one prompt; the indexes count from 0.
+    """The outcome of one prompt at one provider."""
 
-    `error` says why it is not available, `response` is what the model wrote.
-    """
-
-    config_index: int
-    prompt_index: int
-    available: bool
-    error: str | None
-    response: str | None
+    config_index: Annotated[int, Meta(description="Position in `configs`, from 0.")]
+    prompt_index: Annotated[int, Meta(description="Position in `test_prompts`, from 0.")]
+    available: Annotated[bool, Meta(description="Whether the provider answered.")]
+    error: Annotated[str | None, Meta(description="Why it is not available; null when it is.")]
+    response: Annotated[str | None, Meta(description="The text that the model wrote.")]

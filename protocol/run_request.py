@@ -37,6 +37,11 @@ Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
 ShortText = Annotated[str, Meta(max_length=128)]
 """A time, a duration, a version, the name of a mode."""
 
+
+PassedOn = Annotated[
+    Any, Meta(description="Passed unchanged to executors whose version knows this field.")
+]
+
 _CAPTURES: dict[str, Capture] = {
     "disabled": Capture.NOTHING,
     "safe": Capture.BRIEF,
@@ -45,16 +50,26 @@ _CAPTURES: dict[str, Capture] = {
 
 
 class Message(Struct):
-    """Who calls which contract, with what value; an int may be a decimal or `0x` string."""
+    """The transaction's part that says who calls which contract."""
 
-    contract_address: Address
-    sender_address: Address
-    origin_address: Address
-    chain_id: int | str
-    is_init: bool
-    value: int | str | None = 0
-    signer_address: Address | None = None
-    datetime: ShortText | None = None
+    contract_address: Annotated[Address, Meta(description="The contract that is called.")]
+    sender_address: Annotated[Address, Meta(description="The caller.")]
+    origin_address: Annotated[Address, Meta(description="The sender of the transaction.")]
+    chain_id: Annotated[
+        int | str,
+        Meta(description="A number, or text with a decimal or `0x` number.", examples=[61_999]),
+    ]
+    is_init: Annotated[bool, Meta(description="Whether this is a deployment.")]
+    value: Annotated[
+        int | str | None,
+        Meta(description="The amount paid, in the smallest unit; written as `chain_id`."),
+    ] = 0
+    signer_address: Annotated[
+        Address | None, Meta(description="The signer, where that is not the sender.")
+    ] = None
+    datetime: Annotated[
+        ShortText | None, Meta(description="RFC 3339; null: the request's `timestamp`.")
+    ] = None
 
     def __post_init__(self) -> None:
         self.chain_id = _whole_number("chain_id", self.chain_id)
@@ -64,11 +79,15 @@ class Message(Struct):
 
 
 class RequestedSelector(Struct):
-    """How newer clients choose the executor: by public-ABI major, or one exact version."""
+    """The executor to run on: the newest of a public-ABI major, or one exact version."""
 
-    kind: Literal["major", "version"]
-    major: Major | None = None
-    version: ShortText | None = None
+    kind: Annotated[
+        Literal["major", "version"], Meta(description="Which of the other two fields counts.")
+    ]
+    major: Annotated[Major | None, Meta(description="Public-ABI major.")] = None
+    version: Annotated[
+        ShortText | None, Meta(description="A version of the manifest.", examples=["v0.2.7"])
+    ] = None
 
     def resolved(self) -> Selector:
         """The selector proper. `BadRequest` when the field that `kind` names is absent."""
@@ -82,37 +101,100 @@ class RequestedSelector(Struct):
 class RunRequest(Struct):
     """One run, as `POST /genvm/run` takes it; unknown fields are ignored."""
 
-    message: Message
-    calldata: bytes
-    timestamp: ShortText
-    host: str
-    major: Major | None = None
-    selector: RequestedSelector | None = None
-    code: bytes | None = None
-    host_data: str = ""
-    is_sync: bool = False
-    permissions: str = DEFAULT_PERMISSIONS
-    no_modules: bool = False
-    modules: list[ModuleKind] | None = None
-    """What the run needs where it needs modules; None: all."""
-
-    leader_nondet_results: Annotated[list[bytes], Meta(max_length=MAX_LEADER_RESULTS)] | None = None
-    capture_output: bool = True
-    debug_mode: ShortText | None = None
-    max_execution_minutes: float = 20
-    deadline: ShortText | None = None
-    host_genvm_id: str | None = None
+    message: Annotated[Message, Meta(description="Who calls which contract, with what value.")]
+    calldata: Annotated[
+        bytes,
+        Meta(
+            description="The call: calldata of a map with `method`, `args` and `kwargs`; in JSON "
+            "as base64."
+        ),
+    ]
+    timestamp: Annotated[
+        ShortText,
+        Meta(
+            description="The transaction's time, RFC 3339; the executor is chosen by it.",
+            examples=["2026-01-31T12:00:00Z"],
+        ),
+    ]
+    host: Annotated[
+        str,
+        Meta(
+            description="The address of the node's host loop: `unix:///PATH` or `tcp://HOST:PORT`.",
+            examples=["unix:///run/node/host.sock"],
+        ),
+    ]
+    major: Annotated[
+        Major | None, Meta(description="Public-ABI major; required unless `selector` is given.")
+    ] = None
+    selector: Annotated[
+        RequestedSelector | None,
+        Meta(description="The newer form of `major`: by major, or one exact version."),
+    ] = None
+    code: Annotated[
+        bytes | None,
+        Meta(description="Contract code of a deployment; null: it is in the host's storage."),
+    ] = None
+    host_data: Annotated[
+        str, Meta(description="JSON text; with modules it must hold `node_address` and `tx_id`.")
+    ] = ""
+    is_sync: Annotated[
+        bool,
+        Meta(description="Deterministic replay: needs no modules and takes fewer permits."),
+    ] = False
+    permissions: Annotated[
+        str,
+        Meta(description="Letters of r(ead) w(rite) s(end) c(all) n(ondet) u(register runners)."),
+    ] = DEFAULT_PERMISSIONS
+    no_modules: Annotated[
+        bool, Meta(description="Run without modules although `permissions` has `n`.")
+    ] = False
+    modules: Annotated[
+        list[ModuleKind] | None,
+        Meta(description="The modules that a run with `n` needs and gets; null: all."),
+    ] = None
+    leader_nondet_results: Annotated[
+        Annotated[list[bytes], Meta(max_length=MAX_LEADER_RESULTS)] | None,
+        Meta(description="Null: this run is the leader; else it validates against these."),
+    ] = None
+    capture_output: Annotated[bool, Meta(description="False: stdout and stderr are discarded.")] = (
+        True
+    )
+    debug_mode: Annotated[
+        ShortText | None,
+        Meta(description="Instead of `capture_output`: `disabled`, `safe` or `safe-unbounded`."),
+    ] = None
+    max_execution_minutes: Annotated[
+        float, Meta(description="Minutes until the deadline; at most a day.")
+    ] = 20
+    deadline: Annotated[
+        ShortText | None,
+        Meta(
+            description="Replaces `max_execution_minutes`: `250ms`, `30s`, `10.5m`, `1h`.",
+            examples=["30s"],
+        ),
+    ] = None
+    host_genvm_id: Annotated[
+        str | None,
+        Meta(
+            description="Idempotency token: the same token again gives the same id and starts "
+            "nothing."
+        ),
+    ] = None
     extra_args: Annotated[
-        list[Annotated[str, Meta(max_length=MAX_EXTRA_ARG)]], Meta(max_length=MAX_EXTRA_ARGS)
+        list[Annotated[str, Meta(max_length=MAX_EXTRA_ARG)]],
+        Meta(
+            max_length=MAX_EXTRA_ARGS,
+            description="Put into the executor's argv after `run`, where the settings allow it.",
+        ),
     ] = []
-    storage_pages: Any = UNSET
-    bucket_totals: Any = UNSET
-    gas_data: Any = UNSET
-    message_fee_allocation: Any = UNSET
-    initial_time_units_allocation: Any = UNSET
-    record_actions: Any = UNSET
-    host_hello_data: Any = UNSET
-    unsafe_overrides: Any = UNSET
+    storage_pages: PassedOn = UNSET
+    bucket_totals: PassedOn = UNSET
+    gas_data: PassedOn = UNSET
+    message_fee_allocation: PassedOn = UNSET
+    initial_time_units_allocation: PassedOn = UNSET
+    record_actions: PassedOn = UNSET
+    host_hello_data: PassedOn = UNSET
+    unsafe_overrides: PassedOn = UNSET
 
     def __post_init__(self) -> None:
         if self.major is None and self.selector is None:

@@ -25,7 +25,9 @@ def allowed_values(kind: type, path: str) -> list[str]:
 
 
 def _alternatives(places: Iterable[types.Type]) -> Iterator[types.Type]:
-    for place in places:
+    for described in places:
+        # A field with a description is wrapped in another type.
+        place = described.type if isinstance(described, types.Metadata) else described
         yield from place.types if isinstance(place, types.UnionType) else (place,)
 
 

@@ -1,8 +1,8 @@
-"""Who may ask: the `Host` and `Origin` headers against web pages, and the bearer token.
+"""Access control: `Host`, `Origin` and `Sec-Fetch-Site` against web pages, and the bearer token.
 
-A web page that a user of this machine looks at can send requests to loopback. One whose name was
-made to mean 127.0.0.1 (DNS rebinding) gives itself away by its `Host`, any other by its `Origin`
-or, where browsers send none, by `Sec-Fetch-Site`.
+A web page that a user of this machine opens can send requests to loopback. A page whose name was
+made to mean 127.0.0.1 (DNS rebinding) is recognised by its `Host`, any other by its `Origin` or,
+where browsers send none, by `Sec-Fetch-Site`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import socket
+from collections.abc import Container
 from ipaddress import ip_address
 
 from flask import Flask, request
@@ -18,36 +19,47 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.api.limits.transfers import current_caller
 
-OPEN = frozenset({"health.alive", "page.page", "page.asset"})
-"""Endpoints that answer without a token: that the process lives, and a page without its data."""
+NO_AUTHORIZATION = (
+    "Authorization: token required; send the header 'Authorization: Bearer TOKEN', or give "
+    "genvm-manager --token-file"
+)
+FOREIGN_HOST = (
+    "Host: {host} is not a name of this service; use localhost, or have the name added to "
+    "allowed_hosts"
+)
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]\s,]+)(?::[0-9]{0,5})?", re.IGNORECASE)
 _NEXT_STEP = "have the page's host added to allowed_hosts if it is trusted"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def install_access_rules(app: Flask, config: Config, token: str | None) -> None:
-    """Have `app` refuse what web pages of others send, and, with a token, all who lack it."""
+def install_access_rules(
+    app: Flask, config: Config, token: str | None, open_endpoints: Container[str] = ()
+) -> None:
+    """Make `app` refuse requests of foreign web pages, and, with a `token`, those that lack it.
+
+    `open_endpoints` answer without a token.
+    """
     known = frozenset(name.lower() for name in config.allowed_hosts)
     wanted = None if token is None else token.encode()
 
     @app.before_request
     def check() -> None:
         if not _is_our_host(request.host if "Host" in request.headers else None, known):
-            raise Forbidden(
-                f"Host: {request.host[:80]!r} is not a name of this service; "
-                "ask for localhost, or have the name added to allowed_hosts"
-            )
+            raise Forbidden(FOREIGN_HOST.format(host=repr(request.host[:80])))
         if request.method not in _READING and not _is_our_origin(known):
             raise Forbidden(f"Origin: pages of other sites may change nothing here; {_NEXT_STEP}")
         if _is_fetched_by_another_site() and not _has_our_origin(known):
-            raise Forbidden(f"Sec-Fetch-Site: other sites may ask nothing here; {_NEXT_STEP}")
-        if wanted is not None and request.endpoint not in OPEN:
+            raise Forbidden(f"Sec-Fetch-Site: other sites may request nothing here; {_NEXT_STEP}")
+        if wanted is not None and request.endpoint not in open_endpoints:
             _require(wanted)
 
 
 def _is_our_host(host: str | None, known: frozenset[str]) -> bool:
-    """No `Host` at all comes from no browser. Only on loopback nobody need be told our names."""
+    """Return whether `host` names this service; a request without `Host` is from no browser.
+
+    On addresses other than loopback any name is accepted unless `allowed_hosts` lists some.
+    """
     if host is None or _came_by_unix_socket():
         return True
     name = _name_in(host)
@@ -74,23 +86,20 @@ def _is_our_origin(known: frozenset[str]) -> bool:
 
 
 def _is_fetched_by_another_site() -> bool:
-    """Whether a page of another site asks by itself: a link that somebody follows is no such thing.
+    """Return whether this is a cross-site subresource request; following a link does not count.
 
-    It could read nothing, but hold places for nothing.
+    Such a request could not read the reply, but it would occupy a worker.
     """
     fetched = request.headers.get("Sec-Fetch-Site", "")
     return fetched == "cross-site" and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
 def _require(wanted: bytes) -> None:
-    """Raise what becomes 401 unless the request carries the token."""
+    """Raise `Unauthorized` (401) unless the request carries the `wanted` token."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     is_it = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), wanted)
     if scheme.lower() != "bearer" or not is_it:
-        raise Unauthorized(
-            "Authorization: this service wants its token; send the header "
-            "'Authorization: Bearer TOKEN', or give genvm-manager --token-file"
-        )
+        raise Unauthorized(NO_AUTHORIZATION)
 
 
 def _came_by_unix_socket() -> bool:
@@ -99,7 +108,7 @@ def _came_by_unix_socket() -> bool:
 
 
 def _name_in(host: str) -> str | None:
-    """The name in `NAME:PORT`, lower case and without a final dot; None if it is no such thing."""
+    """Return the name in `NAME:PORT`, in lower case without a final dot; None if it is invalid."""
     matched = _HOST.fullmatch(host)
     return matched["name"].lower().rstrip(".") if matched else None
 

@@ -22,6 +22,10 @@ from . import json_response
 
 log = event_log(__name__)
 
+NOT_FOUND = "Not Found"
+"""Of an unknown path and of a wrong method; clients compare it."""
+
+BODY_TOO_LARGE = "body: larger than this service accepts"
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _STATUS: dict[type[ManagerError], int] = {
@@ -34,12 +38,12 @@ _STATUS: dict[type[ManagerError], int] = {
 
 
 def status_of(error: ManagerError) -> int:
-    """The HTTP status code of an error, by the nearest class in the table."""
+    """Return the HTTP status code of an error, by the nearest class in the table."""
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
 
 
 def install_error_handlers(app: Flask) -> None:
-    """Make every error of `app` leave it as `{"error": …}`."""
+    """Make `app` answer every error as `{"error": …}`."""
     app.register_error_handler(ManagerError, _manager_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -58,12 +62,12 @@ def _manager_error(error: ManagerError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Errors that Flask finds by itself; a wrong method is as unknown as a wrong path."""
+    """Answer an error that Flask raised; a wrong method is 404 as an unknown path is."""
     code = error.code or 500
     if code in (404, 405):
-        return json_response(ErrorReply("Not Found"), 404)
+        return json_response(ErrorReply(NOT_FOUND), 404)
     if code == 413:
-        return json_response(ErrorReply("body: larger than this service accepts"), 413)
+        return json_response(ErrorReply(BODY_TOO_LARGE), 413)
     response = json_response(ErrorReply(error.description or error.name), code)
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = 'Bearer realm="genvm-manager"'
@@ -71,9 +75,12 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def shortage(error: BaseException) -> Unavailable | None:
-    """What to answer when this process, or the machine, has no more of what a request needs."""
+    """Return the 503 for an error that means this process or machine is short of resources.
+
+    Return None for any other error.
+    """
     if isinstance(error, OSError) and error.errno in _SHORTAGES:
-        return Unavailable(f"short of resources: {error.strerror}; come again")
+        return Unavailable(f"short of resources: {error.strerror}; try again later")
     return None
 
 

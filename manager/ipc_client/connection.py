@@ -18,27 +18,33 @@ ANSWER_GRACE = 10.0
 """Seconds that the supervisor has for a command beyond the time that the command itself waits."""
 
 HANGUP_BLINDNESS = 0.5
-"""Seconds for which a caller that has closed its side is answered all the same: some do that once
-their request is sent, and still read."""
+"""Seconds during which a caller's hang-up is ignored: some clients close their sending side as soon
+as the request is sent, and still read the answer."""
+
+
+SUPERVISOR_LOST = "the supervisor cannot be reached; it is restarting or stopped"
 
 
 class ConnectionLost(Unavailable):
-    """The supervisor's side closed. `sent`: the whole command had gone out, it may have acted."""
+    """The supervisor closed the connection.
+
+    `sent`: the whole command had been sent, so that the supervisor may have acted on it.
+    """
 
     def __init__(self, *, sent: bool) -> None:
-        super().__init__("the supervisor cannot be reached; it is restarting or stopped")
+        super().__init__(SUPERVISOR_LOST)
         self.sent = sent
 
 
 class CallerGone(Unavailable):
-    """Whoever the answer is for has hung up."""
+    """The client that the answer is for has hung up."""
 
     def __init__(self) -> None:
         super().__init__("you closed your side of the connection before the answer came")
 
 
 class Connection:
-    """One conversation with the supervisor: a greeting, then commands one at a time."""
+    """One connection to the supervisor: a greeting, then commands one at a time."""
 
     def __init__(self, path: Path, client: str) -> None:
         """Connect and greet. Raises `Unavailable`."""
@@ -69,10 +75,10 @@ class Connection:
         timeout: float,
         caller: socket.socket | None = None,
     ) -> Reply:
-        """The reply to `command` within `timeout` seconds, or until `caller` hangs up.
+        """Return the reply to `command`, within `timeout` seconds or until `caller` hangs up.
 
-        Raises `ConnectionLost`, `Unavailable` when it takes longer, `CallerGone`, `ManagerError`
-        for a reply that is not understood. After any of them the connection is of no more use.
+        Raises `ConnectionLost`, `Unavailable` after the timeout, `CallerGone`, and `ManagerError`
+        for an invalid reply. After any of them the connection must not be used again.
         """
         deadline = time.monotonic() + timeout
         try:
@@ -99,7 +105,7 @@ class Connection:
                 return body
 
     def _await_bytes(self, deadline: float, caller: socket.socket | None) -> None:
-        """Return when something has come. Raises `TimeoutError`, `CallerGone`."""
+        """Return when bytes can be read. Raises `TimeoutError`, `CallerGone`."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         left = max(0.0, deadline - time.monotonic())
@@ -116,9 +122,10 @@ class Connection:
             raise CallerGone
 
     def abort(self) -> None:
-        """Make a thread that waits on this connection return at once with `ConnectionLost`."""
+        """Make a thread that waits on this connection raise `ConnectionLost` at once."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()

@@ -23,11 +23,12 @@ from genvm_manager.base.process.exhaustion import EX_TEMPFAIL
 from genvm_manager.base.process.parent_pipe import stop_when_closed
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.settings.http import SettingsFiles, SettingsUnusable
-from genvm_manager.manager.api.app import Sources, create_app
+from genvm_manager.manager.api.app import create_app
 from genvm_manager.manager.api.events.broadcaster import StatusBroadcaster
 from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
 from genvm_manager.manager.api.limits.transfers import current_caller
 from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
+from genvm_manager.manager.api.sources import Sources
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
 from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
@@ -104,16 +105,15 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             log.warning("worker_not_started", reason=error.strerror)
             sys.exit(EX_TEMPFAIL)
         config, token = self._settings.config, self._settings.token
-        limits = ConcurrencyLimits(config.http_threads)
         self._client = SupervisorClient(
             self._socket,
             client=f"http worker {os.getpid()}",
-            shares=limits,
             caller=current_caller,
         )
         self._feed = StatusBroadcaster(self._client.watch_status)
-        sources = Sources(self._client, self._feed, self._link.readiness)
-        app = create_app(sources, config, limits, token)
+        limits = ConcurrencyLimits(config.http_threads)
+        sources = Sources(self._client, self._feed, limits, self._link.readiness)
+        app = create_app(sources, config, token)
         install_run_hosts(app, self._run_hosts())
         self._has_loaded.set()
         # The master begins a turn at once, and says READY.

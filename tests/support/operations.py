@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from genvm_manager.manager.api.openapi.operation import Operation
+from genvm_manager.manager.api.declaration.operation import Operation
 
 from .waiting import TIMEOUT
 

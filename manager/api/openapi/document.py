@@ -1,20 +1,21 @@
-"""The OpenAPI 3.1 document, from the structs that validate requests and encode replies."""
+"""The OpenAPI 3.1 document, made from the declarations of the operations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from genvm_manager.manager.api.declaration.content import JSON, Content, Json, reference_to
+from genvm_manager.manager.api.declaration.errors import ErrorCase
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.declaration.parameters import Parameter
 from genvm_manager.protocol import __version__
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.http_api import ErrorReply
-
-from . import examples
-from .field_notes import FIELD_NOTES
-from .operation import JSON, Body, Operation, Parameter, phrase
-from .operations import OPERATIONS
 
 _DESCRIPTION = """\
 Runs GenLayer's Intelligent Contracts. Bodies and replies are JSON unless said otherwise. Every \
@@ -22,29 +23,41 @@ error is an object with `error`, one sentence that says what is wrong. An unknow
 wrong method on a known one, is 404."""
 
 _TAGS = {
-    "Status": "How the service is.",
+    "Status": "The state of the service.",
     "Runs": "Start a run, read it, end it.",
-    "Modules": "What gives contracts prompts and pages.",
-    "Contracts": "What a node has to know before it deploys.",
-    "Configuration": "What can be changed while the service runs.",
-    "Documentation": "The API about itself.",
+    "Modules": "The processes that give contracts prompts and web pages.",
+    "Contracts": "What a node has to know before it deploys a contract.",
+    "Configuration": "What can change while the service runs.",
+    "Documentation": "The API's description of itself.",
 }
+
+_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: (
+        "WWW-Authenticate",
+        {"description": "Names the scheme, `Bearer`.", "schema": {"type": "string"}},
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "Retry-After",
+        {"description": "Seconds until the next try.", "schema": {"type": "integer"}},
+    ),
+}
+"""Headers that each error of a status code has."""
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The whole document as JSON's types; not to be changed."""
+def document(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    """Return the whole document in JSON's types; it must not be changed."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "GenVM Manager", "version": __version__, "description": _DESCRIPTION},
-        "tags": [{"name": name, "description": words} for name, words in _TAGS.items()],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [{"token": []}, {}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas(operations),
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -57,9 +70,9 @@ def document() -> dict[str, Any]:
 
 
 @cache
-def encoded_document() -> bytes:
-    """The document as it is served."""
-    return msgspec.json.encode(document())
+def encoded_document(operations: tuple[Operation, ...]) -> bytes:
+    """Return the document as it is served."""
+    return msgspec.json.encode(document(operations))
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -68,7 +81,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
-        "parameters": [_parameter(each) for each in operation.parameters],
+        "parameters": [_parameter(each) for each in operation.all_parameters],
         "responses": _responses(operation),
     }
     if operation.bodies:
@@ -81,7 +94,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {name: value for name, value in described.items() if value or name == "security"}
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: Parameter[Any]) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": parameter.place,
@@ -93,49 +106,46 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    responses: dict[str, Any] = {
-        "200": {
-            "description": "Done.",
-            "content": {operation.reply.media_type: _content(operation.reply)},
-        }
-    }
-    error = {JSON: {"schema": _reference(ErrorReply), "example": examples.ERROR}}
-    for code, words in operation.refusals().items():
-        responses[str(code)] = {"description": f"{phrase(code)}. {words}", "content": error}
-    if "503" in responses:
-        responses["503"] = responses["503"] | {
-            "headers": {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
-        }
+    reply = {operation.reply.media_type: _content(operation.reply)}
+    responses: dict[str, Any] = {"200": {"description": "Done.", "content": reply}}
+    for status, cases in operation.error_cases().items():
+        responses[str(status)] = _error(status, cases)
     return responses
 
 
-def _content(body: Body) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": _schema(body)}
-    if body.example is not None:
-        content["example"] = body.example
-    return content
+def _error(status: int, cases: list[ErrorCase]) -> dict[str, Any]:
+    """Return the response of one status code, with an example of each case."""
+    content: dict[str, Any] = {"schema": reference_to(ErrorReply)}
+    if len(cases) == 1:
+        content["example"] = cases[0].document
+    else:
+        content["examples"] = {
+            case.name: {"summary": case.when, "value": case.document} for case in cases
+        }
+    description = " ".join([f"{HTTPStatus(status).phrase}.", *(case.when for case in cases)])
+    response = {"description": description, "content": {JSON: content}}
+    if header := _HEADERS.get(HTTPStatus(status)):
+        name, described = header
+        response["headers"] = {name: {"required": True, **described}}
+    return response
 
 
-def _schema(body: Body) -> dict[str, Any]:
-    if body.struct is not None:
-        reference = _reference(body.struct)
-        return {"type": "array", "items": reference} if body.is_list else reference
-    if body.media_type == JSON:
-        return {"type": "object"}
-    return {"type": "string"} | ({"description": body.description} if body.description else {})
+def _content(content: Content) -> dict[str, Any]:
+    example = {} if content.example is None else {"example": content.example}
+    return {"schema": content.schema(), **example}
 
 
-def _reference(struct: type) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{struct.__name__}"}
+def _structs(operations: tuple[Operation, ...]) -> Iterator[type]:
+    yield ErrorReply
+    for operation in operations:
+        for content in (*operation.bodies, operation.reply):
+            if isinstance(content, Json):
+                yield content.struct
 
 
-def _schemas() -> dict[str, Any]:
-    structs: set[type] = {ErrorReply}
-    for operation in OPERATIONS:
-        bodies = (*operation.bodies, operation.reply)
-        structs |= {body.struct for body in bodies if body.struct is not None}
+def _schemas(operations: tuple[Operation, ...]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
-        sorted(structs, key=lambda each: each.__name__),
+        sorted(set(_structs(operations)), key=lambda each: each.__name__),
         schema_hook=_address_schema,
         ref_template="#/components/schemas/{name}",
     )
@@ -143,14 +153,11 @@ def _schemas() -> dict[str, Any]:
         _simplify(schema)
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].split())
-    for name, notes in FIELD_NOTES.items():
-        for field, words in notes.items():
-            _annotate(schemas[name]["properties"], field, words)
     return schemas
 
 
 def _simplify(schema: Any) -> None:
-    """Say of tuples whose items are all alike what one is, which every tool understands."""
+    """Describe a tuple whose items are all alike by one schema, which every tool understands."""
     if isinstance(schema, dict):
         first, *others = schema.get("prefixItems", [None])
         if first is not None and all(each == first for each in others):
@@ -163,12 +170,8 @@ def _simplify(schema: Any) -> None:
             _simplify(each)
 
 
-def _annotate(properties: dict[str, Any], field: str, words: str) -> None:
-    properties[field] = {"description": words} | properties[field]
-
-
 def _address_schema(kind: type) -> dict[str, Any]:
     if kind is Address:
-        words = "An address: `0x` hex of 20 bytes, or their base64."
-        return {"type": "string", "description": words}
+        description = "An address: `0x` and 40 hexadecimal digits, or base64 of 20 bytes."
+        return {"type": "string", "description": description}
     raise NotImplementedError(kind)

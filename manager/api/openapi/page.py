@@ -8,6 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from genvm_manager.manager.api.declaration.operation import Operation
+
 from .document import document
 
 _PAGE = """<!doctype html>
@@ -23,8 +25,8 @@ _PAGE = """<!doctype html>
 <header>
 <h1>{title} <small>{version}</small></h1>
 <p>{description}</p>
-<p>The same for programs: <a href="openapi.json">openapi.json</a>.
-What goes on now: <a href="./">the service's page</a>.</p>
+<p>For programs: <a href="openapi.json">openapi.json</a>.
+The state of the service: <a href="./">its page</a>.</p>
 </header>
 <nav aria-label="Operations">{contents}</nav>
 <main>
@@ -38,9 +40,9 @@ What goes on now: <a href="./">the service's page</a>.</p>
 
 
 @cache
-def page() -> bytes:
-    """The page as it is served."""
-    described = document()
+def page(operations: tuple[Operation, ...]) -> bytes:
+    """Return the page as it is served."""
+    described = document(operations)
     info = described["info"]
     return _PAGE.format(
         title=escape(info["title"]),
@@ -56,13 +58,13 @@ def page() -> bytes:
 
 
 def _style() -> str:
-    """The look of all pages, then what this one has of its own."""
+    """Return the style of all pages, then that of this one."""
     look = files("genvm_manager.manager.api").joinpath("page", "look.css")
     return look.read_text() + files(__package__).joinpath("page.css").read_text()
 
 
 def _operations(described: dict[str, Any], tag: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path and operation of all with this tag."""
+    """Return method, path and operation of all with this tag."""
     return [
         (method.upper(), path, operation)
         for path, methods in described["paths"].items()
@@ -120,11 +122,18 @@ def _parameters(parameters: list[dict[str, Any]]) -> str:
 
 def _errors(responses: dict[str, Any]) -> str:
     rows = [
-        [f"<code>{code}</code>", _text(response["description"])]
+        [f"<code>{code}</code>", _text(response["description"]), _error_examples(response)]
         for code, response in responses.items()
         if code != "200"
     ]
-    return _table(["Error", "When"], rows)
+    return _table(["Error", "When", "Example"], rows)
+
+
+def _error_examples(response: dict[str, Any]) -> str:
+    (content,) = response["content"].values()
+    examples = [each["value"] for each in content.get("examples", {}).values()]
+    texts = [each["error"] for each in examples or [content["example"]]]
+    return "<br>".join(f"<code>{escape(each)}</code>" for each in texts)
 
 
 def _content(content: dict[str, Any]) -> str:
@@ -147,12 +156,12 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
         for field, each in schema.get("properties", {}).items()
     ]
     shown = _table(["Field", "Type", "Meaning"], rows) if rows else f"<p>{_type(schema)}</p>"
-    words = _text(schema.get("description", ""))
-    return f'<article id="{name}"><h3>{escape(name)}</h3><p>{words}</p>{shown}</article>'
+    description = _text(schema.get("description", ""))
+    return f'<article id="{name}"><h3>{escape(name)}</h3><p>{description}</p>{shown}</article>'
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """A schema in a few words, with links to those that have names."""
+    """Return a schema in a few words, with links to schemas that have names."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#{name}">{escape(name)}</a>'
@@ -168,7 +177,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    """Cells are HTML already."""
+    """Return a table whose cells are HTML already, or nothing without rows."""
     if not rows:
         return ""
     titles = "".join(f"<th scope=col>{each}</th>" for each in head)
@@ -181,7 +190,7 @@ def _badge(method: str) -> str:
     return f'<b class="{method.lower()}">{method}</b>'
 
 
-def _text(words: str) -> str:
-    """Text in which what stands between backquotes is code."""
-    parts = escape(words).split("`")
+def _text(text: str) -> str:
+    """Return HTML in which text between backquotes is code."""
+    parts = escape(text).split("`")
     return "".join(f"<code>{each}</code>" if n % 2 else each for n, each in enumerate(parts))

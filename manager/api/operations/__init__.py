@@ -1,1 +1,52 @@
-"""The HTTP API, one file per resource; each offers `routes(client)`, a Flask blueprint."""
+"""The operations of the HTTP API, one file per resource, each of them declared there once.
+
+A file defines the handlers of its operations and `OPERATIONS`, from which the routes and the
+OpenAPI document are made; a new file is listed here.
+"""
+
+from __future__ import annotations
+
+from genvm_manager.manager.api.declaration.operation import Operation
+
+from . import (
+    artifact,
+    configuration,
+    contract,
+    docs,
+    events,
+    genvm,
+    health,
+    llm,
+    metrics,
+    modules,
+    page,
+    permits,
+    readonly,
+    run,
+    status,
+    vm_error,
+)
+
+_RESOURCES = (
+    status,
+    events,
+    health,
+    metrics,
+    run,
+    genvm,
+    artifact,
+    vm_error,
+    modules,
+    llm,
+    readonly,
+    contract,
+    permits,
+    configuration,
+    page,
+    docs,
+)
+
+OPERATIONS: tuple[Operation, ...] = tuple(
+    operation for resource in _RESOURCES for operation in resource.OPERATIONS
+)
+"""In the order of the document."""

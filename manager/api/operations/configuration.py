@@ -1,47 +1,85 @@
-"""`/log/level`, `/manifest/reload` and `/env`: what can be changed while the service runs."""
+"""`/log/level`, `/manifest/reload` and `/env`: what can change while the service runs.
+
+Source: docs/spec/01-http-api.md#configuration.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
-from msgspec import Struct
-
-from genvm_manager.base.logging.lines import Level
-from genvm_manager.manager.api import json_response
-from genvm_manager.manager.api.limits.transfers import read_body
-from genvm_manager.manager.api.supervisor_client import SupervisorClient
-from genvm_manager.protocol.bodies import from_json
+from genvm_manager.manager.api.declaration.content import Json
+from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, bad_request, failed
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.sources import Sources
 from genvm_manager.protocol.http_api import EnvVarSet, LogLevelSet, ManifestReloaded
+from genvm_manager.protocol.http_requests import EnvBody, LogLevelBody
+from genvm_manager.protocol.ipc.commands import ReloadManifest, SetEnv, SetLogLevel
+from genvm_manager.protocol.ipc.replies import Done, LogLevel
+
+_LEVEL = Json(LogLevelBody, {"level": "debug"})
+_VARIABLE = Json(EnvBody, {"key": "OPENAIKEY", "value": "a secret"})
 
 
-class LogLevelBody(Struct, frozen=True):
-    level: Level
+def set_log_level(sources: Sources) -> LogLevelSet:
+    """Change the log level of every process of the service."""
+    command = SetLogLevel(_LEVEL.read().level)
+    return LogLevelSet(sources.supervisor.ask(command, LogLevel).level)
 
 
-class EnvBody(Struct, frozen=True):
-    """`value` may be a secret: it is neither logged nor returned."""
+def reload_manifest(sources: Sources) -> ManifestReloaded:
+    """Put the manifest on the disk in force."""
+    sources.supervisor.ask(ReloadManifest(), Done)
+    return ManifestReloaded()
 
-    key: str
-    value: str
+
+def set_env(sources: Sources) -> EnvVarSet:
+    """Set what `${ENV[key]}` means in the configurations of modules."""
+    body = _VARIABLE.read()
+    sources.supervisor.ask(SetEnv(body.key, body.value), Done)
+    return EnvVarSet(body.key)
 
 
-def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /log/level`, `/manifest/reload` and `/env` (docs/spec/01-http-api.md#configuration)."""
-    blueprint = Blueprint("configuration", __name__)
-
-    @blueprint.post("/log/level")
-    def set_log_level() -> Response:
-        body = from_json(read_body(request), LogLevelBody)
-        return json_response(LogLevelSet(client.set_log_level(body.level).level))
-
-    @blueprint.post("/manifest/reload")
-    def reload_manifest() -> Response:
-        client.reload_manifest()
-        return json_response(ManifestReloaded())
-
-    @blueprint.post("/env")
-    def set_env() -> Response:
-        body = from_json(read_body(request), EnvBody)
-        client.set_env(body.key, body.value)
-        return json_response(EnvVarSet(body.key))
-
-    return blueprint
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/log/level",
+        "Configuration",
+        "Set the log level",
+        set_log_level,
+        Json(LogLevelSet, {"level": "debug", "result": "log_level_set"}),
+        "In every process of the service, until the supervisor restarts.",
+        bodies=(_LEVEL,),
+        errors=(
+            bad_request("level: expected trace, debug, info, warn, error, got 'loud'"),
+            UNAVAILABLE,
+        ),
+    ),
+    Operation(
+        "POST",
+        "/manifest/reload",
+        "Configuration",
+        "Read the manifest again",
+        reload_manifest,
+        Json(ManifestReloaded, {"result": "manifest_reloaded"}),
+        "Runs that have started keep their version.",
+        errors=(
+            failed(
+                "The manifest is invalid; the one before it stays in force.",
+                "manifest: executor_versions: 'latest' is no v<x>.<y>.<z>[-suffix]",
+            ),
+            UNAVAILABLE,
+        ),
+    ),
+    Operation(
+        "POST",
+        "/env",
+        "Configuration",
+        "Set a variable for modules that start later",
+        set_env,
+        Json(EnvVarSet, {"key": "OPENAIKEY", "result": "env_var_set"}),
+        "Configurations of modules refer to it as `${ENV[NAME]}`. Runs never see it.",
+        bodies=(_VARIABLE,),
+        errors=(
+            bad_request("key: PYTHONPATH changes how processes load code and may not be set"),
+            UNAVAILABLE,
+        ),
+    ),
+)

@@ -1,51 +1,114 @@
-"""`/contract`: what a node has to know of a contract before it deploys it."""
+"""`/contract`: what a node has to know of a contract before it deploys it.
+
+Source: docs/spec/01-http-api.md#contracts.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Request, Response, request
+from base64 import b64encode
 
-from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.text.timestamps import parse_rfc3339
-from genvm_manager.manager.api import json_response
-from genvm_manager.manager.api.limits.transfers import read_body
-from genvm_manager.manager.api.supervisor_client import SupervisorClient
+from genvm_manager.manager.api.declaration.content import BYTES, Json, Plain
+from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, bad_request, failed
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.declaration.parameters import Parameter
+from genvm_manager.manager.api.sources import Sources
 from genvm_manager.protocol.contract.code import specified_major
 from genvm_manager.protocol.contract.storage_layout import pre_deploy_writes
 from genvm_manager.protocol.http_api import DetectedVersion, PreDeployWrites
+from genvm_manager.protocol.ipc.commands import GetNewestMajor
+from genvm_manager.protocol.ipc.replies import NewestMajor
 
-_TIME = "Deployment-Timestamp"
+EXAMPLE_CONTRACT = (
+    '# { "Depends": "py-genlayer:test" }\n'
+    "from genlayer import *\n\n\n"
+    "class Hello(gl.Contract):\n"
+    "    @gl.public.view\n"
+    "    def greet(self) -> str:\n"
+    '        return "hello"\n'
+)
+
+# `format: date-time` would say the same, but generators of clients take it for a type that they
+# cannot put into a header, and leave the operation out.
+DEPLOYED_AT = Parameter(
+    "Deployment-Timestamp",
+    "header",
+    "When the contract is deployed, in RFC 3339 with an offset.",
+    {
+        "type": "string",
+        "pattern": r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$",
+    },
+    "2026-01-31T12:00:00Z",
+    lambda text: parse_rfc3339(text).timestamp(),
+)
+"""Read as seconds since 1970."""
+
+CODE = Plain(
+    BYTES,
+    "The contract's code: Python, WebAssembly or ZIP.",
+    EXAMPLE_CONTRACT,
+    is_binary=True,
+)
+BAD_TIME = bad_request(
+    "Deployment-Timestamp: expected RFC 3339 such as 2026-01-31T12:00:00Z, got 'yesterday'"
+)
+NO_VERSION = failed(
+    "The manifest offers no executor at that time.",
+    "the manifest offers no executor at 2019-01-31T12:00:00.000Z",
+)
 
 
-def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /contract/detect-version` and `/contract/pre-deploy-writes`.
-
-    Source: docs/spec/01-http-api.md#contracts.
-    """
-    blueprint = Blueprint("contract", __name__)
-
-    def major_of(code: bytes) -> int:
-        newest = client.newest_major(deployment_time(request)).major
-        return specified_major(code, newest)
-
-    @blueprint.post("/contract/detect-version")
-    def detect_version() -> Response:
-        return json_response(DetectedVersion(major_of(read_body(request))))
-
-    @blueprint.post("/contract/pre-deploy-writes")
-    def writes() -> Response:
-        code = read_body(request)
-        found = pre_deploy_writes(major_of(code), code)
-        return json_response(PreDeployWrites([(write.key, write.content) for write in found]))
-
-    return blueprint
+def newest_major(sources: Sources, deployed_at: float) -> int:
+    """Return the newest major that the manifest offers at a time, in seconds since 1970."""
+    return sources.supervisor.ask(GetNewestMajor(deployed_at), NewestMajor).major
 
 
-def deployment_time(request: Request) -> float:
-    """Seconds since 1970, from the header. Raises `BadRequest`."""
-    given = request.headers.get(_TIME)
-    if given is None:
-        raise BadRequest(f"{_TIME}: missing; send this header, such as 2026-01-31T12:00:00Z")
-    try:
-        return parse_rfc3339(given).timestamp()
-    except ValueError as error:
-        raise BadRequest(f"{_TIME}: {error}") from None
+def detect_version(sources: Sources) -> DetectedVersion:
+    """Return the major that the code asks for."""
+    return DetectedVersion(_code_and_major(sources)[1])
+
+
+def writes_before_deployment(sources: Sources) -> PreDeployWrites:
+    """Return what the node has to write to storage."""
+    code, major = _code_and_major(sources)
+    found = pre_deploy_writes(major, code)
+    return PreDeployWrites([(write.key, write.content) for write in found])
+
+
+def _code_and_major(sources: Sources) -> tuple[bytes, int]:
+    code = CODE.read()
+    newest = newest_major(sources, DEPLOYED_AT.read())
+    return code, specified_major(code, newest)
+
+
+_EXAMPLE_WRITES = [
+    [b64encode(part).decode() for part in (write.key, write.content)]
+    for write in pre_deploy_writes(0, EXAMPLE_CONTRACT.encode())
+]
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/contract/detect-version",
+        "Contracts",
+        "Find the major that a contract asks for",
+        detect_version,
+        Json(DetectedVersion, {"specified_major": 0}),
+        "At most the newest that the manifest offers at that time.",
+        (DEPLOYED_AT,),
+        (CODE,),
+        (BAD_TIME, NO_VERSION, UNAVAILABLE),
+    ),
+    Operation(
+        "POST",
+        "/contract/pre-deploy-writes",
+        "Contracts",
+        "Find what to write to storage before a deployment",
+        writes_before_deployment,
+        Json(PreDeployWrites, {"writes": _EXAMPLE_WRITES}),
+        "A node writes these, then starts the run that deploys the contract.",
+        (DEPLOYED_AT,),
+        (CODE,),
+        (BAD_TIME, NO_VERSION, UNAVAILABLE),
+    ),
+)

@@ -1,141 +1,155 @@
-"""`/genvm`: start a run, read it, end it."""
+"""`/genvm/{id}`: read a run, wait for its end, end it (docs/spec/01-http-api.md#runs)."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Request, Response, request
+from http import HTTPStatus
 
-from genvm_manager.base.errors import BadRequest, RunNotFound
+from genvm_manager.base.errors import RunNotFound
 from genvm_manager.base.text.durations import parse_duration
-from genvm_manager.base.text.numbers import whole_number
-from genvm_manager.manager.api import json_response
-from genvm_manager.manager.api.limits.transfers import read_body
-from genvm_manager.manager.api.run_hosts import require_run_host
-from genvm_manager.manager.api.supervisor_client import SupervisorClient
-from genvm_manager.protocol.bodies import from_calldata, from_json
-from genvm_manager.protocol.http_api import (
-    ArtifactReply,
-    FinishedRunReply,
-    RunReply,
-    RunStarted,
-    ShutdownCompleted,
-)
-from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.manager.api.declaration.content import Json
+from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, ErrorCase, bad_request
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.declaration.parameters import Parameter, choice, integer
+from genvm_manager.manager.api.errors import NOT_FOUND
+from genvm_manager.manager.api.sources import Sources
+from genvm_manager.manager.api.supervisor_client import STOP_GRACE
+from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.http_api import FinishedRunReply, RunReply, ShutdownCompleted
+from genvm_manager.protocol.ipc.commands import CancelRun, GetRun
+from genvm_manager.protocol.ipc.replies import RunCancelled, RunStatus
 from genvm_manager.protocol.limits import MAX_RUN_ID, MAX_WAIT
-from genvm_manager.protocol.run_request import RunRequest
 
 DEFAULT_GRACE_MS = 30_000
 MAX_GRACE_MS = 3_600_000
-_WHITESPACE = b" \t\r\n"
+
+_EXAMPLE_ID = 12_345
+
+ID = Parameter(
+    "genvm_id", "path", "The run's id.", {"type": "integer", "minimum": 0}, _EXAMPLE_ID, int
+)
+_WAIT = Parameter(
+    "wait",
+    "query",
+    f"How long to wait for the end: `250ms`, `30s`, `1m`; at most {MAX_WAIT:.0f} s.",
+    {"type": "string", "pattern": r"^\d{1,6}(\.\d{1,3})?(ms|s|m|h)$"},
+    "30s",
+    lambda text: min(parse_duration(text), MAX_WAIT),
+    default=0.0,
+)
+_BYTES = choice("bytes", "How `consumed_result` is written.", ("list", "base64"), has_default=True)
+_OUTPUTS = choice(
+    "outputs",
+    "`none`: `stdout`, `stderr`, `genvm_log` and `consumed_result`, which may be large, come "
+    "empty; `GET /genvm/{genvm_id}/artifact` reads them in parts.",
+    ("all", "none"),
+    has_default=True,
+)
+_GRACE = integer(
+    "wait_timeout_ms",
+    "Milliseconds between SIGTERM and SIGKILL.",
+    f"whole milliseconds up to {MAX_GRACE_MS}",
+    default=DEFAULT_GRACE_MS,
+    maximum=MAX_GRACE_MS,
+)
+
+NO_RUN = ErrorCase(
+    HTTPStatus.NOT_FOUND, "No such run.", f"GenVM with id {_EXAMPLE_ID} not found", _EXAMPLE_ID
+)
+_USE = {"cpu_seconds": 0.21, "peak_rss_bytes": 48_234_496}
+_EXAMPLE = {
+    "genvm_id": _EXAMPLE_ID,
+    "status": {
+        "stdout": "",
+        "stderr": "",
+        "genvm_log": [{"level": "info", "message": "start"}],
+        "finished_at": 1_769_860_801_250,
+        "consumed_result": list(b"\0" + calldata.encode({"data": "hello"})),
+        "version_major": 0,
+        "version_minor": 2,
+        "metrics": {"queued_ms": 3, "wall_ms": 310, **_USE},
+        "cause": "exited",
+        "reason": None,
+        "exit_code": 0,
+        "signal": None,
+        **_USE,
+        "wall_ms": 310,
+        "stdout_dropped_bytes": 0,
+        "stderr_dropped_bytes": 0,
+        "genvm_log_dropped_records": 0,
+    },
+}
 
 
-def routes(client: SupervisorClient) -> Blueprint:
-    """`POST /genvm/run`, `GET` and `DELETE /genvm/<id>`, its outputs in parts.
-
-    Source: docs/spec/01-http-api.md#runs.
-    """
-    blueprint = Blueprint("genvm", __name__)
-
-    @blueprint.post("/genvm/run")
-    def start() -> Response:
-        command = _run_request(request).command()
-        require_run_host(command.host)
-        started = client.start_run(command)
-        return json_response(RunStarted(started.id))
-
-    @blueprint.get("/genvm/<number:genvm_id>")
-    def read(genvm_id: int) -> Response:
-        wait, as_base64, outputs = _wait(request), _wants_base64(request), _wants_outputs(request)
-        run = client.get_run(genvm_id, wait, outputs).run if genvm_id <= MAX_RUN_ID else None
-        status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
-        return json_response(RunReply(genvm_id, status))
-
-    @blueprint.get("/genvm/<number:genvm_id>/artifact")
-    def read_artifact(genvm_id: int) -> Response:
-        field = _artifact(request)
-        offset = _byte_count(request, "offset", 0)
-        max_len = _byte_count(request, "max_len", MAX_ARTIFACT_PART)
-        _require_possible(genvm_id)
-        part = client.read_artifact(genvm_id, field, offset, max_len)
-        return json_response(ArtifactReply.of(genvm_id, field, part))
-
-    @blueprint.delete("/genvm/<number:genvm_id>")
-    def end(genvm_id: int) -> Response:
-        grace = _grace(request)
-        _require_possible(genvm_id)
-        client.cancel_run(genvm_id, grace)
-        return json_response(ShutdownCompleted(genvm_id))
-
-    return blueprint
+def read(sources: Sources) -> RunReply:
+    """Return the run, once it has ended or after `wait`."""
+    genvm_id, wait = ID.read(), _WAIT.read()
+    as_base64, has_outputs = _BYTES.read() == "base64", _OUTPUTS.read() == "all"
+    if genvm_id > MAX_RUN_ID:
+        return RunReply(genvm_id, None)
+    limiter = sources.limits.readers if wait else None
+    command = GetRun(genvm_id, wait, has_outputs)
+    run = sources.supervisor.ask(command, RunStatus, wait + ANSWER_GRACE, limiter).run
+    status = None if run is None else FinishedRunReply.of(run, as_base64=as_base64)
+    return RunReply(genvm_id, status)
 
 
-def _run_request(request: Request) -> RunRequest:
-    """The run request in the body, in either of its two forms.
-
-    Clients that name no type or the wrong one (`curl -d` says it sends a form) are understood too:
-    no calldata map begins with a brace or a space.
-    """
-    body = read_body(request)
-    if request.mimetype == "application/json" or body.lstrip(_WHITESPACE).startswith(b"{"):
-        return from_json(body, RunRequest)
-    return from_calldata(body, RunRequest)
+def end(sources: Sources) -> ShutdownCompleted:
+    """End the run; return when nothing of it is left."""
+    grace = _GRACE.read() / 1000
+    genvm_id = existing_id()
+    command = CancelRun(genvm_id, grace)
+    sources.supervisor.ask(command, RunCancelled, grace + STOP_GRACE, sources.limits.enders)
+    return ShutdownCompleted(genvm_id)
 
 
-def _require_possible(genvm_id: int) -> None:
+def existing_id() -> int:
+    """Return the id in the path. Raises `RunNotFound` when no run can have it."""
+    genvm_id = ID.read()
     if genvm_id > MAX_RUN_ID:
         raise RunNotFound(f"GenVM with id {genvm_id} not found")
+    return genvm_id
 
 
-def _wait(request: Request) -> float:
-    """Seconds, from `?wait=30s`."""
-    given = request.args.get("wait")
-    if given is None:
-        return 0.0
-    try:
-        return min(parse_duration(given), MAX_WAIT)
-    except ValueError as error:
-        raise BadRequest(f"wait: {error}") from None
-
-
-def _wants_base64(request: Request) -> bool:
-    return _choice(request, "bytes", "list", "base64") == "base64"
-
-
-def _wants_outputs(request: Request) -> bool:
-    return _choice(request, "outputs", "all", "none") == "all"
-
-
-def _choice(request: Request, name: str, usual: str, other: str) -> str:
-    given = request.args.get(name, usual)
-    if given not in (usual, other):
-        raise BadRequest(f"{name}: expected {usual} or {other}, got {given[:40]!r}")
-    return given
-
-
-def _artifact(request: Request) -> Artifact:
-    names = ", ".join(Artifact)
-    given = request.args.get("field")
-    if given is None:
-        raise BadRequest(f"field: missing; name one of {names}")
-    try:
-        return Artifact(given)
-    except ValueError:
-        raise BadRequest(f"field: expected one of {names}, got {given[:40]!r}") from None
-
-
-def _byte_count(request: Request, name: str, absent: int) -> int:
-    """Bytes, from a query such as `?offset=0`."""
-    try:
-        return whole_number(request.args.get(name, str(absent)), MAX_RUN_ID)
-    except ValueError:
-        expected = "expected a whole number of bytes"
-        raise BadRequest(f"{name}: {expected}, got {request.args[name][:40]!r}") from None
-
-
-def _grace(request: Request) -> float:
-    """Seconds, from `?wait_timeout_ms=30000`."""
-    given = request.args.get("wait_timeout_ms", str(DEFAULT_GRACE_MS))
-    try:
-        return whole_number(given, MAX_GRACE_MS) / 1000
-    except ValueError:
-        expected = f"expected whole milliseconds up to {MAX_GRACE_MS}"
-        raise BadRequest(f"wait_timeout_ms: {expected}, got {given[:40]!r}") from None
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/genvm/{genvm_id}",
+        "Runs",
+        "Read a run, or wait for its end",
+        read,
+        Json(RunReply, _EXAMPLE),
+        "`status` is null while the run is queued or running, and for an unknown id. Reading "
+        "changes nothing: the same id gives the same answer until the run is pruned.",
+        (ID, _WAIT, _BYTES, _OUTPUTS),
+        errors=(
+            bad_request("wait: expected a duration such as 250ms, 30s, 10.5m or 1h"),
+            ErrorCase(HTTPStatus.NOT_FOUND, "The id in the path is no whole number.", NOT_FOUND),
+            UNAVAILABLE,
+        ),
+    ),
+    Operation(
+        "DELETE",
+        "/genvm/{genvm_id}",
+        "Runs",
+        "End a run",
+        end,
+        Json(ShutdownCompleted, {"genvm_id": _EXAMPLE_ID, "result": "shutdown_completed"}),
+        "Sends SIGTERM, then SIGKILL. A queued run leaves the queue; nothing happens to a run "
+        "that has finished.",
+        (ID, _GRACE),
+        errors=(
+            bad_request(
+                f"wait_timeout_ms: expected whole milliseconds up to {MAX_GRACE_MS}, got 'soon'"
+            ),
+            NO_RUN,
+            ErrorCase(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "The run could not be ended in time.",
+                "timeout during shutdown",
+                _EXAMPLE_ID,
+            ),
+            UNAVAILABLE,
+        ),
+    ),
+)

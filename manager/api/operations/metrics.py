@@ -1,32 +1,56 @@
-"""`/metrics`: figures for Prometheus."""
+"""`/metrics`: the service's metrics for Prometheus (docs/spec/01-http-api.md#status)."""
 
 from __future__ import annotations
 
-import os
+from functools import cache
 
-from flask import Blueprint, Response
+from flask import Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from genvm_manager.manager.api.declaration.content import Plain
+from genvm_manager.manager.api.declaration.errors import UNAVAILABLE
+from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.http_processes import HttpProcesses
-from genvm_manager.manager.api.supervisor_client import SupervisorClient
+from genvm_manager.manager.api.sources import Sources
+from genvm_manager.protocol.ipc.commands import ReadMetrics
+from genvm_manager.protocol.ipc.replies import MetricsText
+
+_EXAMPLE = """\
+# HELP genvm_permits_in_use Permits that runs hold.
+# TYPE genvm_permits_in_use gauge
+genvm_permits_in_use 1.0
+"""
 
 
-def routes(client: SupervisorClient) -> Blueprint:
-    """Return the blueprint of `GET /metrics`: the supervisor's metrics, then those of HTTP.
+def metrics(sources: Sources) -> Response:
+    """Return the supervisor's metrics, then those of the HTTP processes.
 
-    Source: docs/spec/01-http-api.md#status.
-
-    The application lives in a worker, so that its parent is gunicorn's master. Without the
-    supervisor there are no figures at all: half of them would pass for a service that is well.
+    Raises `Unavailable` without the supervisor: half of the metrics would look like a service that
+    is well.
     """
-    blueprint = Blueprint("metrics", __name__)
+    text = sources.supervisor.ask(ReadMetrics(), MetricsText).text
+    text += generate_latest(_of_http_processes(sources.http_master))
+    return Response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@cache
+def _of_http_processes(master: int) -> CollectorRegistry:
+    """Return the metrics of gunicorn's `master` and its children."""
     registry = CollectorRegistry()
-    registry.register(HttpProcesses(os.getppid()))
+    registry.register(HttpProcesses(master))
+    return registry
 
-    @blueprint.get("/metrics")
-    def metrics() -> Response:
-        text = client.metrics().text + generate_latest(registry)
-        return Response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
-    return blueprint
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/metrics",
+        "Status",
+        "Read the metrics for Prometheus",
+        metrics,
+        Plain("text/plain", "Prometheus' text format.", _EXAMPLE),
+        "docs/OPERATIONS.md has a table of all metrics and their meanings.",
+        errors=(UNAVAILABLE,),
+    ),
+)

@@ -1,25 +1,35 @@
-"""`/vm-error`: what an error code of a run means."""
+"""`/vm-error`: the meaning of a run's error code (docs/spec/01-http-api.md#runs)."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
-
-from genvm_manager.base.errors import BadRequest
-from genvm_manager.manager.api import json_response
-from genvm_manager.manager.api.supervisor_client import SupervisorClient
+from genvm_manager.manager.api.declaration.content import Json
+from genvm_manager.manager.api.declaration.errors import bad_request
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.declaration.parameters import Parameter
+from genvm_manager.manager.api.sources import Sources
 from genvm_manager.protocol.contract.vm_errors import describe
 from genvm_manager.protocol.http_api import VmErrorDescription
 
+_CODE = Parameter(
+    "error", "query", "The code, as a run's result has it.", {"type": "string"}, "OOM storage", str
+)
 
-def routes(_: SupervisorClient) -> Blueprint:
-    """`GET /vm-error/describe` (docs/spec/01-http-api.md#runs); it needs no supervisor."""
-    blueprint = Blueprint("vm_error", __name__)
 
-    @blueprint.get("/vm-error/describe")
-    def describe_error() -> Response:
-        code = request.args.get("error")
-        if code is None:
-            raise BadRequest("error: missing; ask as in /vm-error/describe?error=OOM")
-        return json_response(VmErrorDescription(describe(code)))
+def describe_error(_: Sources) -> VmErrorDescription:
+    """Return what the code means; this needs no supervisor."""
+    return VmErrorDescription(describe(_CODE.read()))
 
-    return blueprint
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/vm-error/describe",
+        "Runs",
+        "Read what an error code means",
+        describe_error,
+        Json(VmErrorDescription, {"description": describe("OOM storage")}),
+        "For the author of the contract: what happened, and what to do about it.",
+        parameters=(_CODE,),
+        errors=(bad_request("error: missing; add it to the query, such as ?error=OOM+storage"),),
+    ),
+)

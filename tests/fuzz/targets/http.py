@@ -15,8 +15,9 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 
-from genvm_manager.manager.api.openapi.operation import BYTES, Operation
-from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.manager.api.declaration.content import BYTES
+from genvm_manager.manager.api.declaration.operation import Operation
+from genvm_manager.manager.api.operations import OPERATIONS
 from genvm_manager.protocol import calldata
 from tests.fuzz import conversation, odd_values
 from tests.fuzz.conversation import Conversation, cut_up, damaged

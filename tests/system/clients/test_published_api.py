@@ -21,9 +21,10 @@ import httpx
 import pytest
 import yaml
 
+from genvm_manager.manager.api.declaration.content import BYTES, JSON, Content, Plain
+from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.openapi.document import document
-from genvm_manager.manager.api.openapi.operation import BYTES, JSON, Body, Operation
-from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.manager.api.operations import OPERATIONS
 from genvm_manager.workers.genvm.cli import default_cache_dir
 from tests.support.service import RunningService
 
@@ -225,17 +226,18 @@ def test_contracts(http: httpx.Client) -> None:
 # --------------------------------------------------------------------------- our own document's
 
 
-def examples(operation: Operation) -> Iterator[Body | None]:
+def examples(operation: Operation) -> Iterator[Content | None]:
     yield from operation.bodies or (None,)
 
 
-def body_of(body: Body | None) -> bytes | None:
+def body_of(body: Content | None) -> bytes | None:
     if body is None:
         return None
     if body.media_type == JSON:
         return json.dumps(body.example).encode()
     if isinstance(body.example, str):
         return body.example.encode()
+    assert isinstance(body, Plain)
     assert body.media_type == BYTES
     return b64decode(body.description.split("`")[1])
 
@@ -247,7 +249,7 @@ ALL = [(each, body) for each in OPERATIONS for body in examples(each)]
     ("operation", "body"), ALL, ids=[f"{o.name}-{b.media_type if b else ''}" for o, b in ALL]
 )
 def test_each_example_of_the_document_is_answered_as_it_says(
-    shared: httpx.Client, operation: Operation, body: Body | None
+    shared: httpx.Client, operation: Operation, body: Content | None
 ) -> None:
     path, query, headers = operation.path, dict[str, Any](), dict[str, str]()
     for each in operation.parameters:
@@ -260,7 +262,7 @@ def test_each_example_of_the_document_is_answered_as_it_says(
     url = f"{path}?{urlencode(query)}" if query else path
     with shared.stream(operation.method, url, headers=headers, content=body_of(body)) as answer:
         first = next(answer.iter_bytes())
-    described = document()["paths"][operation.path][operation.method.lower()]["responses"]
+    described = document(OPERATIONS)["paths"][operation.path][operation.method.lower()]["responses"]
     is_about_a_run = "{genvm_id}/artifact" in operation.path or operation.method == "DELETE"
     assert answer.status_code == (404 if is_about_a_run else 200), first
     assert str(answer.status_code) in described

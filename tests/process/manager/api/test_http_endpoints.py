@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from genvm_manager.manager.api.declaration.content import JSON, Json
+from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.openapi.document import document
-from genvm_manager.manager.api.openapi.operation import JSON, Operation
-from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.manager.api.operations import OPERATIONS
 from tests.support.operations import Request, example_of, json_example_of
 from tests.support.service import RunningService, wait_until
 
@@ -41,11 +42,16 @@ def with_json_body() -> list[Operation]:
     return [each for each in OPERATIONS if each.bodies and each.bodies[0].media_type == JSON]
 
 
+def json_body_of(operation: Operation) -> Json[Any]:
+    body = operation.bodies[0]
+    assert isinstance(body, Json)
+    return body
+
+
 def fields_of(operation: Operation) -> dict[str, Any]:
     """The schemas of the JSON body's fields; those of the struct in a field as `outer.inner`."""
-    schemas = document()["components"]["schemas"]
-    struct = operation.bodies[0].struct
-    assert struct is not None
+    schemas = document(OPERATIONS)["components"]["schemas"]
+    struct = json_body_of(operation).struct
     fields = dict(schemas[struct.__name__]["properties"])
     for name, schema in list(fields.items()):
         if "$ref" in schema and schemas[schema["$ref"].rpartition("/")[2]]["type"] == "object":
@@ -55,9 +61,8 @@ def fields_of(operation: Operation) -> dict[str, Any]:
 
 
 def required_of(operation: Operation) -> list[str]:
-    struct = operation.bodies[0].struct
-    assert struct is not None
-    required = document()["components"]["schemas"][struct.__name__]["required"]
+    struct = json_body_of(operation).struct
+    required = document(OPERATIONS)["components"]["schemas"][struct.__name__]["required"]
     assert isinstance(required, list)
     return required
 
@@ -86,7 +91,7 @@ def refused(service: RunningService, request: Request) -> str:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=named)
 def test_the_example_is_answered_as_declared(service: RunningService, operation: Operation) -> None:
     response = example_of(operation).send(service.http)
-    assert response.status_code in {200, *operation.errors}, response.text
+    assert response.status_code in {200, *operation.error_cases()}, response.text
     kind = operation.reply.media_type if response.is_success else JSON
     assert response.headers["Content-Type"].split(";")[0] == kind
 
@@ -153,7 +158,7 @@ def test_a_missing_field_is_named(
 def test_an_ill_typed_field_is_named(
     service: RunningService, operation: Operation, field: str
 ) -> None:
-    schema = fields_of(operation)[field] | {"components": document()["components"]}
+    schema = fields_of(operation)[field] | {"components": document(OPERATIONS)["components"]}
     fits = Draft202012Validator(schema)
     for value in (each for each in WRONG if not fits.is_valid(each)):
         body = json.dumps(change(json_example_of(operation), field, value)).encode()
@@ -177,4 +182,4 @@ def test_a_supervisor_that_is_killed_in_between_is_503_and_no_more(
     wait_until(is_back)
     assert any(503 in codes for codes in seen.values())
     for operation in OPERATIONS:
-        assert seen[operation.name] <= {200, *operation.errors}
+        assert seen[operation.name] <= {200, *operation.error_cases()}

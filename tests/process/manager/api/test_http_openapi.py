@@ -7,7 +7,9 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,16 +25,18 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from genvm_manager.base.settings.config import Config
-from genvm_manager.manager.api.app import Sources, create_app
+from genvm_manager.manager.api.app import create_app
+from genvm_manager.manager.api.declaration.content import JSON, Json, Plain
+from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.events.broadcaster import StatusBroadcaster
 from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
-from genvm_manager.manager.api.openapi import examples
 from genvm_manager.manager.api.openapi.document import document
-from genvm_manager.manager.api.openapi.field_notes import FIELD_NOTES
-from genvm_manager.manager.api.openapi.operation import JSON, Body, Operation
-from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.manager.api.operations import OPERATIONS
+from genvm_manager.manager.api.operations.run import EXAMPLE_AS_CALLDATA, EXAMPLE_REQUEST
+from genvm_manager.manager.api.sources import Sources
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.protocol.bodies import from_calldata, from_json
+from genvm_manager.protocol.http_api import ErrorReply
 from genvm_manager.protocol.run_request import RunRequest
 from tests.support.service import RunningService
 from tests.support.waiting import TIMEOUT
@@ -47,6 +51,8 @@ CHECKS: list[CheckFunction] = [
 
 CASES_PER_OPERATION = 25
 
+API = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(document(OPERATIONS))))
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
@@ -54,10 +60,10 @@ def service() -> Iterator[RunningService]:
         yield it
 
 
-def test_every_route_is_in_the_document_and_nothing_else() -> None:
-    nowhere = SupervisorClient(Path("/nowhere"), client="test", shares=ConcurrencyLimits(1))
-    sources = Sources(nowhere, StatusBroadcaster(nowhere.watch_status), None)
-    app = create_app(sources, Config(), ConcurrencyLimits(1), None)
+def test_each_operation_has_its_own_route_and_name() -> None:
+    nowhere = SupervisorClient(Path("/nowhere"), client="test")
+    feed = StatusBroadcaster(nowhere.watch_status)
+    app = create_app(Sources(nowhere, feed, ConcurrencyLimits(1), None), Config(), None)
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -69,55 +75,94 @@ def test_every_route_is_in_the_document_and_nothing_else() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
 
 
+def test_the_document_is_valid_openapi() -> None:
+    API.validate()
+    with pytest.raises(Exception, match="required property"):
+        schemathesis.openapi.from_dict({"openapi": "3.1.0", "paths": {}}).validate()
+
+
 def named(operation: Operation) -> str:
     return operation.name
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=named)
 def test_every_example_is_what_its_struct_says(operation: Operation) -> None:
-    for parameter in operation.parameters:
+    for parameter in operation.all_parameters:
         Draft202012Validator(parameter.schema).validate(parameter.example)
+        parameter.parse(str(parameter.example))
     for body in operation.bodies:
-        if body.struct is not None:
+        if isinstance(body, Json):
             from_json(json.dumps(body.example).encode(), body.struct)
             assert_schema_holds(body)
         else:
             assert body.example or operation.path == "/genvm/run"
     reply = operation.reply
     assert reply.example
-    if reply.struct is not None:
+    if isinstance(reply, Json):
         kind = list[reply.struct] if reply.is_list else reply.struct  # type: ignore[name-defined]
         decoded = msgspec.json.decode(json.dumps(reply.example), type=kind)
         assert json.loads(msgspec.json.encode(decoded)) == reply.example
         assert_schema_holds(reply)
 
 
-def assert_schema_holds(body: Body) -> None:
-    assert body.struct is not None
-    schema = {
-        "$ref": f"#/components/schemas/{body.struct.__name__}",
-        "components": document()["components"],
-    }
-    for example in body.example if body.is_list else [body.example]:
-        Draft202012Validator(schema).validate(example)
+def assert_schema_holds(content: Json[Any]) -> None:
+    schema = content.schema() | {"components": document(OPERATIONS)["components"]}
+    Draft202012Validator(schema).validate(content.example)
 
 
 def test_the_run_request_has_the_same_example_in_both_forms() -> None:
-    encoded = b64decode(examples.RUN_REQUEST_AS_CALLDATA)
-    as_json = from_json(json.dumps(examples.RUN_REQUEST).encode(), RunRequest)
+    encoded = b64decode(EXAMPLE_AS_CALLDATA)
+    as_json = from_json(json.dumps(EXAMPLE_REQUEST).encode(), RunRequest)
     assert from_calldata(encoded, RunRequest) == as_json
     described = next(each for each in OPERATIONS if each.path == "/genvm/run").bodies[1]
+    assert isinstance(described, Plain)
     shown = re.findall(r"`([A-Za-z0-9+/=]{100,})`", described.description)
     assert [b64decode(each) for each in shown] == [encoded]
 
 
-def test_every_field_of_a_request_says_what_it_means() -> None:
-    schemas = document()["components"]["schemas"]
-    bodies = {body.struct for each in OPERATIONS for body in each.bodies if body.struct}
-    for name in {struct.__name__ for struct in bodies} | set(FIELD_NOTES):
-        fields = schemas[name]["properties"]
-        assert {field for field in fields if not fields[field].get("description")} == set()
-        assert set(FIELD_NOTES.get(name, {})) <= set(fields)
+def test_every_field_says_what_it_means() -> None:
+    schemas = document(OPERATIONS)["components"]["schemas"]
+    fields = {
+        f"{name}.{field}": schema.get("description")
+        for name, each in schemas.items()
+        for field, schema in each.get("properties", {}).items()
+    }
+    assert {name for name, description in fields.items() if not description} == set()
+    assert {name for name, each in schemas.items() if not each.get("description")} == set()
+
+
+def test_examples_of_errors_fit_their_status_and_operation() -> None:
+    cases = [
+        (operation, status, each)
+        for operation in OPERATIONS
+        for status, found in operation.error_cases().items()
+        for each in found
+    ]
+    statuses: dict[str, set[int]] = {}
+    for operation, status, each in cases:
+        statuses.setdefault(each.example, set()).add(status)
+        if status == HTTPStatus.BAD_REQUEST:
+            assert each.example.split(":")[0] in names_in(operation), operation.name
+        assert (each.genvm_id is not None) == (
+            "{genvm_id}" in operation.path
+            and each.example.startswith(("GenVM with id", "timeout during shutdown"))
+        )
+        json_error = msgspec.json.decode(json.dumps(each.document), type=ErrorReply)
+        assert json_error.error == each.example
+    assert {text for text, found in statuses.items() if len(found) > 1} == set()
+    own = {each.example for _, status, each in cases if status in (400, 404, 500)}
+    assert len(own) >= 20
+
+
+def names_in(operation: Operation) -> set[str]:
+    """What a 400 of the operation may name."""
+    names = {each.name for each in operation.all_parameters}
+    for body in operation.bodies:
+        if isinstance(body, Json):
+            fields = msgspec.inspect.type_info(body.struct).fields  # type: ignore[attr-defined]
+            names |= {field.encode_name for field in fields}
+            names |= {f"message.{each}" for each in ("chain_id",)}
+    return names
 
 
 class Links(HTMLParser):
@@ -159,11 +204,8 @@ def test_the_page_is_whole_and_fetches_nothing(service: RunningService) -> None:
 def test_the_document_is_served(service: RunningService) -> None:
     response = service.http.get("/openapi.json")
     assert response.headers["Content-Type"] == JSON
-    assert response.json() == json.loads(msgspec.json.encode(document()))
+    assert response.json() == json.loads(msgspec.json.encode(document(OPERATIONS)))
     assert response.json()["openapi"].startswith("3.1")
-
-
-API = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(document())))
 
 
 @API.exclude(path="/events").parametrize()

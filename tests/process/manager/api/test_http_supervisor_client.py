@@ -1,4 +1,4 @@
-"""The pooled client against peers that break off, stay silent or talk nonsense."""
+"""The pooled client against peers that break off, stay silent or send invalid replies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from genvm_manager.base.errors import ManagerError, RunNotFound, Unavailable
-from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimits
+from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimiter, ConcurrencyLimits
 from genvm_manager.manager.api.supervisor_client import MAX_IDLE, SupervisorClient
 from genvm_manager.manager.ipc_client.connection import CallerGone, Connection
 from genvm_manager.protocol.framing import FrameError, receive_frame, send_frame
 from genvm_manager.protocol.ipc import codec
-from genvm_manager.protocol.ipc.commands import Command, GetPermits, Hello, StartRun
+from genvm_manager.protocol.ipc.commands import (
+    CancelRun,
+    Command,
+    GetPermits,
+    GetRun,
+    Hello,
+    StartRun,
+)
 from genvm_manager.protocol.ipc.replies import (
     Failure,
     Reply,
@@ -78,7 +85,7 @@ class Peer:
         self.drop_all()
 
     def drop_all(self) -> None:
-        """End every conversation, as a supervisor that dies does."""
+        """End every connection, as a supervisor that dies does."""
         while self.connections:
             connection = self.connections.pop()
             try:
@@ -93,9 +100,9 @@ class Peer:
             except OSError:
                 return
             self.connections.append(connection)
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         with connection:
             try:
                 receive_frame(connection, timeout=TIMEOUT)
@@ -108,6 +115,24 @@ class Peer:
                     act(connection, command)
             except (OSError, FrameError):
                 return
+
+
+def permits(client: SupervisorClient) -> Permits:
+    return client.ask(GetPermits(), Permits)
+
+
+def start(client: SupervisorClient, limiter: ConcurrencyLimiter | None = None) -> RunStarted:
+    return client.ask(START, RunStarted, TIMEOUT, limiter, is_repeatable=False)
+
+
+def wait_for_run(
+    client: SupervisorClient, run_id: int, limiter: ConcurrencyLimiter | None = None
+) -> RunStatus:
+    return client.ask(GetRun(run_id, 100.0), RunStatus, 110.0, limiter)
+
+
+def cancel(client: SupervisorClient, run_id: int) -> RunCancelled:
+    return client.ask(CancelRun(run_id, 0.0), RunCancelled)
 
 
 @pytest.fixture
@@ -124,14 +149,14 @@ def peer(path: Path) -> Iterator[Peer]:
 
 @pytest.fixture
 def client(path: Path, peer: Peer) -> Iterator[SupervisorClient]:
-    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(100))
+    client = SupervisorClient(path, client="test")
     yield client
     client.close()
 
 
 def test_one_connection_serves_one_after_another(client: SupervisorClient, peer: Peer) -> None:
     for _ in range(20):
-        assert client.permits() == PERMITS
+        assert permits(client) == PERMITS
     assert len(peer.connections) == 1
 
 
@@ -146,57 +171,57 @@ def test_many_threads_have_a_connection_each_and_few_are_kept(
 
     peer.acts = [wait_for_all]
     with ThreadPoolExecutor(40) as pool:
-        assert list(pool.map(lambda _: client.permits(), range(40))) == [PERMITS] * 40
+        assert list(pool.map(lambda _: permits(client), range(40))) == [PERMITS] * 40
     assert len(peer.connections) == 40
     peer.acts = [answer(PERMITS)]
     wait_until(lambda: sum(c.fileno() >= 0 for c in peer.connections) <= MAX_IDLE)
 
 
 def test_no_supervisor_is_unavailable_and_back_again(path: Path) -> None:
-    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(2))
+    client = SupervisorClient(path, client="test")
     for _ in range(5):
         with pytest.raises(Unavailable, match="cannot be reached"):
-            client.permits()
+            permits(client)
     peer = Peer(path)
-    assert client.permits() == PERMITS
+    assert permits(client) == PERMITS
     peer.close()
     client.close()
 
 
 def test_a_kept_connection_that_died_is_replaced(client: SupervisorClient, peer: Peer) -> None:
-    client.permits()
+    permits(client)
     peer.drop_all()
-    assert client.permits() == PERMITS
+    assert permits(client) == PERMITS
     peer.acts = [answer(RunStarted(7))]
     peer.drop_all()
-    assert client.start_run(START) == RunStarted(7)
+    assert start(client) == RunStarted(7)
     assert sum(isinstance(command, StartRun) for command in peer.commands) == 1
 
 
 def test_reads_are_repeated_once_and_starts_never(client: SupervisorClient, peer: Peer) -> None:
-    client.permits()
+    permits(client)
     peer.acts = [hang_up, answer(PERMITS)]
-    assert client.permits() == PERMITS
+    assert permits(client) == PERMITS
     peer.acts = [hang_up]
     peer.commands.clear()
     with pytest.raises(Unavailable):
-        client.permits()
+        permits(client)
     assert len(peer.commands) == 2
     peer.acts = [answer(PERMITS), hang_up]
-    client.permits()
+    permits(client)
     peer.commands.clear()
     with pytest.raises(Unavailable):
-        client.start_run(START)
+        start(client)
     assert len(peer.commands) == 1
 
 
 def test_failures_are_raised_as_what_they_are(client: SupervisorClient, peer: Peer) -> None:
     peer.acts = [answer(Failure.of(RunNotFound("GenVM with id 5 not found")))]
     with pytest.raises(RunNotFound, match=r"^GenVM with id 5 not found$"):
-        client.cancel_run(5, 0.0)
+        cancel(client, 5)
     peer.acts = [answer(Failure.of(Unavailable("the queue is full", 9)))]
     with pytest.raises(Unavailable, match="the queue is full") as raised:
-        client.start_run(START)
+        start(client)
     assert raised.value.retry_after == 9
     assert len(peer.connections) == 1
 
@@ -210,19 +235,21 @@ def test_failures_are_raised_as_what_they_are(client: SupervisorClient, peer: Pe
         struct.pack(">I", 9) + b"cut off",
     ],
 )
-def test_nonsense_ends_the_conversation(client: SupervisorClient, peer: Peer, reply: bytes) -> None:
-    def talk_nonsense(connection: socket.socket, _command: Command) -> None:
+def test_an_invalid_reply_ends_the_connection(
+    client: SupervisorClient, peer: Peer, reply: bytes
+) -> None:
+    def send_invalid(connection: socket.socket, _command: Command) -> None:
         connection.sendall(reply)
         connection.shutdown(socket.SHUT_RDWR)
 
-    peer.acts = [talk_nonsense]
+    peer.acts = [send_invalid]
     with pytest.raises(ManagerError):
-        client.permits()
+        permits(client)
     peer.acts = [answer(RunStarted(1))]
     with pytest.raises(ManagerError, match="RunStarted"):
-        client.permits()
+        permits(client)
     peer.acts = [answer(PERMITS)]
-    assert client.permits() == PERMITS
+    assert permits(client) == PERMITS
 
 
 def test_another_version_is_refused(path: Path) -> None:
@@ -256,41 +283,45 @@ def test_silence_has_an_end(client: SupervisorClient, peer: Peer) -> None:
 def test_close_ends_those_who_wait(client: SupervisorClient, peer: Peer) -> None:
     peer.acts = [lambda *_: None]
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(client.get_run, 1, 100.0) for _ in range(3)]
+        waiting = [pool.submit(wait_for_run, client, 1) for _ in range(3)]
         wait_until(lambda: len(peer.commands) == 3)
         client.close()
         for each in waiting:
             with pytest.raises(Unavailable, match="shutting down"):
                 each.result(TIMEOUT)
     with pytest.raises(Unavailable, match="shutting down"):
-        client.status()
+        permits(client)
 
 
-def test_who_waits_takes_no_place_of_others(client: SupervisorClient, peer: Peer) -> None:
-    client = SupervisorClient(client._path, client="test", shares=ConcurrencyLimits(4))
+def test_a_command_that_waits_takes_only_a_place_of_its_own_kind(
+    client: SupervisorClient, peer: Peer
+) -> None:
+    limits = ConcurrencyLimits(4)
     peer.acts = [lambda *_: None]
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(client.get_run, 1, 100.0) for _ in range(2)]
-        waiting.append(pool.submit(client.start_run, START))
+        waiting: list[Future[RunStatus] | Future[RunStarted]] = [
+            pool.submit(wait_for_run, client, 1, limits.readers) for _ in range(2)
+        ]
+        waiting.append(pool.submit(start, client, limits.starters))
         wait_until(lambda: len(peer.commands) == 3)
         with pytest.raises(Unavailable, match="2 requests wait for a run to end here already"):
-            client.get_run(2, 100.0)
+            wait_for_run(client, 2, limits.readers)
         with pytest.raises(Unavailable, match="1 requests wait for a run to start"):
-            client.start_run(START)
+            start(client, limits.starters)
         peer.acts = [answer(RunStatus(1, None))]
-        assert client.get_run(1) == RunStatus(1, None)
+        assert wait_for_run(client, 1) == RunStatus(1, None)
         peer.acts = [answer(RunCancelled(1))]
-        assert client.cancel_run(1, 0.0) == RunCancelled(1)
+        assert cancel(client, 1) == RunCancelled(1)
         client.close()
         assert all(isinstance(each.exception(TIMEOUT), Unavailable) for each in waiting)
 
 
 def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) -> None:
     ours, theirs = socket.socketpair()
-    client = SupervisorClient(path, client="test", shares=ConcurrencyLimits(4), caller=lambda: ours)
+    client = SupervisorClient(path, client="test", caller=lambda: ours)
     peer.acts = [lambda *_: None]
     with ThreadPoolExecutor(1) as pool, ours:
-        waiting = pool.submit(client.get_run, 1, 100.0)
+        waiting = pool.submit(wait_for_run, client, 1)
         wait_until(lambda: peer.commands)
         theirs.send(b"the next request is no hangup")
         assert not waiting.done()
@@ -298,5 +329,5 @@ def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) 
         with pytest.raises(CallerGone):
             waiting.result(TIMEOUT)
         peer.acts = [answer(PERMITS)]
-        assert client.permits() == PERMITS
+        assert permits(client) == PERMITS
     client.close()

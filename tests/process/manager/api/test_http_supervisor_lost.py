@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvm_manager.manager.api.openapi.operations import OPERATIONS
+from genvm_manager.manager.api.operations import OPERATIONS
 from tests.support.operations import example_of
 from tests.support.service import RunningService, wait_until
 from tests.support.waiting import TIMEOUT
@@ -32,7 +32,7 @@ def test_a_killed_supervisor_is_503_until_it_is_back(service: RunningService) ->
         wait_until(lambda: service.http.get("/status").status_code == 503)
         for operation in OPERATIONS:
             response = example_of(operation).send(service.http)
-            if 503 not in operation.errors:
+            if 503 not in operation.error_cases():
                 assert response.is_success
                 continue
             assert response.status_code == 503, operation

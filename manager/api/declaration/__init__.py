@@ -1,0 +1,1 @@
+"""How an operation of the API is declared: its parameters, bodies, reply, errors and handler."""
