@@ -1,4 +1,4 @@
-"""A typed client of the HTTP API, over TCP or a Unix socket."""
+"""A typed client of the HTTP API, over TCP or a Unix socket, with a method for each operation."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ from genvm_manager.protocol.http_api import (
     StatusReply,
     VmErrorDescription,
 )
+from genvm_manager.protocol.http_requests import (
+    EnvBody,
+    LlmCheckBody,
+    LogLevelBody,
+    ModuleBody,
+    ModuleStartBody,
+    PermitsBody,
+)
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
@@ -50,25 +58,25 @@ from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 T = TypeVar("T")
 
 ANSWER_GRACE = 30.0
-"""Seconds that the service has for an answer beyond what the request itself may wait."""
+"""Seconds for an answer, beyond the time that the request itself may wait."""
 
 MAX_RETRY_AFTER = 86_400
-"""Seconds that a service may ask to be left alone for."""
+"""The longest `Retry-After` that is understood, in seconds."""
 
 QUEUE_TIMEOUT = 3600.0
-"""Seconds that `start_run` waits while permits are short."""
+"""Seconds that `start_run` waits while too few permits are free."""
 
 
 class Unreachable(Unavailable):
-    """Nobody answers there."""
+    """No service answers at the address."""
 
 
 class TokenRefused(ManagerError):
-    """The service wants a token, or another one than it got."""
+    """The service requires a token, or another one than it got."""
 
 
 MODULE_TIMEOUT = 3600.0
-"""Seconds for what the supervisor bounds: a module's start and stop, a check of providers."""
+"""Seconds for a module to start or stop, or for providers to be checked."""
 
 _ERRORS: dict[int, type[ManagerError]] = {
     400: BadRequest,
@@ -81,9 +89,9 @@ _ERRORS: dict[int, type[ManagerError]] = {
 
 
 class ModuleStart(Struct, frozen=True):
-    """How a module is to be started (docs/spec/01-http-api.md#modules).
+    """The options for the start of a module (docs/spec/01-http-api.md#modules).
 
-    `config` None: by its file. It may hold keys, so its `repr` hides it.
+    `config` None: the module's configuration file. `repr` hides it, as it may hold keys.
     """
 
     config: dict[str, Any] | None = None
@@ -93,29 +101,29 @@ class ModuleStart(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def body(self, kind: ModuleKind) -> bytes:
-        """The request's."""
-        return msgspec.json.encode({"module_type": kind, **msgspec.structs.asdict(self)})
+    def body(self, kind: ModuleKind) -> ModuleStartBody:
+        """Return the request's body for a module."""
+        return ModuleStartBody(kind, self.config, self.allow_empty_backends, self.user_error)
 
 
 class HttpClient:
-    """Talks to the service at `url`: `http://HOST:PORT`, or `unix:PATH` for a Unix socket.
+    """The service at `url`: `http://HOST:PORT`, or `unix:PATH` for a Unix socket.
 
-    Methods raise `Unreachable`, `TokenRefused`, and with the service's own words `Unavailable`,
-    `BadRequest`, `RunNotFound` or `RequestFailed`. Safe to share between threads.
+    Methods raise `Unreachable`, `TokenRefused`, and with the service's message `Unavailable`,
+    `BadRequest`, `RunNotFound` or `RequestFailed`. Threads may share a client.
     """
 
     def __init__(
         self, url: str, token: str | None = None, *, timeout: float = ANSWER_GRACE
     ) -> None:
-        """`token`: what `serve --token-file` has made requests need. `timeout`: seconds for an
-        answer beyond what a request itself may wait."""
+        """`token` is what the file of `serve --token-file` holds. `timeout`: seconds for an answer,
+        beyond the time that a request itself may wait."""
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
         self._timeout = timeout
         transport = httpx.HTTPTransport(uds=path)
-        # A signal that unwinds us while httpcore takes its own lock leaves that locked, since the
-        # lock is a class in Python; closing the client, on the way out, would then wait for ever.
+        # httpcore's own lock is a Python class. When a signal handler raises while it is taken, it
+        # stays locked, and closing the client would then wait for ever. An RLock has no such gap.
         transport._pool._optional_thread_lock = threading.RLock()  # type: ignore[assignment]
         self._http = httpx.Client(
             base_url="http://localhost" if path else url,
@@ -132,19 +140,20 @@ class HttpClient:
         self.close()
 
     def close(self) -> None:
+        """Close all connections."""
         self._http.close()
 
     def start_run(self, request: bytes) -> int:
         """Start the run of `request`, calldata (docs/spec/03-run-request.md); return its id."""
-        kind = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": "application/octet-stream"}
         return self._ask(
-            RunStarted, "POST", "/genvm/run", QUEUE_TIMEOUT, content=request, headers=kind
+            RunStarted, "POST", "/genvm/run", QUEUE_TIMEOUT, content=request, headers=headers
         ).id
 
     def get_run(self, run_id: int, wait: float = 0.0, *, has_outputs: bool = True) -> RunReply:
-        """The run; its status is None when it did not end within `wait` seconds (at most 120).
+        """Return the run; its status is None when it does not end within `wait` seconds, up to 120.
 
-        Without its outputs it is small, however much it wrote.
+        `has_outputs` False: without the run's outputs, which may be large.
         """
         query = {"bytes": "base64", "wait": f"{round(wait * 1000)}ms"}
         query["outputs"] = "all" if has_outputs else "none"
@@ -153,28 +162,28 @@ class HttpClient:
     def read_artifact(
         self, run_id: int, field: Artifact, offset: int = 0, max_len: int = MAX_ARTIFACT_PART
     ) -> ArtifactReply:
-        """Part of a run's output, so far as it goes: up to `max_len` bytes, at most 256 KiB."""
+        """Return up to `max_len` bytes of a run's output, and at most 256 KiB."""
         query = {"field": str(field), "offset": str(offset), "max_len": str(max_len)}
         return self._ask(ArtifactReply, "GET", f"/genvm/{run_id}/artifact", params=query)
 
     def cancel(self, run_id: int, grace_ms: int = 30_000) -> None:
-        """End the run, by SIGKILL after the grace; nothing happens when it has ended."""
+        """End the run, by SIGKILL after the grace; nothing happens to a run that has ended."""
         query = {"wait_timeout_ms": str(grace_ms)}
         self._ask(ShutdownCompleted, "DELETE", f"/genvm/{run_id}", grace_ms / 1000, params=query)
 
     def describe_vm_error(self, code: str) -> str | None:
-        """What a VM error code means and what to do next; None for an unknown one."""
+        """Return what a VM error code means and what to do next; None for an unknown code."""
         query = {"error": code}
         path = "/vm-error/describe"
         return self._ask(VmErrorDescription, "GET", path, params=query).description
 
     def detect_version(self, code: bytes, deployed_at: datetime) -> int:
-        """The major that contract code asks for, at most the newest on offer at that time."""
+        """Return the major that code asks for, at most the newest that was offered at that time."""
         path = "/contract/detect-version"
         return self._send_code(DetectedVersion, path, code, deployed_at).specified_major
 
     def pre_deploy_writes(self, code: bytes, deployed_at: datetime) -> list[tuple[bytes, bytes]]:
-        """What a node writes before it deploys the code: pairs of key and content.
+        """Return what a node writes before it deploys the code: pairs of key and content.
 
         Source: docs/spec/01-http-api.md.
         """
@@ -184,74 +193,70 @@ class HttpClient:
     def contract_schema(self, code: bytes, deployed_at: datetime) -> str:
         """Return the contract's schema, a JSON document, by a run that may only read.
 
+        Raises `RequestFailed`, which says what the contract did instead.
         Source: docs/spec/06-contracts.md#schema.
-        `RequestFailed` says what the contract did instead of telling it.
         """
         path = "/genvm/run/readonly"
         return self._send_code(ContractSchema, path, code, deployed_at, QUEUE_TIMEOUT).schema
 
     def start_module(self, kind: ModuleKind, start: ModuleStart) -> None:
-        """Start a module; returns when it answers requests."""
-        content = start.body(kind)
-        self._ask(ModuleStarted, "POST", "/module/start", MODULE_TIMEOUT, content=content)
+        """Start a module; return when it answers requests."""
+        self._send(ModuleStarted, "/module/start", start.body(kind), MODULE_TIMEOUT)
 
     def restart_module(self, kind: ModuleKind, start: ModuleStart) -> None:
-        """Put a new one in its place; when it does not start, the old one goes on."""
-        content = start.body(kind)
-        self._ask(ModuleRestarted, "POST", "/module/restart", MODULE_TIMEOUT, content=content)
+        """Replace a module; when the new one does not start, the present one stays."""
+        self._send(ModuleRestarted, "/module/restart", start.body(kind), MODULE_TIMEOUT)
 
     def stop_module(self, kind: ModuleKind) -> bool:
-        """Stop a module; False when it did not run."""
-        content = msgspec.json.encode({"module_type": kind})
-        stopped = self._ask(ModuleStopped, "POST", "/module/stop", MODULE_TIMEOUT, content=content)
+        """Stop a module; return False when it did not run."""
+        stopped = self._send(ModuleStopped, "/module/stop", ModuleBody(kind), MODULE_TIMEOUT)
         return stopped.result == "module_stopped"
 
     def check_llm(self, configs: list[CheckConfig], prompts: list[CheckPrompt]) -> list[CheckRow]:
-        """Ask each provider each prompt; a row for each pair, in this order."""
-        content = msgspec.json.encode({"configs": configs, "test_prompts": prompts})
-        return self._ask(list[CheckRow], "POST", "/llm/check", MODULE_TIMEOUT, content=content)
+        """Send each prompt to each provider; return a row for each pair, in this order."""
+        body = LlmCheckBody(configs, prompts)
+        return self._send(list[CheckRow], "/llm/check", body, MODULE_TIMEOUT)
 
     def set_log_level(self, level: Level) -> None:
-        """How much every process of the service logs, until its supervisor starts again."""
-        body = msgspec.json.encode({"level": level})
-        self._ask(LogLevelSet, "POST", "/log/level", content=body)
+        """Set the log level of every process of the service, until its supervisor restarts."""
+        self._send(LogLevelSet, "/log/level", LogLevelBody(level))
 
     def reload_manifest(self) -> None:
-        """Have the manifest read again; runs under way keep their executor."""
+        """Make the service read its manifest again; started runs keep their executor."""
         self._ask(ManifestReloaded, "POST", "/manifest/reload")
 
     def set_env(self, key: str, value: str) -> None:
-        """Set what `${ENV[key]}` means to the service, until its supervisor starts again."""
-        body = msgspec.json.encode({"key": key, "value": value})
-        self._ask(EnvVarSet, "POST", "/env", content=body)
+        """Set what `${ENV[key]}` means to the service, until its supervisor restarts."""
+        self._send(EnvVarSet, "/env", EnvBody(key, value))
 
     def status(self) -> StatusReply:
+        """Return the state of the whole service."""
         return self._ask(StatusReply, "GET", "/status")
 
     def permits(self) -> PermitsReply:
+        """Return the concurrency budget."""
         return self._ask(PermitsReply, "GET", "/permits")
 
     def set_permits(self, total: int) -> int:
-        """Change the concurrency budget; the total now in force."""
-        body = msgspec.json.encode({"permits": total})
-        return self._ask(PermitsSet, "POST", "/permits", content=body).permits
+        """Change the concurrency budget; return the total now in force."""
+        return self._send(PermitsSet, "/permits", PermitsBody(total)).permits
 
     def answers(self, within: float = 2.0) -> bool:
-        """Whether HTTP answers within so many seconds, whatever it says of the rest."""
+        """Return whether the HTTP process answers, within so many seconds."""
         try:
             return self._http.get("/healthz", timeout=within).is_success
         except httpx.HTTPError:
             return False
 
     def is_ready(self, within: float = 2.0) -> bool:
-        """Whether the service answers within so many seconds and takes runs."""
+        """Return whether the service answers within so many seconds and takes runs."""
         try:
             return self._http.get("/readyz", timeout=within).is_success
         except httpx.HTTPError:
             return False
 
     def refusal(self) -> str | None:
-        """Why the service takes no runs now; None when it does. Raises `Unreachable`."""
+        """Return why the service takes no runs now; None when it does. Raises `Unreachable`."""
         try:
             self._ask(Health, "GET", "/readyz")
         except Unreachable:
@@ -259,6 +264,10 @@ class HttpClient:
         except Unavailable as error:
             return error.message
         return None
+
+    def _send(self, kind: type[T], path: str, body: Struct, wait: float = 0.0) -> T:
+        """Send a JSON body."""
+        return self._ask(kind, "POST", path, wait, content=msgspec.json.encode(body))
 
     def _send_code(
         self,
@@ -268,7 +277,7 @@ class HttpClient:
         deployed_at: datetime,
         wait: float = 0.0,
     ) -> T:
-        """`deployed_at` is aware; one without a time zone is refused by the service."""
+        """Send code; `deployed_at` must have a time zone, or the service refuses it."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Deployment-Timestamp": deployed_at.isoformat(),
@@ -283,7 +292,7 @@ class HttpClient:
         wait: float = 0.0,
         **sent: Any,
     ) -> T:
-        """Ask for something that may wait so many seconds by itself."""
+        """Send a request that may itself wait `wait` seconds; return the decoded reply."""
         timeout = wait + self._timeout
         try:
             response = self._http.request(method, path, timeout=timeout, **sent)
@@ -300,14 +309,14 @@ class HttpClient:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    """Seconds; a date is not understood."""
+    """Return the seconds of `Retry-After`; 1 for a date, which is not understood."""
     with suppress(ValueError):
         return whole_number(response.headers.get("Retry-After", ""), MAX_RETRY_AFTER)
     return 1
 
 
 def _reason(error: httpx.HTTPError) -> str:
-    """Without the number that the system puts before it."""
+    """Return the message without the system's error number."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 

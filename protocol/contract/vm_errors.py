@@ -10,7 +10,7 @@ _DESCRIPTIONS = {
     "wasm_trap": (
         "The contract did something that its WebAssembly machine forbids, such as dividing an "
         "integer by zero or reaching beyond its memory. The words behind wasm_trap name it: find "
-        "the operation with the run's log and stderr, and shim it."
+        "the operation with the run's log and stderr, and prevent it."
     ),
     "wasm_trap unreachable": (
         "The contract reached an instruction that must never run: a panic, a failed assertion or "

@@ -72,9 +72,8 @@ def choice(
 
     def parse(text: str) -> str:
         if text not in options:
-            *others, last = options
-            expected = f"{', '.join(others)} or {last}"
-            raise ValueError(f"expected {expected}, got {text[:40]!r}")
+            named = " or ".join(options) if len(options) == 2 else f"one of {', '.join(options)}"
+            raise ValueError(f"expected {named}, got {text[:40]!r}")
         return text
 
     schema: dict[str, Any] = {"type": "string", "enum": list(options)}

@@ -50,7 +50,7 @@ OPERATIONS = (
         "Read the metrics for Prometheus",
         metrics,
         Plain("text/plain", "Prometheus' text format.", _EXAMPLE),
-        "docs/OPERATIONS.md has a table of all metrics and their meanings.",
+        "docs/operations/metrics-and-alerts.md has a table of all metrics and their meanings.",
         errors=(UNAVAILABLE,),
     ),
 )
