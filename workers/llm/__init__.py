@@ -1,0 +1,1 @@
+"""The LLM module: gets contracts' prompts answered by the models of providers."""

@@ -1,4 +1,4 @@
-"""Asking providers whether they work (docs/spec/01-http-api.md#llm-check)."""
+"""Checks whether providers answer (docs/spec/01-http-api.md#llm-check)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .providers import Query
 from .transport import KEY_REFUSED, ProviderFault, Transport
 
 MAX_RESPONSE = 64 << 10
-"""Characters of what a model wrote that a row passes on."""
+"""Characters of a model's answer that a row may hold; the rest is cut off."""
 
 
 async def check(
@@ -30,18 +30,18 @@ async def check(
     status_only: Collection[int] = (),
     proxy: str | None = None,
 ) -> list[CheckRow]:
-    """One row for each configuration and prompt, in this order.
+    """Send each prompt to each configuration; return one row for each pair, in this order.
 
-    All are asked at once, at most 64 at a time, each for `ROW_TIMEOUT` from its own start. What
-    fails is said in its row. Of the configurations numbered in `status_only` only the HTTP status
-    is said: their hosts are a client's choice, who is not to read by us what they answer. `proxy`
-    as in the configuration.
+    At most 64 are sent at a time, each with `ROW_TIMEOUT` seconds from its own start. A failure is
+    told in its row. For the configurations numbered in `status_only`, a row tells only the HTTP
+    status: a client has chosen their hosts, and must not read through this service what they
+    answer. `proxy`: as in the configuration.
     """
     transport = Transport(proxy)
-    places = asyncio.Semaphore(ROWS_AT_ONCE)
+    limit = asyncio.Semaphore(ROWS_AT_ONCE)
 
     async def row(config_index: int, prompt_index: int) -> CheckRow:
-        async with places:
+        async with limit:
             response, error = await _ask(
                 transport,
                 configs[config_index],
@@ -60,35 +60,35 @@ async def check(
 async def _ask(
     transport: Transport, config: CheckConfig, prompt: CheckPrompt, says_status_only: bool
 ) -> tuple[str | None, str | None]:
-    """What the model wrote and what went wrong; one of them is None."""
+    """Return what the model wrote and what went wrong; one of them is None."""
     try:
         query = _query(config, prompt)
-        text = await transport.ask(config.provider, query, ROW_TIMEOUT)
+        text = await transport.send(config.provider, query, ROW_TIMEOUT)
     except ValueError as error:
         return None, str(error)
     except ProviderFault as fault:
         return None, _status_of(fault) if says_status_only else str(fault)
     if not text.strip():
-        return None, "the model answered nothing"
+        return None, "the model's answer is empty"
     return text[:MAX_RESPONSE], None
 
 
 def _status_of(fault: ProviderFault) -> str:
-    """What went wrong, without any word of the host's, and without why it cannot be reached."""
+    """Return what went wrong, but neither the host's words nor why it cannot be reached."""
     if fault.status == "CONNECTION":
-        return "no connection, or it broke"
+        return "no connection, or the connection broke"
     if isinstance(fault.status, int) and fault.status not in KEY_REFUSED:
         return f"HTTP {fault.status}"
     return str(fault)
 
 
 def _query(config: CheckConfig, prompt: CheckPrompt) -> Query:
-    """Raises `ValueError` naming the field at fault."""
+    """Return the query for a check. Raises `ValueError` naming the invalid field."""
     key = Secret(config.key.strip())
     check_host(config.host)
     check_key(key)
     if not key and config.provider not in KEYLESS:
-        raise ValueError("key: is empty")
+        raise ValueError("key: is empty; this provider needs one")
     if not config.model:
         raise ValueError("model: is empty")
     try:

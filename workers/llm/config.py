@@ -24,18 +24,18 @@ from .templates import Template, TemplateKind
 PROVIDERS: tuple[str, ...] = get_args(Provider)
 
 DEFAULT_FILE = "genvm-module-llm.yaml"
-"""In this package: the configuration that holds when none is given."""
+"""The default configuration, a file of this package."""
 
 MAX_TIMEOUT = 3600.0
-"""Seconds."""
+"""Seconds; the most for the timeout of a prompt or an attempt."""
 
 KEYLESS = ("ollama",)
 """Providers that need no key."""
 
 _EMPTY_KEY = "its key is empty"
 _KEYS = frozenset(["backends", "prompt_templates", "proxy", "timeout"])
-_OTHERS_KEYS = frozenset(["bind_address", "host", "port", "workers"])
-"""Keys that the pool and its listener read."""
+_POOL_KEYS = frozenset(["bind_address", "host", "port", "workers"])
+"""Keys that are read by the pool and its listener."""
 
 T = TypeVar("T")
 
@@ -47,13 +47,13 @@ class Model(Struct, frozen=True):
     supports_json: bool = False
     supports_image: bool = False
     use_max_completion_tokens: bool = False
-    """Newer OpenAI models call `max_tokens` so."""
+    """Whether `max_tokens` is sent as `max_completion_tokens`, as newer OpenAI models need it."""
 
     timeout: str = "60s"
-    """For one attempt."""
+    """The duration of one attempt."""
 
     max_tokens: Annotated[int, Meta(ge=1, lt=1 << 31)] = 4096
-    """The longest answer, what a model thinks beforehand included."""
+    """Tokens of the longest answer, including a model's reasoning before it."""
 
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     """None: the provider's own default."""
@@ -66,6 +66,7 @@ class Model(Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
+        """The timeout of one attempt, in seconds."""
         return parse_duration(self.timeout)
 
 
@@ -94,27 +95,32 @@ class Templates(Struct, frozen=True):
     eq_non_comparative_validator: Template
 
     def of(self, kind: TemplateKind) -> Template:
-        """The template of a kind."""
+        """Return the template of a kind."""
         template = getattr(self, kind.value)
         assert isinstance(template, Template)
         return template
 
 
 class LlmConfig(Struct, frozen=True):
-    """The whole of it. `backends` are those that can be asked, with their enabled models only."""
+    """The configuration of the module.
+
+    `backends` has only the usable backends, and of each only the enabled models.
+    """
 
     backends: dict[str, Backend]
     templates: Templates
     timeout: float
-    """Seconds that one prompt may take, all its attempts together."""
+    """Seconds that one prompt may take with all its attempts."""
 
     proxy: str | None
-    """`http://HOST:PORT` by which providers are asked; None: they are asked directly."""
+    """`http://HOST:PORT` of the proxy to providers; None: connect directly."""
 
 
 class Dropped(NamedTuple):
-    """A backend that is left out; `reason` is half a sentence that names no secret. `variable`: the
-    one that its key wants, which is not set."""
+    """A backend that cannot be used.
+
+    `reason` is half a sentence that names no secret. `variable`: the unset variable of its key.
+    """
 
     backend: str
     reason: str
@@ -122,7 +128,7 @@ class Dropped(NamedTuple):
 
 
 class ReadConfig(NamedTuple):
-    """A configuration and what is to be said about it."""
+    """A configuration, and what an operator should know about it."""
 
     config: LlmConfig
     dropped: list[Dropped]
@@ -132,10 +138,10 @@ class ReadConfig(NamedTuple):
 def read_config(
     value: Mapping[str, Any], unset_variables: Mapping[str, str] | None = None
 ) -> ReadConfig:
-    """The configuration in a YAML map in which `${ENV[…]}` is filled in already.
+    """Read the configuration from a YAML map in which `${ENV[…]}` is already replaced.
 
     `unset_variables`: see `workers.worker.module.ModuleOptions`. Raises `BadRequest` naming the
-    key at fault.
+    invalid key.
     """
     unset = unset_variables or {}
     backends = {
@@ -145,12 +151,12 @@ def read_config(
     dropped = [
         _dropped(name, reason, unset) for name, each in backends.items() if (reason := _fault(each))
     ]
-    left_out = {each.backend for each in dropped}
+    unusable = {each.backend for each in dropped}
     config = LlmConfig(
         backends={
             name: _with_enabled_models(each)
             for name, each in backends.items()
-            if name not in left_out
+            if name not in unusable
         },
         templates=_templates(value.get("prompt_templates")),
         timeout=_timeout(value.get("timeout")),
@@ -160,21 +166,21 @@ def read_config(
 
 
 def shortage(read: ReadConfig) -> str:
-    """Why a configuration without a usable backend has none, and what to do: one sentence."""
+    """Return why a configuration has no usable backend and what to do, as one sentence."""
     variables = [each.variable for each in read.dropped if each.variable]
     if variables:
         *others, last = variables
         wanted = f"{', '.join(others)} or {last}" if others else last
-        return f"no LLM backend is usable: set {wanted} (POST /env) and restart the module"
+        return f"no usable LLM backend: set {wanted} (POST /env) and restart the module"
     reasons = "; ".join(f"{each.backend}: {each.reason}" for each in read.dropped)
     return (
-        f"no LLM backend is usable ({reasons or 'the configuration names none'}): "
+        f"no usable LLM backend ({reasons or 'the configuration names none'}): "
         "configure one and restart the module"
     )
 
 
 def default_config() -> dict[str, Any]:
-    """The configuration that comes with the package, as YAML gives it."""
+    """Return the configuration of the package, as parsed from YAML."""
     text = (importlib.resources.files(__package__) / DEFAULT_FILE).read_text("utf-8")
     value = load_yaml(text)
     assert isinstance(value, dict)
@@ -182,7 +188,7 @@ def default_config() -> dict[str, Any]:
 
 
 def priority(meta: Mapping[str, Any]) -> float:
-    """`meta.priority`; 0 where there is none. Raises `ValueError` if it is no number."""
+    """Return `meta.priority`, or 0 without one. Raises `ValueError` if it is not a number."""
     value = meta.get("priority", 0)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
@@ -191,7 +197,7 @@ def priority(meta: Mapping[str, Any]) -> float:
 
 
 def check_host(host: str) -> None:
-    """Raises `ValueError` unless `host` is where a provider can be: `https://api.example.com`."""
+    """Raise `ValueError` unless `host` is a URL like `https://api.example.com`."""
     try:
         parts = urlsplit(host)
         is_fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -200,24 +206,24 @@ def check_host(host: str) -> None:
     if not is_fine or not host.isprintable() or " " in host:
         raise ValueError("host: expected http://HOST or https://HOST")
     if "@" in parts.netloc:
-        raise ValueError("host: holds a name or password; the key belongs into key")
+        raise ValueError("host: holds a user name or password; put the key into `key`")
     if not is_host(parts.hostname or "") or parts.netloc.endswith(":"):
         raise ValueError("host: expected http://HOST or https://HOST, a DNS name or an IP address")
     if parts.query or parts.fragment:
-        raise ValueError("host: ends where the path ends; it has no ? and no #")
+        raise ValueError("host: must not have a query (?) or a fragment (#)")
 
 
 def check_provider(provider: str) -> None:
-    """Raises `ValueError` for one whose wire format is not known."""
+    """Raise `ValueError` for a provider whose wire format is not known."""
     if provider not in PROVIDERS:
         raise ValueError(f"provider: expected {', '.join(PROVIDERS)}")
 
 
 def check_key(key: Secret) -> None:
-    """Raises `ValueError`, which does not tell the key, for one that no header can hold."""
+    """Raise `ValueError`, without the key, for a key that cannot be sent in an HTTP header."""
     text = key.reveal()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("key: holds a space or a character that no HTTP header can")
+        raise ValueError("key: holds a space or a character that is not allowed in an HTTP header")
 
 
 def _backend(fields: dict[str, Any], path: str) -> Backend:
@@ -234,7 +240,7 @@ def _backend(fields: dict[str, Any], path: str) -> Backend:
 
 
 def _fault(backend: Backend) -> str | None:
-    """Why a backend cannot be asked."""
+    """Return why a backend cannot be used, or None."""
     if not backend.enabled:
         return "it is not enabled"
     if not any(model.enabled for model in backend.models.values()):
@@ -255,13 +261,13 @@ def _with_enabled_models(backend: Backend) -> Backend:
 
 
 def _templates(value: Any) -> Templates:
-    """Those given; for others, our own."""
+    """Return the given templates, and for the other kinds the default ones."""
     given = dict(_entries(value, "prompt_templates"))
-    ours = default_config()["prompt_templates"]
+    defaults = default_config()["prompt_templates"]
     found = {}
     for kind in TemplateKind:
         path = f"prompt_templates.{kind.value}"
-        template = _struct(given.get(kind.value, ours[kind.value]), Template, path)
+        template = _struct(given.get(kind.value, defaults[kind.value]), Template, path)
         if missing := template.missing(kind):
             raise BadRequest(f"{path}: lacks #{{{missing[0]}}}")
         found[kind.value] = template
@@ -301,7 +307,7 @@ def _check_timeout(text: str) -> None:
 
 
 def _entries(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The entries of a map of maps; what is null is an empty map."""
+    """Yield the entries of a map of maps; null counts as an empty map."""
     for name, fields in _map(value, path).items():
         yield name, _map(fields, f"{path}.{name}")
 
@@ -325,20 +331,20 @@ def _struct(fields: dict[str, Any], kind: type[T], path: str) -> T:
 
 
 def _unknown_keys(value: Mapping[str, Any]) -> Iterator[str]:
-    yield from _strangers(value, _KEYS | _OTHERS_KEYS, "")
+    yield from _unknown(value, _KEYS | _POOL_KEYS, "")
     for name, fields in _entries(value.get("backends"), "backends"):
         path = f"backends.{name}"
-        yield from _strangers(fields, _fields_of(Backend), f"{path}.")
+        yield from _unknown(fields, _fields_of(Backend), f"{path}.")
         for model, model_fields in _entries(fields.get("models"), f"{path}.models"):
-            yield from _strangers(model_fields, _fields_of(Model), f"{path}.models.{model}.")
+            yield from _unknown(model_fields, _fields_of(Model), f"{path}.models.{model}.")
     for name, fields in _entries(value.get("prompt_templates"), "prompt_templates"):
         if name in {kind.value for kind in TemplateKind}:
-            yield from _strangers(fields, _fields_of(Template), f"prompt_templates.{name}.")
+            yield from _unknown(fields, _fields_of(Template), f"prompt_templates.{name}.")
         else:
             yield f"prompt_templates.{name}"
 
 
-def _strangers(fields: Mapping[str, Any], known: Collection[str], prefix: str) -> Iterator[str]:
+def _unknown(fields: Mapping[str, Any], known: Collection[str], prefix: str) -> Iterator[str]:
     return (f"{prefix}{name}" for name in fields if name not in known)
 
 

@@ -10,7 +10,7 @@ from genvm_manager.protocol.module_frames import UserFault
 
 MAX_IMAGES = 2
 MAX_IMAGE = 5 << 20
-"""Bytes of one."""
+"""Bytes of one image."""
 
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
@@ -23,12 +23,12 @@ class Image(NamedTuple):
 
     @property
     def base64(self) -> str:
-        """The content as providers take it."""
+        """The content in base64, as providers expect it."""
         return base64.b64encode(self.content).decode("ascii")
 
 
 def read_images(contents: Sequence[bytes]) -> tuple[Image, ...]:
-    """The images, known by how they begin.
+    """Return the images; their type is detected by their first bytes.
 
     Raises `UserFault` `TOO_MANY_IMAGES`, `IMAGE_TOO_LARGE` or `INVALID_IMAGE`.
     """

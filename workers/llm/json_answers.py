@@ -11,35 +11,31 @@ from decimal import Decimal, DecimalException
 from typing import Any, NoReturn
 
 MAX_TEXT = 1 << 20
-"""Characters of an answer that is looked through for an object."""
+"""Characters of the longest answer that is searched for an object."""
 
 MAX_DEPTH = 64
-"""How deep lists and maps in it may nest; calldata allows 128, the frames around it included."""
+"""How deep lists and maps in it may nest; calldata allows 128, including the levels around it."""
 
 MAX_WHOLE_DIGITS = 78
-"""A number written with a fraction or an exponent, yet whole, is an int up to this length."""
+"""A whole number written with a fraction or an exponent becomes an int up to this many digits."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_STARTS = 64
-"""Braces that are tried as an object's beginning."""
-
-
-class NotAnObject(Exception):
-    """The answer holds no JSON object, or more than one; the message says which."""
+"""Opening braces that are tried as the start of an object."""
 
 
 def object_in(answer: str) -> dict[str, Any]:
-    """The one object in the answer; what stands around it, such as a code fence, is passed over.
+    """Return the only JSON object in the answer; text around it, such as a code fence, is ignored.
 
-    Numbers that are not whole, of which calldata knows none, are the text that the model wrote:
-    `0.5` is `"0.5"`. Raises `NotAnObject`.
+    Numbers that are not whole become the text that the model wrote, as calldata has no floats:
+    `0.5` is `"0.5"`. Raises `ValueError` if there is no object or more than one.
     """
     if len(answer) > MAX_TEXT:
-        raise NotAnObject(f"the answer is longer than {MAX_TEXT} characters")
+        raise ValueError(f"the answer is longer than {MAX_TEXT} characters")
     try:
         return _calldata_map(_only_object(answer))
     except RecursionError:
-        raise NotAnObject("the answer nests too deep") from None
+        raise ValueError("the answer nests too deep") from None
 
 
 def _only_object(answer: str) -> dict[str, Any]:
@@ -50,12 +46,12 @@ def _only_object(answer: str) -> dict[str, Any]:
     else:
         objects = [whole] if isinstance(whole, dict) else []
     if len(objects) != 1:
-        raise NotAnObject(f"expected one JSON object, found {'more' if objects else 'none'}")
+        raise ValueError(f"expected one JSON object, found {'more' if objects else 'none'}")
     return objects[0]
 
 
 def _objects(answer: str) -> list[dict[str, Any]]:
-    """The outermost objects in a text, at most two."""
+    """Return the outermost objects in a text, at most two."""
     found: list[dict[str, Any]] = []
     at = answer.find("{")
     for _ in range(_MAX_STARTS):
@@ -82,11 +78,11 @@ def _whole_or_text(literal: str) -> int | str:
 
 
 def _refuse(literal: str) -> NoReturn:
-    raise ValueError(f"{literal} is no JSON")
+    raise ValueError(f"{literal} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_float=_whole_or_text, parse_constant=_refuse, strict=False)
-"""Not strict: models put line breaks into strings as they are."""
+"""Not strict: models write line breaks in strings unescaped."""
 
 
 def _calldata_map(entries: dict[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -95,7 +91,7 @@ def _calldata_map(entries: dict[str, Any], depth: int = 0) -> dict[str, Any]:
 
 def _calldata(value: Any, depth: int) -> Any:
     if depth >= MAX_DEPTH:
-        raise NotAnObject(f"the answer nests deeper than {MAX_DEPTH}")
+        raise ValueError(f"the answer nests deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
         return _calldata_map(value, depth)
     if isinstance(value, list):
@@ -104,5 +100,5 @@ def _calldata(value: Any, depth: int) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Lone surrogates, which `\\ud800` makes and UTF-8 cannot hold, become U+FFFD."""
+    """Replace lone surrogates (from `\\ud800`), which UTF-8 cannot encode, by U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)

@@ -12,21 +12,21 @@ from genvm_manager.workers.worker.module import ModuleOptions
 
 from .config import ReadConfig, read_config, shortage
 from .prompt_client import PromptClient
-from .questions import read_question
+from .prompts import read_prompt
 from .selection import Wanted, wanted_backends
 from .transport import Transport
 
 CONSUMED_GEN = 0
-"""What a prompt costs the contract: providers' prices are the operator's own affair."""
+"""The price of a prompt for the contract: none, as the operator pays the providers."""
 
 
 async def open_module(
     config: Mapping[str, Any], options: ModuleOptions, log: EventLog
 ) -> LlmModule:
-    """The module of a configuration, ready for sessions.
+    """Return the module of a configuration, ready for sessions.
 
-    Raises `BadRequest` naming the key at fault, and `RequestFailed` when no backend is usable,
-    unless `options.allow_empty_backends`.
+    Raises `BadRequest` naming the invalid key, and `RequestFailed` when no backend is usable,
+    unless `options.allow_empty_backends` is set.
     """
     read = read_config(config, options.unset_variables)
     if options.tells_of_config:
@@ -41,45 +41,45 @@ async def open_module(
 class LlmModule:
     """See `genvm_manager.workers.worker.module.Module`."""
 
-    def __init__(self, asker: PromptClient) -> None:
-        self._asker = asker
+    def __init__(self, client: PromptClient) -> None:
+        self._client = client
 
     @property
     def shortage(self) -> str | None:
-        """See `genvm_manager.workers.worker.module.Module`."""
-        return self._asker.shortage
+        """Why there is no usable backend, or None; see `workers.worker.module.Module`."""
+        return self._client.shortage
 
     async def open_session(self, hello: ModuleHello) -> LlmSession:
-        """See `genvm_manager.workers.worker.module.Module`."""
-        return LlmSession(self._asker, hello.genvm_id, wanted_backends(hello.host_data))
+        """Open the session of a run."""
+        return LlmSession(self._client, hello.genvm_id, wanted_backends(hello.host_data))
 
     async def close(self) -> None:
-        """See `genvm_manager.workers.worker.module.Module`."""
-        await self._asker.transport.close()
+        """Close the connections to providers."""
+        await self._client.transport.close()
 
 
 class LlmSession:
     """See `workers.worker.module.Session`."""
 
-    def __init__(self, asker: PromptClient, genvm_id: int, wanted: Wanted) -> None:
-        self._asker = asker
+    def __init__(self, client: PromptClient, genvm_id: int, wanted: Wanted) -> None:
+        self._client = client
         self._genvm_id = genvm_id
         self._wanted = wanted
 
     async def answer(self, request: ModuleRequest) -> dict[str, Any]:
-        """`{"data": str | map | bool, "consumed_gen": int}`; see `worker.module.Session`."""
-        question = read_question(request, self._asker.config.templates)
-        data = await self._asker.ask(question, self._wanted, self._genvm_id)
+        """Return `{"data": str | map | bool, "consumed_gen": int}`; see `worker.module.Session`."""
+        prompt = read_prompt(request, self._client.config.templates)
+        data = await self._client.answer(prompt, self._wanted, self._genvm_id)
         return {"data": data, "consumed_gen": CONSUMED_GEN}
 
     async def close(self) -> None:
-        """See `workers.worker.module.Session`."""
+        """Do nothing: a session holds nothing of its own."""
 
 
 def _report(read: ReadConfig, log: EventLog) -> None:
     if read.unknown_keys:
         keys = ", ".join(read.unknown_keys)
-        log.warning("llm_config_keys_without_meaning", keys=keys)
+        log.warning("llm_config_unknown_keys", keys=keys)
     for dropped in read.dropped:
         fields = {"backend": dropped.backend, "reason": dropped.reason}
         log.warning("llm_backend_dropped", **fields)

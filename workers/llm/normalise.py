@@ -1,6 +1,6 @@
-"""How a prompt is made plain before a model sees it (docs/spec/05-modules.md#llm-requests).
+"""Normalises a prompt before a model sees it (docs/spec/05-modules.md#llm-requests).
 
-Two texts that look the same become the same, and nothing that a reader cannot see is left.
+Texts that look the same become the same, and invisible characters are removed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import unicodedata
 from functools import cache
 
 MAX_MARKS = 30
-"""Combining marks in a row, as in Unicode's stream-safe text format; those beyond are dropped.
+"""Combining marks in a row, as in Unicode's stream-safe text format; the rest is removed.
 
 Putting marks into their canonical order takes time that grows with the square of their number:
 80,000 in a row keep a processor busy for 4 s.
@@ -21,13 +21,13 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-"""What Unicode calls ignorable by default: nothing is to be seen of it."""
+"""The characters that Unicode calls default-ignorable: they are not visible."""
 
 
 def normalise(prompt: str) -> str:
-    """The prompt without zero-width characters, in NFKC, each run of white space one space.
+    """Return the prompt in NFKC, without invisible characters, and with single spaces.
 
-    There is none at either end.
+    Each run of white space becomes one space; there is none at either end.
     """
     if not prompt.isascii():
         prompt = _INVISIBLE.sub("", prompt)
@@ -36,7 +36,7 @@ def normalise(prompt: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """The text without zero-width characters, else as it is."""
+    """Return the text without invisible characters, otherwise unchanged."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 

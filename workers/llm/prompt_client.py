@@ -1,4 +1,4 @@
-"""Getting a question answered: one model after the other, within the time there is."""
+"""Gets a prompt answered: sends it to one model after the other, within the timeout."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.module_frames import UserFault
 
 from .config import LlmConfig
+from .prompts import InvalidAnswer, Prompt
 from .providers import Query
-from .questions import InvalidAnswer, Question
 from .selection import (
-    WANTS_AN_OPERATOR,
+    NEEDS_OPERATOR,
     Candidate,
     PromptAttempt,
     Wanted,
@@ -24,18 +24,21 @@ from .selection import (
 )
 from .transport import ProviderFault, Transport
 
-ASKS = 2
-"""How often a model is asked whose answers are of the wrong form."""
+MAX_ATTEMPTS = 2
+"""How often a prompt is sent to a model whose answers have the wrong form."""
 
 
 class Answer(NamedTuple):
-    """What a question's `read` made of a model's words; it may be false or empty."""
+    """What a prompt's `read` made of a model's answer; it may be false or empty."""
 
     value: Any
 
 
 class PromptClient:
-    """Asks the models of a configuration. `shortage`: why there is none, in a sentence."""
+    """Sends prompts to the models of a configuration.
+
+    `shortage`: why there is no usable model, as a sentence, or None.
+    """
 
     def __init__(
         self,
@@ -49,36 +52,36 @@ class PromptClient:
         self.transport = transport
         self.log = log
 
-    async def ask(self, question: Question, wanted: Wanted, genvm_id: int) -> Any:
-        """The answer to the question. Raises `UserFault` `NO_PROVIDER_FOR_PROMPT`."""
+    async def answer(self, prompt: Prompt, wanted: Wanted, genvm_id: int) -> Any:
+        """Return the answer to the prompt. Raises `UserFault` `NO_PROVIDER_FOR_PROMPT`."""
         found = candidates(
             self.config.backends,
             wanted,
-            needs_json=question.wants_json,
-            needs_image=bool(question.images),
+            needs_json=prompt.wants_json,
+            needs_image=bool(prompt.images),
         )
-        inquiry = _Inquiry(self, question, genvm_id)
-        answer = await inquiry.first_of(found)
+        dispatch = _Dispatch(self, prompt, genvm_id)
+        answer = await dispatch.first_of(found)
         if answer is not None:
             return answer.value
         absent = unavailable(self.config.backends, wanted, found)
-        context = failure_context([*absent, *inquiry.attempts])
+        context = failure_context([*absent, *dispatch.attempts])
         if self.shortage is not None:
             context["reason"] = self.shortage
-        fields = {"genvm_id": genvm_id, "attempts": len(inquiry.attempts)}
+        fields = {"genvm_id": genvm_id, "attempts": len(dispatch.attempts)}
         self.log.warning("prompt_without_answer", **fields)
         raise UserFault(["NO_PROVIDER_FOR_PROMPT"], context)
 
 
-class _Inquiry:
-    """One question on its way from model to model."""
+class _Dispatch:
+    """Sends one prompt to one model after the other, and records the failed attempts."""
 
-    def __init__(self, asker: PromptClient, question: Question, genvm_id: int) -> None:
-        self._asker = asker
-        self._question = question
+    def __init__(self, client: PromptClient, prompt: Prompt, genvm_id: int) -> None:
+        self._client = client
+        self._prompt = prompt
         self._genvm_id = genvm_id
         self._clock = asyncio.get_running_loop().time
-        self._deadline = self._clock() + asker.config.timeout
+        self._deadline = self._clock() + client.config.timeout
         self.attempts: list[PromptAttempt] = []
 
     @property
@@ -86,7 +89,10 @@ class _Inquiry:
         return self._deadline - self._clock()
 
     async def first_of(self, found: list[Candidate]) -> Answer | None:
-        """The first answer. Once all have failed, the one that asks for a short pause gets it."""
+        """Return the first answer, or None.
+
+        Once all models have failed, try the one again that asked for a short enough pause.
+        """
         for candidate in found:
             if (answer := await self._try(candidate)) is not None:
                 return answer
@@ -97,31 +103,31 @@ class _Inquiry:
         return await self._try(found[again])
 
     async def _try(self, candidate: Candidate) -> Answer | None:
-        for asks_left in reversed(range(ASKS)):
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
             try:
                 return await self._ask(candidate)
             except ProviderFault as fault:
-                self._note(candidate, fault.status, str(fault), fault.retry_after)
+                self._record(candidate, fault.status, str(fault), fault.retry_after)
                 return None
             except InvalidAnswer as fault:
-                if asks_left and fault.is_worth_a_retry:
+                if attempts_left and fault.may_retry:
                     continue
-                self._note(candidate, fault.code, str(fault))
+                self._record(candidate, fault.code, str(fault))
                 return None
         return None
 
     async def _ask(self, candidate: Candidate) -> Answer:
         seconds = min(candidate.model.seconds, self._seconds_left)
         if seconds <= 0:
-            raise ProviderFault("NO_TIME_LEFT", "the prompt's time is up")
+            raise ProviderFault("NO_TIME_LEFT", "the prompt's timeout has expired")
         started = self._clock()
         provider = candidate.backend.provider
-        text = await self._asker.transport.ask(provider, _query(candidate, self._question), seconds)
-        answer = Answer(self._question.read(text))
+        text = await self._client.transport.send(provider, _query(candidate, self._prompt), seconds)
+        answer = Answer(self._prompt.read(text))
         self._log(logging.DEBUG, "prompt_answered", candidate, seconds=self._clock() - started)
         return answer
 
-    def _note(
+    def _record(
         self,
         candidate: Candidate,
         status: int | str,
@@ -131,7 +137,7 @@ class _Inquiry:
         self.attempts.append(
             PromptAttempt(candidate.name, candidate.model_name, status, retry_after)
         )
-        level = logging.ERROR if status in WANTS_AN_OPERATOR else logging.WARNING
+        level = logging.ERROR if status in NEEDS_OPERATOR else logging.WARNING
         self._log(level, "provider_failed", candidate, status=status, reason=message)
 
     def _log(self, level: int, event: str, candidate: Candidate, **fields: Any) -> None:
@@ -141,18 +147,18 @@ class _Inquiry:
             "model": candidate.model_name,
             **fields,
         }
-        self._asker.log.write(level, event, **said)
+        self._client.log.write(level, event, **said)
 
 
-def _query(candidate: Candidate, question: Question) -> Query:
+def _query(candidate: Candidate, prompt: Prompt) -> Query:
     return Query(
         host=candidate.backend.host.rstrip("/"),
         key=candidate.backend.key,
         model=candidate.model_name,
-        user=question.user,
-        system=question.system,
-        images=question.images,
-        wants_json=question.wants_json,
+        user=prompt.user,
+        system=prompt.system,
+        images=prompt.images,
+        wants_json=prompt.wants_json,
         max_tokens=candidate.model.max_tokens,
         use_max_completion_tokens=candidate.model.use_max_completion_tokens,
         temperature=candidate.model.temperature,

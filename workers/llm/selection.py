@@ -1,4 +1,7 @@
-"""Which model is asked, and which one next: pure rules (docs/spec/05-modules.md#llm-requests)."""
+"""Which model gets a prompt, and which one next: pure rules.
+
+Source: docs/spec/05-modules.md#llm-requests.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,22 @@ from genvm_manager.protocol.module_frames import FatalFault
 
 from .config import Backend, Model, priority
 
-MAX_TIMEOUT = 10.0
-"""Seconds. A provider that asks for a longer pause is not waited for."""
+MAX_PAUSE = 10.0
+"""Seconds; a provider that asks for a longer pause is not tried again."""
 
-WANTS_AN_OPERATOR = frozenset([401, 402, 403, 404])
-"""Statuses that no later try makes better: a key, an account or a model's name is wrong."""
+NEEDS_OPERATOR = frozenset([401, 402, 403, 404])
+"""Statuses that no retry helps against: a key, an account or a model's name is wrong."""
 
 
 class Wanted(NamedTuple):
-    """The backends that a node names for a run; None: it names none."""
+    """The backends that a node names for a run, or None."""
 
     first: str | None = None
     fallback: str | None = None
 
 
 class Candidate(NamedTuple):
-    """A model that may be asked. `name` is its backend's."""
+    """A model that may get the prompt. `name` is its backend's."""
 
     name: str
     backend: Backend
@@ -33,17 +36,17 @@ class Candidate(NamedTuple):
 
 
 class PromptAttempt(NamedTuple):
-    """A try that failed. `status` is the provider's HTTP status, or a word of ours."""
+    """A failed attempt. `status` is the provider's HTTP status, or a code such as `TIMEOUT`."""
 
     backend: str
     model: str | None
     status: int | str
     retry_after: float | None = None
-    """Seconds that the provider asks to wait."""
+    """Seconds that the provider asks to wait for."""
 
 
 def wanted_backends(host_data: Mapping[str, Any]) -> Wanted:
-    """`studio_llm_id` and `fallback_llm_id`. Raises `FatalFault` for one that is no text."""
+    """Return `studio_llm_id` and `fallback_llm_id`. Raises `FatalFault` if one is not a string."""
     names = [host_data.get(key) for key in ("studio_llm_id", "fallback_llm_id")]
     for key, name in zip(("studio_llm_id", "fallback_llm_id"), names, strict=True):
         if name is not None and not isinstance(name, str):
@@ -54,10 +57,10 @@ def wanted_backends(host_data: Mapping[str, Any]) -> Wanted:
 def candidates(
     backends: Mapping[str, Backend], wanted: Wanted, *, needs_json: bool, needs_image: bool
 ) -> list[Candidate]:
-    """All models that can do it, in the order in which they are asked.
+    """Return all models that can answer, in the order in which they are tried.
 
-    Backends by falling `meta.priority`, then name; in each, models likewise. Where the node names
-    backends, those alone, in its order.
+    Backends are sorted by descending `meta.priority`, then by name, and so are the models of each.
+    If the node names backends, only those are returned, in its order.
     """
     return [
         Candidate(name, backends[name], model_name, model)
@@ -70,7 +73,7 @@ def candidates(
 def unavailable(
     backends: Mapping[str, Backend], wanted: Wanted, found: Iterable[Candidate]
 ) -> list[PromptAttempt]:
-    """Those of the backends that the node names which cannot be asked, and why."""
+    """Return the backends that the node names but that cannot be used, and why."""
     able = {candidate.name for candidate in found}
     return [
         PromptAttempt(name, None, "NO_FITTING_MODEL" if name in backends else "NOT_CONFIGURED")
@@ -80,22 +83,22 @@ def unavailable(
 
 
 def retry_candidate(attempts: Sequence[PromptAttempt], seconds_left: float) -> int | None:
-    """Once all have failed: which attempt is worth a repetition after the pause it asks for.
+    """Return which attempt to repeat after the pause it asks for, once all have failed.
 
-    The one with the shortest pause, if that is short and there is time for it.
+    It is the one with the shortest pause, if that is short enough and there is time for it.
     """
     pauses = [
         (attempt.retry_after, index)
         for index, attempt in enumerate(attempts)
         if attempt.retry_after is not None
-        and attempt.retry_after <= MAX_TIMEOUT
+        and attempt.retry_after <= MAX_PAUSE
         and attempt.retry_after < seconds_left
     ]
     return min(pauses)[1] if pauses else None
 
 
 def failure_context(attempts: Sequence[PromptAttempt]) -> dict[str, Any]:
-    """What a contract is told when nobody answered; `status` is the last one of a provider."""
+    """Return what a contract is told when no model answered; `status` is a provider's last one."""
     rows = [
         {"backend": each.backend, "model": each.model, "status": each.status} for each in attempts
     ]

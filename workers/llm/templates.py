@@ -1,4 +1,4 @@
-"""Prompt templates: what judges and leaders are asked, with a contract's texts put in."""
+"""Prompt templates for judges and leaders, into which a contract's texts are inserted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 BOUNDARY = "boundary"
-"""Beside its own placeholders a template may have `#{boundary}`: a word that stands in none of the
-texts put in, so that no text can pretend to end where it does not."""
+"""Each template may also have `#{boundary}`: a word that occurs in none of the inserted texts, so
+that no text can pretend to end early."""
 
 _PLACEHOLDER = re.compile(r"#\{([a-z_]+)\}")
 
@@ -26,7 +26,7 @@ class TemplateKind(Enum):
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """The names that a request of this kind carries, and its template must have."""
+        """The texts that a request of this kind carries, and that its template must have."""
         return _PLACEHOLDERS[self]
 
     @property
@@ -56,16 +56,16 @@ class Template(msgspec.Struct, frozen=True):
     system: str | None = None
 
     def missing(self, kind: TemplateKind) -> list[str]:
-        """The placeholders of the kind that stand in neither part."""
+        """Return the placeholders of the kind that neither part has."""
         found = set(_PLACEHOLDER.findall(f"{self.system or ''}\n{self.user}"))
         return [name for name in kind.placeholders if name not in found]
 
     def filled(self, texts: Mapping[str, str]) -> Filled:
-        """The template with the texts in their places; a placeholder in a text stays as it is."""
-        words = {**texts, BOUNDARY: _boundary(texts)}
+        """Return the template with the texts inserted; a placeholder inside a text is kept."""
+        values = {**texts, BOUNDARY: _boundary(texts)}
 
         def put_in(part: str) -> str:
-            return _PLACEHOLDER.sub(lambda found: words.get(found[1], found[0]), part)
+            return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), part)
 
         return Filled(put_in(self.system) if self.system else None, put_in(self.user))
 
@@ -78,7 +78,7 @@ class Filled(NamedTuple):
 
 
 def _boundary(texts: Mapping[str, str]) -> str:
-    """The same for the same texts; none of them can hold it, as it depends on each."""
+    """Return the same word for the same texts; no text can hold it, as it depends on each."""
     digest = hashlib.sha256()
     for name in sorted(texts):
         digest.update(hashlib.sha256(texts[name].encode()).digest())

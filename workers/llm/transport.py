@@ -1,4 +1,4 @@
-"""Sending one query to one provider over HTTP."""
+"""Sends one query to one provider over HTTP."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from genvm_manager.workers.outbound.unread import is_suspect
 from .providers import WIRE_FORMATS, Query
 
 MAX_BODY = 32 << 20
-"""Bytes of a reply; one that goes on is cut off (docs/spec/05-modules.md#llm-requests)."""
+"""Bytes of the longest reply (docs/spec/05-modules.md#llm-requests)."""
 
 MAX_ERROR_BODY = 64 << 10
-"""Bytes of a reply with another status than 2xx that are looked at."""
+"""Bytes that are read of a reply with another status than 2xx."""
 
 MAX_REASON = 300
-"""Characters of a provider's own words that are passed on."""
+"""Characters of a provider's own words that are shown."""
 
 CONNECT_SECONDS = 10.0
 _KEPT_CONNECTIONS = 32
 KEY_REFUSED = (401, 403)
-"""Statuses for which a provider's own words are never told: they may quote the key."""
+"""Statuses for which the provider's own words are never shown: they may quote the key."""
 
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -48,12 +48,12 @@ class ProviderFault(Exception):
 
 
 class Transport:
-    """Connections to providers, kept while they are of use. Many queries go on at once."""
+    """Connections to providers, which are kept open. Many queries may be under way at once."""
 
     def __init__(self, proxy: str | None = None) -> None:
-        """`proxy`: by which providers are asked; the environment's `HTTPS_PROXY` means nothing."""
-        # A redirect is not followed: it would carry the key elsewhere. How many ask at once is
-        # bounded by the sessions there are.
+        """Prepare the client. `proxy`: its URL; `HTTPS_PROXY` of the environment is ignored."""
+        # Redirects are not followed: they would send the key elsewhere. The number of queries at
+        # once is bounded by the number of sessions.
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
@@ -64,22 +64,26 @@ class Transport:
         )
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._client.aclose()
 
-    async def ask(self, provider: str, query: Query, seconds: float) -> str:
-        """What the model says; `provider` is one of `WIRE_FORMATS`. Raises `ProviderFault`."""
+    async def send(self, provider: str, query: Query, seconds: float) -> str:
+        """Send a query and return the model's text, within so many seconds.
+
+        `provider` is a key of `WIRE_FORMATS`. Raises `ProviderFault`.
+        """
         try:
             async with asyncio.timeout(seconds):
                 body = await self._exchange(provider, query)
         except (TimeoutError, httpx.TimeoutException):
             raise ProviderFault("TIMEOUT", f"no answer within {seconds:.1f} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            # What an exception of httpx says may quote the request's headers.
-            raise ProviderFault("CONNECTION", _plain_words(error)) from None
+            # The message of an exception of httpx may quote the request's headers.
+            raise ProviderFault("CONNECTION", _connection_failure(error)) from None
         try:
             return WIRE_FORMATS[provider].read(body)
         except NOT_DECODED:
-            message = f"the reply is not of the form that {provider} documents"
+            message = f"the reply does not have the form that {provider} documents"
             raise ProviderFault("MALFORMED_REPLY", message) from None
 
     async def _exchange(self, provider: str, query: Query) -> bytes:
@@ -90,7 +94,7 @@ class Transport:
             if not reply.is_success:
                 raise await _refusal(reply, query)
             if reply.headers.get("content-encoding", "identity") != "identity":
-                raise ProviderFault("MALFORMED_REPLY", "the reply is compressed, unasked")
+                raise ProviderFault("MALFORMED_REPLY", "the reply is compressed without a request")
             received, is_whole = await _read(reply, MAX_BODY)
             await _close_if_suspect(reply)
         if not is_whole:
@@ -99,7 +103,7 @@ class Transport:
 
 
 async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
-    """At most so many bytes of the body, and whether that is all of it."""
+    """Return at most so many bytes of the body, and whether that is all of it."""
     received = bytearray()
     assert isinstance(reply.stream, httpx.AsyncByteStream)
     # Not `aiter_raw`: at its end the connection is free for the next query.
@@ -111,8 +115,8 @@ async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 
 async def _close_if_suspect(reply: httpx.Response) -> None:
-    """Have a connection that holds more than this answer not be taken for the next query."""
-    # Private names of httpx, as in `workers.outbound.unread`: without them it counts as suspect.
+    """Close a connection that holds more than this answer: the next query must not use it."""
+    # Private names of httpx, as in `workers.outbound.unread`; if missing, it counts as suspect.
     body = getattr(getattr(reply.stream, "_stream", None), "_httpcore_stream", None)
     connection = reply.extensions["network_stream"]
     if is_suspect(reply.headers.raw, body, connection):
@@ -121,7 +125,7 @@ async def _close_if_suspect(reply: httpx.Response) -> None:
 
 async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
     if reply.status_code in KEY_REFUSED:
-        # Providers like to quote the key here, or parts of it.
+        # Providers often quote the key here, or parts of it.
         reason = "the provider refuses the key"
     else:
         body, _ = await _read(reply, MAX_ERROR_BODY)
@@ -133,7 +137,7 @@ async def _refusal(reply: httpx.Response, query: Query) -> ProviderFault:
 
 
 def _reason(body: bytes) -> str:
-    """The provider's words: `error.message` or `error` in JSON, else how the text begins."""
+    """Return the provider's words: `error.message` or `error` in JSON, else the text itself."""
     with suppress(*NOT_DECODED):
         value = msgspec.json.decode(body)
         error = value.get("error") if isinstance(value, dict) else None
@@ -144,13 +148,13 @@ def _reason(body: bytes) -> str:
 
 
 def _pause(reply: httpx.Response) -> float | None:
-    """`Retry-After` in seconds; a date is not understood."""
+    """Return `Retry-After` in seconds, or None, also for a date."""
     text = reply.headers.get("retry-after", "")
     return float(text) if _SECONDS.fullmatch(text) else None
 
 
-def _plain_words(error: Exception) -> str:
-    """A connection's failure in words that hold nothing of the request."""
+def _connection_failure(error: Exception) -> str:
+    """Return why a connection failed, without any part of the request."""
     detail = ""
     cause: BaseException | None = error
     while cause is not None:

@@ -1,1 +1,1 @@
-"""What modules share on their way out."""
+"""What both modules need for outgoing connections."""

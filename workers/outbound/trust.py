@@ -1,4 +1,4 @@
-"""Whose certificates are trusted on the way out."""
+"""The certificate authorities that outgoing connections trust."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import certifi
 
 
 def usual_trust() -> ssl.SSLContext:
-    """The authorities that browsers trust, this machine's own, and those in SSL_CERT_FILE."""
+    """Return a context that trusts certifi's authorities, the machine's and SSL_CERT_FILE's."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
-    # Python has taken it from SSLKEYLOGFILE: whoever reads that file reads the keys of providers.
+    # Python sets it from SSLKEYLOGFILE; a reader of that file could read the keys of providers.
     context.keylog_filename = None  # type: ignore[assignment]
     return context

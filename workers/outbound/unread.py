@@ -1,8 +1,8 @@
-"""Whether a connection that has given its answer holds what would be taken for the next one.
+"""Detects a connection that holds data after its answer, which the next request would read.
 
-httpcore does not tell: what comes after an answer waits in its parser, in the buffers of TLS or in
-those of anyio. Private names of all of them are here alone: the tests called
-`test_what_comes_after_an_answer…` fail when one changes, and where one is missing, the connection
+httpcore does not tell: data after an answer waits in its parser, in the buffers of TLS or in those
+of anyio. Private names of all three are used in this file only: the tests called
+`test_what_comes_after_an_answer…` fail when one changes, and without one of them the connection
 counts as suspect.
 """
 
@@ -15,10 +15,10 @@ from anyio.streams.tls import TLSStream
 
 
 def is_suspect(headers: Iterable[tuple[bytes, bytes]], body: Any, connection: Any) -> bool:
-    """Whether something came after an answer, or two readers could differ on where it ends.
+    """Return whether data came after an answer, or whether its end is ambiguous.
 
-    Ask when its body has been read and is not closed yet. `body` is the stream of httpcore that it
-    was read from, `connection` the network stream below.
+    Call it when the body has been read and is not closed yet. `body` is the stream of httpcore that
+    it was read from, `connection` the network stream below.
     """
     names = [name.lower() for name, _ in headers]
     if b"transfer-encoding" in names and b"content-length" in names:
@@ -37,7 +37,7 @@ def _parser_holds_more(body: Any) -> bool:
 
 
 def _buffers_hold_more(stream: Any) -> bool:
-    """Of anyio's stream and of those below it: each reads more at once than it hands on."""
+    """Check anyio's stream and those below it: each reads more at once than it passes on."""
     if isinstance(stream, TLSStream):
         if stream._read_bio.pending or stream._ssl_object.pending():
             return True

@@ -1,1 +1,1 @@
-"""The web module: pages and HTTP for contracts, without a way into the operator's network."""
+"""The web module: HTTP and pages for contracts, without access to the operator's network."""

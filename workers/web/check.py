@@ -1,6 +1,6 @@
-"""`python -m genvm_manager.workers.web.check`: whether pages can be rendered.
+"""Checks whether pages can be rendered: `python -m genvm_manager.workers.web.check`.
 
-Prints findings (`genvm_manager.base.check_result`); a browser is started for it and ended again.
+It starts a browser, ends it, and prints check results (`genvm_manager.base.check_result`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ WEBDRIVER_TIMEOUT = 5.0
 
 
 def main() -> int:
-    """Print what was found."""
+    """Check and print the result; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m genvm_manager.workers.web.check")
     parser.add_argument("--config", type=Path, help="the web module's settings")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        found = asyncio.run(_examined(_config(given.config)))
+        result = asyncio.run(_check(_config(arguments.config)))
     except (BadRequest, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        found = failure(TOPIC, f"{given.config}: {error}", "correct it; the file explains its keys")
-    sys.stdout.buffer.write(encode_findings([found]))
+        advice = "correct it; the file explains its keys"
+        result = failure(TOPIC, f"{arguments.config}: {error}", advice)
+    sys.stdout.buffer.write(encode_findings([result]))
     return 0
 
 
@@ -47,15 +48,15 @@ def _config(path: Path | None) -> WebConfig:
     return parse_config(value)[0]
 
 
-async def _examined(config: WebConfig) -> CheckResult:
+async def _check(config: WebConfig) -> CheckResult:
     if config.webdriver_host:
-        return await _reached(config.webdriver_host)
+        return await _check_webdriver(config.webdriver_host)
     log = event_log("genvm_manager.workers.web")
-    keeper = BrowserPool(config.browser_path, 1, config.max_page_memory, log)
+    pool = BrowserPool(config.browser_path, 1, config.max_page_memory, log)
     try:
-        async with keeper.lend("about:blank") as browser:
+        async with pool.acquire("about:blank") as browser:
             product = (await browser.tools.send("Browser.getVersion"))["product"]
-            return _judged(str(product), keeper)
+            return _check_isolation(str(product), pool)
     except WebFault as fault:
         return warning(
             TOPIC,
@@ -64,12 +65,12 @@ async def _examined(config: WebConfig) -> CheckResult:
             "or set browser_path or webdriver_host",
         )
     finally:
-        await keeper.close()
+        await pool.close()
 
 
-def _judged(product: str, keeper: BrowserPool) -> CheckResult:
-    says = f"{product} starts, as {keeper.isolation}"
-    if keeper.isolation.has_sandbox:
+def _check_isolation(product: str, pool: BrowserPool) -> CheckResult:
+    says = f"{product} starts, as {pool.isolation}"
+    if pool.isolation.has_sandbox:
         return ok(TOPIC, says)
     return warning(
         TOPIC,
@@ -79,7 +80,7 @@ def _judged(product: str, keeper: BrowserPool) -> CheckResult:
     )
 
 
-async def _reached(url: str) -> CheckResult:
+async def _check_webdriver(url: str) -> CheckResult:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:

@@ -1,4 +1,7 @@
-"""The web module's settings (docs/spec/05-modules.md; the official YAML's keys and ours)."""
+"""The web module's settings: the official YAML's keys and further ones.
+
+Source: docs/spec/05-modules.md.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +21,38 @@ from genvm_manager.protocol.framing import MAX_FRAME
 Count = Annotated[int, Meta(ge=1)]
 
 _DURATIONS = ("timeout", "render_timeout", "max_wait_after_loaded")
-_FOR_OTHERS = frozenset({"workers", "bind_address", "host", "port"})
-"""Keys that the pool reads."""
+_POOL_KEYS = frozenset({"workers", "bind_address", "host", "port"})
+"""Keys that are read by the pool and its listener."""
 
 
 class WebConfig(Struct, frozen=True):
     """All settings with their defaults. Durations are text such as `30s`, sizes are in bytes."""
 
     timeout: str = "30s"
-    """For a whole request, redirects included."""
+    """The duration of a whole request, including redirects."""
 
     render_timeout: str = "60s"
-    """For loading a page and reading it; `wait_after_loaded` comes on top."""
+    """The duration of loading and reading a page; `wait_after_loaded` is added to it."""
 
     max_wait_after_loaded: str = "60s"
     max_redirects: Annotated[int, Meta(ge=0)] = 10
     max_body: Annotated[int, Meta(ge=1, le=MAX_FRAME - (1 << 20))] = 32 << 20
-    """What is said around a body has to fit into a frame as well."""
+    """Bytes of a body; the rest of the answer has to fit into the same frame."""
 
     extra_tld: tuple[str, ...] = ()
     always_allow_hosts: tuple[str, ...] = ()
-    """Names or addresses, with or without `:port`, that skip the checks of port, name and address.
-    They are looked up as every program here does; other names are asked of DNS alone."""
+    """Names or addresses, with or without `:port`, without the checks of port, name and address.
+
+    They are looked up with the system's resolver; other names with DNS alone.
+    """
 
     dns_servers: tuple[str, ...] = ()
-    """`address` or `address:port`; none: those of /etc/resolv.conf."""
+    """`address` or `address:port`; if empty, the servers of /etc/resolv.conf."""
 
     browser_path: str | None = None
     max_pages: Count = 4
     max_page_memory: Count = 1 << 30
-    """Bytes of any process of the browser's; a page is in one of them."""
+    """Bytes of memory of each browser process; a page runs in one of them."""
 
     webdriver_host: str | None = None
 
@@ -62,7 +67,7 @@ class WebConfig(Struct, frozen=True):
 
 
 def _is_url(text: str) -> bool:
-    """Whether it is one of HTTP that names a host, and no user."""
+    """Return whether it is an HTTP URL with a host and without a user name."""
     try:
         parts = urlsplit(text)
         is_whole = parts.scheme in ("http", "https") and parts.port != 0
@@ -73,13 +78,13 @@ def _is_url(text: str) -> bool:
 
 
 def parse_config(value: Mapping[str, Any]) -> tuple[WebConfig, list[str]]:
-    """The settings in a map, and its keys that mean nothing to anybody here.
+    """Return the settings in a map, and its unknown keys.
 
-    Raises `BadRequest` naming the key at fault.
+    Raises `BadRequest` naming the invalid key.
     """
     try:
         config = from_value(dict(value), WebConfig)
     except BadRequest as error:
         raise BadRequest(f"config: {error.message}") from None
-    known = {field.name for field in msgspec.structs.fields(WebConfig)} | _FOR_OTHERS
+    known = {field.name for field in msgspec.structs.fields(WebConfig)} | _POOL_KEYS
     return config, sorted(str(key) for key in value if key not in known)

@@ -1,4 +1,4 @@
-"""Taking in a body with a limit that holds for what it unfolds to, not for what it weighs."""
+"""Collects a response body with a limit that counts decompressed bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _RAW = -15
 _GZIP_BEGINS = 0x1F
 
 ACCEPTED = b"gzip, deflate"
-"""What `Body` can decode, as the `Accept-Encoding` header says it."""
+"""The `Accept-Encoding` header for what `Body` can decode."""
 
 
 class TooLarge(Exception):
-    """The body is longer than it may be."""
+    """The body is longer than the limit."""
 
 
 class Undecodable(Exception):
-    """The body is not what its `Content-Encoding` says."""
+    """The body does not have the encoding that its `Content-Encoding` names."""
 
 
 class Body:
@@ -28,26 +28,28 @@ class Body:
         self.is_decoded = coding in (b"gzip", b"x-gzip", b"deflate")
         self._limit = limit
         self._content = bytearray()
-        self._unfold = _Unfolding(is_deflate=coding == b"deflate") if self.is_decoded else None
+        self._decompressor = (
+            _Decompressor(is_deflate=coding == b"deflate") if self.is_decoded else None
+        )
 
     def append(self, received: bytes) -> None:
-        """Take in what arrived. Raises `TooLarge` or `Undecodable`."""
-        if self._unfold is None:
+        """Add received bytes. Raises `TooLarge` or `Undecodable`."""
+        if self._decompressor is None:
             self._content += received
         else:
-            self._unfold.append(received, self._content, self._limit)
+            self._decompressor.append(received, self._content, self._limit)
         if len(self._content) > self._limit:
             raise TooLarge
 
     def content(self) -> bytes:
-        """All of it. Raises `Undecodable` when the end is missing."""
-        if self._unfold is not None and not self._unfold.is_whole:
+        """Return the whole body. Raises `Undecodable` if it was cut off."""
+        if self._decompressor is not None and not self._decompressor.is_complete:
             raise Undecodable("it was cut off")
         return bytes(self._content)
 
 
-class _Unfolding:
-    """One packed stream, or several one after the other, as gzip allows."""
+class _Decompressor:
+    """Decompresses one stream, or several one after the other, as gzip allows."""
 
     def __init__(self, *, is_deflate: bool) -> None:
         self._is_deflate = is_deflate
@@ -55,11 +57,12 @@ class _Unfolding:
         self._is_begun = False
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether the data does not end inside a stream."""
         return self._decoder.eof or not self._is_begun
 
     def append(self, received: bytes, content: bytearray, limit: int) -> None:
-        """Unfold into `content`. Raises `TooLarge` once it is longer than `limit`."""
+        """Decompress into `content`. Raises `TooLarge` once it is longer than `limit`."""
         while received:
             if self._decoder.eof and not self._begins_another(received[0]):
                 return
@@ -74,13 +77,13 @@ class _Unfolding:
             received = self._decoder.unused_data
 
     def _begin(self, first: int) -> None:
-        """`deflate` is zlib's format by the standard, and often enough the bare stream."""
+        """Detect the format: `deflate` is zlib's by the standard, but often the bare stream."""
         self._is_begun = True
         if self._is_deflate and first & 0x0F != zlib.DEFLATED:
             self._decoder = zlib.decompressobj(_RAW)
 
     def _begins_another(self, first: int) -> bool:
-        """Whether what follows an end is more of it, and not padding."""
+        """Return whether another stream follows, and not padding."""
         if self._is_deflate or first != _GZIP_BEGINS:
             return False
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)

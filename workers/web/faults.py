@@ -1,8 +1,8 @@
-"""What can go wrong with a request, as the contract sees it: one code each.
+"""The faults of requests as the contract sees them: one code each.
 
 Source: docs/spec/05-modules.md#web-requests.
 
-`ctx` of a fault always holds the `url` that it is about, which after a redirect is not the first.
+`ctx` of a fault always holds the `url` that failed, which after a redirect is not the first one.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ class WebFault(UserFault):
         self.reason = reason
 
     def about(self, url: str) -> WebFault:
-        """The same about another URL."""
+        """Return the same fault for another URL."""
         return WebFault(self.code, url, self.reason)

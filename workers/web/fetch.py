@@ -1,4 +1,4 @@
-"""Asking for a URL: redirects, limits and timeout (docs/spec/05-modules.md#web-requests)."""
+"""Fetches a URL: redirects, limits and timeout (docs/spec/05-modules.md#web-requests)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _IDLE_CONNECTION = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
 _HAS_BODY = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose servers want to be told that there is none."""
+"""Methods for which an empty body is announced by `Content-Length: 0`."""
 
-_OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade",
-                   b"keep-alive", b"te", b"trailer", b"expect"})  # fmt: skip
-"""Headers that belong to the connection: a contract's are left out."""
+_OWN_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection",
+                          b"upgrade", b"keep-alive", b"te", b"trailer", b"expect"})  # fmt: skip
+"""Headers of the connection; a contract's values for them are not sent."""
 
 _FOR_ONE_ORIGIN = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _OF_A_BODY = frozenset({b"content-type", b"content-encoding", b"content-language"})
@@ -44,7 +44,7 @@ _OF_A_BODY = frozenset({b"content-type", b"content-encoding", b"content-language
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask for. Header names are in lower case."""
+    """A request to send. Header names are in lower case."""
 
     method: str
     url: str
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back; `body` is decoded, and `headers` then no longer speak of its encoding."""
+    """A response; `body` is decompressed, and `headers` then no longer name its encoding."""
 
     url: str
     status: int
@@ -63,8 +63,10 @@ class Response:
 
 
 class Fetcher:
-    """Asks for URLs on connections of its own: one for each session, so that nothing that a server
-    ties to a connection is shared between contracts."""
+    """Fetches URLs on connections of its own.
+
+    Each session has one, so that contracts do not share what a server ties to a connection.
+    """
 
     def __init__(
         self, rules: UrlRules, network: Network, trust: ssl.SSLContext, max_redirects: int
@@ -79,9 +81,9 @@ class Fetcher:
         )
 
     async def fetch(self, request: Request, size_limit: int, timeout: float) -> Response:
-        """The answer to a request, after redirects. `timeout` in seconds for all of it.
+        """Return the response to a request, after redirects.
 
-        Raises `WebFault`.
+        `timeout` is in seconds for the whole. Raises `WebFault`.
         """
         last = request.url
         try:
@@ -89,13 +91,13 @@ class Fetcher:
                 for _ in range(self._max_redirects + 1):
                     target = self._rules.check(request.url)
                     last = request.url
-                    response = await self._ask(request, target, size_limit)
+                    response = await self._send(request, target, size_limit)
                     followed = _redirected(request, target, response)
                     if followed is None:
                         return response
                     request = followed
         except TimeoutError:
-            raise WebFault(TIMEOUT, last, f"no whole answer within {timeout:g} s") from None
+            raise WebFault(TIMEOUT, last, f"no complete answer within {timeout:g} s") from None
         reason = f"more than {self._max_redirects} redirects"
         raise WebFault(TOO_MANY_REDIRECTS, request.url, reason)
 
@@ -103,7 +105,7 @@ class Fetcher:
         """Close all connections."""
         await self._pool.aclose()
 
-    async def _ask(self, request: Request, target: Target, size_limit: int) -> Response:
+    async def _send(self, request: Request, target: Target, size_limit: int) -> Response:
         try:
             async with self._pool.stream(
                 request.method,
@@ -119,7 +121,7 @@ class Fetcher:
                 response = await _received(request, answer, size_limit)
                 connection = answer.extensions["network_stream"]
                 if is_suspect(answer.headers, answer.stream, connection):
-                    # Closed, it is not taken from the pool again.
+                    # The pool does not use a closed connection again.
                     await connection.aclose()
                 return response
         except WebFault as fault:
@@ -139,7 +141,7 @@ class Fetcher:
 
 def _sent_headers(request: Request, target: Target) -> list[tuple[bytes, bytes]]:
     defaults = {b"user-agent": USER_AGENT, b"accept": b"*/*", b"accept-encoding": ACCEPTED}
-    own = {name: value for name, value in request.headers.items() if name not in _OURS}
+    own = {name: value for name, value in request.headers.items() if name not in _OWN_HEADERS}
     sent = [(b"host", target.authority.encode()), *(defaults | own).items()]
     if request.body is not None or request.method in _HAS_BODY:
         sent.append((b"content-length", str(len(request.body or b"")).encode()))
@@ -152,7 +154,7 @@ async def _received(request: Request, answer: httpcore.Response, size_limit: int
         known = headers.get(name.lower())
         headers[name.lower()] = value if known is None else known + b", " + value
     if answer.status in _REDIRECTS and headers.get(b"location"):
-        # Nobody reads it, so it may as well be without end.
+        # The body of a redirect is not read, so its length does not matter.
         return Response(request.url, answer.status, headers, b"")
     body = Body(size_limit, headers.get(b"content-encoding", b""))
     async for part in answer.aiter_stream():
@@ -164,7 +166,7 @@ async def _received(request: Request, answer: httpcore.Response, size_limit: int
 
 
 def _redirected(request: Request, target: Target, response: Response) -> Request | None:
-    """The request to follow a redirect with; None: there is nothing to follow."""
+    """Return the request that follows a redirect, or None without a redirect."""
     location = response.headers.get(b"location")
     if response.status not in _REDIRECTS or not location:
         return None

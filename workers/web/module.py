@@ -1,4 +1,7 @@
-"""The web module: what a worker of it serves (docs/spec/05-modules.md#web-requests)."""
+"""The web module: HTTP requests and pages for contracts.
+
+Source: docs/spec/05-modules.md#web-requests.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ from .network import Network
 from .urls import UrlRules
 
 BROWSER_TIMEOUT = 30.0
-"""Seconds for which the module's start waits for the browser's; pages wait longer, if need be."""
+"""Seconds for which the module's start waits for the browser; a page waits longer if needed."""
 
 SizeLimit = Annotated[int, Meta(ge=0)]
 
 
 class RequestPayload(Struct, frozen=True):
-    """What `Request` brings; `sign` is taken and means nothing: there is nobody to sign."""
+    """The payload of `Request`; `sign` is accepted and ignored, as there is no signer."""
 
     method: HttpMethod
     url: str
@@ -49,7 +52,7 @@ class RequestPayload(Struct, frozen=True):
 
 
 class RenderPayload(Struct, frozen=True):
-    """What `Render` brings."""
+    """The payload of `Render`."""
 
     mode: Literal["text", "html", "screenshot"]
     url: str
@@ -57,7 +60,7 @@ class RenderPayload(Struct, frozen=True):
 
 
 class WebModule:
-    """What all sessions of a worker share."""
+    """What all sessions of a worker share; see `workers.worker.module.Module`."""
 
     def __init__(self, config: WebConfig, log: EventLog) -> None:
         self.config = config
@@ -71,22 +74,24 @@ class WebModule:
         )  # fmt: skip
 
     async def open_session(self, hello: ModuleHello) -> Session:  # noqa: ARG002 - nothing depends on it
+        """Open a session."""
         return WebSession(self)
 
     async def close(self) -> None:
+        """Close the browser or the connection to the webdriver service."""
         if self.webdriver is not None:
             await self.webdriver.close()
         if self.browsers is not None:
             await self.browsers.close()
 
     async def render(self, order: RenderOrder) -> str | bytes:
-        """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
+        """Return the page's text or HTML, or a PNG of it. Raises `WebFault`."""
         target = self.rules.check(order.url)
         if self.webdriver is not None:
             await self.network.require(target.host, target.port)
             return await self.webdriver.render(order)
         assert self.browsers is not None
-        async with self.browsers.lend(order.url) as browser:
+        async with self.browsers.acquire(order.url) as browser:
             return await render(browser, self.network, order)
 
 
@@ -100,6 +105,7 @@ class WebSession:
         )
 
     async def answer(self, request: ModuleRequest) -> Any:
+        """Answer a request. Raises `WebFault`, and `FatalFault` for an invalid request."""
         if request.name == "Request":
             payload, limit = _payload(request, RequestPayload)
             return await self._request(payload, limit)
@@ -109,6 +115,7 @@ class WebSession:
         raise FatalFault(f"the web module knows no request {request.name[:40]!r}")
 
     async def close(self) -> None:
+        """Close the session's connections."""
         await self._fetcher.close()
 
     async def _request(self, payload: RequestPayload, limit: int | None) -> Any:
@@ -141,14 +148,14 @@ async def open_module(
     options: ModuleOptions,
     log: EventLog,
 ) -> Module:
-    """The module of a configuration. Raises `BadRequest` naming the key at fault.
+    """Return the module of a configuration. Raises `BadRequest` naming the invalid key.
 
-    It is ready with or without a browser: only rendering needs one.
+    It is ready with or without a browser, which only rendering needs.
     """
     settings, unknown = parse_config(config)
     if unknown and options.tells_of_config:
         fields = {"keys": ", ".join(unknown)}
-        log.warning("web_config_keys_without_meaning", **fields)
+        log.warning("web_config_unknown_keys", **fields)
     remove_orphaned_profiles()
     try:
         module = WebModule(settings, log)
@@ -161,7 +168,7 @@ async def open_module(
 
 
 def _payload(request: ModuleRequest, kind: type[Any]) -> tuple[Any, int | None]:
-    """What a request brings, and its size limit: a list of the two. Raises `FatalFault`."""
+    """Return the payload of a request and its size limit. Raises `FatalFault`."""
     if not isinstance(request.payload, list) or len(request.payload) != 2:
         raise FatalFault(f"{request.name}: expected a list of payload and size limit")
     payload, limit = request.payload
@@ -176,7 +183,7 @@ def _bounded(limit: int | None, config: WebConfig) -> int:
 
 
 def _wait(text: str, config: WebConfig) -> float:
-    """Seconds to wait after a page has loaded; more than the cap is the cap."""
+    """Return the seconds to wait after a page has loaded, at most the configured maximum."""
     try:
         wait = parse_duration(text)
     except ValueError as error:

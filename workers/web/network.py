@@ -1,6 +1,6 @@
-"""The only way out: a name is looked up once, and what was checked is what is connected to.
+"""All outgoing connections: a name is looked up once, and the checked addresses are connected to.
 
-docs/spec/05-modules.md#safety.
+Source: docs/spec/05-modules.md#safety.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .faults import ADDRESS_FORBIDDEN, CONNECTION_FAILED, HOST_NOT_FOUND, WebFau
 from .urls import UrlRules, is_domain
 
 LOOKUP_TIMEOUT = 10.0
-"""Seconds for the answer of DNS."""
+"""Seconds for a DNS lookup."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for one address."""
+"""Seconds for connecting to one address."""
 
 _MOST_ADDRESSES = 4
 _DNS_PORT = 53
@@ -40,16 +40,19 @@ Dial = Callable[[str, int], Awaitable[T]]
 
 
 class Network:
-    """Reaches hosts that the rules let through, at addresses that are public."""
+    """Connects to hosts that the rules allow, at public addresses."""
 
     def __init__(self, rules: UrlRules, dns_servers: Sequence[str] = ()) -> None:
-        """`dns_servers` as in `WebConfig`. Raises `ValueError` naming the setting that is none."""
+        """Prepare the resolver; `dns_servers` as in `WebConfig`.
+
+        Raises `ValueError` naming the invalid setting.
+        """
         self._rules = rules
         self._resolver = _resolver(dns_servers)
-        self._has_dns_of_its_own = bool(dns_servers)
+        self._has_own_dns = bool(dns_servers)
 
     async def reach(self, host: str, port: int, dial: Dial[T]) -> T:
-        """What `dial` gives for the first address that answers. Raises `WebFault`."""
+        """Return the result of `dial` for the first address that answers. Raises `WebFault`."""
         refusal = ""
         for address in await self._addresses(host, port):
             try:
@@ -61,16 +64,16 @@ class Network:
         raise WebFault(CONNECTION_FAILED, _place(host, port), refusal)
 
     async def require(self, host: str, port: int) -> None:
-        """Raises `WebFault` unless the host could be reached now, as far as names can tell."""
+        """Raise `WebFault` unless the host has an address that may be connected to."""
         await self._addresses(host, port)
 
     async def _addresses(self, host: str, port: int) -> list[str]:
-        """What may be connected to, in the order to try; never empty."""
+        """Return the addresses that may be connected to, in the order to try; never empty."""
         plain = self._rules.check_place(host, port)
         if self._rules.is_trusted(plain, port):
-            found = await self._known_to_operator(plain, port)
+            found = await self._look_up_trusted(plain, port)
         else:
-            found = await self._known_to_dns(plain)
+            found = await self._look_up_in_dns(plain)
         if not found:
             raise WebFault(HOST_NOT_FOUND, _place(host, port), f"{plain}: no such name")
         if not self._rules.is_trusted(plain, port):
@@ -80,37 +83,37 @@ class Network:
             raise WebFault(ADDRESS_FORBIDDEN, _place(host, port), reason)
         return found[:_MOST_ADDRESSES]
 
-    async def _known_to_operator(self, host: str, port: int) -> list[str]:
-        """By the name servers of the configuration, else as every program here knows it."""
-        if self._has_dns_of_its_own and is_domain(host):
+    async def _look_up_trusted(self, host: str, port: int) -> list[str]:
+        """Look a host up with the configured name servers, else with the system's resolver."""
+        if self._has_own_dns and is_domain(host):
             with suppress(WebFault):
-                if found := await self._known_to_dns(host):
+                if found := await self._look_up_in_dns(host):
                     return found
-        return await _known_here(host, port)
+        return await _look_up_in_system(host, port)
 
-    async def _known_to_dns(self, host: str) -> list[str]:
-        """Raises `WebFault` when it cannot be asked."""
-        asking = [
+    async def _look_up_in_dns(self, host: str) -> list[str]:
+        """Return the addresses in DNS. Raises `WebFault` if no server answers."""
+        lookups = [
             self._resolver.resolve(
                 f"{host}.", kind, lifetime=LOOKUP_TIMEOUT, raise_on_no_answer=False
             )
             for kind in ("A", "AAAA")
         ]
         found: list[str] = []
-        silent = []
-        # Some servers answer for IPv4 alone, and fail for the rest.
-        for answer in await asyncio.gather(*asking, return_exceptions=True):
+        failed = []
+        # Some servers answer for IPv4 only and fail for IPv6.
+        for answer in await asyncio.gather(*lookups, return_exceptions=True):
             if isinstance(answer, dns.resolver.Answer):
                 found += [str(record.address) for record in answer]
             elif not isinstance(answer, dns.resolver.NXDOMAIN | dns.resolver.YXDOMAIN):
-                silent.append(answer)
-        if silent and not found:
+                failed.append(answer)
+        if failed and not found:
             raise WebFault(CONNECTION_FAILED, f"//{host}", f"{host}: no name server answers")
         return found
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Has httpcore connect through a `Network`."""
+    """Makes httpcore connect through a `Network`."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -124,6 +127,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that answers. Raises `WebFault`."""
+
         async def dial(address: str, port: int) -> httpcore.AsyncNetworkStream:
             try:
                 return await self._streams.connect_tcp(
@@ -137,8 +142,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         return await self._network.reach(host, port, dial)
 
 
-async def _known_here(host: str, port: int) -> list[str]:
-    """What this machine itself knows a name by: for hosts that the operator has named."""
+async def _look_up_in_system(host: str, port: int) -> list[str]:
+    """Look a host up with the system's resolver; only for hosts that the operator has named."""
     loop = asyncio.get_running_loop()
     with suppress(OSError):
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -164,13 +169,13 @@ def _name_server(text: str) -> dns.nameserver.Do53Nameserver:
 
 
 def _address_and_port(text: str) -> tuple[str, int]:
-    """Raises `ValueError`."""
+    """Split a name server's address; its port is 53 by default. Raises `ValueError`."""
     bare = text.removeprefix("[").removesuffix("]")
     if is_host(bare):
         return str(ipaddress.ip_address(bare)), _DNS_PORT
     place = parse_host_port(text)
     if not place.port:
-        raise ValueError("nobody listens at port 0")
+        raise ValueError("port 0 is not valid")
     return str(ipaddress.ip_address(place.host)), place.port
 
 

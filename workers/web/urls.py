@@ -1,7 +1,7 @@
-"""Which URLs may be asked for (docs/spec/05-modules.md#safety), as far as no network is needed.
+"""Which URLs are allowed, as far as no network is needed (docs/spec/05-modules.md#safety).
 
-One strict reading: what it takes apart is put together again from its parts, so that nobody after
-it can read the same text differently.
+URLs are parsed once and strictly, and sent on as put together from the parsed parts, so that no
+later parser can read the same text differently.
 """
 
 from __future__ import annotations
@@ -30,47 +30,49 @@ _UNTOUCHED = "!$%&'()*+,/:;=?@[]~-._"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be asked for. `host` is in ASCII and lower case, without a dot at its end."""
+    """A parsed URL. `host` is in ASCII and lower case, without a dot at its end."""
 
     scheme: str
     host: str
     port: int
     path: str
-    """With the query, percent-encoded; never empty."""
+    """The path with the query, percent-encoded; never empty."""
 
     @property
     def authority(self) -> str:
-        """As the `Host` header has it."""
+        """The host and port as in the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
+        """The whole URL."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
     @property
     def origin(self) -> tuple[str, str, int]:
+        """The scheme, host and port."""
         return self.scheme, self.host, self.port
 
 
 class UrlRules:
-    """Decides by scheme, port and name; `Network` decides by address."""
+    """Checks scheme, port and name; `Network` checks the address."""
 
     def __init__(self, extra_tld: Iterable[str] = (), always_allow_hosts: Iterable[str] = ()):
-        """Raises `ValueError` naming the setting that is none."""
+        """Parse the settings. Raises `ValueError` naming the invalid setting."""
         self._extra = {tld.lower().strip(".") for tld in extra_tld}
         self._allowed = {_plain(host) for host in always_allow_hosts}
         self._public = PublicSuffixList(accept_unknown=False, only_icann=True)
 
     def check(self, url: str) -> Target:
-        """The target of a URL. Raises `WebFault`."""
+        """Return the parsed URL. Raises `WebFault` if it is not allowed."""
         target = parse(url)
         if not self.is_trusted(target.host, target.port):
             self._check_place(url, target.host, target.port)
         return target
 
     def check_place(self, host: str, port: int) -> str:
-        """The same for a host and a port that no URL came with; gives the host in its one form."""
+        """Check a host and a port without a URL; return the host in its normal form."""
         url = f"//{host}:{port}"
         plain = _host(host, url)
         if not self.is_trusted(plain, port):
@@ -78,15 +80,15 @@ class UrlRules:
         return plain
 
     def is_trusted(self, host: str, port: int) -> bool:
-        """Whether the operator has named this host, alone or with its port."""
+        """Return whether the operator has named this host, alone or with its port."""
         return host in self._allowed or f"{host}:{port}" in self._allowed
 
     def _check_place(self, url: str, host: str, port: int) -> None:
         if port not in DEFAULT_PORTS.values():
-            raise WebFault(PORT_FORBIDDEN, url, f"port {port}: only 80 and 443 may be asked")
+            raise WebFault(PORT_FORBIDDEN, url, f"port {port}: only 80 and 443 are allowed")
         if not self._is_public_name(host):
             raise WebFault(
-                TLD_FORBIDDEN, url, f"{host}: only names in a public top-level domain may be asked"
+                TLD_FORBIDDEN, url, f"{host}: only names in a public top-level domain are allowed"
             )
 
     def _is_public_name(self, host: str) -> bool:
@@ -96,7 +98,7 @@ class UrlRules:
 
 
 def parse(url: str) -> Target:
-    """Take a URL apart. Raises `WebFault` for one that is malformed or not of HTTP."""
+    """Parse a URL. Raises `WebFault` if it is malformed or not HTTP."""
     if len(url) > MAX_URL:
         raise WebFault(MALFORMED_URL, url[:200], f"longer than {MAX_URL} characters")
     whole = _URL.fullmatch(url)
@@ -104,7 +106,7 @@ def parse(url: str) -> Target:
         raise WebFault(MALFORMED_URL, url, "expected http://host/… or https://host/…")
     scheme = whole["scheme"].lower()
     if scheme not in DEFAULT_PORTS:
-        raise WebFault(SCHEMA_FORBIDDEN, url, f"{scheme}: only http and https may be asked")
+        raise WebFault(SCHEMA_FORBIDDEN, url, f"{scheme}: only http and https are allowed")
     rest = _REST.match(whole["rest"])
     if rest is None or any(ord(character) < 0x20 or character == "\x7f" for character in url):
         raise WebFault(MALFORMED_URL, url, "expected // and a host after the scheme")
@@ -115,23 +117,23 @@ def parse(url: str) -> Target:
         raise WebFault(MALFORMED_URL, url, "its host or port cannot be read")
     port = int(place["port"]) if place["port"] else DEFAULT_PORTS[scheme]
     if not 0 < port < 1 << 16:
-        raise WebFault(MALFORMED_URL, url, f"there is no port {port}")
+        raise WebFault(MALFORMED_URL, url, f"port {port} is not valid")
     path = quote((rest["path"] or "/") + (rest["query"] or ""), safe=_UNTOUCHED)
     return Target(scheme, _host(place["host"], url), port, path)
 
 
 def is_domain(host: str) -> bool:
-    """Whether a host, in its one form, is a name that DNS could know, and no address."""
+    """Return whether a host in its normal form is a domain name and not an address."""
     return "." in host and not _is_address(host)
 
 
 def _is_address(host: str) -> bool:
-    """Also in the spellings that some programs take for one: 127.1, 2130706433, 0x7f.0.0.1."""
+    """Return whether it is an address, also as 127.1, 2130706433 or 0x7f.0.0.1."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def _host(host: str, url: str) -> str:
-    """The one form of a host; an IPv6 address may stand without its brackets."""
+    """Return the normal form of a host; an IPv6 address may be without brackets."""
     if ":" in host:
         try:
             return ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]")).compressed
@@ -149,7 +151,7 @@ def _host(host: str, url: str) -> str:
 
 
 def _plain(host: str) -> str:
-    """A host of the configuration, with or without a port, as targets name it."""
+    """Return a host of the configuration, with or without a port, in the normal form."""
     given = host.strip()
     is_bare = given.count(":") > 1 and not given.startswith("[")
     place = _AUTHORITY.fullmatch(f"[{given}]" if is_bare else given)

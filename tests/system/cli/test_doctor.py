@@ -150,7 +150,7 @@ def test_what_is_wrong_with_executors_is_named(tmp_path: Path, state: Path) -> N
     warned = failing(found, "warning")
     assert "holds keys, and others may read it" in warned["settings"]
     assert "secret" not in json.dumps(found)
-    assert "/nonexistent is no program" in warned["browser"]
+    assert "/nonexistent is not a program" in warned["browser"]
     manifest.write_text("executor_versions: []")
     said = failing(doctor("--quick", "--state-dir", str(state), "--root", str(root), code=1))
     assert "manifest: executor_versions: expected object" in said["executors"]

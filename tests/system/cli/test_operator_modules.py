@@ -39,7 +39,7 @@ def _stopped(service: RunningService) -> Iterator[None]:
 
 
 NO_KEYS = (
-    "no LLM backend is usable: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
+    "no usable LLM backend: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
     "(POST /env) and restart the module"
 )
 
@@ -101,7 +101,7 @@ def test_its_settings_come_from_a_file(
         ("- 1", 64, "expected a map of keys, got list"),
         ("workers: 0", 64, "config: workers: expected 1 to 64"),
         (f"backends: {{mine: {{host: nowhere, provider: ollama, key: {KEY}}}}}", 64, "mine"),
-        ("backends: {}", 1, "no LLM backend is usable (the configuration names none)"),
+        ("backends: {}", 1, "no usable LLM backend (the configuration names none)"),
         ("a: &a [*a]", 64, "an alias in it refers to what it stands in"),
         ("null: 1", 64, "cannot be sent as JSON"),
     ],

@@ -156,7 +156,7 @@ def test_a_module_is_started_and_stopped(page: Page, service: RunningService) ->
     card = 'article[aria-label="LLM module"]'
     page.click(f'{card} button[aria-label="Start the LLM module"]')
     page.wait_for("running", card)
-    page.wait_for("no LLM backend is usable: set OPENAIKEY, ", card)
+    page.wait_for("no usable LLM backend: set OPENAIKEY, ", card)
     service.http.post("/env", json={"key": "OPENAIKEY", "value": "sk-none"})
     page.click(f'{card} button[aria-label="Restart the LLM module"]')
     page.click("dialog button.grave")

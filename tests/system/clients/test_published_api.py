@@ -42,7 +42,7 @@ drain_timeout: 1s
 executor_env: {{GENVM_CACHE_DIR: '{default_cache_dir()}'}}
 """
 NO_KEYS = (
-    "no LLM backend is usable: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
+    "no usable LLM backend: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
     "(POST /env) and restart the module"
 )
 SEED = {"module_type": "llm", "config": {"host": "localhost", "port": 8080}}

@@ -203,16 +203,16 @@ def test_a_variable_that_is_set_later_becomes_the_key(
         node.stop(LLM)
         refused = node.post("/module/start", module_type=LLM, config=config)
         assert refused.status_code == 500
-        words = "no LLM backend is usable: set SOME_KEY (POST /env) and restart the module"
+        words = "no usable LLM backend: set SOME_KEY (POST /env) and restart the module"
         assert words in refused.json()["error"]
         shown = node.status()["modules"][LLM]
         assert (shown["state"], words in shown["reason"]) == ("stopped", True)
         node.post("/env", key="SOME_KEY", value="sk-of-the-environment")
-        warnings = node.service.log.count("llm_config_keys_without_meaning keys=vm_count")
+        warnings = node.service.log.count("llm_config_unknown_keys keys=vm_count")
         node.start(LLM, config)
         assert asker.lead("ask", [prompt()]).returned() == ["fine"]
         # Two workers read it, one of them tells.
-        assert node.service.log.count("llm_config_keys_without_meaning") == warnings + 1
+        assert node.service.log.count("llm_config_unknown_keys") == warnings + 1
 
 
 def test_without_a_key_prompts_say_which_to_set(node: ServedNode, asker: ServedContract) -> None:

@@ -1,4 +1,4 @@
-"""The wire formats of providers, from their public documentation.
+"""The wire formats of providers, as in their public documentation.
 
 Source: docs/spec/05-modules.md#llm-configuration.
 """

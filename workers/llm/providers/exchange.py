@@ -1,4 +1,4 @@
-"""What every provider's wire format is made from and gives: one request, one answer."""
+"""What is common to all wire formats: one query becomes one request, and one answer a text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from genvm_manager.workers.llm.images import Image
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question to one model of one provider.
+    """A prompt for one model of one provider.
 
-    `host` is without a slash at its end. None for `max_tokens` or `temperature`: the provider's
-    own default.
+    `host` has no slash at its end. None for `max_tokens` or `temperature`: the provider's default.
     """
 
     host: str
@@ -31,7 +30,7 @@ class Query:
 
 
 class HttpRequest(NamedTuple):
-    """A POST; `body` is what becomes JSON. `headers` may hold the key."""
+    """A POST request; `body` is encoded as JSON. `headers` may hold the key."""
 
     url: str
     headers: dict[str, str]
@@ -39,10 +38,10 @@ class HttpRequest(NamedTuple):
 
 
 class WireFormat(NamedTuple):
-    """How one kind of provider is spoken to.
+    """The wire format of one kind of provider.
 
-    `write` makes the request. `read` takes the text out of the JSON of a reply with status 200,
-    empty where the model said nothing; it raises `msgspec.MsgspecError` for another form.
+    `write` returns the request. `read` returns the text in the JSON of a reply with status 200,
+    empty without an answer, and raises `msgspec.MsgspecError` if the reply has another form.
     """
 
     write: Callable[[Query], HttpRequest]
@@ -50,5 +49,5 @@ class WireFormat(NamedTuple):
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """The fields that are not None."""
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}

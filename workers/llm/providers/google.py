@@ -1,4 +1,4 @@
-"""Google's `generateContent` (Gemini)."""
+"""The wire format of Google's `generateContent` (Gemini)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Candidate(Struct):
 
 class _Reply(Struct):
     candidates: list[_Candidate] = []
-    """None where the prompt itself was refused."""
+    """Empty when the prompt itself was refused."""
 
 
 def _read(body: bytes) -> str:

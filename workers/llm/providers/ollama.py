@@ -1,4 +1,4 @@
-"""Ollama's `generate`."""
+"""The wire format of Ollama's `generate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, which many services speak."""
+"""The wire format of OpenAI's chat completions, which many services use."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Chromium: one process for each worker, a context for each page."""
+"""Chromium: one browser for each worker, one context for each page."""

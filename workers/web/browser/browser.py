@@ -1,4 +1,4 @@
-"""A Chromium of our own: its process, its isolation, its end."""
+"""A Chromium process: its start, its isolation, its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _USUAL_NAMES = (
     "google-chrome",
     "chrome",
 )
-"""The first is Chromium without what only people need: a page costs a third of the time in it."""
+"""The first is Chromium without a user interface: a page takes a third of the time in it."""
 
 _NOBODY = "nobody"
 _TYPE = "--type="
@@ -53,7 +53,7 @@ _FLAGS = (
     "--hide-scrollbars",
     "--mute-audio",
     "--password-store=basic",
-    # It asks nobody for anything but what a page needs, and for that in the way the page says.
+    # No requests but those of pages, and these unchanged.
     "--disable-background-networking",
     "--disable-domain-reliability",
     "--disable-quic",
@@ -61,13 +61,13 @@ _FLAGS = (
     "--no-pings",
     "--disable-features=AutofillServerCommunication,HttpsUpgrades,MediaRouter,OptimizationHints,"
     "Translate,WebRtcHideLocalIpsWithMdns",
-    # A page is one process, whose memory is bounded: no windows of its own, and its frames, between
-    # which there is no secret to keep, are in it too.
+    # A page is one process with bounded memory: it opens no windows, and its frames, which have no
+    # secrets from each other, run in the same process.
     "--block-new-web-contents",
     "--disable-site-isolation-trials",
     "--js-flags=--max-old-space-size=512",
-    # Nothing goes anywhere but through the proxy of a page: not to loopback, which Chromium would
-    # exempt, not past it by UDP, and no name is looked up here.
+    # All traffic goes through the proxy of a page: also to loopback, which Chromium would exempt;
+    # nothing goes past it by UDP, and no name is looked up here.
     "--proxy-server=http://127.0.0.1:9",
     "--proxy-bypass-list=<-loopback>",
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
@@ -77,29 +77,32 @@ _FLAGS = (
 
 
 class BrowserUnavailable(Exception):
-    """No browser can be started; the message says why and what to do."""
+    """No browser can be started; the message says why and what to do.
 
+    `is_exhaustion`: the system lacks a resource just now, which says nothing about the isolation.
+    """
 
-class BrowserRefused(BrowserUnavailable):
-    """The system has no process to spare just now: that says nothing of the isolation."""
+    def __init__(self, message: str, *, is_exhaustion: bool = False) -> None:
+        super().__init__(message)
+        self.is_exhaustion = is_exhaustion
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How a browser is kept from the rest of the machine: by user, and by its own sandbox."""
+    """How a browser is isolated from the rest of the machine: by its user and by its sandbox."""
 
     user: str | None
-    """None: the worker's own."""
+    """The user that it runs as; None: the worker's own."""
 
     has_sandbox: bool
 
     def __str__(self) -> str:
-        word = "with" if self.has_sandbox else "without"
-        return f"user {self.user or os.geteuid()}, {word} Chromium's sandbox"
+        with_or_without = "with" if self.has_sandbox else "without"
+        return f"user {self.user or os.geteuid()}, {with_or_without} Chromium's sandbox"
 
 
 def isolations() -> Sequence[Isolation]:
-    """What to try, the strictest first. Only root may do without the sandbox."""
+    """Return the isolations to try, the strictest first. Only root may omit the sandbox."""
     if os.geteuid() != 0:
         return (Isolation(None, True),)
     if shutil.which("setpriv") is None:
@@ -108,13 +111,13 @@ def isolations() -> Sequence[Isolation]:
 
 
 def find_browser(configured: str | None) -> str:
-    """The path of the browser. Raises `BrowserUnavailable`."""
+    """Return the path of the browser. Raises `BrowserUnavailable`."""
     for name in (configured,) if configured else _USUAL_NAMES:
         path = shutil.which(name)
         if path is not None:
             return path
     if configured:
-        raise BrowserUnavailable(f"browser_path: {configured} is no program")
+        raise BrowserUnavailable(f"browser_path: {configured} is not a program")
     raise BrowserUnavailable(
         "no Chromium was found; install it (Debian: package chromium-headless-shell or chromium) "
         "or set browser_path"
@@ -132,41 +135,42 @@ class Browser:
 
     @classmethod
     async def start(cls, path: str, isolation: Isolation) -> Browser:
-        """Start one and wait until it answers. Raises `BrowserUnavailable`."""
+        """Start a browser and wait until it answers. Raises `BrowserUnavailable`."""
         tools = DevTools()
         try:
             user = pwd.getpwnam(isolation.user) if isolation.user else None
             with make_profile(user) as profile:
                 pid = await _spawn(_command(path, isolation, user, profile), profile, tools)
         except (OSError, KeyError) as error:
-            kind = BrowserRefused if is_exhaustion(error) else BrowserUnavailable
-            raise kind(f"{path} cannot be started: {error}") from None
+            raise BrowserUnavailable(
+                f"{path} cannot be started: {error}", is_exhaustion=is_exhaustion(error)
+            ) from None
         browser = cls(pid, profile, tools)
         try:
             await asyncio.wait_for(tools.send("Browser.getVersion"), START_TIMEOUT)
         except (TimeoutError, BrowserGone, CommandRefused) as error:
             await browser.stop()
-            word = "did not answer" if isinstance(error, TimeoutError) else "ended at its start"
-            raise BrowserUnavailable(f"{path} {word} ({isolation})") from None
+            what = "did not answer" if isinstance(error, TimeoutError) else "ended at its start"
+            raise BrowserUnavailable(f"{path} {what} ({isolation})") from None
         except BaseException:
             await browser.stop()
             raise
         return browser
 
     async def stop(self) -> None:
-        """End it with all its processes, and remove what it wrote; legal at any time, and again."""
+        """End all its processes and remove its files; may be called at any time, also twice."""
         self.tools.close()
         if self._ending is None:
             self._ending = asyncio.ensure_future(asyncio.to_thread(self._end))
         await asyncio.shield(self._ending)
 
     def kill_overgrown(self, limit: int) -> list[str]:
-        """SIGKILL its processes above `limit` bytes of memory; gives what they were."""
+        """SIGKILL its processes above `limit` bytes of memory; return their types."""
         family = [(process, _kind(process)) for process in _family(self.pid)]
         return [kind for process, kind in family if _kill_overgrown(process, limit)]
 
     def _end(self) -> None:
-        """By force, since nothing that it has is of value."""
+        """Kill it at once, since it holds nothing to be saved."""
         family = _family(self.pid)
         leader = ProcessIdentity.of(self.pid)
         group = ProcessGroup(self.pid)
@@ -184,7 +188,7 @@ class Browser:
 
 
 async def _spawn(command: list[str], profile: Path, tools: DevTools) -> int:
-    """Start the process, in a session of its own, and attach its pipe. Raises `OSError`."""
+    """Start the process in its own session, attach its pipe, return its pid. Raises `OSError`."""
     with ExitStack() as undo:
         reads, to_browser = _pipe(undo)
         from_browser, writes = _pipe(undo)
@@ -211,7 +215,7 @@ async def _spawn(command: list[str], profile: Path, tools: DevTools) -> int:
 
 
 def _pipe(undo: ExitStack) -> tuple[int, int]:
-    """Both ends of a pipe, closed by `undo`."""
+    """Return both ends of a pipe, closed by `undo`."""
     ends = os.pipe()
     for end in ends:
         undo.callback(os.close, end)
@@ -231,13 +235,13 @@ def _command(
 
 
 def _environment(profile: Path) -> dict[str, str]:
-    """No secret of ours is in it, and what it writes stays in its folder."""
+    """Return an environment without secrets, whose folders are all in the profile."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return {**kept, "HOME": str(profile), "TMPDIR": str(profile)}
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    """A process and all its descendants."""
+    """Return a process and all its descendants."""
     with suppress(psutil.Error):
         first = psutil.Process(pid)
         return [first, *first.children(recursive=True)]

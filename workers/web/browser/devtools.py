@@ -1,7 +1,7 @@
-"""The DevTools protocol over a pair of pipes: requests, their answers, and events by session.
+"""The DevTools protocol over a pair of pipes: commands, their results, and events by session.
 
 A browser that was started with `--remote-debugging-pipe` reads JSON with a NUL after each message
-from its descriptor 3 and writes the same to 4; it ends when its pipe does.
+from its descriptor 3 and writes the same to 4; it ends when its pipe is closed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ EventHandler = Callable[[dict[str, Any]], None]
 
 
 class BrowserGone(Exception):
-    """The browser has ended, or no longer speaks sense."""
+    """The browser has ended."""
 
 
 class CommandRefused(Exception):
-    """The browser could not do what it was asked to; the message is its own."""
+    """The browser could not carry out a command; the message is its own."""
 
 
 class DevTools(asyncio.Protocol):
-    """One browser's debugging pipe. Sessions are pages; the browser itself has the session None."""
+    """The debugging pipe of a browser. A session is a page; None is the browser itself."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -39,10 +39,10 @@ class DevTools(asyncio.Protocol):
         self._writer: asyncio.WriteTransport | None = None
         self._reader: asyncio.BaseTransport | None = None
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Settled once nothing more will come."""
+        """Done once the browser has ended."""
 
     async def attach(self, to_browser: int, from_browser: int) -> None:
-        """Speak over two descriptors, which are ours from now on."""
+        """Use two descriptors as the pipe, and close them at the end."""
         loop = asyncio.get_running_loop()
         source = os.fdopen(from_browser, "rb", buffering=0)
         sink = os.fdopen(to_browser, "wb", buffering=0)
@@ -50,7 +50,7 @@ class DevTools(asyncio.Protocol):
         self._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, sink)
 
     def close(self) -> None:
-        """Close the pipes: the browser ends."""
+        """Close the pipes, which ends the browser."""
         for transport in (self._writer, self._reader):
             if transport is not None:
                 transport.close()
@@ -59,7 +59,7 @@ class DevTools(asyncio.Protocol):
     async def send(
         self, method: str, session: str | None = None, **parameters: Any
     ) -> dict[str, Any]:
-        """A command's result. Raises `CommandRefused` or `BrowserGone`."""
+        """Send a command and return its result. Raises `CommandRefused` or `BrowserGone`."""
         if self.gone.done() or self._writer is None:
             raise BrowserGone
         number = next(self._numbers)
@@ -75,15 +75,16 @@ class DevTools(asyncio.Protocol):
             del self._waiting[number]
 
     def on(self, event: str, handler: EventHandler, session: str | None = None) -> None:
-        """Call `handler` with the parameters of each event of that name."""
+        """Call `handler` with the parameters of each event of this name."""
         self._handlers[session, event].append(handler)
 
     def forget(self, session: str) -> None:
-        """Take away the handlers of a session that has ended."""
+        """Remove the handlers of a session that has ended."""
         for key in [key for key in self._handlers if key[0] == session]:
             del self._handlers[key]
 
     def data_received(self, data: bytes) -> None:
+        """Handle all complete messages; skip a message that is too long."""
         searched = len(self._received)
         self._received += data
         while (end := self._received.find(0, searched)) >= 0:
@@ -91,17 +92,18 @@ class DevTools(asyncio.Protocol):
             del self._received[: end + 1]
             searched = 0
             if not self._is_skipping:
-                self._take(message)
+                self._handle(message)
             self._is_skipping = False
         if len(self._received) > _MAX_MESSAGE:
-            # Whoever waits for it has to give up by himself: the browser has other pages too.
+            # The command that waits for it will time out; other pages of the browser go on.
             self._received.clear()
             self._is_skipping = True
 
     def connection_lost(self, _: Exception | None) -> None:
+        """Fail all commands under way."""
         self._end()
 
-    def _take(self, text: bytes) -> None:
+    def _handle(self, text: bytes) -> None:
         message = json.loads(text)
         if "id" not in message:
             event = (message.get("sessionId"), message["method"])

@@ -1,4 +1,4 @@
-"""What Chromium's words for a navigation that failed mean for a contract.
+"""Maps Chromium's errors of a failed navigation to the codes that a contract sees.
 
 Source: docs/spec/05-modules.md.
 """
@@ -16,7 +16,7 @@ from genvm_manager.workers.web.faults import (
 )
 
 NO_DOCUMENT = "net::ERR_ABORTED"
-"""The server answered and sent no page: 204, 205 or 304. Downloads are told apart elsewhere."""
+"""The server answered without a page: 204, 205 or 304. Downloads are detected elsewhere."""
 
 _CODES = {
     "net::ERR_TOO_MANY_REDIRECTS": TOO_MANY_REDIRECTS,
@@ -26,7 +26,7 @@ _CODES = {
     "net::ERR_INVALID_REDIRECT": MALFORMED_URL,
     "net::ERR_EMPTY_RESPONSE": MALFORMED_RESPONSE,
 }
-_CODES_BY_BEGINNING = {
+_CODES_BY_PREFIX = {
     "net::ERR_CERT_": CONNECTION_FAILED,
     "net::ERR_SSL_": CONNECTION_FAILED,
     "net::ERR_CONNECTION_": CONNECTION_FAILED,
@@ -40,10 +40,10 @@ _CODES_BY_BEGINNING = {
 
 
 def code_of(error: str) -> str:
-    """The code for an error of Chromium's."""
+    """Return the code for an error of Chromium."""
     if error in _CODES:
         return _CODES[error]
-    for beginning, code in _CODES_BY_BEGINNING.items():
-        if error.startswith(beginning):
+    for prefix, code in _CODES_BY_PREFIX.items():
+        if error.startswith(prefix):
             return code
     return WEBPAGE_LOAD_FAILED

@@ -1,4 +1,4 @@
-"""One page of a browser, in a context of its own: no cookie, cache or storage of any other."""
+"""One page of a browser, in its own context: without cookies, cache or storage of other pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from genvm_manager.workers.web.faults import BODY_TOO_LARGE, WEBPAGE_LOAD_FAILED, WebFault
+from genvm_manager.workers.web.faults import (
+    BODY_TOO_LARGE,
+    WEBPAGE_CRASHED,
+    WEBPAGE_LOAD_FAILED,
+    WebFault,
+)
 from genvm_manager.workers.web.urls import parse
 
 from .devtools import BrowserGone, CommandRefused, DevTools
@@ -22,7 +27,7 @@ VIEWPORT = (1280, 1024)
 _SHOWN_BODY = 16 << 10
 _ERROR_TIMEOUT = 2.0
 _TRIES = 50
-"""How often a page is tried to be read that leaves for another one meanwhile."""
+"""How often a page is read again that navigates elsewhere meanwhile."""
 
 _NOTHING = "''"
 _TEXT = "(document.body?.innerText ?? document.documentElement?.textContent ?? '')"
@@ -38,17 +43,13 @@ _VISIT = """(() => {
     const fits = !is_good || content.length <= %d;
     return {url: visit?.name ?? "", status, is_error, is_good, content: fits ? content : null};
 })()"""
-"""Asked in a world of our own, and all at once, so that it is about one document."""
+"""Evaluated in an isolated world and in one expression, so that all of it is about one document."""
 
 T = TypeVar("T")
 
 
-class PageCrashed(Exception):
-    """The page's process has ended."""
-
-
 class Visit(Struct, frozen=True):
-    """The document that the page shows. `content` is None when it is longer than asked for."""
+    """The document that the page shows. `content` is None if it is longer than the limit."""
 
     url: str
     status: int
@@ -60,18 +61,17 @@ class Visit(Struct, frozen=True):
 class Page:
     """A page to be opened, loaded, settled, read and closed, in this order.
 
-    What talks to the browser raises `BrowserGone`, `CommandRefused` or `PageCrashed`; what loads
-    and reads, also `WebFault`. Nothing is learned from the browser's events about the network: a
-    page could fill them.
+    Each method may raise `BrowserGone` and `CommandRefused`, and all but `close` also `WebFault`.
+    The browser's events about the network are not used: a page could flood them.
     """
 
-    def __init__(self, tools: DevTools, proxy: PageProxy) -> None:
+    def __init__(self, tools: DevTools, proxy: PageProxy, url: str) -> None:
         self._tools = tools
         self._proxy = proxy
         self._context: str | None = None
         self._session: str | None = None
         self._frame = ""
-        self._url = ""
+        self._url = url
         self._error = ""
         loop = asyncio.get_running_loop()
         self._committed: asyncio.Future[None] = loop.create_future()
@@ -79,7 +79,7 @@ class Page:
         self._crashed: asyncio.Future[None] = loop.create_future()
 
     async def open(self) -> None:
-        """Make an empty page whose every connection goes through the proxy."""
+        """Open an empty page whose connections all go through the proxy."""
         made = await self._tools.send(
             "Target.createBrowserContext",
             disposeOnDetach=True,
@@ -109,33 +109,32 @@ class Page:
             ),
         )  # fmt: skip
 
-    async def load(self, url: str) -> None:
-        """Navigate and wait until the page says that it has loaded."""
-        self._url = url
-        begun = await self._send("Page.navigate", url=url)
+    async def load(self) -> None:
+        """Navigate to the URL and wait until the page has loaded."""
+        begun = await self._send("Page.navigate", url=self._url)
         self._error = begun.get("errorText", "")
         if begun.get("isDownload"):
-            raise self._failed(url, "it is a download")
+            raise self._failed(self._url, "it is a download")
         if not self._error:
             await self._unless_over(self._loaded)
         elif self._error != NO_DOCUMENT:
-            # Chromium's page about the error knows which of several URLs it was.
+            # Chromium's error page tells which of several URLs failed.
             await asyncio.wait({self._committed}, timeout=_ERROR_TIMEOUT)
 
     async def settle(self, wait: float) -> None:
-        """Give the page's scripts that many seconds."""
+        """Wait so many seconds for the page's scripts."""
         await self._unless_over(asyncio.ensure_future(asyncio.sleep(wait)))
 
     async def text(self, limit: int) -> str:
-        """What a person reads, up to `limit` bytes."""
+        """Return the visible text, up to `limit` bytes."""
         return await self._read(_TEXT, limit)
 
     async def html(self, limit: int) -> str:
-        """The document as it is now, up to `limit` bytes."""
+        """Return the document as it is now, up to `limit` bytes."""
         return await self._read(_HTML, limit)
 
     async def screenshot(self, limit: int) -> bytes:
-        """A PNG of what fits the viewport, up to `limit` bytes."""
+        """Return a PNG of the viewport, up to `limit` bytes."""
         await self._read(_NOTHING, 0)
         shot = await self._send("Page.captureScreenshot", format="png")
         image = base64.b64decode(shot["data"])
@@ -144,7 +143,7 @@ class Page:
         return image
 
     async def close(self) -> None:
-        """Close the page and whatever it has opened."""
+        """Close the page and everything it has opened."""
         if self._session is not None:
             self._tools.forget(self._session)
         if self._context is not None:
@@ -156,7 +155,7 @@ class Page:
         visit = await self._visit(content, limit)
         if self._error not in ("", NO_DOCUMENT) or not visit.is_good:
             raise self._failure(visit)
-        # A code unit makes at least one byte, so nothing that fits was left out.
+        # A code unit becomes at least one byte, so content that fits was never left out.
         if visit.content is None or len(visit.content.encode("utf-8", "surrogatepass")) > limit:
             raise self._too_large(limit)
         return _well_formed(visit.content)
@@ -168,10 +167,10 @@ class Page:
                 return msgspec.convert(found, Visit)
             except CommandRefused:
                 await asyncio.sleep(0.1)
-        raise self._failed(self._url, "it keeps leaving for another page")
+        raise self._failed(self._url, "it keeps navigating to other pages")
 
     async def _evaluate(self, expression: str) -> Any:
-        """The value of an expression, in a world of its own: the page's scripts have no say."""
+        """Return an expression's value, from an isolated world that page scripts cannot change."""
         world = await self._send("Page.createIsolatedWorld", frameId=self._frame)
         found = await self._send(
             "Runtime.evaluate",
@@ -182,7 +181,7 @@ class Page:
         return found["result"].get("value")
 
     def _failure(self, visit: Visit) -> WebFault:
-        """Why the document is none to be read."""
+        """Return why the page cannot be read, as a `WebFault`."""
         url = visit.url if visit.url.startswith(("http:", "https:")) else self._url
         target = parse(url)
         refusal = self._proxy.refusals.get((target.host, target.port))
@@ -210,14 +209,15 @@ class Page:
         return await self._unless_over(sending)
 
     async def _unless_over(self, waiting: asyncio.Future[T]) -> T:
-        """What is waited for, unless it is over with the page before."""
+        """Return the awaited result, unless the page ends first."""
         ends: set[asyncio.Future[Any]] = {self._crashed, self._tools.gone, self._proxy.exhausted}
         try:
             await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if self._proxy.exhausted.done():
                 raise WebFault(BODY_TOO_LARGE, self._url, "it loads more than a page may")
             if self._crashed.done():
-                raise PageCrashed
+                reason = "it crashed, or took too much memory"
+                raise WebFault(WEBPAGE_CRASHED, self._url, reason)
             if not waiting.done():
                 raise BrowserGone
             return waiting.result()
@@ -262,5 +262,5 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 def _well_formed(text: str) -> str:
-    """Without lone surrogates, which no UTF-8 can say."""
+    """Replace lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

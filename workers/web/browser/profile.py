@@ -1,4 +1,4 @@
-"""The folder that a browser writes to: gone with the browser, or with the next worker's start."""
+"""The folder that a browser writes to: removed with the browser, or by the next worker's start."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PREFIX = "genvm-browser"
 _NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<started>[0-9]+)-.*")
 _OPEN_TO_ALL = ("/tmp", "/dev/shm")  # noqa: S108 - what is made there is not
 _LONGEST = 24
-"""Characters of the folder that it may lie in: Chromium has a socket below, by a bounded path."""
+"""Characters of the parent folder's path: Chromium makes a socket below, by a bounded path."""
 
 
 @contextmanager
 def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
-    """A new, empty folder for a user, None being ours; removed only when there is an exception.
+    """Make a new, empty folder for a user (None: the worker's); remove it only on an exception.
 
-    It lies in the folder for temporary files, or in one that is open to all when the user cannot
-    get there, or when its path is too long for Chromium. Raises `OSError` when there is none.
+    It is in the folder for temporary files, or, if the user cannot access that or its path is too
+    long for Chromium, in a folder open to all. Raises `OSError` if there is none.
     """
     prefix = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-"
     profile = Path(tempfile.mkdtemp(prefix=prefix, dir=_place(user)))
@@ -52,13 +52,12 @@ def _place(user: pwd.struct_passwd | None) -> str:
 
 
 def remove_profile(folder: Path) -> None:
-    """Remove a folder; what cannot be removed now is left to `remove_orphaned_profiles`."""
+    """Remove a folder; leave what cannot be removed now to `remove_orphaned_profiles`."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_orphaned_profiles() -> None:
-    """Remove the folders of processes that are no more, and end the browsers that have outlived
-    them."""
+    """Remove the folders of workers that have ended, and kill browsers that still use them."""
     for where in {tempfile.gettempdir(), *_OPEN_TO_ALL}:
         for folder in Path(where).glob(f"{_PREFIX}-*"):
             name = _NAME.fullmatch(folder.name)
@@ -68,7 +67,7 @@ def remove_orphaned_profiles() -> None:
 
 
 def user_data(profile: Path) -> str:
-    """The word by which a browser is told where to write."""
+    """Return the browser's option for its folder."""
     return f"--user-data-dir={profile}"
 
 
@@ -80,7 +79,7 @@ def _kill_users(profile: Path) -> None:
 
 
 def _is_open(folder: Path) -> bool:
-    """Whether everybody can get to what lies in a folder."""
+    """Return whether every user can access files in a folder."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.resolve().parents))
 
 
@@ -89,8 +88,10 @@ def _lives(pid: int, started: int) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process was created, in clock ticks since boot; None: there is none, or only what is
-    left until its parent looks, which need not ever be."""
+    """Return the start time of a process in clock ticks since boot.
+
+    None if there is no such process or it is a zombie, which may never be reaped.
+    """
     with suppress(OSError):
         state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         if state not in (b"Z", b"X"):

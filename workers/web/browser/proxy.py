@@ -1,7 +1,7 @@
-"""What stands between the browser and the network: each connection of a page is checked here.
+"""The proxy between the browser and the network, which checks each connection of a page.
 
-A page's URLs are read by the browser, so its reading of them is not trusted: what counts is the
-host and port that it asks this proxy to reach (docs/spec/05-modules.md#safety).
+The browser's own parsing of URLs is not trusted: the host and port that it requests from this proxy
+are checked (docs/spec/05-modules.md#safety).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _CHUNK = 64 << 10
 _MOST_CONNECTIONS = 128
 _MOST_REFUSALS = 1_000
 _MOST_LINES = 256
-"""Of interim answers, before the one that counts."""
+"""Header lines of interim answers before the final one."""
 
-_FOR_US = (b"proxy-connection:", b"proxy-authorization:", b"connection:", b"keep-alive:")
+_PROXY_HEADERS = (b"proxy-connection:", b"proxy-authorization:", b"connection:", b"keep-alive:")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r?\n")
 _INTERIM = (b"100", b"102", b"103")
 _LAST = b"Connection: close\r\n"
@@ -33,30 +33,30 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class PageProxy:
-    """The proxy of one page, on a port of its own on loopback."""
+    """The proxy of one page, on its own port of loopback."""
 
     def __init__(self, network: Network, byte_limit: int) -> None:
-        """`byte_limit` is what may pass in all, in both directions."""
+        """Prepare the proxy. `byte_limit`: bytes that may pass in total, in both directions."""
         self._network = network
         self._left = byte_limit
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.exhausted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Settled once as much has passed as may."""
+        """Done once the byte limit is reached."""
 
         self.url = ""
-        """Where the browser finds it, once it is open."""
+        """Its URL for the browser, once it is open."""
 
         self.refusals: dict[tuple[str, int], WebFault] = {}
-        """Why a connection was refused, by host and port."""
+        """The faults of refused connections, by host and port."""
 
     async def open(self) -> None:
-        """Listen."""
+        """Start to listen."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_HEAD_LIMIT)
         self.url = "http://{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def close(self) -> None:
-        """Cut all connections."""
+        """Close all connections."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -99,8 +99,11 @@ class PageProxy:
             there[1].transport.abort()
 
     async def _forward(self, head: bytes, browser: _Streams) -> None:
-        """One request, and its answer. A refusal looks like a server that hangs up: the page is to
-        learn nothing about what is inside."""
+        """Forward one request and its answer.
+
+        A refusal looks like a server that closes the connection, so that the page learns nothing
+        about the internal network.
+        """
         try:
             target, request = _request(head)
             there = await self._reach(target.host, target.port)
@@ -121,7 +124,7 @@ class PageProxy:
             raise
 
     async def _join(self, browser: _Streams, there: _Streams, *, is_answer: bool = False) -> None:
-        """Copy both ways, until the server has said all."""
+        """Copy in both directions until the server has sent everything."""
         upward = asyncio.create_task(self._copy(browser[0], there[1]))
         try:
             if not is_answer or await _pass_status(there[0], browser[1]):
@@ -142,7 +145,7 @@ class PageProxy:
                 sink.write_eof()
 
     def _count(self, passed: int) -> bool:
-        """Whether so many bytes more may pass."""
+        """Count passed bytes; return whether more may pass."""
         self._left -= passed
         if self._left <= 0 and not self.exhausted.done():
             self.exhausted.set_result(None)
@@ -154,10 +157,10 @@ async def _dial(address: str, port: int) -> _Streams:
 
 
 async def _pass_status(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> bool:
-    """Pass on the beginning of an answer, and say in it that the connection ends with it, whatever
-    the server says: the browser is to ask for its next request to be looked at too.
+    """Forward the status line of an answer, followed by `Connection: close`.
 
-    False when it is none of HTTP's.
+    The browser must open a new connection for its next request, so that it is checked as well.
+    Return False if it is not an HTTP answer.
     """
     lines = 0
     with suppress(ValueError):
@@ -174,7 +177,7 @@ async def _pass_status(source: asyncio.StreamReader, sink: asyncio.StreamWriter)
 
 
 def _place(head: bytes) -> tuple[str, int]:
-    """The host and port that a tunnel is to lead to. Raises `WebFault`."""
+    """Return the host and port of a CONNECT request. Raises `WebFault`."""
     authority = head.split(b" ", 2)[1].decode("latin-1")
     host, _, port = authority.rpartition(":")
     if not port.isascii() or not port.isdigit() or len(port) > 5:
@@ -183,11 +186,11 @@ def _place(head: bytes) -> tuple[str, int]:
 
 
 def _request(head: bytes) -> tuple[Target, bytes]:
-    """Whom a request is for, and the request as that server gets it. Raises `WebFault`."""
+    """Return the target of a request, and the request for its server. Raises `WebFault`."""
     line, *fields = head.split(b"\r\n")[:-2]
     method, _, rest = line.decode("latin-1").partition(" ")
     asked, _, version = rest.rpartition(" ")
     target = parse(asked)
-    kept = [field for field in fields if not field.lower().startswith(_FOR_US)]
+    kept = [field for field in fields if not field.lower().startswith(_PROXY_HEADERS)]
     request = [f"{method} {target.path} {version}".encode("latin-1"), *kept]
     return target, b"\r\n".join([*request, b"Connection: close", b"", b""])

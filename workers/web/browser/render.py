@@ -1,4 +1,4 @@
-"""Rendering a page: a fresh context, a proxy of its own, and what a person would see.
+"""Renders a page in a new context with its own proxy.
 
 Source: docs/spec/05-modules.md.
 """
@@ -14,17 +14,17 @@ from genvm_manager.workers.web.network import Network
 
 from .browser import Browser
 from .devtools import BrowserGone, CommandRefused
-from .page import Page, PageCrashed
+from .page import Page
 from .proxy import PageProxy
 
 MAX_LOADED = 64 << 20
-"""Bytes that a page may load and send in all."""
+"""Bytes that a page may load and send in total."""
 
 _CLOSE_TIMEOUT = 15.0
 
 
 class Mode(StrEnum):
-    """What of a page is wanted."""
+    """The form in which a page is wanted."""
 
     TEXT = "text"
     HTML = "html"
@@ -43,24 +43,21 @@ class RenderOrder:
 
 
 async def render(browser: Browser, network: Network, order: RenderOrder) -> str | bytes:
-    """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
+    """Return the page's text or HTML, or a PNG of it. Raises `WebFault`."""
     proxy = PageProxy(network, MAX_LOADED)
-    page = Page(browser.tools, proxy)
+    page = Page(browser.tools, proxy, order.url)
     timeout = order.timeout + order.wait
     try:
         async with asyncio.timeout(timeout):
             await proxy.open()
             await page.open()
-            await page.load(order.url)
+            await page.load()
             await page.settle(order.wait)
             return await _content(page, order)
     except TimeoutError:
         raise WebFault(TIMEOUT, order.url, f"not rendered within {timeout:g} s") from None
     except BrowserGone:
         raise WebFault(WEBPAGE_CRASHED, order.url, "the browser ended") from None
-    except PageCrashed:
-        reason = "it crashed, or took too much memory"
-        raise WebFault(WEBPAGE_CRASHED, order.url, reason) from None
     except CommandRefused as refusal:
         raise WebFault(WEBPAGE_LOAD_FAILED, order.url, str(refusal)) from None
     finally:
@@ -76,7 +73,7 @@ async def _content(page: Page, order: RenderOrder) -> str | bytes:
 
 
 async def _put_away(browser: Browser, page: Page, proxy: PageProxy) -> None:
-    """Close the page and all it has started; a browser that cannot do that is ended."""
+    """Close the page and its proxy; end a browser that fails to close the page."""
     try:
         await asyncio.wait_for(page.close(), _CLOSE_TIMEOUT)
     except (TimeoutError, BrowserGone, CommandRefused):

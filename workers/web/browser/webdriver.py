@@ -1,4 +1,4 @@
-"""Rendering by the official webdriver service instead of a browser of ours.
+"""Renders pages by the official webdriver service instead of a browser of the worker.
 
 Source: docs/spec/05-modules.md.
 """
@@ -23,19 +23,19 @@ _NOT_MODIFIED = 304
 
 
 class Webdriver:
-    """A client of `webdriver_host`, which the operator has named and is trusted."""
+    """A client of `webdriver_host`, which the operator has named and which is trusted."""
 
     def __init__(self, host: str) -> None:
         self._host = host.rstrip("/")
-        # `render` bounds the whole.
+        # `render` has a timeout for the whole.
         self._client = httpx.AsyncClient(timeout=None, trust_env=False)
 
     async def render(self, order: RenderOrder) -> str | bytes:
-        """The page's text or HTML, or a PNG of it. Raises `WebFault`."""
+        """Return the page's text or HTML, or a PNG of it. Raises `WebFault`."""
         timeout = order.timeout + order.wait
         try:
             async with asyncio.timeout(timeout):
-                status, body = await self._ask(order)
+                status, body = await self._request(order)
         except TimeoutError:
             raise WebFault(TIMEOUT, order.url, f"not rendered within {timeout:g} s") from None
         except TooLarge:
@@ -52,15 +52,17 @@ class Webdriver:
         return body if order.mode is Mode.SCREENSHOT else body.decode("utf-8", "replace")
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, order: RenderOrder) -> tuple[int, bytes]:
-        """The page's status, as the service tells it, and what it made of the page."""
+    async def _request(self, order: RenderOrder) -> tuple[int, bytes]:
+        """Return the page's status and the rendered content."""
         query = {"url": order.url, "mode": order.mode.value, "waitAfterLoaded": f"{order.wait:g}"}
         body = Body(order.size_limit, b"")
         async with self._client.stream("GET", f"{self._host}/render", params=query) as answer:
             async for part in answer.aiter_bytes():
                 body.append(part)
-        told = answer.headers.get("resulting-status", "")
-        status = int(told) if told.isascii() and told.isdigit() else answer.status_code
+        original = answer.headers.get("resulting-status", "")
+        is_number = original.isascii() and original.isdigit()
+        status = int(original) if is_number else answer.status_code
         return status, body.content()

@@ -119,11 +119,11 @@ def test_a_bad_provider_spoils_no_other_row(
                 None,
                 "HTTP 500",
                 "HTTP 429",
-                "the reply is not of the form that openai-compatible documents",
+                "the reply does not have the form that openai-compatible documents",
                 *[f"no answer within {ROW_TIMEOUT} s"] * 12,
                 "HTTP 401: the provider refuses the key",
                 UNSET,
-                "no connection, or it broke",
+                "no connection, or the connection broke",
                 "host: expected http://HOST or https://HOST",
                 None,
             ]

@@ -122,7 +122,7 @@ def test_only_of_hosts_that_the_operator_names_more_than_the_status_is_said(
     key = played.key
     assert check(service, played, key).json()[0]["error"] == "HTTP 418"
     closed = check(service, played, key, host="http://127.0.0.1:1").json()[0]["error"]
-    assert closed == "no connection, or it broke"
+    assert closed == "no connection, or the connection broke"
     backend = {"host": f"{played.host}/v1", "provider": "ollama", "models": {}}
     file = service.folder / "genvm-module-llm.yaml"
     file.write_text(yaml.safe_dump({"backends": {"theirs": backend}}))

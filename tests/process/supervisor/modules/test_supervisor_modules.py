@@ -43,7 +43,7 @@ from tests.support.waiting import TIMEOUT
 R = TypeVar("R")
 STOPPING = {ModuleState.STOPPING}
 NO_KEYS = (
-    "no LLM backend is usable: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
+    "no usable LLM backend: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
     "(POST /env) and restart the module"
 )
 
@@ -136,7 +136,7 @@ def test_a_bad_configuration_starts_nothing(
 @pytest.mark.parametrize(
     ("config", "fault", "words"),
     [
-        (b'{"backends": {}}', RequestFailed, "backends: no LLM backend is usable"),
+        (b'{"backends": {}}', RequestFailed, "backends: no usable LLM backend"),
         (b'{"workers": "two"}', BadRequest, "config: workers: expected 1 to 64"),
         (b'{"bind_address": "nowhere.invalid:80"}', BadRequest, "config: bind_address: clients"),
         (b'{"host": "0.0.0.0", "port": 80}', BadRequest, "config: host: clients may have"),
@@ -186,7 +186,7 @@ def test_what_a_client_gives_is_laid_over_the_modules_file(supervisor: RunningSu
         client.ask(StartModule(LLM))
         status = module(client, LLM)
         assert (len(status.workers), is_refused_at(port)) == (1, False)
-        words = "no LLM backend is usable: set MY_KEY (POST /env) and restart the module"
+        words = "no usable LLM backend: set MY_KEY (POST /env) and restart the module"
         assert status.reason == words
         client.ask(RestartModule(LLM, b'{"host": "127.0.0.1", "port": %d, "workers": 2}' % other))
         wait_until(lambda: is_refused_at(port))
@@ -196,7 +196,7 @@ def test_what_a_client_gives_is_laid_over_the_modules_file(supervisor: RunningSu
         with pytest.raises(RequestFailed, match=r"llm\.yaml: backends\.mine\.host"):
             file.write_text("backends: {mine: {host: nowhere, provider: ollama}}")
             client.ask(RestartModule(LLM, b'{"workers": 1}'))
-        with pytest.raises(RequestFailed, match="no LLM backend is usable"):
+        with pytest.raises(RequestFailed, match="no usable LLM backend"):
             file.write_text("backends: {}")
             client.ask(RestartModule(LLM, b"{}"))
         with pytest.raises(RequestFailed, match=r"web\.yaml: config: timeout"):

@@ -204,7 +204,7 @@ def test_without_a_backend_it_does_not_start() -> None:
 
     with provider("openai-compatible") as played:
         settings = module_config({"one": played.backend(key="")})
-        with pytest.raises(RequestFailed, match=r"usable \(one: its key is empty\)"):
+        with pytest.raises(RequestFailed, match=r"backend \(one: its key is empty\)"):
             run(work(settings))
         with pytest.raises(RequestFailed, match="the configuration names none"):
             run(work({}))
@@ -214,7 +214,7 @@ def test_without_a_backend_it_does_not_start() -> None:
             (settings, unset, ": set A_KEY (POST /env)"),
             ({}, unset, " (the configuration names none): configure one"),
         ):
-            reason = f"no LLM backend is usable{cause} and restart the module"
+            reason = f"no usable LLM backend{cause} and restart the module"
             nobody = (["NO_PROVIDER_FOR_PROMPT"], {"attempts": [], "reason": reason})
             options = {"allow_empty_backends": True, "unset_variables": variables}
             assert run(work(given, **options)) == nobody
@@ -231,7 +231,7 @@ def test_what_the_log_says_of_a_configuration() -> None:
                 return llm.log.text
 
     text = run(work())
-    assert text.count("llm_config_keys_without_meaning") == 1
+    assert text.count("llm_config_unknown_keys") == 1
     assert '"keys":"lua_script_path, vm_count"' in text
     assert text.count("llm_backend_dropped") == 1
     assert '"backend":"two","reason":"its key is empty"' in text

@@ -103,7 +103,7 @@ def test_not_when_no_header_can_hold_it(key: str) -> None:
     assert_hidden("".join(traceback.format_exception(caught.value)))
     config = CheckConfig("http://127.0.0.1:1", "anthropic", "m", key)
     row = run(check([config], [CheckPrompt(None, "hi", 0.0, 10)]))[0]
-    assert row.error == "key: holds a space or a character that no HTTP header can"
+    assert row.error == "key: holds a space or a character that is not allowed in an HTTP header"
 
 
 def test_not_in_a_configuration_that_is_printed() -> None:

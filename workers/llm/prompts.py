@@ -1,4 +1,4 @@
-"""What executors ask, and how a model's words become their answer.
+"""The prompts that executors send, and how a model's answer becomes theirs.
 
 Source: docs/spec/05-modules.md#llm-requests.
 """
@@ -17,7 +17,7 @@ from genvm_manager.protocol.module_frames import FatalFault, ModuleRequest, User
 
 from .config import Templates
 from .images import Image, read_images
-from .json_answers import NotAnObject, object_in
+from .json_answers import object_in
 from .normalise import normalise, without_invisible
 from .templates import REQUESTED
 
@@ -25,24 +25,26 @@ MAX_PROMPT = 1 << 20
 """Characters of a prompt, or of all texts for a template together."""
 
 ASK_FOR_JSON = "Answer with one JSON object and nothing else."
-"""What the system message says when an object is wanted; providers' JSON modes want the word."""
+"""The system message when an object is wanted; providers' JSON modes need the word JSON in it."""
 
 T = TypeVar("T")
 
 
 class InvalidAnswer(Exception):
-    """What the model said cannot be the answer. `code` says why, as `ctx` spells it; asked once
-    more it may do better if `is_worth_a_retry`."""
+    """The model's answer has the wrong form.
 
-    def __init__(self, code: str, message: str, *, is_worth_a_retry: bool) -> None:
+    `code` says why, as in the fault's `ctx`. `may_retry`: the same model may do better next time.
+    """
+
+    def __init__(self, code: str, message: str, *, may_retry: bool) -> None:
         super().__init__(message)
         self.code = code
-        self.is_worth_a_retry = is_worth_a_retry
+        self.may_retry = may_retry
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What to send to a model. `read` makes the answer of its text, or raises `InvalidAnswer`."""
+class Prompt:
+    """What is sent to a model. `read` turns its text into the answer or raises `InvalidAnswer`."""
 
     system: str | None
     user: str
@@ -51,27 +53,27 @@ class Question:
     read: Callable[[str], Any]
 
 
-def read_question(request: ModuleRequest, templates: Templates) -> Question:
-    """The question in a request.
+def read_prompt(request: ModuleRequest, templates: Templates) -> Prompt:
+    """Return the prompt in a request.
 
-    Raises `UserFault` for what a contract may get wrong, and `FatalFault`, naming the field, for a
-    request that is not of the form that an executor must keep to.
+    Raises `UserFault` for an error of the contract, and `FatalFault`, naming the field, for a
+    request that no executor may send.
     """
     if request.name == "Prompt":
-        return _prompt(_form(request, _PromptRequest).payload)
+        return _plain_prompt(_form(request, _PromptRequest).payload)
     if request.name == "PromptTemplate":
-        return _template(_form(request, _TemplateRequest).payload, templates)
+        return _template_prompt(_form(request, _TemplateRequest).payload, templates)
     raise FatalFault(f"unknown request {request.name[:40]!r}; expected Prompt or PromptTemplate")
 
 
-class _Prompt(Struct):
+class _PromptPayload(Struct):
     prompt: str
     response_format: Literal["text", "json"] = "text"
     images: list[bytes] | None = None
 
 
 class _PromptRequest(Struct):
-    payload: _Prompt
+    payload: _PromptPayload
 
 
 class _TemplateRequest(Struct):
@@ -85,18 +87,18 @@ def _form(request: ModuleRequest, kind: type[T]) -> T:
         raise FatalFault(f"{request.name}: {error.message}") from None
 
 
-def _prompt(asked: _Prompt) -> Question:
-    _check_length(len(asked.prompt))
-    prompt = normalise(asked.prompt)
+def _plain_prompt(payload: _PromptPayload) -> Prompt:
+    _check_length(len(payload.prompt))
+    prompt = normalise(payload.prompt)
     if not prompt:
         raise UserFault(["EMPTY_PROMPT"])
-    images = read_images(asked.images or [])
-    if asked.response_format == "json":
-        return Question(ASK_FOR_JSON, prompt, images, True, _object)
-    return Question(None, prompt, images, False, _text)
+    images = read_images(payload.images or [])
+    if payload.response_format == "json":
+        return Prompt(ASK_FOR_JSON, prompt, images, True, _object)
+    return Prompt(None, prompt, images, False, _text)
 
 
-def _template(fields: dict[str, Any], templates: Templates) -> Question:
+def _template_prompt(fields: dict[str, Any], templates: Templates) -> Prompt:
     name = fields.get("template")
     kind = REQUESTED.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -109,8 +111,8 @@ def _template(fields: dict[str, Any], templates: Templates) -> Question:
         {each: without_invisible(text) for each, text in texts.items()}
     )
     if not kind.is_judge:
-        return Question(filled.system, filled.user, (), False, _text)
-    return Question(_mentions_json(filled.system, filled.user), filled.user, (), True, _verdict)
+        return Prompt(filled.system, filled.user, (), False, _text)
+    return Prompt(_mentions_json(filled.system, filled.user), filled.user, (), True, _judgement)
 
 
 def _text_field(fields: dict[str, Any], name: str) -> str:
@@ -127,7 +129,7 @@ def _check_length(length: int) -> None:
 
 
 def _mentions_json(system: str | None, user: str) -> str | None:
-    """The system message, with a word on JSON if nobody said one."""
+    """Return the system message; it mentions JSON unless one of the two messages does."""
     if "json" in f"{system} {user}".lower():
         return system
     return f"{system}\n{ASK_FOR_JSON}" if system else ASK_FOR_JSON
@@ -135,17 +137,17 @@ def _mentions_json(system: str | None, user: str) -> str | None:
 
 def _text(answer: str) -> str:
     if not answer.strip():
-        raise InvalidAnswer("EMPTY_ANSWER", "the model answered nothing", is_worth_a_retry=False)
+        raise InvalidAnswer("EMPTY_ANSWER", "the model's answer is empty", may_retry=False)
     return answer
 
 
 def _object(answer: str) -> dict[str, Any]:
     try:
         return object_in(_text(answer))
-    except NotAnObject as error:
-        raise InvalidAnswer("INVALID_JSON", str(error), is_worth_a_retry=True) from None
+    except ValueError as error:
+        raise InvalidAnswer("INVALID_JSON", str(error), may_retry=True) from None
 
 
-def _verdict(answer: str) -> bool:
-    """A judge's answer: anything but a plain `true` is false."""
+def _judgement(answer: str) -> bool:
+    """Return a judge's answer: anything but a plain `true` is false."""
     return _object(answer).get("result") is True

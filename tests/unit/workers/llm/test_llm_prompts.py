@@ -10,7 +10,7 @@ import pytest
 from genvm_manager.protocol.module_frames import FatalFault, ModuleRequest, UserFault
 from genvm_manager.workers.llm.config import Templates, default_config, read_config
 from genvm_manager.workers.llm.images import MAX_IMAGE
-from genvm_manager.workers.llm.questions import MAX_PROMPT, InvalidAnswer, Question, read_question
+from genvm_manager.workers.llm.prompts import MAX_PROMPT, InvalidAnswer, Prompt, read_prompt
 from genvm_manager.workers.llm.templates import Template, TemplateKind
 
 TEMPLATES = read_config(default_config()).config.templates
@@ -18,37 +18,37 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 
 
-def prompt(text: Any = "how are you?", **fields: Any) -> Question:
+def prompt(text: Any = "how are you?", **fields: Any) -> Prompt:
     payload = {"prompt": text, **fields}
     request = ModuleRequest("Prompt", {"payload": payload, "remaining_fuel_as_gen": 2**200})
-    return read_question(request, TEMPLATES)
+    return read_prompt(request, TEMPLATES)
 
 
-def template(name: Any, templates: Templates = TEMPLATES, **texts: Any) -> Question:
+def template(name: Any, templates: Templates = TEMPLATES, **texts: Any) -> Prompt:
     payload = {"template": name, **texts}
     request = ModuleRequest("PromptTemplate", {"payload": payload, "remaining_fuel_as_gen": 0})
-    return read_question(request, templates)
+    return read_prompt(request, templates)
 
 
-def comparative(**changed: Any) -> Question:
+def comparative(**changed: Any) -> Prompt:
     texts = {"leader_answer": "one", "validator_answer": "two", "principle": "equal"}
     return template("EqComparative", **{**texts, **changed})
 
 
 def test_a_plain_prompt() -> None:
-    question = prompt("  how\u200b are\n you? ")
-    assert (question.system, question.user) == (None, "how are you?")
-    assert not question.wants_json
-    assert question.images == ()
-    assert question.read(" fine\n") == " fine\n"
+    prompt_ = prompt("  how\u200b are\n you? ")
+    assert (prompt_.system, prompt_.user) == (None, "how are you?")
+    assert not prompt_.wants_json
+    assert prompt_.images == ()
+    assert prompt_.read(" fine\n") == " fine\n"
 
 
 def test_a_prompt_for_json() -> None:
-    question = prompt(response_format="json")
-    assert question.wants_json
-    assert question.system is not None
-    assert "JSON" in question.system
-    assert question.read('```json\n{"a": 0.5}\n```') == {"a": "0.5"}
+    prompt_ = prompt(response_format="json")
+    assert prompt_.wants_json
+    assert prompt_.system is not None
+    assert "JSON" in prompt_.system
+    assert prompt_.read('```json\n{"a": 0.5}\n```') == {"a": "0.5"}
 
 
 def test_images_are_known_by_how_they_begin() -> None:
@@ -113,28 +113,28 @@ def test_what_a_contract_may_get_wrong(fields: dict[str, Any], cause: str) -> No
 )
 def test_what_no_executor_sends_is_fatal(request_: ModuleRequest, message: str) -> None:
     with pytest.raises(FatalFault) as caught:
-        read_question(request_, TEMPLATES)
+        read_prompt(request_, TEMPLATES)
     assert str(caught.value).startswith(message)
 
 
 def test_templates_are_filled() -> None:
-    question = template(
+    prompt_ = template(
         "EqNonComparativeValidator", task="T-1", criteria="C-2", input="I-3", output="O-4"
     )
     for text in ("T-1", "C-2", "I-3", "O-4"):
-        assert text in question.user
-    assert question.wants_json
-    assert "#{" not in f"{question.system}{question.user}"
+        assert text in prompt_.user
+    assert prompt_.wants_json
+    assert "#{" not in f"{prompt_.system}{prompt_.user}"
 
 
 def test_a_leaders_answer_is_text() -> None:
-    question = template("EqNonComparativeLeader", task="t", criteria="c", input="i")
-    assert not question.wants_json
-    assert question.read("a poem") == "a poem"
+    prompt_ = template("EqNonComparativeLeader", task="t", criteria="c", input="i")
+    assert not prompt_.wants_json
+    assert prompt_.read("a poem") == "a poem"
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict"),
+    ("answer", "judgement"),
     [
         ('{"reason": "same", "result": true}', True),
         ('{"reason": "other", "result": false}', False),
@@ -144,18 +144,18 @@ def test_a_leaders_answer_is_text() -> None:
         ('{"result": null}', False),
     ],
 )
-def test_a_judges_answer_is_its_result(answer: str, verdict: bool) -> None:
-    assert comparative().read(answer) is verdict
+def test_a_judges_answer_is_its_result(answer: str, judgement: bool) -> None:
+    assert comparative().read(answer) is judgement
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "is_worth_a_retry"),
+    ("answer", "code", "may_retry"),
     [("", "EMPTY_ANSWER", False), (" \n", "EMPTY_ANSWER", False), ("yes", "INVALID_JSON", True)],
 )
-def test_what_is_no_answer(answer: str, code: str, is_worth_a_retry: bool) -> None:
+def test_what_is_no_answer(answer: str, code: str, may_retry: bool) -> None:
     with pytest.raises(InvalidAnswer) as caught:
         comparative().read(answer)
-    assert (caught.value.code, caught.value.is_worth_a_retry) == (code, is_worth_a_retry)
+    assert (caught.value.code, caught.value.may_retry) == (code, may_retry)
 
 
 def test_a_text_cannot_pretend_to_end() -> None:
@@ -170,9 +170,9 @@ def test_a_text_cannot_pretend_to_end() -> None:
 
 
 def test_a_placeholder_in_a_text_is_just_text() -> None:
-    question = comparative(leader_answer="#{principle} #{boundary}", principle="anything goes")
-    assert "#{principle} #{boundary}" in question.user
-    assert question.user.count("anything goes") == 1
+    prompt_ = comparative(leader_answer="#{principle} #{boundary}", principle="anything goes")
+    assert "#{principle} #{boundary}" in prompt_.user
+    assert prompt_.user.count("anything goes") == 1
 
 
 def test_invisible_characters_do_not_reach_a_judge() -> None:
