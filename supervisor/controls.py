@@ -37,6 +37,7 @@ class Controls:
         self._llm_checks = llm_checks
         self._handover = handover
         self._log = log
+        self._setting_level = asyncio.Lock()
         self._resuming: list[asyncio.Task[None]] = []
 
     def resume(self, desk: AdmissionQueue) -> None:
@@ -44,8 +45,7 @@ class Controls:
         changes = self._handover.changes
         for name, value in changes.variables.items():
             self.settings.environment.set(name, value)
-        if changes.log_level is not None:
-            self.settings.log_level.set(changes.log_level)
+        self._resume_log_level(changes.log_level)
         if changes.permits is not None:
             try:
                 desk.resize(changes.permits)
@@ -53,6 +53,16 @@ class Controls:
                 self._log.warning("permits_not_resumed", reason=error.message)
         for order in list(changes.modules.values()):
             self._resuming.append(asyncio.create_task(self._resume(order)))
+
+    def _resume_log_level(self, level: Level | None) -> None:
+        """Have every process take `level`, or the configured one when that is None."""
+        shared = self.settings.log_level
+        try:
+            shared.write(level or shared.current)
+        except OSError as error:
+            self._log.error("log_level_not_shared", reason=error.strerror)
+        if level is not None:
+            shared.take(level)
 
     def close(self) -> None:
         """From now on, nothing new is started: we are stopping."""
@@ -94,10 +104,17 @@ class Controls:
         """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
         return self.settings.manifests.current.newest_major(timestamp)
 
-    def set_log_level(self, level: Level) -> None:
-        """Put a level in force in every process of ours; those who watch it follow."""
-        self.settings.log_level.set(level)
-        self.modules.set_level(level)
+    async def set_log_level(self, level: Level) -> None:
+        """Put a level in force in every process of the service.
+
+        Raises `Unavailable` when it cannot be written where all others look for it.
+        """
+        async with self._setting_level:
+            try:
+                await asyncio.to_thread(self.settings.log_level.write, level)
+            except OSError as error:
+                raise Unavailable(f"the log level cannot be shared: {error.strerror}", 5) from None
+            self.settings.log_level.take(level)
         self._handover.changes.log_level = level
         self._handover.save()
 

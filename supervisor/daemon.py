@@ -19,6 +19,7 @@ from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
 from genvm_manager.base.logging.event_log import EventLog, event_log
 from genvm_manager.base.logging.setup import configure_logging
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.base.process.children import become_subreaper
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
 from genvm_manager.base.process.killing import KILL_TIMEOUT
@@ -58,7 +59,6 @@ from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 from genvm_manager.supervisor.runs.sampler import OomMonitor
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.settings.handover import Handover
-from genvm_manager.supervisor.settings.log_level import LogLevel
 from genvm_manager.supervisor.settings.manifest_source import ManifestSource
 from genvm_manager.supervisor.settings.rules_environment import Environment
 from genvm_manager.supervisor.settings.settings import Settings
@@ -283,7 +283,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         for work in background:
             work.cancel()
-        service.controls.settings.log_level.close()
+        service.controls.settings.log_level.forget()
         service.changes.close()
         await server.close()
         service.life.scratch.close()
@@ -311,7 +311,7 @@ def _assemble(
     settings = Settings(
         manifests=setting.manifests,
         environment=setting.environment,
-        log_level=LogLevel(config.log_level, log),
+        log_level=SharedLevel(setting.folder, config.log_level),
         schema_deadline=parse_duration(config.schema_deadline),
     )
     worker_defaults = WorkerDefaults(

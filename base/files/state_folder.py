@@ -89,6 +89,11 @@ def last_run_id(state_folder: Path) -> Path:
     return state_folder / "last-run-id"
 
 
+def log_level_file(state_folder: Path) -> Path:
+    """Return the file with the log level that a supervisor has set for every process."""
+    return state_folder / "log-level"
+
+
 def run_scratch(state_folder: Path) -> Path:
     """Holds one folder per run under way: its TMPDIR."""
     return state_folder / "tmp"

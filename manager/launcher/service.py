@@ -20,6 +20,7 @@ import psutil
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.base.network.listeners import AddressError
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.reparented import ReparentedChildren
@@ -85,6 +86,7 @@ class Service:
         self._executors = executor_environment(
             os.environ, self.config, settings.lasting_folder or settings.state_folder
         )
+        self._level = SharedLevel(settings.state_folder, self.config.log_level)
         self._processes = ServiceProcesses(report, stops, stderr, reparented)
         self._http: ServiceProcess | None = None
         self._files = SettingsFiles(settings.config_path, settings.token_file)
@@ -134,6 +136,7 @@ class Service:
         while not (self._stops and self._stops.count):
             if self._stops and self._stops.take_reload():
                 self._reload()
+            self._level.refresh()
             self._processes.wait(PERIOD)
             self._processes.restart_ended()
             self._update_readiness()

@@ -12,11 +12,11 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 
 from genvm_manager.base.logging.event_log import event_log
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.sd_notify import sd_notify
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.base.settings.http import SettingsUnusable
-from genvm_manager.manager.ipc_client.log_level import SharedLevel, put_in_force
 
 from .gunicorn_worker import RETIRE, STOPS, TOLD
 from .shared_flag import SharedFlag
@@ -35,6 +35,7 @@ class Reloadable(Protocol):
     """What a master needs of its application, beyond what gunicorn does."""
 
     cfg: Any
+    level: SharedLevel
 
     def reload(self) -> None:
         """Read the settings anew. Raises `SettingsUnusable`, and then changes nothing."""
@@ -48,19 +49,16 @@ class Master(Arbiter):  # type: ignore[misc]
 
     Nothing in its loop waits for another process: while it waits, no worker that has died is
     replaced and no watchdog is told. What needs the supervisor is done by workers, which have
-    threads; they report through shared memory: `level` is the log level, and `has_loaded` is set
-    once a worker serves.
+    threads; they set `has_loaded`, in shared memory, once one serves.
     """
 
-    def __init__(self, app: Reloadable, level: SharedLevel, has_loaded: SharedFlag) -> None:
+    def __init__(self, app: Reloadable, has_loaded: SharedFlag) -> None:
         """Take NOTIFY_SOCKET out of the environment, so that only this class uses it."""
         super().__init__(app)
         # gunicorn would report READY before there is a worker.
         self._service_manager = os.environ.pop("NOTIFY_SOCKET", None)
-        self._shared_level = level
         self._has_loaded = has_loaded
         self._is_announced = False
-        self._level = level.level
         self._is_reload_due = False
         self._reloads = 0
 
@@ -94,7 +92,7 @@ class Master(Arbiter):  # type: ignore[misc]
         # gunicorn's: ends the workers whose heartbeat has stopped.
         self.murder_workers()
         self._tell_service_manager()
-        self._follow_log_level()
+        self.app.level.refresh()
         self._reload_if_due()
         self.manage_workers()
 
@@ -109,12 +107,6 @@ class Master(Arbiter):  # type: ignore[misc]
             addresses = " and ".join(map(str, self.LISTENERS))
             message = f"READY=1\nSTATUS=on {addresses}\n{message}"
         sd_notify(self._service_manager, message)
-
-    def _follow_log_level(self) -> None:
-        level = self._shared_level.level
-        if level != self._level:
-            self._level = level
-            put_in_force(level)
 
     def _reload_if_due(self) -> None:
         if self._is_reload_due:

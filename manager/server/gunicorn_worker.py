@@ -117,6 +117,7 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
         self.murder_pending()
         self._closing.close_overdue(self.poller)
         self._make_room()
+        self.app.level.refresh()
         self._end_if_retired()
 
     # ------------------------------------------------------------------------------- connections

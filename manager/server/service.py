@@ -9,17 +9,18 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
+from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
 from genvm_manager.base.logging.event_log import event_log
-from genvm_manager.base.logging.lines import Level
-from genvm_manager.base.logging.setup import configure_logging, set_level
+from genvm_manager.base.logging.setup import configure_logging
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.base.network.listeners import AddressError, gunicorn_binds
-from genvm_manager.base.process.exhaustion import EX_TEMPFAIL
 from genvm_manager.base.process.parent_pipe import stop_when_closed
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.settings.http import SettingsFiles, SettingsUnusable
@@ -31,7 +32,6 @@ from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
 from genvm_manager.manager.api.sources import Sources
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
-from genvm_manager.manager.ipc_client.log_level import LogLevelWatch, SharedLevel, put_in_force
 from genvm_manager.protocol.ipc.commands import SetLogLevel
 from genvm_manager.protocol.ipc.replies import Failure
 from genvm_manager.protocol.launcher_link import ServeLink
@@ -46,9 +46,6 @@ EXIT_BAD_CONFIG = 2
 
 EXIT_ADDRESS = 1
 """As gunicorn's own, when it cannot listen."""
-
-_THREAD_TIMEOUT = 2.0
-"""Seconds for which a new worker tries to start the thread that it needs."""
 
 log = event_log(__name__)
 
@@ -78,8 +75,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._client: SupervisorClient | None = None
         self._feed: StatusBroadcaster | None = None
         self._master: Master | None = None
-        self._shared_level = SharedLevel(config.log_level)
-        self._configured_level = SharedLevel(config.log_level)
+        self.level = SharedLevel(state_folder, config.log_level)
         self._is_level_due = SharedFlag()
         self._has_loaded = SharedFlag()
         configure_logging("http", config.log_format, config.log_level)
@@ -87,7 +83,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until a signal ends the master; then exit."""
-        self._master = Master(self, self._shared_level, self._has_loaded)
+        self._master = Master(self, self._has_loaded)
         self._master.run()
 
     def load_config(self) -> None:
@@ -98,12 +94,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> WsgiApplication:
         """In a worker: return what answers its requests."""
-        try:
-            self._follow_log_level()
-        except OSError as error:
-            # The master starts another worker; with gunicorn's code for this it would end itself.
-            log.warning("worker_not_started", reason=error.strerror)
-            sys.exit(EX_TEMPFAIL)
+        self._offer_log_level()
         config, token = self._settings.config, self._settings.token
         self._client = SupervisorClient(
             self._socket,
@@ -135,45 +126,30 @@ class HttpService(BaseApplication):  # type: ignore[misc]
             log.warning("setting_waits_for_a_new_start", setting=name)
         super().reload()
         if self._settings.config.log_level != level:
-            # The next workers tell the supervisor: the master must not wait for its answer.
-            self._configured_level.level = self._settings.config.log_level
+            # Where a supervisor has set a level, it has to agree, and all processes follow it. The
+            # next worker asks it: the master must not wait for its answer.
             self._is_level_due.set()
-            # Workers report each change, but those that retire may end before they hear of it.
-            self._shared_level.level = self._settings.config.log_level
+            if self.level.read() is None:
+                self.level.take(self._settings.config.log_level)
 
     def renewed_listener(self) -> socket.socket | None:
         """In the master: return a Unix socket that `serve` had to make again, if there is one."""
         return self._link.offered()
 
-    def _follow_log_level(self) -> None:
-        """In a worker: begin with the configured level, whatever the master had before the fork.
-
-        Raises `OSError` when the system refuses a thread for it.
-        """
-        level = self._settings.config.log_level
-        set_level(level)
-
-        def tell(new: Level) -> None:
-            self._shared_level.level = new
-            put_in_force(new)
-
-        watch = LogLevelWatch(self._socket, "http worker", level, tell, self._offer_log_level)
-        watch.start(_THREAD_TIMEOUT)
-
-    def _offer_log_level(self, connection: Connection) -> None:
-        """In a worker: have the supervisor take over the level that a reload has brought.
-
-        All workers do, until one has succeeded: one that began to follow before that would hear of
-        the old level as a change.
-        """
-        if self._is_level_due:
-            level = self._configured_level.level
-            reply = connection.ask(SetLogLevel(level), ANSWER_GRACE)
-            # Unless another reload has come meanwhile: its workers have another level to offer.
-            if level == self._configured_level.level:
-                self._is_level_due.clear()
+    def _offer_log_level(self) -> None:
+        """In a worker: have the supervisor take over the level that a reload has brought."""
+        if not self._is_level_due:
+            return
+        self._is_level_due.clear()
+        command = SetLogLevel(self._settings.config.log_level)
+        try:
+            with closing(Connection(self._socket, "http worker")) as connection:
+                reply = connection.ask(command, ANSWER_GRACE)
             if isinstance(reply, Failure):
-                log.warning("log_level_not_offered", reason=reply.message)
+                raise reply.error()
+        except ManagerError as error:
+            # The next supervisor begins with it.
+            log.warning("log_level_not_offered", reason=error.message)
 
     def retire(self) -> None:
         """In a worker: end the streams, which would never end by themselves."""

@@ -161,13 +161,6 @@ class ReadMetrics(Struct, tag=True, frozen=True):
     """Read all metrics. Answered by `MetricsText`."""
 
 
-class WatchLogLevel(Struct, tag=True, frozen=True):
-    """Wait for a level other than `known`. Answered by `LogLevel`, then or after `wait` s."""
-
-    known: Level
-    wait: float
-
-
 class SetLogLevel(Struct, tag=True, frozen=True):
     """Set the log level until the supervisor ends. Answered by `LogLevel`."""
 
@@ -207,7 +200,6 @@ Command = (
     | SetPermits
     | GetNewestMajor
     | ReadMetrics
-    | WatchLogLevel
     | SetLogLevel
     | ReloadManifest
     | SetEnv

@@ -19,7 +19,6 @@ from genvm_manager.base.errors import (
     RequestFailed,
 )
 from genvm_manager.base.logging.event_log import EventLog
-from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.transitions import advanced
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import StartModule
@@ -124,11 +123,6 @@ class Module:
         if self.state is not ModuleState.RUNNING or self._serving is None:
             raise ModulesNotRunning(not_running({self.kind: self.state}))
         return self._serving.connect()
-
-    def set_level(self, level: Level) -> None:
-        """Have all workers log at another level."""
-        for pool in self._pools():
-            pool.set_level(level)
 
     @property
     def ports(self) -> set[int]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from genvm_manager.base.errors import BadRequest, ModulesNotRunning, Refusal, Unavailable
-from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.network.local_addresses import leads_here
 from genvm_manager.base.network.run_host import parse_run_host
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
@@ -47,11 +46,6 @@ class Modules:
             }
             undo.pop_all()
         return connections
-
-    def set_level(self, level: Level) -> None:
-        """Have all workers log at another level."""
-        for module in self._modules.values():
-            module.set_level(level)
 
     async def require_other(self, host: str) -> None:
         """Raise `BadRequest` when a run's host is an address where one of our modules listens."""

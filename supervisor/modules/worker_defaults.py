@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genvm_manager.base.logging.lines import Form
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.supervisor.settings.log_level import LogLevel
 from genvm_manager.workers.pool import Identity, Logging
 
 
@@ -22,7 +22,7 @@ class WorkerDefaults:
 
     folder: Path
     environment: Mapping[str, str]
-    level: LogLevel
+    level: SharedLevel
     form: Form
 
     def identity(self, kind: ModuleKind) -> Identity:
@@ -31,4 +31,4 @@ class WorkerDefaults:
 
     def logging(self, secrets: tuple[str, ...]) -> Logging:
         """Return how a worker logs that starts now; no line may show the `secrets`."""
-        return Logging(self.level.current, self.form, secrets)
+        return Logging(self.level.current, self.form, str(self.folder), secrets)

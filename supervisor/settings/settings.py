@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .log_level import LogLevel
+from genvm_manager.base.logging.shared_level import SharedLevel
+
 from .manifest_source import ManifestSource
 from .rules_environment import Environment
 
@@ -15,5 +16,5 @@ class Settings:
 
     manifests: ManifestSource
     environment: Environment
-    log_level: LogLevel
+    log_level: SharedLevel
     schema_deadline: float

@@ -89,6 +89,7 @@ class PoolUnderTest(Pool):
         user_error: bool = False,
         allow_empty_backends: bool = False,
         secrets: tuple[str, ...] = (),
+        state_folder: str = "/nonexistent",
     ) -> None:
         self.log = EventList()
         self.failures: list[str] = []
@@ -99,7 +100,7 @@ class PoolUnderTest(Pool):
             workers=workers,
             allow_empty_backends=allow_empty_backends,
             user_error=user_error,
-            logging=Logging("info", "console", secrets),
+            logging=Logging("info", "console", state_folder, secrets),
             listener=listener,
         )
         super().__init__(order, self.log, lambda _, reason: self.failures.append(reason), backoff)

@@ -14,10 +14,15 @@ from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 
 
 class Logging(Struct, frozen=True):
-    """How a worker logs. `secrets` are texts that no line may show."""
+    """How a worker logs. `secrets` are texts that no line may show.
+
+    `level` is for the time until the worker has read the one that its service has in common, in
+    `state_folder`.
+    """
 
     level: Level
     form: Form
+    state_folder: str
     secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -55,10 +60,6 @@ class Connect(Struct, tag=True, frozen=True):
     descriptors: int = 1
 
 
-class SetLevel(Struct, tag=True, frozen=True):
-    level: Level
-
-
 class Drain(Struct, tag=True, frozen=True):
     """Take no more connections from the listening sockets."""
 
@@ -81,7 +82,7 @@ class Check(Struct, tag=True, frozen=True):
     logging: Logging
 
 
-ToWorker = Open | Connect | SetLevel | Drain | Stop | Check
+ToWorker = Open | Connect | Drain | Stop | Check
 
 # ------------------------------------------------------------------------------ worker to pool
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.process.backoff import Backoff
 from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.workers.control.messages import Logging, Open
@@ -154,13 +153,6 @@ class Pool:
                     HANDOVER_TIMEOUT, self._close_pending, pending
                 )
         return ours
-
-    def set_level(self, level: Level) -> None:
-        """Have all workers, also later ones, log at another level."""
-        logging = msgspec.structs.replace(self._next_order.logging, level=level)
-        self._next_order = msgspec.structs.replace(self._next_order, logging=logging)
-        for worker in self._living():
-            worker.set_level(level)
 
     async def drain(self, timeout: float) -> None:
         """Start no more workers, and wait up to `timeout` seconds for the last connection's end.

@@ -14,7 +14,6 @@ import multiprocess  # type: ignore[import-untyped]
 from multiprocess.process import _children as _to_be_reaped  # type: ignore[import-untyped]
 
 from genvm_manager.base.errors import ManagerError, RequestFailed
-from genvm_manager.base.logging.lines import Level
 from genvm_manager.base.process.children import open_child_pidfd
 from genvm_manager.base.process.killing import KILL_TIMEOUT, ProcessGroup, signal_group
 from genvm_manager.base.process.on_event_loop import begin_stop, kill_until_gone, wait_for_end
@@ -33,7 +32,6 @@ from genvm_manager.workers.control.messages import (
     Load,
     Open,
     Ready,
-    SetLevel,
     Stop,
     decode_from_worker,
 )
@@ -134,10 +132,6 @@ class WorkerProcess:
         """Hand an executor's connection over; it is closed here."""
         self._given += 1
         self._channel.send(Connect(), [connection.detach()])
-
-    def set_level(self, level: Level) -> None:
-        """Have it log at another level."""
-        self._channel.send(SetLevel(level))
 
     def drain(self) -> None:
         """Have it accept no more connections from its listening sockets."""

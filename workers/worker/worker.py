@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Coroutine, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,8 @@ import setproctitle
 from genvm_manager.base.errors import ManagerError, RequestFailed
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.redaction import Redaction
-from genvm_manager.base.logging.setup import configure_logging, set_level
+from genvm_manager.base.logging.setup import configure_logging
+from genvm_manager.base.logging.shared_level import PERIOD, SharedLevel
 from genvm_manager.base.process.signals import settle_signals
 from genvm_manager.base.process.threads import loop_threads, start_thread
 from genvm_manager.workers.control.channel import Channel
@@ -37,7 +39,6 @@ from genvm_manager.workers.control.messages import (
     Logging,
     Open,
     Ready,
-    SetLevel,
     Stop,
     ToWorker,
     decode_to_worker,
@@ -120,6 +121,7 @@ class WorkerLife:
         )
         self._redaction: Redaction | None = None
         self._task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._module: Module | None = None
         self._sessions: Sessions | None = None
         self._servers: list[Any] = []
@@ -146,8 +148,6 @@ class WorkerLife:
                 self._begin(self._check(message))
             case Connect() if self._sessions is not None:
                 self._sessions.take(*sockets)
-            case SetLevel():
-                set_level(message.level)
             case Drain():
                 self._stop_listening()
             case Stop():
@@ -155,7 +155,11 @@ class WorkerLife:
 
     def _configure(self, wanted: Logging, role: str) -> Redaction:
         process = f"{self._name} {role}"
-        return configure_logging(process, wanted.form, wanted.level, wanted.secrets)
+        redaction = configure_logging(process, wanted.form, wanted.level, wanted.secrets)
+        level = SharedLevel(Path(wanted.state_folder), wanted.level)
+        level.refresh()
+        self._following = asyncio.create_task(_follow(level))
+        return redaction
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.create_task(self._guarded(work))
@@ -234,6 +238,13 @@ class WorkerLife:
             await self._sessions.end_all()
         if self._module is not None:
             await self._module.close()
+
+
+async def _follow(level: SharedLevel) -> None:
+    """Take each new log level of the service, until cancelled."""
+    while True:
+        await asyncio.sleep(PERIOD)
+        level.refresh()
 
 
 def _attribute(module: str, attribute: str, name: str) -> Any:

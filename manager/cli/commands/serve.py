@@ -15,7 +15,6 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.files.state_folder import (
     default_state_folder,
     require_text,
-    supervisor_socket,
 )
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.setup import configure_logging
@@ -23,7 +22,6 @@ from genvm_manager.base.process.parent import Parent
 from genvm_manager.base.process.reparented import ReparentedChildren
 from genvm_manager.manager.cli.options.parameters import PortType
 from genvm_manager.manager.cli.streams import OutputLost, drop_output
-from genvm_manager.manager.ipc_client.log_level import following_log_level
 from genvm_manager.manager.launcher.errors import ServiceFailed, StopRequested
 from genvm_manager.manager.launcher.install_root import settings_of
 from genvm_manager.manager.launcher.service import Service
@@ -139,9 +137,6 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
             Service(
                 settings, report=log.warning, stops=stops, reparented=ReparentedChildren()
             ) as service,
-            following_log_level(
-                supervisor_socket(settings.state_folder), "serve", config.log_level
-            ),
         ):
             _greet(service, settings.state_folder)
             service.run()

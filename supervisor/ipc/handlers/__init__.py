@@ -24,7 +24,6 @@ from genvm_manager.protocol.ipc.commands import (
     StartModule,
     StartRun,
     StopModule,
-    WatchLogLevel,
     WatchStatus,
 )
 from genvm_manager.protocol.ipc.replies import Reply
@@ -47,7 +46,6 @@ from .set_permits import set_permits
 from .start_module import start_module
 from .start_run import start_run
 from .stop_module import stop_module
-from .watch_log_level import watch_log_level
 from .watch_status import watch_status
 
 
@@ -79,7 +77,6 @@ HANDLERS: dict[type, Handler] = {
     SetPermits: Handler(set_permits),
     GetNewestMajor: Handler(get_newest_major, only_waits=True),
     ReadMetrics: Handler(read_metrics, only_waits=True),
-    WatchLogLevel: Handler(watch_log_level, only_waits=True),
     SetLogLevel: Handler(set_log_level),
     ReloadManifest: Handler(reload_manifest),
     SetEnv: Handler(set_env),

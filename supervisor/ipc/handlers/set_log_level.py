@@ -8,6 +8,6 @@ from genvm_manager.supervisor.service import Service
 
 
 async def set_log_level(service: Service, command: SetLogLevel) -> LogLevel:
-    """Answers at once; others follow as soon as they are told."""
-    service.controls.set_log_level(command.level)
+    """Set the level. The other processes take it within a second."""
+    await service.controls.set_log_level(command.level)
     return LogLevel(command.level)

@@ -159,7 +159,7 @@ def test_a_worker_started_later_has_the_level(service: RunningService) -> None:
     before = {process.pid for process in service.half("http").children()}
     psutil.Process(min(before)).kill()
     (new,) = wait_until(lambda: {p.pid for p in service.half("http").children()} - before)
-    wait_for_line(service, f"log_level_set to=debug process=http pid={new}")
+    wait_for_line(service, f"debug Booting worker with pid: {new} process=http pid={new}")
 
 
 def test_at_error_what_is_less_is_not_written(service: RunningService) -> None:

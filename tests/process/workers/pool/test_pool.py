@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
+from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.protocol.module_frames import FatalFault
 from genvm_manager.workers.control.messages import Logging, Open
 from genvm_manager.workers.pool import pool as pool_rules
@@ -408,24 +410,37 @@ def test_no_descriptor_is_left_after_many_connections() -> None:
 
 
 def test_the_log_level_reaches_workers_and_secrets_do_not_reach_the_log(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     async def test() -> str:
-        said = ""
-        async with running_pool(secrets=("sk-12345\n",), config={}) as pool:
+        shared = SharedLevel(tmp_path, "info")
+        lines: list[str] = []
+
+        async def set_level(level: Level) -> None:
+            shared.write(level)
+            wanted = f"log_level_set to={level} process='echo worker'"
+
+            def is_set() -> bool:
+                lines.append(capfd.readouterr().err)
+                return wanted in "".join(lines)
+
+            await wait_until(is_set)
+
+        async with running_pool(
+            secrets=("sk-12345\n",), config={}, state_folder=str(tmp_path)
+        ) as pool:
             executor = await pool.greeted()
             await executor.ask("Say", "loud sk-12345")
-            pool.set_level("error")
+            await set_level("error")
             await executor.ask("Say", "quiet")
             with pytest.raises(FatalFault):
                 await executor.ask("Broken", "sk-12345\n")
             os.kill(pool.pids[0], signal.SIGKILL)
             await wait_until(lambda: len(pool.log.named("worker_ready")) == 2)
             await (await pool.greeted()).ask("Say", "still quiet")
-            pool.set_level("info")
+            await set_level("info")
             await (await pool.greeted()).ask("Say", "loud again")
-        said += capfd.readouterr().err
-        return said
+        return "".join(lines) + capfd.readouterr().err
 
     said = run(test)
     assert "loud ***" in said
