@@ -13,7 +13,7 @@ _DEPLOYED_BY_CONTRACT = b"\x01"
 
 
 def deployed_address(deployer: Address, salt_nonce: int, chain_id: int) -> Address:
-    """The address of the contract that `deployer` deploys with a non-zero `salt_nonce`.
+    """Return the address of the contract that `deployer` deploys with a non-zero `salt_nonce`.
 
     GenLayer's rule: the first 20 bytes of the Keccak-256 of a byte 1, the deployer's 20 bytes, and
     the nonce and the chain id as 32 bytes each, big-endian. The code plays no part, so one deployer

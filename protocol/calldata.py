@@ -157,7 +157,7 @@ def encode(
     max_depth: int = MAX_DEPTH,
     max_values: int = MAX_VALUES,
 ) -> bytes:
-    """The calldata of `value`.
+    """Return the calldata of `value`.
 
     Beside the types of calldata, dataclasses encode as maps, tuples as lists, `bytearray` and
     `memoryview` as bytes. A value of another type goes through `default`, which returns something
@@ -171,7 +171,7 @@ def encode(
 
 
 def encoded(value: Any, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Encoded:
-    """The calldata of `value`, to be part of more than one encoding. Raises as `encode`."""
+    """Return the calldata of `value`, to be part of more than one encoding. Raises as `encode`."""
     out = bytearray()
     encoder = _Encoder(out, None, max_depth, max_values)
     encoder.write(value, 0)
@@ -321,7 +321,7 @@ _GROUPS = 8 << 10
 
 
 def _long_uleb128(number: int) -> bytes:
-    """Groups of 7 bits for a number of any size: shifting a huge one down is quadratic."""
+    """Return groups of 7 bits for a number of any size: shifting a huge one down is quadratic."""
     groups = -(-number.bit_length() // 7)
     packed = number.to_bytes(-(-groups // 8) * 7, "little")
     step = _GROUPS // 8 * 7
@@ -334,7 +334,7 @@ def _long_uleb128(number: int) -> bytes:
 
 
 def _spread(packed: bytes) -> bytes:
-    """Each 7 bytes as 8 that have 7 bits each, and the high bit set."""
+    """Return each 7 bytes as 8 that have 7 bits each, and the high bit set."""
     lanes = len(packed) // 7
     wide = bytearray(8 * lanes)
     for index in range(7):
@@ -347,7 +347,7 @@ def _spread(packed: bytes) -> bytes:
 
 
 def _gathered(spread: bytes) -> bytes:
-    """What `_spread` was given; the high bits are ignored. `spread` has a multiple of 8 bytes."""
+    """Undo `_spread`: return 7 bits of each byte. `spread` has a multiple of 8 bytes."""
     lanes = len(spread) // 8
     number = int.from_bytes(spread, "little")
     for low, width, gap in reversed(_HALVES):
@@ -363,7 +363,7 @@ _HALVES = ((0xFFFFFFF, 28, 4), (0x3FFF, 14, 2), (0x7F, 7, 1))
 
 
 def _repeated(low: int, size: int, lanes: int) -> int:
-    """`low` in each `size` bytes of so many lanes of 8 bytes."""
+    """Return `low` in each `size` bytes of so many lanes of 8 bytes."""
     return int.from_bytes(low.to_bytes(size, "little") * (8 * lanes // size), "little")
 
 
@@ -376,7 +376,7 @@ def decode(
     max_depth: int = MAX_DEPTH,
     max_values: int = MAX_VALUES,
 ) -> Any:
-    """The value that `data` encodes, all of it.
+    """Return the value that `data` encodes, all of it.
 
     Raises `DecodeError`, and nothing else, for any bytes that `encode` would not have written, for
     nesting deeper than `max_depth` and for more than `max_values` values. Allocates no more than
@@ -497,7 +497,7 @@ class _Decoder:
             raise DecodeError(f"more than {self._max_values} values", start)
 
     def _uleb128(self, at: int) -> tuple[int, int]:
-        """The number whose first byte, known to continue, stands at `at`, and where it ends."""
+        """Return the number that begins at `at` and has more than one byte, and where it ends."""
         data = self._data
         for end in range(at + 1, at + 72):
             if data[end] < 0x80:
@@ -519,7 +519,7 @@ class _Decoder:
         return int.from_bytes(packed, "little"), end
 
     def _last_group(self, end: int) -> int:
-        """Where a number that continues up to `end`, at least, has its last byte."""
+        """Return where a number that continues up to `end`, at least, has its last byte."""
         while part := self._data[end : end + _GROUPS]:
             rest = part.lstrip(_CONTINUING)
             end += len(part) - len(rest)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import calldata
-from .host import Method
+from .errors import MalformedMessage
+from .host.messages import Method
 
 RESULT_HOST = 1
 """The host index of the manager's own end, which takes the result; the node's host loop is 0."""
@@ -52,7 +53,7 @@ class RunArguments(NamedTuple):
     genvm_id: int
 
     def argv(self) -> list[str]:
-        """The arguments after the program's own command."""
+        """Return the arguments after the program's own command."""
         arguments = [f"--log-fd={self.log_fd}", "run", *self.extra_args]
         if self.is_sync:
             arguments.append("--sync")
@@ -81,30 +82,26 @@ class ExecutionData(NamedTuple):
     method_hosts: list[int] = METHOD_HOSTS
 
     def encode(self) -> bytes:
-        """The whole of the executor's stdin."""
+        """Return the whole of the executor's stdin."""
         fields = self._asdict()
         fields |= fields.pop("extras")
         return calldata.encode(fields)
 
 
-class ExecutionDataError(ValueError):
-    """Stdin that is no execution data; the message names the field."""
-
-
 def decode_execution_data(stdin: bytes) -> ExecutionData:
-    """The execution data in `stdin`; unknown fields are ignored.
+    """Return the execution data in `stdin`; unknown fields are ignored.
 
-    Raises `ExecutionDataError` that names the first field at fault.
+    Raises `MalformedMessage` that names the first field at fault.
     """
     try:
         fields = calldata.decode(stdin)
     except calldata.DecodeError as error:
-        raise ExecutionDataError(f"execution data: {error}") from error
+        raise MalformedMessage(f"execution data: {error}") from error
     if not isinstance(fields, dict):
-        raise ExecutionDataError("execution data: expected a map")
+        raise MalformedMessage("execution data: expected a map")
     results = _field(fields, "leader_nondet_results", list, None)
     if results is not None and not all(isinstance(result, bytes) for result in results):
-        raise ExecutionDataError("leader_nondet_results: expected a list of bytes")
+        raise MalformedMessage("leader_nondet_results: expected a list of bytes")
     return ExecutionData(
         calldata=_field(fields, "calldata", bytes),
         message=_field(fields, "message", dict),
@@ -120,7 +117,7 @@ def _method_hosts(fields: dict[str, Any]) -> list[int]:
     indexes: list[int] = _field(fields, "method_hosts", list, [])
     if all(type(index) is int and index >= 0 for index in indexes):
         return indexes
-    raise ExecutionDataError("method_hosts: expected a list of host indexes")
+    raise MalformedMessage("method_hosts: expected a list of host indexes")
 
 
 _REQUIRED: Any = object()
@@ -129,7 +126,7 @@ _REQUIRED: Any = object()
 def _field(fields: dict[str, Any], name: str, kind: type, absent: Any = _REQUIRED) -> Any:
     value = fields.get(name, absent)
     if value is _REQUIRED:
-        raise ExecutionDataError(f"{name}: missing")
+        raise MalformedMessage(f"{name}: missing")
     if value is not absent and not isinstance(value, kind):
-        raise ExecutionDataError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+        raise MalformedMessage(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
     return value

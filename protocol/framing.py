@@ -30,14 +30,14 @@ class StreamEnded(FrameError):
 
 
 def frame(body: bytes) -> bytes:
-    """`body` with its length before it. Raises `FrameError` beyond what u32 can say."""
+    """Return `body` with its length before it. Raises `FrameError` beyond what u32 can say."""
     if len(body) > 0xFFFFFFFF:
         raise FrameError(f"a frame cannot hold {len(body)} bytes")
     return _LENGTH.pack(len(body)) + body
 
 
 def body_size(head: bytes, max_size: int = MAX_FRAME) -> int:
-    """What a frame's head announces, in bytes. Raises `FrameError` beyond `max_size`."""
+    """Return what a frame's head announces, in bytes. Raises `FrameError` beyond `max_size`."""
     size: int = _LENGTH.unpack(head)[0]
     if size > max_size:
         raise FrameError(f"a frame of {size} bytes is announced, the limit is {max_size}")
@@ -56,7 +56,7 @@ def send_frame(connection: socket.socket, body: bytes) -> None:
 def receive_frame(
     connection: socket.socket, *, timeout: float | None, max_size: int = MAX_FRAME
 ) -> bytes:
-    """The next frame's body from a blocking socket.
+    """Return the next frame's body from a blocking socket.
 
     `timeout` seconds bound the whole frame, None waits for ever. Raises `StreamEnded`,
     `FrameError`, `TimeoutError` or `OSError`.

@@ -20,18 +20,18 @@ _FULL_LANE = (1 << _LANE) - 1
 
 
 def _low_bits(count: int) -> int:
-    """The lowest `count` bits of every lane."""
+    """Return the lowest `count` bits of every lane."""
     return sum(((1 << count) - 1) << bit for bit in range(0, _STATE, _LANE))
 
 
 def _columns(*chosen: int) -> int:
-    """All bits of the lanes in these columns."""
+    """Return all bits of the lanes in these columns."""
     column = sum(_FULL_LANE << bit for bit in range(0, _STATE, _ROW))
     return sum(column << _LANE * number for number in chosen)
 
 
 def _round_constants() -> list[int]:
-    """Iota's constants, from their definition (Keccak reference, 1.2)."""
+    """Return iota's constants, from their definition (Keccak reference, 1.2)."""
     constants, register = [], 1
     for _ in range(24):
         constant = 0
@@ -46,7 +46,7 @@ def _round_constants() -> list[int]:
 
 
 def _rotations() -> list[int]:
-    """How far rho rotates each lane."""
+    """Return how far rho rotates each lane."""
     rotations = [0] * 25
     x, y = 1, 0
     for step in range(24):
@@ -56,7 +56,7 @@ def _rotations() -> list[int]:
 
 
 def _bit_rotations(rotations: list[int]) -> list[tuple[int, int, int, int, int]]:
-    """Rho's rotations by 1, 2 and 4 bits: lanes, distance, bits kept, and the rest of each."""
+    """Return rho's rotations by 1, 2 and 4 bits: lanes, distance, bits kept, the rest of each."""
     steps = []
     for by in (1, 2, 4):
         lanes = sum(_FULL_LANE << _LANE * i for i, r in enumerate(rotations) if r & by)
@@ -78,7 +78,7 @@ def _byte_moves(rotations: list[int]) -> bytes:
 
 
 def _permutation() -> Callable[[int], int]:
-    """Keccak-f[1600], with its tables."""
+    """Return Keccak-f[1600], with its tables."""
     round_constants = _round_constants()
     bit_rotations = _bit_rotations(_rotations())
     byte_moves = _byte_moves(_rotations())
@@ -112,7 +112,7 @@ _made: list[Callable[[int], int]] = []
 
 
 def _permute(state: int) -> int:
-    """The permutation, made when it is first needed: most runs never hash."""
+    """Return the permutation, made when it is first needed: most runs never hash."""
     if not _made:
         _made.append(_permutation())
     return _made[0](state)
@@ -140,7 +140,7 @@ class Keccak256:
         self._rest = waiting[whole:]
 
     def digest(self) -> bytes:
-        """The 32 bytes of the hash of all that was given so far."""
+        """Return the 32 bytes of the hash of all that was given so far."""
         last = bytearray(self._rest.ljust(_RATE, b"\0"))
         last[len(self._rest)] ^= 0x01
         last[-1] ^= 0x80
@@ -148,10 +148,10 @@ class Keccak256:
         return (state & (1 << 256) - 1).to_bytes(32, "little")
 
     def hexdigest(self) -> str:
-        """The same as 64 lower-case hex digits."""
+        """Return the same as 64 lower-case hex digits."""
         return self.digest().hex()
 
 
 def keccak256(data: bytes) -> bytes:
-    """The 32-byte Keccak-256 of `data`."""
+    """Return the 32-byte Keccak-256 of `data`."""
     return Keccak256(data).digest()

@@ -65,7 +65,7 @@ class CheckConfig(Struct, frozen=True):
     ]
 
     def __repr__(self) -> str:
-        """Shows no key: it may land in a log."""
+        """Describe the configuration without its key, as this may be logged."""
         return f"<CheckConfig {self.provider} {self.model!r} at {self.host!r}>"
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from . import calldata
+from .errors import MalformedMessage
 
 HttpMethod = Literal["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
 """The methods that a contract may use (docs/spec/05-modules.md#web-requests)."""
-
-
-class MalformedFrame(Exception):
-    """A frame's body is not what the protocol allows here; the message says what is wrong."""
 
 
 class UserFault(Exception):
@@ -49,45 +46,45 @@ class ModuleRequest(NamedTuple):
 
 
 def encode_hello(hello: ModuleHello) -> bytes:
-    """The body of the first frame."""
+    """Return the body of the first frame."""
     return calldata.encode({"genvm_id": hello.genvm_id, "host_data": hello.host_data})
 
 
 def decode_hello(body: bytes) -> ModuleHello:
-    """The hello in a frame's body; keys it does not know are fine. Raises `MalformedFrame`."""
+    """Return the hello in a frame's body; unknown keys are ignored. Raises `MalformedMessage`."""
     value = _map(body)
     genvm_id, host_data = value.get("genvm_id"), value.get("host_data", {})
     if not isinstance(genvm_id, int) or isinstance(genvm_id, bool):
-        raise MalformedFrame("hello: genvm_id: expected int")
+        raise MalformedMessage("hello: genvm_id: expected int")
     if not isinstance(host_data, dict):
-        raise MalformedFrame("hello: host_data: expected a map")
+        raise MalformedMessage("hello: host_data: expected a map")
     return ModuleHello(genvm_id, host_data)
 
 
 def encode_request(request: ModuleRequest) -> bytes:
-    """The body of a request's frame."""
+    """Return the body of a request's frame."""
     return calldata.encode({request.name: request.payload})
 
 
 def decode_request(body: bytes) -> ModuleRequest:
-    """The request in a frame's body: a map with one key. Raises `MalformedFrame`."""
+    """Return the request in a frame's body: a map with one key. Raises `MalformedMessage`."""
     return ModuleRequest(*_only_entry(body, "request"))
 
 
 def encode_answer(value: Any) -> bytes:
-    """The body of the frame that answers with a value."""
+    """Return the body of the frame that answers with a value."""
     return calldata.encode({"Ok": value})
 
 
 def encode_fault(fault: UserFault | FatalFault) -> bytes:
-    """The body of the frame that answers with a failure."""
+    """Return the body of the frame that answers with a failure."""
     if isinstance(fault, UserFault):
         return calldata.encode({"UserError": {"causes": fault.causes, "ctx": fault.context}})
     return calldata.encode({"FatalError": str(fault)})
 
 
 def decode_answer(body: bytes) -> Any:
-    """The value in an answer. Raises `UserFault`, `FatalFault` or `MalformedFrame`."""
+    """Return the value in an answer. Raises `UserFault`, `FatalFault` or `MalformedMessage`."""
     name, value = _only_entry(body, "answer")
     if name == "Ok":
         return value
@@ -97,13 +94,13 @@ def decode_answer(body: bytes) -> Any:
         causes, context = value.get("causes"), value.get("ctx", {})
         if isinstance(causes, list) and isinstance(context, dict):
             raise UserFault([str(cause) for cause in causes], context)
-    raise MalformedFrame(f"answer: {name} is not Ok, UserError or FatalError in its form")
+    raise MalformedMessage(f"answer: {name} is not Ok, UserError or FatalError in its form")
 
 
 def _only_entry(body: bytes, what: str) -> tuple[str, Any]:
     value = _map(body)
     if len(value) != 1:
-        raise MalformedFrame(f"{what}: expected a map with one key, got {len(value)}")
+        raise MalformedMessage(f"{what}: expected a map with one key, got {len(value)}")
     return next(iter(value.items()))
 
 
@@ -111,7 +108,7 @@ def _map(body: bytes) -> dict[str, Any]:
     try:
         value = calldata.decode(body)
     except calldata.DecodeError as error:
-        raise MalformedFrame(f"not calldata: {error}") from None
+        raise MalformedMessage(f"not calldata: {error}") from None
     if not isinstance(value, dict):
-        raise MalformedFrame(f"expected a map, got {type(value).__name__}")
+        raise MalformedMessage(f"expected a map, got {type(value).__name__}")
     return value

@@ -22,7 +22,7 @@ class Readiness:
     """One file in memory with a `Pending` in it, shared by its descriptor."""
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor` of `create`, in the process that made it or one that inherited it."""
+        """Use `descriptor`, which `create` made here or in a process that handed it down."""
         self.descriptor = descriptor
 
     @classmethod
@@ -33,7 +33,7 @@ class Readiness:
         return readiness
 
     def wait_for(self, reason: str | None, since: float | None = None) -> None:
-        """From now on, wait for this; None: for nothing."""
+        """Set what the service waits for from now on; None when it waits for nothing."""
         content = msgspec.json.encode(Pending(reason, since)).ljust(_SIZE)
         os.pwrite(self.descriptor, content, 0)
 
@@ -51,4 +51,5 @@ class Readiness:
         return "the service is starting"
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self.descriptor)

@@ -90,7 +90,7 @@ class RequestedSelector(Struct):
     ] = None
 
     def resolved(self) -> Selector:
-        """The selector proper. `BadRequest` when the field that `kind` names is absent."""
+        """Return the selector. Raises `BadRequest` when the field that `kind` names is absent."""
         if self.kind == "major" and self.major is not None:
             return MajorSelector(self.major)
         if self.kind == "version" and self.version is not None:
@@ -218,7 +218,7 @@ class RunRequest(Struct):
         return [kind for kind in ModuleKind if self.modules is None or kind in self.modules]
 
     def command(self) -> StartRun:
-        """The supervisor's command for this run. `BadRequest` names the field at fault."""
+        """Return the supervisor's command for this run. Raises `BadRequest`, naming the field."""
         capture, is_unsafe = self._capture()
         return StartRun(
             selector=self._selector(),

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from . import calldata
+from .errors import MalformedMessage
 
 MAX_VALUES = 6 << 20
 """The most calldata values in a result: three for each page, those of emissions and of the data."""
@@ -47,14 +48,10 @@ class RunResult(NamedTuple):
     fingerprint: dict[str, Any] | None
 
     def encode(self) -> bytes:
-        """The bytes for `consume_result`."""
+        """Return the bytes for `consume_result`."""
         fields = self._asdict()
         code = fields.pop("code")
         return bytes([code]) + calldata.encode(fields, max_values=MAX_VALUES)
-
-
-class ResultError(ValueError):
-    """Bytes that are no result; the message names the field."""
 
 
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
@@ -79,26 +76,28 @@ _ABSENT: dict[str, Any] = {
 
 
 def decode_result(encoded: bytes, max_values: int = MAX_VALUES) -> RunResult:
-    """The result in the bytes of `consume_result`; unknown fields are ignored, absent ones empty.
+    """Return the result in the bytes of `consume_result`.
 
-    Raises `ResultError` for anything else, and for more than `max_values` values.
+    Unknown fields are ignored, absent ones are empty.
+
+    Raises `MalformedMessage` for anything else, and for more than `max_values` values.
     """
     if not encoded:
-        raise ResultError("result: expected a result code byte, got nothing")
+        raise MalformedMessage("result: expected a result code byte, got nothing")
     try:
         code = ResultCode(encoded[0])
     except ValueError:
-        raise ResultError(f"result: code {encoded[0]} is unknown") from None
+        raise MalformedMessage(f"result: code {encoded[0]} is unknown") from None
     try:
         fields = calldata.decode(encoded[1:], max_values=max_values)
     except calldata.DecodeError as error:
-        raise ResultError(f"result: {error}") from error
+        raise MalformedMessage(f"result: {error}") from error
     if not isinstance(fields, dict) or "data" not in fields:
-        raise ResultError("result: expected a map with data")
+        raise MalformedMessage("result: expected a map with data")
     known = _ABSENT | {name: fields[name] for name in _FIELD_TYPES if name in fields}
     for name, types in _FIELD_TYPES.items():
         if not isinstance(known[name], types):
-            raise ResultError(f"{name}: expected {types[0].__name__}")
+            raise MalformedMessage(f"{name}: expected {types[0].__name__}")
     known["storage_changes"] = [_change(pair) for pair in known["storage_changes"]]
     return RunResult(code=code, data=fields["data"], **known)
 
@@ -107,7 +106,7 @@ def _change(pair: Any) -> tuple[bytes, bytes]:
     match pair:
         case [bytes(key), bytes(page)] if len(key) == 36 and len(page) == 32:
             return key, page
-    raise ResultError("storage_changes: expected pairs of a 36-byte key and a 32-byte page")
+    raise MalformedMessage("storage_changes: expected pairs of a 36-byte key and a 32-byte page")
 
 
 def execution_hash(
@@ -116,14 +115,14 @@ def execution_hash(
     storage_changes: list[tuple[bytes, bytes]],
     emissions: Sequence[Any],
 ) -> bytes:
-    """The 32 bytes that are equal for equal outcomes on any machine.
+    """Return the 32 bytes that are equal for equal results on any machine.
 
     Source: docs/spec/04-executor.md#the-result.
     """
-    outcome = {
+    hashed = {
         "kind": int(code),
         "data": data,
         "storage_changes": storage_changes,
         "emissions": emissions,
     }
-    return hashlib.sha3_256(calldata.encode(outcome, max_values=MAX_VALUES)).digest()
+    return hashlib.sha3_256(calldata.encode(hashed, max_values=MAX_VALUES)).digest()

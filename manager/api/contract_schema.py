@@ -9,10 +9,11 @@ import msgspec
 
 from genvm_manager.base.errors import ManagerError, RequestFailed, Unavailable
 from genvm_manager.protocol.contract.vm_errors import describe
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.ipc.replies import RunStatus
 from genvm_manager.protocol.ipc.runs import Cause, FinishedRun
 from genvm_manager.protocol.run_end import describe_exit
-from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
+from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result
 
 MAX_SHOWN = 300
 """Characters of a contract's own words that an error repeats."""
@@ -54,7 +55,7 @@ def _result(run: FinishedRun) -> RunResult:
         raise _NoSchema(f"the executor gave no result and {describe_exit(run.exit)}")
     try:
         return decode_result(run.result, _MAX_VALUES)
-    except ResultError as error:
+    except MalformedMessage as error:
         raise _NoSchema(f"the executor's result is not understood: {error}") from None
 
 

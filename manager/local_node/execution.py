@@ -18,12 +18,12 @@ from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.http_api import FinishedRunReply
 from genvm_manager.protocol.ipc.modules import ModuleState
 from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.protocol.run_result import (
     ResultCode,
-    ResultError,
     RunResult,
     decode_result,
     execution_hash,
@@ -143,7 +143,7 @@ def _result(run: FinishedRunReply) -> tuple[RunResult | None, str | None]:
         return None, f"the run left no result: {_how_it_ended(run)}"
     try:
         return decode_result(bytes(run.consumed_result)), None
-    except ResultError as error:
+    except MalformedMessage as error:
         return None, f"the executor's result is not understood: {error}"
 
 

@@ -11,9 +11,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from genvm_manager.base.files.state_folder import MAX_SOCKET_PATH
 from genvm_manager.base.files.temporary_files import NODE_FOLDER, NODE_SOCKET, temporary_folder
 from genvm_manager.base.process.threads import start_thread
-from genvm_manager.protocol import host
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import HostErrorCode, HostRefusal
+from genvm_manager.protocol.host.messages import (
+    MAX_BLOB,
+    ConsumeFuel,
+    ConsumeResult,
+    EthCall,
+    GetBalance,
+    HostErrorCode,
+    HostProtocolError,
+    HostRefusal,
+    NotifyNondetDisagreement,
+    StorageRead,
+)
+from genvm_manager.protocol.host.server import serve
 
 from .ledger import Ledger
 
@@ -39,8 +50,8 @@ class LedgerHost:
         """The callee's public-ABI major, settled when it was deployed."""
         return self._ledger.major(self._callee)
 
-    def storage_read(self, request: host.StorageRead) -> bytes:
-        if request.length > host.MAX_BLOB:
+    def storage_read(self, request: StorageRead) -> bytes:
+        if request.length > MAX_BLOB:
             raise HostRefusal(HostErrorCode.OUT_OF_STORAGE_GAS)
         if not request.length:
             return b""
@@ -48,23 +59,23 @@ class LedgerHost:
             request.address, request.slot, request.offset, request.length
         )
 
-    def consume_fuel(self, request: host.ConsumeFuel) -> None:
+    def consume_fuel(self, request: ConsumeFuel) -> None:
         """Nothing to count: see `FUEL`."""
 
-    def eth_call(self, request: host.EthCall) -> bytes:  # noqa: ARG002
+    def eth_call(self, request: EthCall) -> bytes:  # noqa: ARG002
         raise HostRefusal(HostErrorCode.ABSENT)
 
-    def get_balance(self, request: host.GetBalance) -> int:
+    def get_balance(self, request: GetBalance) -> int:
         carried = self._value if request.address == self._callee else 0
         return self._ledger.balance(request.address) + carried
 
     def remaining_fuel_as_gen(self) -> int:
         return FUEL
 
-    def notify_nondet_disagreement(self, request: host.NotifyNondetDisagreement) -> None:
+    def notify_nondet_disagreement(self, request: NotifyNondetDisagreement) -> None:
         """The result says the same again, and is what counts."""
 
-    def consume_result(self, request: host.ConsumeResult) -> None:
+    def consume_result(self, request: ConsumeResult) -> None:
         """Results go to the supervisor, which hands them on over HTTP."""
 
 
@@ -124,7 +135,7 @@ class _Visit(threading.Thread):
     def run(self) -> None:
         try:
             self._serve()
-        except (OSError, host.HostProtocolError):
+        except (OSError, HostProtocolError):
             pass  # The executor went away; how its run ended is told over HTTP.
         except Exception as error:
             self._failure = error
@@ -134,7 +145,7 @@ class _Visit(threading.Thread):
         with connection:
             self._connection = connection
             if not self._is_over:
-                host.serve(connection, self._answers)
+                serve(connection, self._answers)
 
     def end(self) -> None:
         """Wake the thread wherever it waits, see it go, and raise what it failed with."""

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
-from .runner_description import MAX_DESCRIPTION, DescriptionFault, parse_description
-from .zip_file import ZipFault, read_zip
+from .errors import InvalidContract
+from .runner_description import MAX_DESCRIPTION, parse_description
+from .zip_file import read_zip
 
 MAX_CODE = 32 << 20
 """Bytes of the longest contract that is run."""
@@ -54,14 +55,6 @@ _UNMARKED = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
 """UTF-16 that begins with two letters of ASCII and without a mark."""
 
 
-class InvalidContract(Exception):
-    """Code that cannot be started. `code` is the VM error; the message says more, for a log."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.code = f"invalid_contract {detail}" if detail else "invalid_contract"
-
-
 class ContractKind(Enum):
     """How code is written down."""
 
@@ -81,14 +74,14 @@ class ContractCode(NamedTuple):
 
 
 def kind_of(code: bytes) -> ContractKind:
-    """The kind, by the first bytes alone."""
+    """Return the kind, by the first bytes alone."""
     if code.startswith(b"\0asm"):
         return ContractKind.WASM
     return ContractKind.ZIP if code.startswith(b"PK\x03\x04") else ContractKind.TEXT
 
 
 def parse(code: bytes) -> ContractCode:
-    """Everything that code says about how it is run. Raises `InvalidContract`."""
+    """Return everything that code says about how it is run. Raises `InvalidContract`."""
     kind = kind_of(code)
     if kind is ContractKind.WASM:
         return ContractCode(kind, _wasm_version(code), None, {"file": code})
@@ -99,21 +92,23 @@ def parse(code: bytes) -> ContractCode:
 
 
 def version_pattern(code: bytes) -> str:
-    """The version that code asks for, or `v0.0.0`; any bytes will do."""
+    """Return the version that code asks for, or `v0.0.0`; any bytes will do."""
     kind = kind_of(code)
     try:
         if kind is ContractKind.WASM:
             return _wasm_version(code) or NO_VERSION
         if kind is ContractKind.ZIP:
-            return _zip_version(_zip_files(code)) or NO_VERSION
+            return _zip_version(read_zip(code)) or NO_VERSION
         return _split_header(_decoded(code))[0] or NO_VERSION
     except InvalidContract:
         return NO_VERSION
 
 
 def header_fault(code: bytes) -> str | None:
-    """Why no runner description is found in a text, where its author may not see it: how the file
-    was saved. None for any other code."""
+    """Return how the way a text was saved keeps its runner description from being found.
+
+    Its author may not see such a thing. None for all other code.
+    """
     if kind_of(code) is not ContractKind.TEXT:
         return None
     try:
@@ -124,13 +119,13 @@ def header_fault(code: bytes) -> str | None:
 
 
 def major_of(version: str) -> int | None:
-    """The digits before the first dot, without the `v`; None, the newest, where there are none."""
+    """Return the number before the first dot, without the `v`; None, the newest, without one."""
     digits = version.removeprefix("v").split(".", 1)[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
 def specified_major(code: bytes, newest: int) -> int:
-    """The public-ABI major that any bytes ask for, at most the `newest` there is.
+    """Return the public-ABI major that any bytes ask for, at most the `newest` there is.
 
     Source: docs/spec/01-http-api.md.
     """
@@ -145,8 +140,6 @@ def _parse_header(code: bytes) -> tuple[str | None, Any]:
     version, description = _split_header(_decoded(code))
     try:
         runner = parse_description(description, is_alone=False)
-    except DescriptionFault as fault:
-        raise InvalidContract(str(fault)) from None
     except ValueError:
         reason = _writing_fault(code) or (
             "the first comment holds no runner description such as "
@@ -157,8 +150,10 @@ def _parse_header(code: bytes) -> tuple[str | None, Any]:
 
 
 def _writing_fault(code: bytes) -> str | None:
-    """What an editor has done to a text that keeps its first comment from being found, if so. The
-    text is not mended: its result is that of the network, which has the same bytes."""
+    """Return what an editor did to a text that keeps its first comment from being found, if so.
+
+    The text is not mended: its result is that of the network, which has the same bytes.
+    """
     for mark, fault in _MARKS.items():
         if code.startswith(mark):
             return fault
@@ -198,7 +193,7 @@ def _decoded(code: bytes) -> str:
 
 
 def _split_header(text: str) -> tuple[str | None, str]:
-    """The version line, if the first comment line is one, and the text of the other lines."""
+    """Return the first comment line, if it is a version, and the text of the other lines."""
     lines = list(_comment_lines(text))
     if lines and (first := lines[0].strip()).startswith("v") and len(first.split()) == 1:
         return first[:_MAX_VERSION], "\n".join(lines[1:])
@@ -206,7 +201,7 @@ def _split_header(text: str) -> tuple[str | None, str]:
 
 
 def _comment_lines(text: str) -> Iterator[str]:
-    """The lines of the comment at the very start, without their mark."""
+    """Yield the lines of the comment at the very start, without their mark."""
     mark = next((mark for mark in _COMMENTS if text.startswith(mark)), None)
     if mark is None:
         return
@@ -220,7 +215,7 @@ def _comment_lines(text: str) -> Iterator[str]:
 
 
 def _parse_zip(code: bytes) -> ContractCode:
-    files = _zip_files(code)
+    files = read_zip(code)
     description = files.get("runner.json")
     if description is None:
         raise InvalidContract("the ZIP has no runner.json", "absent_runner_comment")
@@ -228,8 +223,6 @@ def _parse_zip(code: bytes) -> ContractCode:
         raise InvalidContract(f"runner.json has more than {MAX_DESCRIPTION} bytes")
     try:
         runner = parse_description(description.decode("utf-8-sig"), is_alone=True)
-    except DescriptionFault as fault:
-        raise InvalidContract(str(fault)) from None
     except ValueError:
         raise InvalidContract("runner.json is no JSON") from None
     return ContractCode(ContractKind.ZIP, _zip_version(files), runner, files)
@@ -238,13 +231,6 @@ def _parse_zip(code: bytes) -> ContractCode:
 def _zip_version(files: dict[str, bytes]) -> str | None:
     version = files.get("version", b"")[:_MAX_VERSION].decode("utf-8", "replace").strip()
     return version or None
-
-
-def _zip_files(code: bytes) -> dict[str, bytes]:
-    try:
-        return read_zip(code)
-    except ZipFault as fault:
-        raise InvalidContract(str(fault)) from None
 
 
 # ------------------------------------------------------------------------------------------ WASM
@@ -258,7 +244,7 @@ def _wasm_version(code: bytes) -> str | None:
 
 
 def _custom_sections(code: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each custom section; a damaged module ends the search."""
+    """Yield name and content of each custom section; a damaged module ends the search."""
     at = 8
     for _ in range(MAX_SECTIONS):
         try:

@@ -11,6 +11,8 @@ import json
 import re
 from typing import Any
 
+from .errors import InvalidContract
+
 MAX_NESTING = 64
 """How deep lists and maps of a description may nest."""
 
@@ -22,35 +24,32 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 """A string, whole or cut off, or a bracket."""
 
 
-class DescriptionFault(ValueError):
-    """A description that is JSON and yet cannot be used; the message says why."""
-
-
 def parse_description(text: str, *, is_alone: bool) -> Any:
-    """The JSON value that `text` begins with, its numbers as 0: none has a meaning. `is_alone`:
-    nothing may follow it.
+    """Return the JSON value that `text` begins with, its numbers as 0: none has a meaning.
 
-    Raises `DescriptionFault`, and another `ValueError` where there is no JSON.
+    With `is_alone` nothing may follow the value. Raises `InvalidContract` for JSON that cannot be
+    used, and `ValueError` where there is no JSON.
     """
     start = len(text) - len(text.lstrip())
     if _nesting(text, start) > MAX_NESTING:
-        raise DescriptionFault(f"the runner description nests deeper than {MAX_NESTING} levels")
+        raise InvalidContract(f"the runner description nests deeper than {MAX_NESTING} levels")
     value, end = _DECODER.raw_decode(text, start)
     if is_alone and text[end:].strip():
         raise ValueError("something follows it")
     if end - start > MAX_DESCRIPTION:
-        raise DescriptionFault(
-            f"the runner description is longer than {MAX_DESCRIPTION} characters"
-        )
+        raise InvalidContract(f"the runner description is longer than {MAX_DESCRIPTION} characters")
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise DescriptionFault("the runner description holds half a surrogate pair") from None
+        raise InvalidContract("the runner description holds half a surrogate pair") from None
     return value
 
 
 def _nesting(text: str, start: int) -> int:
-    """How deep the value at `start` nests. Raises `ValueError` where its brackets have no end."""
+    """Return how deep the value at `start` nests.
+
+    Raises `ValueError` where its brackets have no end.
+    """
     depth = deepest = 0
     for token in _TOKEN.finditer(text, start):
         first = token[0][0]

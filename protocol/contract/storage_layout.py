@@ -17,7 +17,7 @@ INSTANCE_FIELD, CODE_FIELD, LOCKED_SLOTS_FIELD, UPGRADERS_FIELD = range(4)
 
 
 def indirection(slot: bytes, offset: int) -> bytes:
-    """The slot that the field at `offset` of `slot` leads to."""
+    """Return the slot that the field at `offset` of `slot` leads to."""
     return hashlib.sha3_256(slot + offset.to_bytes(4, "little")).digest()
 
 
@@ -41,12 +41,12 @@ class StorageWrite(NamedTuple):
 
 
 def stored_code(code: bytes) -> bytes:
-    """What the code slot holds from its start: the length as u32 little-endian, then the code."""
+    """Return the content of the code slot: the length as u32 little-endian, then the code."""
     return len(code).to_bytes(_CODE_OFFSET, "little") + code
 
 
 def pre_deploy_writes(major: int, code: bytes) -> list[StorageWrite]:
-    """What a node writes before it deploys `code` (docs/spec/01-http-api.md#contracts).
+    """Return what a node writes before it deploys `code` (docs/spec/01-http-api.md#contracts).
 
     Raises `BadRequest` that names a public-ABI major for which there is no rule.
     """

@@ -47,7 +47,7 @@ _DESCRIPTIONS = {
         "spread the work over several."
     ),
     "timeout": (
-        "The run was not over when its time was. Look for a loop without an end, do less in one "
+        "The run exceeded its time. Look for a loop without an end, do less in one "
         "transaction, or ask for a longer deadline."
     ),
     "validator_disagrees": (
@@ -71,7 +71,7 @@ _LONGEST_FIRST = sorted(_DESCRIPTIONS, key=len, reverse=True)
 
 
 def describe(code: str) -> str | None:
-    """What happened and what to do next, by the longest known beginning of `code`.
+    """Return what happened and what to do next, by the longest known beginning of `code`.
 
     Beginnings are whole words: `OOM x` is an `OOM`, `OOMx` is unknown, which gives None.
     """

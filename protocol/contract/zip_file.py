@@ -11,6 +11,8 @@ from binascii import crc32
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .errors import InvalidContract
+
 MAX_FILES = 10_000
 """The most entries of a ZIP."""
 
@@ -24,10 +26,6 @@ _END_MARK, _ENTRY_MARK, _LOCAL_MARK = b"PK\5\6", b"PK\1\2", b"PK\3\4"
 _MAX_COMMENT = 0xFFFF
 _ENCRYPTED, _UTF8 = 1, 1 << 11
 _STORED = 0
-
-
-class ZipFault(ValueError):
-    """Bytes that are no such archive; the message says why."""
 
 
 class _Entry(NamedTuple):
@@ -44,50 +42,53 @@ class _Entry(NamedTuple):
 
 
 def read_zip(archive: bytes) -> dict[str, bytes]:
-    """The files of `archive` by path, never more bytes than it has itself. Raises `ZipFault`."""
+    """Return the files of `archive` by path, never more bytes than it has itself.
+
+    Raises `InvalidContract`, which says what is wrong with the archive.
+    """
     try:
         return _files(archive)
     except struct.error:
-        raise ZipFault("the ZIP is damaged: it ends too early") from None
+        raise InvalidContract("the ZIP is damaged: it ends too early") from None
     except UnicodeDecodeError:
-        raise ZipFault("the ZIP is damaged: a path is not UTF-8") from None
+        raise InvalidContract("the ZIP is damaged: a path is not UTF-8") from None
 
 
 def _files(archive: bytes) -> dict[str, bytes]:
     directory, entries = _directory(archive)
     listed = [entry for entry in entries if not entry.name.endswith(b"/")]
     if sum(entry.size for entry in listed) > len(archive):
-        raise ZipFault("the ZIP unpacks to more than it holds")
+        raise InvalidContract("the ZIP unpacks to more than it holds")
     files: dict[str, bytes] = {}
     for entry in listed:
         path = entry.path
         if entry.method != _STORED or entry.flags & _ENCRYPTED:
-            raise ZipFault(f"{path[:MAX_PATH]!r} is not a stored entry")
+            raise InvalidContract(f"{path[:MAX_PATH]!r} is not a stored entry")
         if len(entry.name) > MAX_PATH or not _is_plain(path) or path in files:
-            raise ZipFault(f"{path[:MAX_PATH]!r} is no path of a contract's file")
+            raise InvalidContract(f"{path[:MAX_PATH]!r} is no path of a contract's file")
         files[path] = _content(archive, entry, directory)
     return files
 
 
 def _directory(archive: bytes) -> tuple[int, Iterator[_Entry]]:
-    """Where the central directory begins, and what it lists."""
+    """Return where the central directory begins, and what it lists."""
     end = _end_record(archive)
     _, disk, first_disk, here, count, size, start, _ = _END.unpack_from(archive, end)
     if disk or first_disk or here != count or start + size != end:
-        raise ZipFault("the ZIP is damaged: it is not one whole archive from its first byte")
+        raise InvalidContract("the ZIP is damaged: it is not one whole archive from its first byte")
     if count > MAX_FILES:
-        raise ZipFault(f"the ZIP has more than {MAX_FILES} entries")
+        raise InvalidContract(f"the ZIP has more than {MAX_FILES} entries")
     return start, _entries(archive, start, count, end)
 
 
 def _end_record(archive: bytes) -> int:
-    """Where the record stands that ends the archive with its comment."""
+    """Return where the record stands that ends the archive with its comment."""
     at = len(archive)
     while (at := archive.rfind(_END_MARK, -(_MAX_COMMENT + _END.size), at)) >= 0:
         record = archive[at : at + _END.size]
         if len(record) == _END.size and at + _END.size + _END.unpack(record)[-1] == len(archive):
             return at
-    raise ZipFault("the ZIP is damaged: its end is missing")
+    raise InvalidContract("the ZIP is damaged: its end is missing")
 
 
 def _entries(archive: bytes, at: int, count: int, end: int) -> Iterator[_Entry]:
@@ -97,11 +98,11 @@ def _entries(archive: bytes, at: int, count: int, end: int) -> Iterator[_Entry]:
         name_at = at + _ENTRY.size
         at = name_at + name_size + extra_size + comment_size
         if mark != _ENTRY_MARK or packed != size or at > end:
-            raise ZipFault("the ZIP is damaged: an entry of its directory is none")
+            raise InvalidContract("the ZIP is damaged: an entry of its directory is none")
         name = archive[name_at : name_at + name_size]
         yield _Entry(name, flags, method, crc, size, local)
     if at != end:
-        raise ZipFault("the ZIP is damaged: its directory has another size")
+        raise InvalidContract("the ZIP is damaged: its directory has another size")
 
 
 def _content(archive: bytes, entry: _Entry, directory: int) -> bytes:
@@ -115,7 +116,7 @@ def _content(archive: bytes, entry: _Entry, directory: int) -> bytes:
         or start + entry.size > directory
         or crc32(content) != entry.crc
     ):
-        raise ZipFault(f"the ZIP is damaged: {entry.path!r} is not as its directory says")
+        raise InvalidContract(f"the ZIP is damaged: {entry.path!r} is not as its directory says")
     return content
 
 

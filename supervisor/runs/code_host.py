@@ -15,19 +15,17 @@ from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.code import MAX_CODE
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, stored_code
-from genvm_manager.protocol.host import (
+from genvm_manager.protocol.host.messages import (
     EthCall,
     GetBalance,
-    Host,
     HostErrorCode,
     HostProtocolError,
     HostRefusal,
     NotifyFinished,
     Request,
-    RequestParser,
     StorageRead,
-    answer,
 )
+from genvm_manager.protocol.host.server import Host, RequestParser, answer
 
 MAX_READ = MAX_CODE + 4096
 """Bytes that one storage read gives at most."""

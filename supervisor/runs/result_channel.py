@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 
 from genvm_manager.base.logging.event_log import EventLog
-from genvm_manager.protocol.host import ConsumeResult, HostProtocolError, Request, RequestParser
+from genvm_manager.protocol.host.messages import ConsumeResult, HostProtocolError, Request
+from genvm_manager.protocol.host.server import RequestParser
 
 _CHUNK = 1 << 18
 

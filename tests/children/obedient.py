@@ -18,7 +18,7 @@ from pathlib import Path
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.executor import decode_execution_data
-from genvm_manager.protocol.host import Method
+from genvm_manager.protocol.host.messages import Method
 
 
 def main(argv: list[str]) -> int:

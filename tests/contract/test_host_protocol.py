@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import (
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import (
     ConsumeFuel,
     ConsumeResult,
     EthCall,
     GetBalance,
-    HostClient,
     HostErrorCode,
     HostProtocolError,
     HostRefusal,
@@ -24,12 +24,10 @@ from genvm_manager.protocol.host import (
     NotifyNondetDisagreement,
     RemainingFuelAsGen,
     Request,
-    RequestParser,
     StorageRead,
     StorageType,
-    answer,
-    serve,
 )
+from genvm_manager.protocol.host.server import RequestParser, answer, serve
 from tests.support.waiting import TIMEOUT
 
 ADDRESS = Address(bytes(range(20)))
@@ -128,7 +126,7 @@ def test_a_client_and_a_host_understand_each_other(
     ledger, ended = Ledger(), []
     thread = threading.Thread(target=lambda: ended.append(serve(theirs, ledger)))
     thread.start()
-    client = HostClient(ours)
+    client = HostClient([ours])
     assert client.storage_read(StorageRead(StorageType.DEFAULT, ADDRESS, SLOT, 1, 64)) == bytes(64)
     with pytest.raises(HostRefusal) as refused:
         client.storage_read(StorageRead(StorageType.LATEST_FINAL, ADDRESS, SLOT, 1, 64))
@@ -158,7 +156,7 @@ def test_an_executor_that_goes_away_is_told_from_one_that_finished(
 
 def test_a_host_that_goes_away_is_noticed(sockets: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = sockets
-    client = HostClient(ours)
+    client = HostClient([ours])
     theirs.close()
     client.notify_finished()
     with pytest.raises(HostProtocolError):
@@ -171,11 +169,11 @@ def test_an_answer_cut_off_or_unknown_is_a_broken_protocol(
     ours, theirs = sockets
     theirs.sendall(b"\x09")
     with pytest.raises(HostProtocolError, match="error byte 9"):
-        HostClient(ours).remaining_fuel_as_gen()
+        HostClient([ours]).remaining_fuel_as_gen()
     theirs.sendall(b"\0\0\0")
     theirs.shutdown(socket.SHUT_WR)
     with pytest.raises(HostProtocolError, match="middle of an answer"):
-        HostClient(ours).remaining_fuel_as_gen()
+        HostClient([ours]).remaining_fuel_as_gen()
 
 
 def test_a_host_may_not_answer_with_another_length() -> None:

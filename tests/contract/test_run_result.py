@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvm_manager.protocol import calldata
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.run_result import (
     ResultCode,
-    ResultError,
     RunResult,
     decode_result,
     execution_hash,
@@ -61,7 +61,7 @@ def test_fields_of_other_lines_are_ignored_and_absent_ones_empty() -> None:
     ],
 )
 def test_what_is_no_result_is_refused(encoded: bytes, reason: str) -> None:
-    with pytest.raises(ResultError, match=reason):
+    with pytest.raises(MalformedMessage, match=reason):
         decode_result(encoded)
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_result_is_refused(encoded: bytes, reason: str) -> None:
 def test_any_bytes_are_a_result_or_refused(encoded: bytes) -> None:
     try:
         decode_result(encoded)
-    except ResultError:
+    except MalformedMessage:
         return
 
 

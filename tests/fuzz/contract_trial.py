@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
-from genvm_manager.protocol.run_result import ResultCode, ResultError, RunResult, decode_result
+from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result
 from tests.support.calls import MESSAGE
 
 from .executor_runs import PROJECT, Ended, Order, forked, run_executor, spawned
@@ -151,7 +152,7 @@ def differences(results: list[bytes | None]) -> Iterator[str]:
 @lru_cache(maxsize=8)
 def _decoded(encoded: bytes | None) -> RunResult | None:
     """The result, if it is one. The same few are asked for again, and some are long."""
-    with suppress(ResultError):
+    with suppress(MalformedMessage):
         return None if encoded is None else decode_result(encoded)
     return None
 

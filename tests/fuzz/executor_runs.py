@@ -17,7 +17,7 @@ from typing import NamedTuple
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, stored_code
 from genvm_manager.protocol.executor import ExecutionData
-from genvm_manager.protocol.host import GetBalance, HostErrorCode, HostRefusal, StorageRead
+from genvm_manager.protocol.host.messages import GetBalance, HostErrorCode, HostRefusal, StorageRead
 from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
 from genvm_manager.workers.genvm import cli
 from genvm_manager.workers.genvm.run import run

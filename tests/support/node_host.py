@@ -21,7 +21,7 @@ from typing import Any
 
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.executor import ExecutionData, ModuleDescriptors, RunArguments
-from genvm_manager.protocol.host import (
+from genvm_manager.protocol.host.messages import (
     ConsumeFuel,
     ConsumeResult,
     EthCall,
@@ -31,8 +31,8 @@ from genvm_manager.protocol.host import (
     HostRefusal,
     NotifyNondetDisagreement,
     StorageRead,
-    serve,
 )
+from genvm_manager.protocol.host.server import serve
 from genvm_manager.protocol.permissions import DEFAULT_PERMISSIONS
 from genvm_manager.protocol.run_result import RunResult, decode_result
 

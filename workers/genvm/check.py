@@ -14,16 +14,15 @@ from pathlib import Path
 
 from genvm_manager.base.files.cache_folder import why_unusable
 from genvm_manager.workers.genvm.engine.compile_cache import contracts_cache
-from genvm_manager.workers.genvm.engine.compiler import CompilerFailed
+from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.engine.engine import new_engine
-from genvm_manager.workers.genvm.python.cpython import GuestMissing, read_cpython
+from genvm_manager.workers.genvm.python.cpython import read_cpython
 from genvm_manager.workers.genvm.python.python_guest import PythonGuest
-from genvm_manager.workers.genvm.run.vm import ToolFailed
 from genvm_manager.workers.genvm.wasi.filesystem import FileTree
 
 
 def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
-    """Say on stdout what is whole and what is not; 0 unless something is broken.
+    """Print what is whole and what is not; return 0, or 1 when something is broken.
 
     With `precompile`, make what is missing, with progress on stderr, and tidy the cache up. A
     cache that cannot be used is no fault: each run compiles anew then.
@@ -40,7 +39,7 @@ def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
             _make_all(guest)
         compiled = _report("CPython 3.12 for WASI: compiled", guest.is_compiled())
         made = _report("guest library: unpacked and compiled", guest.has_library())
-    except (GuestMissing, CompilerFailed, ToolFailed) as error:
+    except ExecutorFault as error:
         print(f"broken   {error}")
         return 1
     if not problems and (why := why_unusable(folder)):
@@ -63,7 +62,7 @@ def _make_all(guest: PythonGuest) -> None:
 
 @contextmanager
 def _progress(what: str) -> Iterator[None]:
-    """Say on stderr what is done, a dot for each second, and how long it took."""
+    """Print on stderr what is done, a dot for each second, and how long it took."""
     print(f"{what} ", end="", file=sys.stderr, flush=True)
     start = time.perf_counter()
     is_done = threading.Event()

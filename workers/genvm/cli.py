@@ -29,7 +29,10 @@ DEBUG_LEVELS = ("disabled", "safe", "safe-unbounded", "unsafe", "unsafe-tracing"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (default: those of the process) name; the exit status."""
+    """Run the command that `arguments` name, by default those of the process.
+
+    Return its exit status.
+    """
     options = _parser().parse_args(arguments)
     command: str = options.command
     if command == "run":
@@ -56,6 +59,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs one call of an Intelligent Contract in WebAssembly.",
         allow_abbrev=False,
     )
+    _add_limits(parser)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands.add_parser("run", help="run the call whose execution data is on stdin"))
+    commands.add_parser(
+        "parse-version-pattern", help="print the version that the contract on stdin asks for"
+    )
+    check = commands.add_parser("check", help="say whether this installation is whole")
+    check.add_argument("--precompile", action="store_true", help="compile what is not yet")
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-fd", type=int, metavar="N", help="write JSON log lines there")
     parser.add_argument(
         "--memory-limit",
@@ -85,14 +100,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BYTES",
         help="that compiled contracts may take there (default: %(default)s)",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    _add_run(commands.add_parser("run", help="run the call whose execution data is on stdin"))
-    commands.add_parser(
-        "parse-version-pattern", help="print the version that the contract on stdin asks for"
-    )
-    check = commands.add_parser("check", help="say whether this installation is whole")
-    check.add_argument("--precompile", action="store_true", help="compile what is not yet")
-    return parser
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -120,6 +127,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="LETTERS",
         help="read, write, send, call, nondet (default: %(default)s)",
     )
+    _add_modules(run)
+    run.add_argument("--genvm-id", type=int, required=True, metavar="ID", help="names the run")
+
+
+def _add_modules(run: argparse.ArgumentParser) -> None:
     for module in ("llm", "web"):
         run.add_argument(
             f"--module-{module}",
@@ -127,7 +139,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
             metavar="fd://N",
             help=f"connected socket to the {module} module, for nondet blocks",
         )
-    run.add_argument("--genvm-id", type=int, required=True, metavar="ID", help="names the run")
 
 
 def default_cache_dir() -> Path:

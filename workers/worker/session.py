@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from genvm_manager.base.logging.event_log import EventLog
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
 from genvm_manager.protocol.module_frames import (
     FatalFault,
-    MalformedFrame,
     UserFault,
     decode_hello,
     decode_request,
@@ -57,7 +57,7 @@ class Conversation:
             await self._converse()
         except StreamEnded:
             pass
-        except (FrameError, MalformedFrame, FatalFault) as reason:
+        except (FrameError, MalformedMessage, FatalFault) as reason:
             self._log.warning("connection_refused", reason=str(reason))
             with contextlib.suppress(FrameError):
                 await self._frames.send(encode_fault(FatalFault(str(reason))))

@@ -15,8 +15,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
-from genvm_manager.protocol.module_frames import MalformedFrame
 
 from .stream_frames import WRITE_TIMEOUT
 
@@ -48,7 +48,7 @@ class WebSocketFrames:
                 raise FrameError(f"a message is longer than {MAX_FRAME} bytes") from None
             raise StreamEnded("the connection ended") from None
         if isinstance(message, str):
-            raise MalformedFrame("expected a binary message, got text")
+            raise MalformedMessage("expected a binary message, got text")
         self._is_known = True
         return message
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from genvm_manager.protocol import calldata, module_frames
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.framing import FrameError, FrameParser, frame
 from tests.fuzz import odd_values
 from tests.fuzz.pure import pure_tester
@@ -20,7 +21,7 @@ _READERS: tuple[Callable[[bytes], Any], ...] = (
     module_frames.decode_answer,
 )
 _EXPECTED = (
-    module_frames.MalformedFrame,
+    MalformedMessage,
     module_frames.UserFault,
     module_frames.FatalFault,
 )

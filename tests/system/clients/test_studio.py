@@ -13,7 +13,7 @@ import pytest
 
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
-from genvm_manager.protocol.host import StorageRead
+from genvm_manager.protocol.host.messages import StorageRead
 from genvm_manager.protocol.run_result import ResultCode, decode_result
 from tests.support.node_host import NodeHost
 from tests.support.service import processes_of, wait_until

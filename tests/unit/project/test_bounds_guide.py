@@ -12,7 +12,7 @@ from genvm_manager.protocol.calldata import MAX_VALUES
 from genvm_manager.protocol.contract import zip_file as contract_zip
 from genvm_manager.protocol.contract.runner_description import MAX_DESCRIPTION, MAX_NESTING
 from genvm_manager.protocol.contract.zip_file import MAX_FILES
-from genvm_manager.protocol.host import MAX_BLOB
+from genvm_manager.protocol.host.messages import MAX_BLOB
 from genvm_manager.protocol.ipc.codec import MAX_REPLY
 from genvm_manager.protocol.ipc.runs import Capture
 from genvm_manager.protocol.run_request import (
@@ -31,8 +31,9 @@ from genvm_manager.workers.genvm.calls.gl_calls import MAX_REQUEST_VALUES
 from genvm_manager.workers.genvm.calls.operations import MAX_REQUEST
 from genvm_manager.workers.genvm.engine.compile_cache import MAX_CACHED_CONTRACTS
 from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
+from genvm_manager.workers.genvm.engine.guest import MAX_TABLE_ELEMENTS, MAX_TABLES
+from genvm_manager.workers.genvm.log import MAX_OF_CONTRACT
 from genvm_manager.workers.genvm.run.contract_run import HOST_MEMORY
-from genvm_manager.workers.genvm.run.log import MAX_OF_CONTRACT
 from genvm_manager.workers.genvm.run.programs import (
     MAX_ACTIONS,
     MAX_ARGUMENT_BYTES,
@@ -42,7 +43,6 @@ from genvm_manager.workers.genvm.run.programs import (
     MAX_VARIABLE,
     MAX_VARIABLE_BYTES,
 )
-from genvm_manager.workers.genvm.run.vm import MAX_TABLE_ELEMENTS, MAX_TABLES
 from genvm_manager.workers.genvm.wasi.descriptors import MAX_OUTPUT
 from tests.conftest import PROJECT
 

@@ -32,6 +32,18 @@ ALLOWED = {
     "manager": {"base", "protocol", "manager"},
     "supervisor": {"base", "protocol", "supervisor", "workers.pool"},
     "workers": {"base", "protocol", "workers"},
+    "workers.genvm.engine": {"base", "protocol", "workers.genvm.engine"},
+    "workers.genvm.wasi": {
+        "base", "protocol", "workers.genvm.engine", "workers.genvm.wasi",
+    },
+    "workers.genvm.calls": {
+        "base", "protocol", "workers.genvm.engine", "workers.genvm.wasi", "workers.genvm.calls",
+        "workers.genvm.log",
+    },
+    "workers.genvm.python": {
+        "base", "protocol", "workers.genvm.engine", "workers.genvm.wasi", "workers.genvm.calls",
+        "workers.genvm.python",
+    },
 }  # fmt: skip
 """What each package may import; the longest name counts."""
 

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from genvm_manager.protocol.contract.code import (
     NO_VERSION,
     ContractKind,
-    InvalidContract,
     header_fault,
     major_of,
     parse,
     version_pattern,
 )
+from genvm_manager.protocol.contract.errors import InvalidContract
 
 PYTHON = {"Depends": "py-genlayer:test"}
 

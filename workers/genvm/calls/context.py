@@ -10,32 +10,13 @@ from typing import Any, NamedTuple
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.executor import ExecutionDataError
-from genvm_manager.protocol.run_result import ResultCode
+from genvm_manager.protocol.errors import MalformedMessage
+from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
 
 from .storage import Pages, Storage
 
 MAX_DEPTH = 32
 """How many calls may be inside each other (docs/spec/06-contracts.md#imports)."""
-
-
-class Outcome(NamedTuple):
-    """How a call ended. `data`: the value returned or given with an error; for an error of the
-    machine, its code string."""
-
-    code: ResultCode
-    data: Any
-
-    def encode(self) -> bytes:
-        """As the caller gets it: the code byte, then calldata, or UTF-8 for an error's code."""
-        if self.code in (ResultCode.RETURN, ResultCode.USER_ERROR):
-            return bytes([self.code]) + calldata.encode(self.data)
-        return bytes([self.code]) + str(self.data).encode()
-
-
-def vm_error(code: str) -> Outcome:
-    """The machine's own error, such as `exit_code 7`."""
-    return Outcome(ResultCode.VM_ERROR, code)
 
 
 class EntryKind(IntEnum):
@@ -71,7 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decode_message(fields: dict[str, Any]) -> Message:
-    """The message of a run. Raises `ExecutionDataError` that names the field at fault.
+    """Return the message of a run. Raises `MalformedMessage` that names the field at fault.
 
     A null `value` is 0. A message without `datetime` is dated 1970: the executor has no other
     clock that all machines share.
@@ -81,16 +62,14 @@ def decode_message(fields: dict[str, Any]) -> Message:
     }
     for name, kind in _MESSAGE_TYPES.items():
         if type(known.get(name)) is not kind:
-            raise ExecutionDataError(f"message.{name}: expected {kind.__name__}")
+            raise MalformedMessage(f"message.{name}: expected {kind.__name__}")
     message = Message(**{name: known[name] for name in _MESSAGE_TYPES})
     try:
         moment = datetime.fromisoformat(message.datetime)
     except ValueError as error:
-        raise ExecutionDataError(f"message.datetime: {error}") from None
+        raise MalformedMessage(f"message.datetime: {error}") from None
     if moment.tzinfo is None or moment < _EPOCH or message.nanoseconds >= 1 << 64:
-        raise ExecutionDataError(
-            "message.datetime: expected a time from 1970 to 2554 with its zone"
-        )
+        raise MalformedMessage("message.datetime: expected a time from 1970 to 2554 with its zone")
     return message
 
 
@@ -105,36 +84,34 @@ _MESSAGE_TYPES: dict[str, type] = {
 }
 
 
-class OutOfMemory(Exception):
-    """A run holds more than its memory limit, in its own memory or in ours."""
-
-
 class Budget:
-    """Bytes of our own memory that a run may still fill: with what it writes and emits, and with
-    what we hold for it meanwhile."""
+    """Bytes of the executor's own memory that a run may still fill.
+
+    It fills them with what it writes and emits, and with what is held for it meanwhile.
+    """
 
     def __init__(self, limit: int) -> None:
         self._left = limit
 
     def take(self, size: int) -> None:
-        """Count `size` bytes. Raises `OutOfMemory`, which ends the run."""
+        """Count `size` bytes. Raises `CallEnded`, which ends the run."""
         self._left -= size
         if self._left < 0:
-            raise OutOfMemory
+            raise CallEnded(OUT_OF_MEMORY)
 
     def give(self, size: int) -> None:
-        """Count `size` bytes less, which were taken before."""
+        """Count `size` bytes no more, which were taken before."""
         self._left += size
 
 
 PAGE_COST = 256
-"""Bytes of ours that one written page takes, with its key and the tables around it."""
+"""Bytes of our memory that one written page takes, with its key and the tables around it."""
 
 SLOT_COST = 384
 """Bytes that the table of a slot takes besides, the first time that it is written to."""
 
 VALUE_COST = 128
-"""Bytes of ours, or of whoever reads the result, that one value of an emission takes."""
+"""Bytes that one value of an emission takes, in our memory and in that of the result's reader."""
 
 
 class Effects:
@@ -156,7 +133,7 @@ class Effects:
         self.spent += value
 
     def hold(self, size: int) -> None:
-        """Count `size` bytes that we keep until `release`. Raises `OutOfMemory`."""
+        """Count `size` bytes that we keep until `release`. Raises `CallEnded`."""
         self._budget.take(size)
 
     def release(self, size: int) -> None:
@@ -165,7 +142,7 @@ class Effects:
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes for the time of a `with`. Raises `OutOfMemory`."""
+        """Hold `size` bytes for the time of a `with`. Raises `CallEnded`."""
         self.hold(size)
         try:
             yield
@@ -173,17 +150,17 @@ class Effects:
             self.release(size)
 
     def charge(self, size: int) -> None:
-        """Count `size` bytes that the run keeps for its result. Raises `OutOfMemory`."""
+        """Count `size` bytes that the run keeps for its result. Raises `CallEnded`."""
         self._budget.take(PAGE_COST + size)
 
     def fork(self) -> Effects:
-        """Effects that start from these and touch them only when absorbed."""
+        """Return effects that start from these and change them only when absorbed."""
         fork = Effects(self.storage, self._budget)
         fork.spent = self.spent
         return fork
 
     def apart(self, base: Pages) -> Effects:
-        """Effects on other pages, counted on the same budget."""
+        """Return effects on other pages, counted on the same budget."""
         return Effects(base, self._budget)
 
     def absorb(self, fork: Effects) -> None:
@@ -214,7 +191,7 @@ class CallContext(NamedTuple):
     is_det: bool = True
 
     def start_message(self) -> bytes:
-        """The stdin of the started module (docs/spec/06-contracts.md#the-machine)."""
+        """Return the stdin of the started module (docs/spec/06-contracts.md#the-machine)."""
         return calldata.encode(
             {
                 **self.message._asdict(),

@@ -7,14 +7,15 @@ from typing import Any, NoReturn
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import StorageType
+from genvm_manager.protocol.host.messages import StorageType
 from genvm_manager.protocol.permissions import CALL, NONDET, READ, SEND, WRITE
 from genvm_manager.protocol.run_result import ResultCode
+from genvm_manager.workers.genvm.engine.endings import CallEnded, Outcome, vm_error
 
-from .context import MAX_DEPTH, CallContext, EntryKind, Outcome, vm_error
+from .context import MAX_DEPTH, CallContext, EntryKind
 from .module_calls import ModuleCalls
 from .request_fields import RequestParser
-from .sdk import CallEnded, OperationFailed, SdkError, ask, need
+from .sdk import OperationFailed, SdkError, call_host, require_permission
 from .shared_run import Run, own_balance
 
 _MAX_NESTING = calldata.MAX_DEPTH - 4
@@ -115,7 +116,7 @@ class GlCalls:
         self._send(emission)
 
     def _send(self, emission: dict[str, Any]) -> None:
-        need(self._context, SEND)
+        require_permission(self._context, SEND)
         value = emission["value"]
         if value and value > own_balance(self._run, self._context):
             raise OperationFailed(SdkError.INBALANCE)
@@ -127,14 +128,14 @@ class GlCalls:
         if len(topics) > _MAX_TOPICS or not all(_is_topic(topic) for topic in topics):
             raise OperationFailed(SdkError.INVAL)
         blob = fields.get("blob", dict)
-        need(self._context, SEND)
+        require_permission(self._context, SEND)
         self._context.effects.emit({"type": "EmitEvent", "topics": topics, "blob": blob})
 
     def _eth_call(self, request: Any) -> bytes:
         fields = RequestParser(request)
         address, call = fields.get("address", Address), fields.get("calldata", bytes)
-        need(self._context, CALL)
-        return ask(self._run.host.eth_call, address, call)
+        require_permission(self._context, CALL)
+        return call_host(self._run.host.eth_call, address, call)
 
     def _call_contract(self, request: Any) -> bytes:
         fields = RequestParser(request)
@@ -143,7 +144,7 @@ class GlCalls:
             storage_type = _STATES[fields.any("state") if "state" in request else "default"]
         except (KeyError, TypeError):
             raise OperationFailed(SdkError.INVAL) from None
-        need(self._context, CALL)
+        require_permission(self._context, CALL)
         context = self._context
         message = context.message._replace(contract_address=address, value=0, is_init=False)
         return self._run_inside(
@@ -190,14 +191,17 @@ class GlCalls:
     def _run_nondet(self, request: Any) -> bytes:
         fields = RequestParser(request)
         lead, validate = fields.get("data_leader", bytes), fields.get("data_validator", bytes)
-        need(self._context, NONDET)
+        require_permission(self._context, NONDET)
         result = self._run.nondet.run(self._run_stage, lead, validate)
         self._context.effects.charge(len(result))
         return result
 
     def _run_stage(self, entry_data: bytes, stage_data: dict[str, Any] | None) -> Outcome:
-        """What a nondet block does on one machine: it sees the contract's storage as the call has
-        left it, and changes nothing. What is for det mode only needs permissions that it lacks."""
+        """Run a nondet block on this machine, and return how it ended.
+
+        It sees the contract's storage as the call has left it, and changes nothing. What is for det
+        mode only needs permissions that it lacks.
+        """
         context = self._context
         return self._run_inside(
             context._replace(

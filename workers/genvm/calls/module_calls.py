@@ -1,6 +1,6 @@
 """The requests of nondet blocks that modules answer: prompts, pages, HTTP.
 
-Source: docs/spec/05-modules.md and 06.
+Source: docs/spec/05-modules.md#connections and docs/spec/06-contracts.md#imports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genvm_manager.protocol.module_frames import (
 from .context import CallContext
 from .modules import ModuleClient
 from .request_fields import RequestParser
-from .sdk import OperationFailed, SdkError, ask
+from .sdk import OperationFailed, SdkError, call_host
 from .shared_run import Run
 
 _FORMATS: dict[str, type] = {"text": str, "json": dict}
@@ -52,7 +52,7 @@ class ModuleCalls:
     """Asks the modules for one call; `memory_size` tells the bytes that its guest has now.
 
     Every answer is calldata: `{"ok": value}`, or `{"error": {"causes": [str…], "ctx": map}}` for
-    what the contract may catch. An answer of another form ends the run: `ModuleFailed`.
+    what the contract may catch. An answer of another form ends the run: `ExecutorFault`.
     """
 
     def __init__(self, run: Run, context: CallContext, memory_size: Callable[[], int]) -> None:
@@ -61,7 +61,7 @@ class ModuleCalls:
         self._memory_size = memory_size
 
     def exec_prompt(self, request: Any) -> bytes:
-        """Any prompt of the contract."""
+        """Have a language model answer a prompt of the contract."""
         fields = RequestParser(request)
         payload = {
             "prompt": fields.get("prompt", str),
@@ -71,7 +71,7 @@ class ModuleCalls:
         return self._prompt("Prompt", payload, _FORMATS[payload["response_format"]])
 
     def exec_prompt_template(self, request: Any) -> bytes:
-        """A prompt of the node's own, filled with texts of the contract."""
+        """Have a language model answer a prompt of the node, filled with texts of the contract."""
         fields = RequestParser(request)
         template = fields.one_of("template", _TEMPLATES)
         names, kind = _TEMPLATES[template]
@@ -80,7 +80,7 @@ class ModuleCalls:
 
     def _prompt(self, name: str, payload: dict[str, Any], kind: type) -> bytes:
         llm, host = self._run.modules.llm, self._run.host
-        fuel = ask(host.remaining_fuel_as_gen)
+        fuel = call_host(host.remaining_fuel_as_gen)
         question = {"payload": payload, "remaining_fuel_as_gen": fuel}
 
         def checked(answer: Any) -> Any:
@@ -94,7 +94,7 @@ class ModuleCalls:
         return _answered(llm, ModuleRequest(name, question), checked)
 
     def web_request(self, request: Any) -> bytes:
-        """An HTTP request."""
+        """Have an HTTP request sent, and return its response."""
         fields = RequestParser(request)
         asked = {
             "method": fields.one_of("method", _METHODS, "GET"),
@@ -114,7 +114,7 @@ class ModuleCalls:
         return _answered(web, ModuleRequest("Request", [asked, self._room()]), checked)
 
     def web_render(self, request: Any) -> bytes:
-        """A page as a browser shows it."""
+        """Have a page rendered by a browser, and return what it shows."""
         fields = RequestParser(request)
         asked = {
             "mode": fields.one_of("mode", _PAGES, "text"),
@@ -132,7 +132,7 @@ class ModuleCalls:
         return _answered(web, ModuleRequest("Render", [asked, self._room()]), checked)
 
     def _room(self) -> int:
-        """The bytes that an answer may have, for the guest to have memory for it."""
+        """Return how many bytes an answer may have: the guest needs memory for it."""
         return max(0, min(self._context.memory_limit - self._memory_size(), _MAX_PAGE))
 
 

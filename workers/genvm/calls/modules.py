@@ -1,10 +1,10 @@
-"""The executor's side of the modules: one question at a time, one answer.
+"""The executor's side of its connections to the modules: one question, then its answer.
 
 Source: docs/spec/05-modules.md#connections.
 
 The sockets are inherited, connected already. Nothing is sent before the first question, so that a
 run which asks nothing costs a worker nothing. There is no time limit here: a module has its own,
-and the run's deadline ends whoever waits for one that hangs.
+and the run's deadline ends a run whose module hangs.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ from collections.abc import Callable
 from typing import Any
 
 from genvm_manager.protocol import calldata
+from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.framing import FrameError, receive_frame, send_frame
 from genvm_manager.protocol.module_frames import (
     FatalFault,
-    MalformedFrame,
     ModuleHello,
     UserFault,
     decode_answer,
     encode_hello,
 )
-from genvm_manager.workers.genvm.run.contract_clock import Pause
-from genvm_manager.workers.genvm.run.log import Log
-
-
-class ModuleFailed(Exception):
-    """A module cannot answer: the run ends as an internal error. The message names the module."""
+from genvm_manager.workers.genvm.engine.contract_clock import Pause
+from genvm_manager.workers.genvm.engine.endings import ExecutorFault
+from genvm_manager.workers.genvm.log import Log
 
 
 class ModuleClient:
@@ -52,9 +49,9 @@ class ModuleClient:
         self._connection: socket.socket | None = None
 
     def ask(self, question: bytes) -> Any:
-        """The value that answers an encoded `ModuleRequest`.
+        """Return the value that answers an encoded `ModuleRequest`.
 
-        Raises `UserFault`, which is for the contract, and `ModuleFailed`.
+        Raises `UserFault`, which is for the contract, and `ExecutorFault`.
         """
         began = time.monotonic()
         try:
@@ -63,19 +60,19 @@ class ModuleClient:
         except UserFault:
             raise
         except FatalFault as fault:
-            raise ModuleFailed(f"the {self._name} module failed: {fault}") from None
+            raise ExecutorFault(f"the {self._name} module failed: {fault}") from None
         except (FrameError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ModuleFailed(f"the {self._name} module is gone: {reason}") from None
-        except MalformedFrame as error:
+            raise ExecutorFault(f"the {self._name} module is gone: {reason}") from None
+        except MalformedMessage as error:
             raise self.malformed(str(error)) from None
         finally:
             waited = time.monotonic() - began
             self._log.debug("module_asked", module=self._name, ms=round(waited * 1e3, 2))
 
-    def malformed(self, what: str) -> ModuleFailed:
-        """What to raise for an answer that is none."""
-        return ModuleFailed(f"the {self._name} module's answer is malformed: {what}")
+    def malformed(self, what: str) -> ExecutorFault:
+        """Return the error for an answer that has not the form that it should have."""
+        return ExecutorFault(f"the {self._name} module's answer is malformed: {what}")
 
     def _exchange(self, question: bytes) -> bytes:
         if self._connection is None:
@@ -85,7 +82,7 @@ class ModuleClient:
 
     def _connected(self) -> socket.socket:
         if self._descriptor is None:
-            raise ModuleFailed(
+            raise ExecutorFault(
                 f"the run was started without the {self._name} module: start it "
                 f"(genvm-manager module start {self._name}) and run the contract again"
             )
@@ -106,8 +103,10 @@ class Modules:
         pause: Pause,
         log: Log,
     ) -> None:
-        """`descriptors`: those of the LLM module and of the web module. `pause` lasts while one is
-        asked."""
+        """Use the `descriptors` of the LLM module and of the web module, in this order.
+
+        `pause` lasts while a module is asked.
+        """
 
         def hello() -> bytes:
             return _hello(genvm_id, host_data)
@@ -118,7 +117,7 @@ class Modules:
 
 
 def _hello(genvm_id: int, host_data: str) -> bytes:
-    """The hello's body. Numbers that are no integers go as their text: calldata has none."""
+    """Return the hello's body. Numbers that are no integers go as their text: calldata has none."""
     try:
         parsed = json.loads(host_data or "{}", parse_float=str, parse_constant=str)
         if isinstance(parsed, dict):
@@ -126,4 +125,4 @@ def _hello(genvm_id: int, host_data: str) -> bytes:
         reason = f"expected a map, got {type(parsed).__name__}"
     except (ValueError, RecursionError, calldata.EncodeError) as error:
         reason = str(error)
-    raise ModuleFailed(f"host_data: {reason}; modules are told what it says")
+    raise ExecutorFault(f"host_data: {reason}; modules are told what it says")

@@ -13,21 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from genvm_manager.protocol import calldata
+from genvm_manager.protocol.host.client import HostClient
 from genvm_manager.protocol.run_result import ResultCode
-
-from .context import Outcome, vm_error
-from .hosts import Hosts
-from .sdk import CallEnded
+from genvm_manager.workers.genvm.engine.endings import CallEnded, ExecutorFault, Outcome, vm_error
 
 ABSENT = "absent_leader_nondet_output"
 """The VM error of a validator's run that comes to a block of which the leader has no result."""
 
 RunStage = Callable[[bytes, dict[str, Any] | None], Outcome]
 """Runs a guest in nondet mode with this entry data and stage data."""
-
-
-class NothingToReplay(Exception):
-    """A replay came to a block of which it was given no result; the message says which."""
 
 
 class NondetBlocks:
@@ -39,7 +33,7 @@ class NondetBlocks:
     """
 
     def __init__(
-        self, host: Hosts, leader_results: Sequence[bytes] | None, *, is_sync: bool
+        self, host: HostClient, leader_results: Sequence[bytes] | None, *, is_sync: bool
     ) -> None:
         self.results: list[bytes] = []
         self.disagreement: int | None = None
@@ -49,9 +43,11 @@ class NondetBlocks:
         self._count = 0
 
     def run(self, run_stage: RunStage, lead: bytes, validate: bytes) -> bytes:
-        """One block's result, a code byte and data. `lead` and `validate` are entry data.
+        """Run one block, and return its result: a code byte and data.
 
-        Raises `NothingToReplay`, and `CallEnded` where a validator has no result to judge.
+        `lead` and `validate` are the entry data of the leader's and of the validator's function.
+
+        Raises `ExecutorFault`, and `CallEnded` where a validator has no result of the leader.
         """
         number, self._count = self._count, self._count + 1
         if self._is_sync:
@@ -61,15 +57,15 @@ class NondetBlocks:
             self.results.append(result)
             return result
         result = self._of_leader(number)
-        verdict = run_stage(validate, {"leaders_result": result})
-        if verdict.code is not ResultCode.RETURN or verdict.data is not True:
+        judged = run_stage(validate, {"leaders_result": result})
+        if judged.code is not ResultCode.RETURN or judged.data is not True:
             self._disagree(number)
         return result
 
     def _replayed(self, number: int) -> bytes:
         results = self._leader_results or ()
         if number >= len(results) or not _is_result(results[number]):
-            raise NothingToReplay(
+            raise ExecutorFault(
                 f"leader_nondet_results: nondet block {number} cannot be replayed, as there is no "
                 f"result of it among the {len(results)}"
             )
@@ -91,7 +87,10 @@ class NondetBlocks:
 
 
 def _is_result(result: bytes) -> bool:
-    """Whether a call can have ended so: others wrote it, and the contract is going to read it."""
+    """Return whether a call can have ended so.
+
+    Another machine wrote it, and the contract is going to read it.
+    """
     code, data = result[:1], result[1:]
     try:
         if code in (bytes([ResultCode.RETURN]), bytes([ResultCode.USER_ERROR])):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import MAX_BLOB
+from genvm_manager.protocol.host.messages import MAX_BLOB
 from genvm_manager.protocol.permissions import READ, WRITE
+from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
 
-from .context import CallContext, OutOfMemory
+from .context import CallContext
 from .gl_calls import GlCalls
-from .sdk import OperationFailed, SdkError, ask, need
+from .sdk import OperationFailed, SdkError, call_host, require_permission
 from .shared_run import Run, own_balance
 from .storage import PAGE
 
@@ -38,29 +39,29 @@ class Operations:
         self._gl_calls = GlCalls(run, context, memory_size)
 
     def storage_read(self, slot: bytes, index: int, length: int) -> bytes:
-        """`length` bytes of the contract's storage, as this call has left them."""
-        need(self._context, READ)
+        """Return `length` bytes of the contract's storage, as this call has left them."""
+        require_permission(self._context, READ)
         _check_range(index, length)
-        return ask(self._context.effects.storage.read, slot, index, length)
+        return call_host(self._context.effects.storage.read, slot, index, length)
 
     def storage_write(self, slot: bytes, index: int, content: memoryview) -> None:
         """Put `content` into the contract's storage."""
-        need(self._context, WRITE)
+        require_permission(self._context, WRITE)
         _check_range(index, len(content))
         if slot in self._context.locked:
             raise OperationFailed(SdkError.FORBIDDEN)
-        ask(self._context.effects.storage.write, slot, index, bytes(content))
+        call_host(self._context.effects.storage.write, slot, index, bytes(content))
 
     def get_balance(self, address: bytes) -> int:
-        """The balance of any account before this run."""
-        return ask(self._run.host.get_balance, Address(address))
+        """Return the balance of any account before this run."""
+        return call_host(self._run.host.get_balance, Address(address))
 
     def get_self_balance(self) -> int:
-        """The contract's own balance, less what its messages of this run carry away."""
+        """Return the contract's own balance, less what its messages of this run carry away."""
         return own_balance(self._run, self._context)
 
     def hold(self, size: int) -> None:
-        """Count bytes of an answer that the guest has not read yet. Raises `OutOfMemory`."""
+        """Count bytes of an answer that the guest has not read yet. Raises `CallEnded`."""
         self._context.effects.hold(size)
 
     def release(self, size: int) -> None:
@@ -70,7 +71,7 @@ class Operations:
     def gl_call(self, request: memoryview) -> bytes | None:
         """Do what the calldata in `request` asks for; None where there is nothing to return."""
         if len(request) > MAX_REQUEST:
-            raise OutOfMemory
+            raise CallEnded(OUT_OF_MEMORY)
         return self._gl_calls.perform(bytes(request))
 
 

@@ -25,7 +25,7 @@ class RequestParser:
         self._fields = request
 
     def get(self, name: str, kind: type, absent: Any = NOTHING) -> Any:
-        """The field, exactly of type `kind`; `absent` where the request has none."""
+        """Return the field, exactly of type `kind`; `absent` where the request has none."""
         found = self._fields.get(name, absent)
         if found is not absent and type(found) is not kind:
             raise OperationFailed(SdkError.INVAL)
@@ -34,20 +34,20 @@ class RequestParser:
         return found
 
     def any(self, name: str) -> Any:
-        """The field, of any type."""
+        """Return the field, of any type."""
         if name not in self._fields:
             raise OperationFailed(SdkError.INVAL)
         return self._fields[name]
 
-    def one_of(self, name: str, words: Collection[str], absent: Any = NOTHING) -> str:
-        """A field that is one of `words`."""
+    def one_of(self, name: str, choices: Collection[str], absent: Any = NOTHING) -> str:
+        """Return a field that is one of `choices`."""
         word: str = self.get(name, str, absent)
-        if word not in words:
+        if word not in choices:
             raise OperationFailed(SdkError.INVAL)
         return word
 
     def duration(self, name: str, absent: str) -> str:
-        """A duration such as `500ms`, as it was written."""
+        """Return a duration such as `500ms`, as it was written."""
         text: str = self.get(name, str, absent)
         try:
             parse_duration(text)
@@ -56,31 +56,31 @@ class RequestParser:
         return text
 
     def u256(self, name: str) -> int:
-        """A number of at most 256 bits, 0 when absent."""
+        """Return a number of at most 256 bits, 0 when absent."""
         number: int = self.get(name, int, 0)
         if not 0 <= number < 1 << 256:
             raise OperationFailed(SdkError.INVAL)
         return number
 
     def all_bytes(self, name: str) -> list[bytes]:
-        """A list of bytes, empty when absent."""
+        """Return a list of bytes, empty when absent."""
         items: list[bytes] = self.get(name, list, [])
         if not all(type(item) is bytes for item in items):
             raise OperationFailed(SdkError.INVAL)
         return items
 
     def headers(self, name: str) -> dict[str, bytes]:
-        """A map of bytes, empty when absent."""
+        """Return a map of bytes, empty when absent."""
         headers: dict[str, bytes] = self.get(name, dict, {})
         if not all(type(value) is bytes for value in headers.values()):
             raise OperationFailed(SdkError.INVAL)
         return headers
 
     def on(self) -> str:
-        """When a message is sent."""
+        """Return `on`, which says when a message is sent."""
         return self.one_of("on", ("finalized", "accepted"), "finalized")
 
     def call(self) -> bytes:
-        """The calldata of a call to a contract: bytes, or a value that is encoded here."""
+        """Return the calldata of a call to a contract: bytes, or a value that is encoded here."""
         value = self.any("calldata")
         return value if isinstance(value, bytes) else calldata.encode(value)

@@ -1,4 +1,4 @@
-"""The words of the `genlayer_sdk` interface: its error codes, and how a call ends."""
+"""The error codes of the `genlayer_sdk` interface, and what raises them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
 
-from genvm_manager.protocol.host import HostErrorCode, HostRefusal
+from genvm_manager.protocol.host.messages import HostErrorCode, HostRefusal
 
-from .context import CallContext, Outcome
+from .context import CallContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,16 +35,8 @@ class OperationFailed(Exception):
         self.code = code
 
 
-class CallEnded(Exception):
-    """The guest asked for its own end, with this outcome."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.code.name)
-        self.outcome = outcome
-
-
-def ask(question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Ask the host; its refusal becomes an `OperationFailed`."""
+def call_host(question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Return what the host answers to `question`. Raises `OperationFailed` when it refuses."""
     try:
         return question(*arguments, **named)
     except HostRefusal as refusal:
@@ -52,7 +44,7 @@ def ask(question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         raise OperationFailed(SdkError.FORBIDDEN if forbidden else SdkError.IO) from None
 
 
-def need(context: CallContext, permission: str) -> None:
+def require_permission(context: CallContext, permission: str) -> None:
     """Raise `OperationFailed` unless the call has the permission."""
     if permission not in context.permissions:
         raise OperationFailed(SdkError.FORBIDDEN)

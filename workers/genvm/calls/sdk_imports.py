@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from genvm_manager.workers.genvm.engine.imports import Import
 from genvm_manager.workers.genvm.engine.memory import Fault, Memory
-from genvm_manager.workers.genvm.wasi.descriptors import Input, WasiError
+from genvm_manager.workers.genvm.wasi.descriptors import Input
+from genvm_manager.workers.genvm.wasi.errors import WasiError
 from genvm_manager.workers.genvm.wasi.files import WasiFiles
 
 from .operations import Operations
@@ -24,7 +25,7 @@ _SLOT, _ADDRESS, _BALANCE = 32, 20, 32
 
 
 def _answered(operation: Callable[..., None]) -> Callable[..., int]:
-    """`operation` as an import: what it raises becomes the error code it returns."""
+    """Return `operation` as an import: what it raises becomes the error code it returns."""
 
     def answered(*arguments: int) -> int:
         try:
@@ -48,7 +49,7 @@ class SdkImports:
         self._files = files
 
     def imports(self) -> dict[str, Import]:
-        """The functions by name."""
+        """Return the functions by name."""
         return {
             "storage_read": Import(_answered(self._storage_read), "iiii"),
             "storage_write": Import(_answered(self._storage_write), "iiii"),

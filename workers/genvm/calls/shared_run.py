@@ -5,27 +5,28 @@ from __future__ import annotations
 from typing import Protocol
 
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import StorageType
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import StorageType
 from genvm_manager.workers.genvm.engine.deadline import Deadline
+from genvm_manager.workers.genvm.engine.endings import Outcome
 
-from .context import CallContext, Outcome
-from .hosts import Hosts
+from .context import CallContext
 from .modules import Modules
 from .nondet_blocks import NondetBlocks
-from .sdk import ask
+from .sdk import call_host
 from .storage import CommittedPages
 
 
 class Run(Protocol):
     """The run, as its calls see it."""
 
-    host: Hosts
+    host: HostClient
     modules: Modules
     nondet: NondetBlocks
     deadline: Deadline
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
-        """The pages that the host has for a contract."""
+        """Return the pages that the host has for a contract."""
 
     def call(self, context: CallContext) -> Outcome:
         """Run one more guest inside the current one, and give how it ended."""
@@ -34,10 +35,10 @@ class Run(Protocol):
         """Put a contract's own message into the log."""
 
     def microseconds(self) -> int:
-        """How long the run has taken so far."""
+        """Return how long the run has taken so far."""
 
 
 def own_balance(run: Run, context: CallContext) -> int:
-    """The contract's balance, less what its messages of this run carry away."""
-    balance = ask(run.host.get_balance, context.message.contract_address)
+    """Return the contract's balance, less what its messages of this run carry away."""
+    balance = call_host(run.host.get_balance, context.message.contract_address)
     return max(0, balance - context.effects.spent)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.contract.code import InvalidContract
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.protocol.contract.storage_layout import (
     CODE_SLOT,
     LOCKED_SLOTS_FIELD,
@@ -19,9 +19,8 @@ from genvm_manager.protocol.contract.storage_layout import (
     indirection,
     stored_code,
 )
-from genvm_manager.protocol.host import HostRefusal, StorageRead, StorageType
-
-from .hosts import Hosts
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import HostRefusal, StorageRead, StorageType
 
 PAGE = 32
 
@@ -39,7 +38,7 @@ class Pages(Protocol):
     """Something that pages are read from."""
 
     def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
-        """`count` whole pages. Raises `HostRefusal`, `HostProtocolError`."""
+        """Return `count` whole pages. Raises `HostRefusal`, `HostProtocolError`."""
 
 
 class PageCache:
@@ -50,7 +49,7 @@ class PageCache:
         self._count = 0
 
     def slot(self, key: tuple[StorageType, Address, bytes]) -> dict[int, bytes]:
-        """The known pages of a slot, to be read only."""
+        """Return the known pages of a slot, to be read only."""
         return self._slots.get(key, {})
 
     def put(self, key: tuple[StorageType, Address, bytes], pages: dict[int, bytes]) -> None:
@@ -66,7 +65,7 @@ class CommittedPages:
     """What the host has for one contract, each page asked for once."""
 
     def __init__(
-        self, host: Hosts, address: Address, storage_type: StorageType, cache: PageCache
+        self, host: HostClient, address: Address, storage_type: StorageType, cache: PageCache
     ) -> None:
         self._host = host
         self._address = address
@@ -74,6 +73,7 @@ class CommittedPages:
         self._cache = cache
 
     def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
+        """Return `count` whole pages of `slot` from number `first`. Raises as `Pages`."""
         if count > MAX_CACHED_RANGE:
             return self._fetch(slot, first, count)
         key = self._storage_type, self._address, slot
@@ -95,7 +95,7 @@ class CommittedPages:
 
 
 def _cut(pages: bytes) -> Iterator[bytes]:
-    """One page after the other."""
+    """Cut `pages` into single pages."""
     return (pages[at : at + PAGE] for at in range(0, len(pages), PAGE))
 
 
@@ -113,7 +113,7 @@ class Storage:
         self._written: dict[bytes, dict[int, bytes]] = {}
 
     def read(self, slot: bytes, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
+        """Return exactly `length` bytes."""
         if not length:
             return b""
         first, skipped = divmod(offset, PAGE)
@@ -121,6 +121,7 @@ class Storage:
         return self.read_pages(slot, first, count)[skipped : skipped + length]
 
     def read_pages(self, slot: bytes, first: int, count: int) -> bytes:
+        """Return `count` whole pages of `slot` from number `first`, as they are now."""
         written = self._written.get(slot)
         if not written:
             return self._base.read_pages(slot, first, count)
@@ -153,7 +154,7 @@ class Storage:
         self._written.setdefault(slot, {}).update(zip(numbers, _cut(pages), strict=True))
 
     def _whole_pages(self, slot: bytes, offset: int, content: bytes) -> bytes:
-        """`content`, and around it what its first and last page hold already."""
+        """Return `content`, and around it what its first and last page hold already."""
         first, skipped = divmod(offset, PAGE)
         head = self.read_pages(slot, first, 1)[:skipped] if skipped else b""
         end = offset + len(content)
@@ -162,7 +163,7 @@ class Storage:
         return head + content + tail
 
     def changes(self) -> list[tuple[bytes, bytes]]:
-        """The pages written, by key: its number in there is big-endian, unlike all else.
+        """Return the pages written, by key: its number in there is big-endian, unlike all else.
 
         Source: docs/spec/04-executor.md#the-result.
         """
@@ -179,7 +180,7 @@ class Storage:
 
 
 def read_code(storage: Storage, max_size: int) -> bytes:
-    """The contract's code. Raises `InvalidContract` where there is none, or too much."""
+    """Return the contract's code. Raises `InvalidContract` where there is none, or too much."""
     size = _U32.unpack(_read(storage, CODE_SLOT, 0, 4))[0]
     if not size:
         raise InvalidContract("there is no contract at this address")
@@ -194,7 +195,7 @@ def write_code(storage: Storage, code: bytes) -> None:
 
 
 def locked_slots(storage: Storage, sender: Address) -> frozenset[bytes]:
-    """The slots that `sender` may not write: the locked ones, unless it is an upgrader.
+    """Return the slots that `sender` may not write: the locked ones, unless it is an upgrader.
 
     Both lists are a u32 count, then the items
     (docs/spec/06-contracts.md#storage-layout-and-calls). Raises `InvalidContract`

@@ -13,7 +13,8 @@ from pathlib import Path
 import wasmtime
 from wasmtime import Engine, Module, WasmtimeError
 
-from .compiler import CompilerBounds, CompilerFailed, compile_apart
+from .compiler import CompilerBounds, compile_apart
+from .endings import ExecutorFault
 from .engine import CONFIG_ID
 from .private_cache import Bounds, PrivateCache
 
@@ -44,7 +45,7 @@ class CompileCache:
     def load(self, digest: bytes, read: Callable[[], bytes]) -> Module:
         """Return the module whose WASM `read` gives and whose sha256 is `digest`.
 
-        It is compiled at most once. Raises `InvalidModule` and `CompilerFailed`.
+        It is compiled at most once. Raises `InvalidContract` and `ExecutorFault`.
         """
         module = self._cache.get_or_make(
             self._entry_name(digest),
@@ -52,7 +53,7 @@ class CompileCache:
             lambda: compile_apart(read(), self._bounds),
         )
         if module is None:
-            raise CompilerFailed("what this host has compiled cannot be loaded; try again")
+            raise ExecutorFault("what this host has compiled cannot be loaded; try again")
         return module
 
     def holds(self, digest: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Compiles a module in a process of its own, whose memory and processor time are bounded.
+"""Compiling a module in a process of its own, whose memory and processor time are bounded.
 
 The child is a fork: it costs milliseconds, and needs nothing but what is imported already. It is
 in the run's process group, and the kernel ends it with its parent.
@@ -14,21 +14,16 @@ from typing import NamedTuple, NoReturn
 
 from wasmtime import Module, WasmtimeError
 
+from genvm_manager.protocol.contract.errors import InvalidContract
+
+from .endings import ExecutorFault
 from .engine import new_engine
 
 _MAX_MESSAGE = 16 << 10
 _DONE = b"done"
 _INVALID = b"invalid "
 _PR_SET_PDEATHSIG = 1
-_WORDS = {signal.SIGXCPU: "its processor time was up", signal.SIGABRT: "it was out of memory"}
-
-
-class CompilerFailed(Exception):
-    """This machine could not compile a module, which may be a good one; the message says why."""
-
-
-class InvalidModule(Exception):
-    """The module is no valid WebAssembly; the message is wasmtime's."""
+_CAUSES = {signal.SIGXCPU: "its processor time was up", signal.SIGABRT: "it was out of memory"}
 
 
 class CompilerBounds(NamedTuple):
@@ -41,13 +36,29 @@ class CompilerBounds(NamedTuple):
 
 
 def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
-    """Compile a module; gives a descriptor of a file in memory that holds it serialized.
+    """Compile a module, and return a descriptor of a file in memory that holds it serialized.
 
     The calling process must not have compiled anything itself: its compiler's threads would be
-    missing in the fork. Raises `InvalidModule`, and `CompilerFailed` when it did not end within
-    `bounds`.
+    missing in the fork. Raises `InvalidContract` for a module that is no valid WebAssembly, and
+    `ExecutorFault` when the compiler did not finish within `bounds`.
     """
     compiled = os.memfd_create("genvm-compiled", os.MFD_CLOEXEC)
+    try:
+        said, status = _run_child(wasm, bounds, compiled)
+        if said == _DONE:
+            return compiled
+        if said.startswith(_INVALID):
+            reason = said.removeprefix(_INVALID).decode("utf-8", "replace")
+            raise InvalidContract(f"the module does not compile: {reason}")
+        why = said.decode("utf-8", "replace") or _end(status)
+        raise ExecutorFault(_sentence(bounds, why))
+    except BaseException:
+        os.close(compiled)
+        raise
+
+
+def _run_child(wasm: bytes, bounds: CompilerBounds, compiled: int) -> tuple[bytes, int]:
+    """Have a child compile into `compiled`; return what it said and its wait status."""
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
@@ -55,23 +66,16 @@ def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
     except OSError as error:
         os.close(reader)
         os.close(writer)
-        os.close(compiled)
-        raise CompilerFailed(f"no process could be started: {error.strerror}") from None
+        raise ExecutorFault(f"no process could be started: {error.strerror}") from None
     if pid == 0:
         _compile_and_exit(wasm, bounds, parent, compiled, writer)
     os.close(writer)
     with open(reader, "rb") as pipe:
         said = pipe.read(_MAX_MESSAGE)
     try:
-        status = os.waitpid(pid, 0)[1]
+        return said, os.waitpid(pid, 0)[1]
     except ChildProcessError:  # SIGCHLD is ignored here.
-        status = 0
-    if said == _DONE:
-        return compiled
-    os.close(compiled)
-    if said.startswith(_INVALID):
-        raise InvalidModule(said.removeprefix(_INVALID).decode("utf-8", "replace"))
-    raise CompilerFailed(_sentence(bounds, said.decode("utf-8", "replace") or _end(status)))
+        return said, 0
 
 
 def _sentence(bounds: CompilerBounds, why: str) -> str:
@@ -87,15 +91,17 @@ def _end(status: int) -> str:
     if code >= 0:
         return f"the compiler ended with exit code {code}"
     known = signal.Signals(-code)
-    return _WORDS.get(known, f"the compiler was ended by {known.name}")
+    return _CAUSES.get(known, f"the compiler was ended by {known.name}")
 
 
 def _compile_and_exit(
     wasm: bytes, bounds: CompilerBounds, parent: int, compiled: int, writer: int
 ) -> NoReturn:
-    """Be the child."""
+    """Compile in the child, tell the parent how it went, and exit."""
     said = b""
     try:
+        # The kernel kills this child when the thread that forked it ends. It is checked afterwards
+        # that this had not happened before.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
             _let_go_of_all_but(compiled, writer)
@@ -111,9 +117,9 @@ def _compile_and_exit(
 
 
 def _compiled(wasm: bytes, target: int) -> bytes:
-    """Write the compiled module to `target`; gives what to tell the parent.
+    """Write the compiled module to `target`; return what to tell the parent.
 
-    It is validated first, since compiling may fail for want of memory, which says nothing of it.
+    The module is validated first: when compiling fails for want of memory, it may be a good one.
     """
     engine = new_engine()
     try:
@@ -127,7 +133,7 @@ def _compiled(wasm: bytes, target: int) -> bytes:
 
 
 def _let_go_of_all_but(*kept: int) -> None:
-    """Close what the parent has open: hosts and clients must not take us for it."""
+    """Close what the parent has open: hosts and modules would wait for the end of a connection."""
     null = os.open(os.devnull, os.O_RDWR)
     for number in {0, 1, 2}.difference(kept):
         os.dup2(null, number)

@@ -1,19 +1,20 @@
-"""The end of a contract's time, for host work that may take long: what guests do, an epoch ends."""
+"""The end of a contract's time, for host work that may take long.
+
+What a guest itself does, the engine's epoch ends.
+"""
 
 from __future__ import annotations
 
-
-class TimeUp(Exception):
-    """The contract's time is over; ends the guest that was being served."""
+from .endings import TIMEOUT, CallEnded
 
 
 class Deadline:
-    """Set `is_over` from any thread: the next `check` raises `TimeUp`."""
+    """A flag that any thread may set: after `is_over = True` each `check` raises `CallEnded`."""
 
     def __init__(self) -> None:
         self.is_over = False
 
     def check(self) -> None:
-        """Raise `TimeUp` once the contract's time is over."""
+        """Raise `CallEnded` with the outcome `timeout` once the contract's time is over."""
         if self.is_over:
-            raise TimeUp
+            raise CallEnded(TIMEOUT)

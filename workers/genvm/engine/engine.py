@@ -22,7 +22,7 @@ CONFIG_ID = "1"
 
 
 def new_engine() -> Engine:
-    """An engine whose results do not depend on the machine, with an epoch to stop it by."""
+    """Return an engine whose results do not depend on the machine, with an epoch to stop it by."""
     config = Config()
     config.cranelift_nan_canonicalization = True
     config.wasm_relaxed_simd_deterministic = True

@@ -1,4 +1,4 @@
-"""Work on a thread whose stack is of our choosing, whatever `ulimit -s` says.
+"""Work on a thread whose stack has a fixed size, whatever `ulimit -s` says.
 
 A guest may fill its stack, and where it then traps must not depend on the machine or on how deep
 the caller stands already; so each guest starts at the top of a thread of its own.
@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from genvm_manager.base.process.threads import start_thread
 
+from .endings import ExecutorFault
 from .engine import THREAD_STACK
 
 T = TypeVar("T")
@@ -20,12 +21,11 @@ _THREAD_TIMEOUT = 1.0
 """Seconds for which a refused thread is tried again."""
 
 
-class NoThread(Exception):
-    """The system has no thread to spare: that is no fault of a contract's."""
-
-
 class GuestThread(Generic[T]):
-    """Runs `work` at once on a thread of its own. Raises `NoThread`."""
+    """Runs `work` at once on a thread of its own.
+
+    Raises `ExecutorFault` when the system has no thread to spare.
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -36,15 +36,15 @@ class GuestThread(Generic[T]):
         try:
             start_thread(self._thread, _THREAD_TIMEOUT)
         except OSError as error:
-            raise NoThread(f"{error.strerror} for a contract; run it again later") from None
+            raise ExecutorFault(f"{error.strerror} for a contract; run it again later") from None
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether the work is done, after waiting at most so long."""
+        """Wait at most `seconds`, and return whether the work is done."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def result(self) -> T:
-        """What `work` returned or raised, once it is done."""
+        """Wait for the end of `work`; return what it returned, or raise what it raised."""
         self._thread.join()
         if self._raised is not None:
             raise self._raised
@@ -53,5 +53,5 @@ class GuestThread(Generic[T]):
     def _perform(self) -> None:
         try:
             self._returned.append(self._work())
-        except BaseException as error:  # It belongs to whoever asks for the result.
+        except BaseException as error:  # It is raised again by `result`.
             self._raised = error

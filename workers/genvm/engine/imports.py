@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 from wasmtime import FuncType, Linker, Module, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
+from genvm_manager.protocol.contract.errors import InvalidContract
+
 from .deadline import Deadline
 from .memory import Memory
-
-
-class UnknownImport(Exception):
-    """The module wants something that this machine does not have."""
 
 
 class Import(NamedTuple):
@@ -49,10 +47,10 @@ _RAW_VALUE = {"i": "I12x", "I": "Q8x"}
 class Imports:
     """The functions that one instance imports from `catalogue`.
 
-    None is called any more once the contract's time is over: between two calls a guest need not
-    come to a point where the engine stops it. An exception that leaves a function stops the guest
-    at once, as a trap, and stays in `raised` for whoever started the guest. `memory` is bound when
-    the first function is called.
+    No function is called any more once the contract's time is over: between two calls a guest need
+    not come to a point where the engine stops it. An exception that leaves a function stops the
+    guest at once, as a trap, and stays in `raised`, where the guest's starter finds it. `memory` is
+    bound when the first function is called.
     """
 
     def __init__(self, memory: Memory, catalogue: Catalogue, deadline: Deadline) -> None:
@@ -63,7 +61,7 @@ class Imports:
         self._callbacks: list[Any] = []
 
     def link(self, linker: Linker, module: Module) -> None:
-        """Define all that `module` imports. Raises `UnknownImport`, naming the first unknown."""
+        """Define all that `module` imports. Raises `InvalidContract`, naming the first unknown."""
         done = set()
         for wanted in module.imports:
             key = wanted.module, wanted.name or ""
@@ -72,10 +70,13 @@ class Imports:
             done.add(key)
             offered = self._catalogue.get(key[0], {}).get(key[1])
             if offered is None:
-                raise UnknownImport(f"{key[0]}.{key[1]}")
+                name = ".".join(key)
+                raise InvalidContract(f"the import {name} is unknown to this executor")
             self._define(linker, key, offered)
 
     def _define(self, linker: Linker, key: tuple[str, str], offered: Import) -> None:
+        # The engine keeps only the address of the callback: Python has to keep it alive, for as
+        # long as the guest may call it.
         callback = _Callback(self._trampoline(offered))
         self._callbacks.append(callback)
         module, name = (part.encode() for part in key)
@@ -91,13 +92,16 @@ class Imports:
             _NO_FINALIZER,
         )
         if error:
+            # A private name of wasmtime: the package offers no other way from the C API's error.
             raise WasmtimeError._from_ptr(error)
 
     def _trampoline(self, offered: Import) -> Callable[[Any, int, int, int], int]:
-        """The callback of one import: raw values in, one raw value out at the same address."""
+        """Return the callback of one import: it reads raw values, and writes one in their place."""
         function, memory, check_time = offered.function, self._memory, self._deadline.check
         raw = struct.Struct("<" + "".join(_RAW_VALUE[letter] for letter in offered.params))
         unpack, size, bytes_at = raw.unpack, raw.size, ctypes.string_at
+        # The engine gives one array for the arguments and the result, 16 bytes for each value,
+        # and expects the result where the first argument was.
         result_at = ctypes.c_uint32.from_address
 
         def call(_environment: Any, caller: int, values: int, _count: int) -> int:
@@ -117,6 +121,7 @@ class Imports:
 
 
 def _new_trap() -> int:
+    """Return the address of a new trap, which the engine takes over and frees."""
     trap = ffi.wasmtime_trap_new(_TRAP_MESSAGE, len(_TRAP_MESSAGE))
     address = ctypes.cast(trap, ctypes.c_void_p).value
     assert address is not None

@@ -61,7 +61,7 @@ class Memory:
         return self._size
 
     def view(self, at: int, size: int) -> memoryview:
-        """The range itself, writable, to be used before the guest goes on. Raises `Fault`."""
+        """Return the range itself, writable, for use before the guest goes on. Raises `Fault`."""
         end = at + size
         if end > self._size and end > self.size:
             raise Fault
@@ -69,7 +69,7 @@ class Memory:
         return self._view[at:end]
 
     def read(self, at: int, size: int) -> bytes:
-        """A copy of the range. Raises `Fault`."""
+        """Return a copy of the range. Raises `Fault`."""
         return bytes(self.view(at, size))
 
     def write(self, at: int, content: bytes) -> None:
@@ -77,7 +77,7 @@ class Memory:
         self.view(at, len(content))[:] = content
 
     def read_u32(self, at: int) -> int:
-        """The little-endian number at `at`. Raises `Fault`."""
+        """Return the little-endian number at `at`. Raises `Fault`."""
         return int.from_bytes(self.view(at, 4), "little")
 
     def write_u32(self, at: int, number: int) -> None:

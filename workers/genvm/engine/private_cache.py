@@ -1,13 +1,13 @@
-"""A folder of things that took long to make, and that nobody else may touch.
+"""A folder of files that took long to make, and that no other user may touch.
 
 Source: docs/spec/06-contracts.md.
 
-What is kept here runs as machine code, so the folder must be ours alone, and an entry counts only
-while its file is the very one that was written, by size, inode and times. Anything else is made
-again. A cache that cannot be used or written costs time and nothing else.
+What is kept here runs as machine code, so the folder must belong to this user alone, and an entry
+counts only while its file is the very one that was written, by size, inode and times. Anything else
+is made again. A cache that cannot be used or written costs time and nothing else.
 
 Files: `NAME` and `NAME.stamp`, an entry; `.NAME.PID.new`, one that is being written; `.NAME.lock`,
-held by whoever makes it. What a killed process leaves is removed when something is added.
+held by the process that makes it. What a killed process leaves is removed when something is added.
 """
 
 from __future__ import annotations
@@ -30,10 +30,6 @@ _STAMP = ".stamp"
 _COPY_BYTES = 64 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """Not to wait at a named pipe, should one be there."""
-
-
-class CacheUnusable(Exception):
-    """The cache folder cannot be used or trusted; the message says why."""
 
 
 class Bounds(NamedTuple):
@@ -59,7 +55,7 @@ class PrivateCache:
         self._bounds = bounds
         self._report = report
         self._folder: Path | None = folder
-        self._trust(lambda: _check_private(folder))
+        self._trust(_why_not_private(folder))
 
     def get_or_make(
         self, name: str, load: Callable[[Path], T | None], make: Callable[[], int]
@@ -74,7 +70,7 @@ class PrivateCache:
         if loaded is not None:
             return loaded
         if (folder := self._folder) is not None:
-            self._trust(lambda: _make_private(folder))
+            self._trust(_why_not_made(folder))
         with self._turn(name):
             loaded = self.get(name, load)
             if loaded is not None:
@@ -114,13 +110,11 @@ class PrivateCache:
                 self._remove_leftovers(name, paths)
             self._evict(entries)
 
-    def _trust(self, check: Callable[[], None]) -> None:
-        """Go on without a folder if `check` raises."""
-        try:
-            check()
-        except CacheUnusable as error:
+    def _trust(self, problem: str | None) -> None:
+        """Go on without a folder if there is a problem with it."""
+        if problem is not None:
             self._folder = None
-            self._report(f"the cache is not used: {error}")
+            self._report(f"the cache is not used: {problem}")
 
     def _add(self, name: str, made: int) -> None:
         if self._folder is None:
@@ -161,13 +155,13 @@ class PrivateCache:
 
     @contextmanager
     def _turn(self, name: str) -> Iterator[None]:
-        """Have the only right to make an entry. Without a folder to lock in, everybody has it."""
+        """Hold the lock of an entry while it is made. Without a folder nothing is locked."""
         with self._lock(name, 0):
             yield
 
     @contextmanager
     def _lock(self, name: str, flags: int) -> Iterator[bool]:
-        """Hold the lock of an entry, if it can be had; gives whether it is held."""
+        """Hold the lock of an entry, if it can be taken; yield whether it is held."""
         if self._folder is None:
             yield False
             return
@@ -184,29 +178,30 @@ class PrivateCache:
             os.close(descriptor)
 
 
-def _make_private(folder: Path) -> None:
-    """Make the folder, with its parents, if it is not there. Raises `CacheUnusable`."""
+def _why_not_made(folder: Path) -> str | None:
+    """Make the folder, with its parents, if it is not there; return why it cannot be used."""
     try:
         for each in (*reversed(folder.parents), folder):
             if not each.exists():
                 each.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise CacheUnusable(f"{folder}: {error.strerror}") from None
-    _check_private(folder)
+        return f"{folder}: {error.strerror}"
+    return _why_not_private(folder)
 
 
-def _check_private(folder: Path) -> None:
-    """Raise `CacheUnusable` if the folder is there and not ours alone."""
+def _why_not_private(folder: Path) -> str | None:
+    """Return why the folder cannot be used if it is there and not ours alone, else None."""
     try:
         status = folder.lstat()
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
-        raise CacheUnusable(f"{folder}: {error.strerror}") from None
+        return f"{folder}: {error.strerror}"
     if not stat.S_ISDIR(status.st_mode):
-        raise CacheUnusable(f"{folder}: it is not a folder; remove it, or name another folder")
+        return f"{folder}: it is not a folder; remove it, or name another folder"
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise CacheUnusable(f"{folder}: others may use it; chmod 700 it, or name another folder")
+        return f"{folder}: others may use it; chmod 700 it, or name another folder"
+    return None
 
 
 def _listed(folder: Path) -> tuple[list[_Entry], dict[str, list[Path]]]:
@@ -232,8 +227,10 @@ def _listed(folder: Path) -> tuple[list[_Entry], dict[str, list[Path]]]:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file if it can be: one that cannot, or a folder that somebody put here, keeps no
-    other from being removed."""
+    """Remove a file, and return whether it is gone.
+
+    One that cannot be removed, such as a folder, keeps no other from being removed.
+    """
     try:
         path.unlink(missing_ok=True)
     except OSError:
@@ -250,7 +247,8 @@ def _locked(path: Path, operation: int) -> int | None:
             return None
         try:
             fcntl.flock(descriptor, operation)
-            # Whoever held it has removed the file: the lock is on the file that is there now.
+            # The process that held the lock has removed the file, and another may have made it
+            # again: a lock counts only on the file that is there now.
             if os.path.samestat(os.fstat(descriptor), path.lstat()):
                 return descriptor
         except FileNotFoundError:

@@ -4,8 +4,8 @@ Compilers of WebAssembly take more than linear time and memory for some modules:
 many branches, long functions, many loops. Nothing here depends on the machine: a module is refused
 by its own figures, in linear time, before anything compiles it. Validating it is left to wasmtime.
 
-Whoever changes a limit raises `LIMITS_ID` in `compile_cache.py`, since modules that are compiled
-are not read again. `docs/operations/limits.md` has the limits in a table. What compilers make
+Raise `LIMITS_ID` in `compile_cache.py` with each change of a limit: modules that are compiled
+already are not read again. `docs/operations/limits.md` has the limits in a table. What compilers make
 is well within them: CPython, with 6 MB of code, is below half of each, but for the code's size.
 """
 
@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from genvm_manager.protocol.contract.code import InvalidContract
+from genvm_manager.protocol.contract.errors import InvalidContract
 
 MAX_SECTIONS = 1_000
 MAX_SECTION_BYTES = 1 << 20
@@ -239,7 +239,7 @@ class _Module:
     def _count_instructions(self, name: str) -> int:
         """Count what is slow to compile in the body that begins here, which is read to its end.
 
-        Gives the number of its branches.
+        Return the number of its branches.
         """
         wasm, end = self._wasm, self._end
         branches = loops = tables = arithmetic = 0
@@ -281,12 +281,12 @@ class _Module:
 
     def _add(self, name: str, counts: tuple[int, ...]) -> None:
         """Add what function `name` has of each of `_INSTRUCTIONS`."""
-        for words, count in zip(_INSTRUCTIONS, counts, strict=True):
-            _at_most(count, _INSTRUCTIONS[words][0], f"{name} has {{}} {words}")
-        for words, count in zip(_INSTRUCTIONS, counts, strict=True):
-            self.totals[words] += count
-            what = f"the module's functions have {{}} {words}"
-            _at_most(self.totals[words], _INSTRUCTIONS[words][1], what)
+        for kind, count in zip(_INSTRUCTIONS, counts, strict=True):
+            _at_most(count, _INSTRUCTIONS[kind][0], f"{name} has {{}} {kind}")
+        for kind, count in zip(_INSTRUCTIONS, counts, strict=True):
+            self.totals[kind] += count
+            what = f"the module's functions have {{}} {kind}"
+            _at_most(self.totals[kind], _INSTRUCTIONS[kind][1], what)
 
     def _byte(self) -> int:
         if self._at >= self._end:

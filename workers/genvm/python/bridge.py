@@ -12,9 +12,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from genvm_manager.workers.genvm.calls.context import OutOfMemory
+from genvm_manager.protocol.calldata import Address
 from genvm_manager.workers.genvm.calls.operations import Operations
 from genvm_manager.workers.genvm.calls.sdk import OperationFailed, SdkError
+from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
 
 DEVICE = "/genvm/host"
 
@@ -24,10 +25,9 @@ NO_RESULT = 0xFFFFFFFF
 _RANGE = struct.Struct("<32sII")
 _TARGET = struct.Struct("<32sI")
 _U32 = struct.Struct("<I")
-_ADDRESS_SIZE = 20
 
 
-class Exchange:
+class RequestHandler:
     """Answers one frame at a time."""
 
     def __init__(self, operations: Operations) -> None:
@@ -42,6 +42,7 @@ class Exchange:
         }
 
     def __call__(self, request: memoryview) -> bytes:
+        """Return the answer to one request frame."""
         handler = self._handlers.get(request[0]) if request else None
         try:
             if handler is None:
@@ -61,7 +62,7 @@ class Exchange:
         return b""
 
     def _get_balance(self, arguments: memoryview) -> bytes:
-        if len(arguments) != _ADDRESS_SIZE:
+        if len(arguments) != Address.SIZE:
             raise OperationFailed(SdkError.INVAL)
         return self._operations.get_balance(bytes(arguments)).to_bytes(32, "little")
 
@@ -75,4 +76,4 @@ class Exchange:
         return _U32.pack(len(result)) + result
 
     def _out_of_memory(self, _: memoryview) -> bytes:
-        raise OutOfMemory
+        raise CallEnded(OUT_OF_MEMORY)

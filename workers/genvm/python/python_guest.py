@@ -10,12 +10,12 @@ from pathlib import Path
 
 from wasmtime import Engine, Module
 
-from genvm_manager.workers.genvm.run.vm import run_tool
 from genvm_manager.workers.genvm.wasi.filesystem import File, FileTree
 
 from .cpython import cpython_is_compiled, load_cpython
 from .guest_files import read_guest_sources
 from .guest_library import PYTHON_HOME, GuestLibrary
+from .tool import run_tool
 
 _UNPACK = Path(__file__).with_name("unpack_in_guest.py")
 
@@ -34,7 +34,7 @@ class PythonGuest:
         self._found: GuestLibrary | None = None
 
     def module(self) -> Module:
-        """Return the interpreter. Raises `GuestMissing`, `CompilerFailed`."""
+        """Return the interpreter. Raises `ExecutorFault`."""
         if self._module is None:
             self._module = load_cpython(self._engine, self._folder, self._report)
         return self._module
@@ -48,7 +48,7 @@ class PythonGuest:
         return self._library().is_made()
 
     def put_library(self, tree: FileTree) -> None:
-        """Add all that the interpreter imports to `tree`. Raises as `module`, and `ToolFailed`."""
+        """Add all that the interpreter imports to `tree`. Raises `ExecutorFault`."""
         self._library().put(tree, self._unpack)
 
     def _library(self) -> GuestLibrary:

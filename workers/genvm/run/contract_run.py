@@ -14,23 +14,23 @@ from wasmtime import Module
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.contract.code import MAX_CODE, InvalidContract, parse
-from genvm_manager.protocol.executor import ExecutionData, ExecutionDataError
-from genvm_manager.protocol.host import StorageType
+from genvm_manager.protocol.contract.code import MAX_CODE, parse
+from genvm_manager.protocol.contract.errors import InvalidContract
+from genvm_manager.protocol.errors import MalformedMessage
+from genvm_manager.protocol.executor import ExecutionData
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import StorageType
 from genvm_manager.protocol.run_result import ResultCode, RunResult, execution_hash
 from genvm_manager.workers.genvm.calls.context import (
     Budget,
     CallContext,
     Effects,
     EntryKind,
-    Outcome,
-    OutOfMemory,
     decode_message,
-    vm_error,
 )
-from genvm_manager.workers.genvm.calls.hosts import ANSWER_SECONDS, Hosts
-from genvm_manager.workers.genvm.calls.modules import ModuleFailed, Modules
-from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks, NothingToReplay
+from genvm_manager.workers.genvm.calls.hosts import ANSWER_SECONDS
+from genvm_manager.workers.genvm.calls.modules import Modules
+from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks
 from genvm_manager.workers.genvm.calls.storage import (
     CommittedPages,
     PageCache,
@@ -43,23 +43,26 @@ from genvm_manager.workers.genvm.engine.compile_cache import (
     CompileCache,
     contracts_cache,
 )
-from genvm_manager.workers.genvm.engine.compiler import (
-    CompilerBounds,
-    CompilerFailed,
-    InvalidModule,
+from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
+from genvm_manager.workers.genvm.engine.contract_clock import ContractClock, Pause
+from genvm_manager.workers.genvm.engine.deadline import Deadline
+from genvm_manager.workers.genvm.engine.endings import (
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    CallEnded,
+    ExecutorFault,
+    Outcome,
+    vm_error,
 )
-from genvm_manager.workers.genvm.engine.deadline import Deadline, TimeUp
 from genvm_manager.workers.genvm.engine.engine import new_engine
-from genvm_manager.workers.genvm.engine.guest_thread import GuestThread, NoThread
-from genvm_manager.workers.genvm.python.cpython import GuestMissing
+from genvm_manager.workers.genvm.engine.guest_thread import GuestThread
+from genvm_manager.workers.genvm.log import Log
 from genvm_manager.workers.genvm.python.python_guest import PythonGuest
 from genvm_manager.workers.genvm.wasi.descriptors import Output
 
-from .contract_clock import ContractClock
-from .log import Log
 from .programs import Program, program_of
 from .timings import Timings
-from .vm import GuestEnv, ToolFailed, run_guest
+from .vm import GuestEnv, run_guest
 
 MAX_KEPT_MODULES = 64
 """Modules that a run keeps at hand for calls of the same contract."""
@@ -77,8 +80,10 @@ _MAX_TICKS = round((ANSWER_SECONDS + 10) / _TICK)
 
 
 class Limits(NamedTuple):
-    """What a run may use: bytes of memory, seconds, and a folder for compiled modules, with the
-    bytes that contracts may take in it."""
+    """What a run may use: bytes of memory, and seconds of the contract's own time.
+
+    Compiled modules are kept in `cache_folder`, those of contracts in `cache_bytes` of it.
+    """
 
     memory: int
     seconds: float
@@ -86,23 +91,31 @@ class Limits(NamedTuple):
     cache_bytes: int
 
 
-class ContractRun:
-    """Runs one contract call against `host`; also what the guests of that run share (`sdk.Run`)."""
+class Peers(NamedTuple):
+    """Whom a run asks: its hosts, its modules, and what others computed for its nondet blocks.
 
-    def __init__(
-        self, host: Hosts, modules: Modules, nondet: NondetBlocks, limits: Limits, log: Log
-    ) -> None:
-        self.host = host
-        self.modules = modules
-        self.nondet = nondet
+    `pause` lasts while one of them is asked.
+    """
+
+    host: HostClient
+    modules: Modules
+    nondet: NondetBlocks
+    pause: Pause
+
+
+class ContractRun:
+    """Runs one contract call; also what all guests of that run share (`shared_run.Run`)."""
+
+    def __init__(self, peers: Peers, limits: Limits, log: Log) -> None:
+        self.host, self.modules, self.nondet, self._pause = peers
         self.deadline = Deadline()
-        self._clock = ContractClock(host.pause)
+        self._clock = ContractClock(self._pause)
         self._limits = limits
         self._log = log
         self._engine = new_engine()
-        check, pause = self.deadline.check, host.pause
-        outputs = Output(1, check, pause), Output(2, check, pause)
-        self._world = GuestEnv(self._engine, self, outputs)
+        check = self.deadline.check
+        outputs = Output(1, check, self._pause), Output(2, check, self._pause)
+        self._env = GuestEnv(self._engine, self, outputs)
         self._warned: set[str] = set()
         self._modules: dict[bytes, Module | InvalidContract] = {}
         self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
@@ -118,7 +131,7 @@ class ContractRun:
             context = self._main_context(data, permissions)
             outcome = self._within_time(lambda: self._enter(context, data.code))
             result = _result(outcome, context.effects, data.extras.get("bucket_totals"))
-        except _OUR_FAULTS as error:
+        except (ExecutorFault, MalformedMessage) as error:
             self._log.error(f"the run failed: {error}")
             result = internal_error(str(error))
         return result._replace(
@@ -126,7 +139,7 @@ class ContractRun:
         )
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
-        """The pages that the host has for a contract, one cache for the whole run."""
+        """Return the pages that the host has for a contract, one cache for the whole run."""
         return CommittedPages(self.host, address, storage_type, self._pages)
 
     def call(self, context: CallContext) -> Outcome:
@@ -135,11 +148,11 @@ class ContractRun:
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
-        with self.host.pause:
+        with self._pause:
             self._log.of_contract("info", message, source="contract")
 
     def microseconds(self) -> int:
-        """How long the contract has taken so far."""
+        """Return how long the contract has taken so far."""
         return round(self._clock.seconds() * 1e6)
 
     def _main_context(self, data: ExecutionData, permissions: frozenset[str]) -> CallContext:
@@ -157,9 +170,9 @@ class ContractRun:
     def _within_time(self, work: Callable[[], Outcome]) -> Outcome:
         """Return the outcome of `work`, or `timeout` where it took longer than the contract may.
 
-        Once its time is up, every guest it runs traps. One that does not, because it waits for us,
-        is left behind. What a caller made of an inner call that was cut off does not count: the
-        time decides alone, and what is not counted changes nothing.
+        Once its time is up, every guest it runs traps. A guest that does not, because it waits for
+        the executor, is left behind. What a caller made of an inner call that was cut off does not
+        count: the time decides alone, and what is not counted changes nothing.
         """
         running = GuestThread(lambda: self._timed(work))
         done = running.wait(self._limits.seconds)
@@ -172,7 +185,7 @@ class ContractRun:
             self._engine.increment_epoch()
             done = running.wait(_TICK)
         if self._used is None or self._used > self._limits.seconds:
-            return vm_error("timeout")
+            return TIMEOUT
         return running.result()
 
     def _timed(self, work: Callable[[], Outcome]) -> Outcome:
@@ -182,14 +195,16 @@ class ContractRun:
             self._used = self._clock.seconds()
 
     def _seconds_left(self) -> float:
-        """Of the time that the contract has. Waiting for hosts, for modules and for whoever reads
-        what it prints is not counted: how long they take is not its doing, and the manager's
-        deadline ends a run that waits in vain. Nor is getting a module ready, which takes longer
-        where it has to be compiled."""
+        """Return the seconds that the contract has left.
+
+        Waiting for hosts, for modules and for the readers of its output is not counted: how long
+        they take is not its doing, and the manager's deadline ends a run that waits in vain.
+        Getting a module ready is not counted either: it takes longer where it must be compiled.
+        """
         return self._limits.seconds - self._clock.seconds()
 
     def _enter(self, context: CallContext, code: bytes | None) -> Outcome:
-        """The call itself; with `code` it is a deployment, which leaves the code in storage."""
+        """Run the outermost call. With `code` it is a deployment, which stores the code."""
         storage, sender = context.effects.storage, context.message.sender_address
         try:
             if code is None:
@@ -197,15 +212,13 @@ class ContractRun:
             else:
                 write_code(storage, code)
             return self._call(context, code)
-        except OutOfMemory:
-            return vm_error("OOM")
-        except TimeUp:
-            return vm_error("timeout")
+        except CallEnded as ended:
+            return ended.outcome
         except InvalidContract as error:
             return self._invalid(error)
 
     def _call_inside(self, context: CallContext) -> Outcome:
-        """A guest inside another one, which waits meanwhile with all that it holds."""
+        """Run a guest inside another one, which waits meanwhile with all that it holds."""
         try:
             code = read_code(context.effects.storage, MAX_CODE)
         except InvalidContract as error:
@@ -214,18 +227,16 @@ class ContractRun:
             return self._call(context, code)
 
     def _call(self, context: CallContext, code: bytes | None = None) -> Outcome:
-        """One guest. `code`: that of the contract, where it need not be read."""
+        """Run one guest. `code` is that of the contract, where it need not be read."""
         try:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
             program = program_of(parse(code), is_det=context.is_det)
             times = Timings()
-            with self.host.pause:
+            with self._pause:
                 module = self._prepared(program)
             times.mark("module_ms")
-            outcome = run_guest(
-                self._world, program, module, context, lambda: times.mark("boot_ms")
-            )
+            outcome = run_guest(self._env, program, module, context, lambda: times.mark("boot_ms"))
         except InvalidContract as error:
             return self._invalid(error)
         times.mark("contract_ms")
@@ -238,7 +249,7 @@ class ContractRun:
         return vm_error(error.code)
 
     def _prepared(self, program: Program) -> Module:
-        """The module of `program`; a Python contract gets its library as well."""
+        """Return the module of `program`; a Python contract gets its library as well."""
         if program.module is None:
             self._python.put_library(program.tree)
             return self._python.module()
@@ -255,20 +266,18 @@ class ContractRun:
     def _loaded(self, digest: bytes, wasm: bytes) -> Module | InvalidContract:
         """Return the module of a contract, compiled, or why it is none.
 
-        Raises `CompilerFailed`.
+        Raises `ExecutorFault`.
         """
         limits = self._limits
         cache = contracts_cache(limits.cache_folder, limits.cache_bytes, self._warn)
         compiled = CompileCache(self._engine, cache, CompilerBounds(), f"-{LIMITS_ID}")
         try:
             return compiled.load(digest, lambda: _compilable(wasm))
-        except InvalidModule as error:
-            return InvalidContract(f"the module does not compile: {error}")
         except InvalidContract as error:
             return error
 
     def _warn(self, reason: str) -> None:
-        """Say once what an operator should mend."""
+        """Log once what an operator should mend."""
         if reason not in self._warned:
             self._warned.add(reason)
             self._log.warning(reason)
@@ -281,29 +290,18 @@ def _compilable(wasm: bytes) -> bytes:
     return without_custom_sections(wasm)
 
 
-_OUR_FAULTS = (
-    ExecutionDataError,
-    GuestMissing,
-    CompilerFailed,
-    ToolFailed,
-    ModuleFailed,
-    NoThread,
-    NothingToReplay,
-)
-
-
 def internal_error(message: str) -> RunResult:
-    """The result of a run that failed through no fault of the contract."""
+    """Return the result of a run that failed through no fault of the contract."""
     return _result(Outcome(ResultCode.INTERNAL_ERROR, message))
 
 
 def out_of_memory() -> RunResult:
-    """The result of a run whose own is more than a host takes in one message."""
-    return _result(vm_error("OOM"))
+    """Return the result of a run whose own is more than a host takes in one message."""
+    return _result(OUT_OF_MEMORY)
 
 
 def _result(outcome: Outcome, effects: Effects | None = None, fees: object = None) -> RunResult:
-    """The result of a run; only a return takes its effects along. `fees`: what is left of them."""
+    """Return the result of a run. Only a return keeps its `effects`. `fees`: what is left."""
     kept = effects if outcome.code is ResultCode.RETURN else None
     changes = kept.storage.changes() if kept else []
     emissions = kept.emissions if kept else []

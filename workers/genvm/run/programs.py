@@ -10,9 +10,11 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from genvm_manager.protocol.contract.code import ContractCode, ContractKind, InvalidContract
+from genvm_manager.protocol.contract.code import ContractCode, ContractKind
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.python.bridge import DEVICE
-from genvm_manager.workers.genvm.wasi.filesystem import Device, File, FileTree, PathError
+from genvm_manager.workers.genvm.wasi.errors import Errno, WasiError
+from genvm_manager.workers.genvm.wasi.filesystem import Device, File, FileTree
 
 PYTHON_RUNNERS = ("py-genlayer", "py-genlayer-multi")
 """The runners that this executor has, whatever hash a contract names: the Python guest."""
@@ -38,6 +40,12 @@ MAX_PATH = 4096
 MAX_VARIABLE = 64 << 10
 """Bytes of one value, before and after others are filled in."""
 
+_UNMAPPED = {
+    Errno.NOENT: "not found",
+    Errno.NOTDIR: "not a directory",
+    Errno.NOTCAPABLE: "outside",
+}
+
 _REFERENCE = re.compile(r"\$\{([^}$]*)\}")
 
 
@@ -51,7 +59,10 @@ class Program(NamedTuple):
 
 
 def program_of(code: ContractCode, *, is_det: bool) -> Program:
-    """The program of a contract, in det mode or in a nondet block. Raises `InvalidContract`."""
+    """Return what is started for a contract, in det mode or in a nondet block.
+
+    Raises `InvalidContract`.
+    """
     if code.kind is ContractKind.WASM:
         return Program(code.files["file"], ["contract.wasm"], {}, FileTree())
     setup = _Setup(code, "det" if is_det else "nondet")
@@ -132,8 +143,10 @@ class _Setup:
         return False
 
     def _expanded_size(self, text: str) -> int:
-        """Bytes of `text` once it is filled in, found out before it is; no more than it takes to
-        see that they are too many."""
+        """Return how many bytes `text` will have once it is filled in.
+
+        Counting stops as soon as they are too many.
+        """
         size = len(text.encode())
         if size > MAX_VARIABLE:
             return size
@@ -185,14 +198,15 @@ class _Setup:
             raise InvalidContract(f"MapFile: a path has at most {MAX_PATH} bytes, and no NUL")
         try:
             tree.put(path, File(content))
-        except PathError as error:
-            raise InvalidContract(f"nothing can be mapped to {path!r}: {error.kind}") from None
+        except WasiError as error:
+            why = _UNMAPPED[error.errno]
+            raise InvalidContract(f"nothing can be mapped to {path!r}: {why}") from None
         if tree.nodes > MAX_NODES:
             raise InvalidContract(f"MapFile: more than {MAX_NODES} files and folders")
 
 
 def _fields(value: Any, action: str, *names: str) -> list[Any]:
-    """The named fields of an action, all of them strings but `action`."""
+    """Return the named fields of an action, all of them strings but `action`."""
     if isinstance(value, dict) and all(name in value for name in names):
         found = [value[name] for name in names]
         if all(isinstance(value[name], str) for name in names if name != "action"):

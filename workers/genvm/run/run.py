@@ -13,20 +13,24 @@ import time
 from argparse import Namespace
 from contextlib import suppress
 
-from genvm_manager.protocol.executor import ExecutionDataError, decode_execution_data
-from genvm_manager.protocol.host import MAX_BLOB, HostProtocolError
-from genvm_manager.workers.genvm.calls.hosts import Hosts, HostUnreachable, connect
+from genvm_manager.protocol.errors import MalformedMessage
+from genvm_manager.protocol.executor import decode_execution_data
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import MAX_BLOB, HostProtocolError
+from genvm_manager.workers.genvm.calls.hosts import connect
 from genvm_manager.workers.genvm.calls.modules import Modules
 from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks
+from genvm_manager.workers.genvm.engine.contract_clock import Pause
+from genvm_manager.workers.genvm.engine.endings import ExecutorFault
+from genvm_manager.workers.genvm.log import UNFORESEEN, Log
 
-from .contract_run import ContractRun, Limits, internal_error, out_of_memory
-from .log import UNFORESEEN, Log
+from .contract_run import ContractRun, Limits, Peers, internal_error, out_of_memory
 
 
 def run(options: Namespace) -> int:
     """Run one call as the command line says.
 
-    0 once its result is handed over, 1 when a host is gone.
+    Return 0 once its result is handed over, and 1 when a host is gone.
     """
     gc.freeze()
     gc.enable()
@@ -41,12 +45,13 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, log: Log) -> int:
+    pause = Pause()
     try:
-        hosts = connect(options.hosts)
-    except HostUnreachable as error:
+        hosts = connect(options.hosts, pause)
+    except ExecutorFault as error:
         return _failed(log, str(error))
     try:
-        hosts.consume_result(_result_whatever_happens(options, hosts, log))
+        hosts.consume_result(_result_whatever_happens(options, hosts, pause, log))
         hosts.notify_finished()
     except HostProtocolError as error:
         with suppress(HostProtocolError):  # The result's host may be the one that is left.
@@ -56,7 +61,7 @@ def _run(options: Namespace, log: Log) -> int:
 
 
 def _write_down_all_faults(log: Log) -> None:
-    """Have what Python would print, paths of this machine included, in our log instead."""
+    """Log what Python would print, as it may name paths of this machine."""
     sys.unraisablehook = lambda what: log.fault(what.exc_value or what.exc_type())
     threading.excepthook = lambda what: log.fault(what.exc_value or what.exc_type())
 
@@ -68,8 +73,10 @@ def _failed(log: Log, reason: str) -> int:
 
 
 def _hold_standard_descriptors() -> None:
-    """Where stdout or stderr is closed, see that no socket takes its number: a contract prints
-    there."""
+    """Open the null device where stdin, stdout or stderr is closed.
+
+    Otherwise a socket would get its number, and a contract would print into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -77,10 +84,15 @@ def _hold_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _result_whatever_happens(options: Namespace, hosts: Hosts, log: Log) -> bytes:
-    """The encoded result. No contract ends the executor without one; only a host's loss does."""
+def _result_whatever_happens(
+    options: Namespace, hosts: HostClient, pause: Pause, log: Log
+) -> bytes:
+    """Return the encoded result: no contract ends the executor without one.
+
+    Raises `HostProtocolError` when a host is gone, and nothing else.
+    """
     try:
-        return _result(options, hosts, log)
+        return _result(options, hosts, pause, log)
     except HostProtocolError:
         raise
     except Exception as error:
@@ -91,21 +103,21 @@ def _result_whatever_happens(options: Namespace, hosts: Hosts, log: Log) -> byte
 _UNFORESEEN = f"{UNFORESEEN}; its log has the details"
 
 
-def _result(options: Namespace, hosts: Hosts, log: Log) -> bytes:
+def _result(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> bytes:
     limits = Limits(
         options.memory_limit, options.max_seconds, options.cache_dir, options.cache_bytes
     )
     try:
         data = decode_execution_data(sys.stdin.buffer.read())
-    except ExecutionDataError as error:
+    except MalformedMessage as error:
         log.error(f"the execution data cannot be used: {error}")
         return internal_error(str(error)).encode()
     hosts.method_hosts = data.method_hosts
     start = time.perf_counter()
     descriptors = (options.module_llm, options.module_web)
-    modules = Modules(descriptors, options.genvm_id, data.host_data, hosts.pause, log)
+    modules = Modules(descriptors, options.genvm_id, data.host_data, pause, log)
     nondet = NondetBlocks(hosts, data.leader_nondet_results, is_sync=options.sync)
-    contract_run = ContractRun(hosts, modules, nondet, limits, log)
+    contract_run = ContractRun(Peers(hosts, modules, nondet, pause), limits, log)
     result = contract_run.execute(data, options.permissions)
     log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
     encoded = result.encode()

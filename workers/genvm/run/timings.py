@@ -19,5 +19,5 @@ class Timings:
         self._last = now
 
     def total(self) -> float:
-        """All parts together."""
+        """Return all parts together."""
         return sum(self.parts.values())

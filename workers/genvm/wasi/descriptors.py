@@ -5,38 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
 
-from genvm_manager.workers.genvm.run.contract_clock import Pause
+from genvm_manager.workers.genvm.engine.contract_clock import Pause
 
+from .errors import Errno, WasiError
 from .filesystem import Directory, File
-
-
-class Errno(IntEnum):
-    """The error numbers of WASI preview 1 that this machine gives."""
-
-    SUCCESS = 0
-    BADF = 8
-    FAULT = 21
-    FBIG = 22
-    INVAL = 28
-    ISDIR = 31
-    MFILE = 33
-    NAMETOOLONG = 37
-    NOENT = 44
-    NOTDIR = 54
-    NOTSUP = 58
-    ROFS = 69
-    SPIPE = 70
-    NOTCAPABLE = 76
-
-
-class WasiError(Exception):
-    """Ends a WASI call with an error number; the guest goes on."""
-
-    def __init__(self, errno: Errno) -> None:
-        super().__init__(errno.name)
-        self.errno = errno
 
 
 class FileType(IntEnum):
@@ -57,11 +30,11 @@ class Descriptor:
     size = 0
 
     def read(self, size: int) -> bytes | memoryview:
-        """Up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
         raise WasiError(Errno.BADF)
 
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
-        """Up to `size` bytes from `offset`; the position stays."""
+        """Return up to `size` bytes from `offset`; the position stays."""
         raise WasiError(Errno.SPIPE)
 
     def write(self, content: memoryview) -> None:
@@ -69,11 +42,11 @@ class Descriptor:
         raise WasiError(Errno.BADF)
 
     def seek(self, offset: int, whence: int) -> int:
-        """Move, and give the new position."""
+        """Move the position, and return it."""
         raise WasiError(Errno.SPIPE)
 
     def close(self) -> None:
-        """Give back what is held for it; nobody has it any more."""
+        """Give back what is held for it; it is not used any more."""
 
 
 class OpenFile(Descriptor):
@@ -88,14 +61,17 @@ class OpenFile(Descriptor):
         self.size = len(self._content)
 
     def read(self, size: int) -> bytes | memoryview:
+        """Return up to `size` bytes from the position, and move it."""
         chunk = self.read_at(self._position, size)
         self._position += len(chunk)
         return chunk
 
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """Return up to `size` bytes from `offset`; the position stays."""
         return self._content[offset : offset + size]
 
     def seek(self, offset: int, whence: int) -> int:
+        """Move the position by `whence` of lseek, and return it."""
         if whence > 2:
             raise WasiError(Errno.INVAL)
         target = (0, self._position, self.size)[whence] + offset
@@ -116,18 +92,23 @@ class OpenDirectory(Descriptor):
         self.inode = directory.inode
 
     def read(self, size: int) -> bytes:
+        """Refuse: a directory is not read as a file."""
         raise WasiError(Errno.ISDIR)
 
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """Refuse: a directory is not read as a file."""
         raise WasiError(Errno.ISDIR)
 
     def seek(self, offset: int, whence: int) -> int:
+        """Refuse: a directory is not read as a file."""
         raise WasiError(Errno.BADF)
 
 
 class Input(Descriptor):
-    """Bytes that are read once, such as stdin; `at_first_read` is called when that begins, and
-    `at_close` with the number of bytes that were held."""
+    """Bytes that are read once, such as stdin.
+
+    `at_first_read` is called when reading begins, `at_close` with the number of bytes held.
+    """
 
     def __init__(
         self,
@@ -141,6 +122,7 @@ class Input(Descriptor):
         self._at_close = at_close
 
     def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, none at the end."""
         if self._at_first_read is not None:
             self._at_first_read()
             self._at_first_read = None
@@ -149,6 +131,7 @@ class Input(Descriptor):
         return chunk
 
     def close(self) -> None:
+        """Report the number of bytes that are held no more."""
         if self._at_close is not None:
             self._at_close(len(self._content))
 
@@ -175,6 +158,7 @@ class Output(Descriptor):
         self._left = MAX_OUTPUT
 
     def write(self, content: memoryview) -> None:
+        """Write `content` to the descriptor, up to `MAX_OUTPUT` bytes in all."""
         content = content[: self._left]
         self._left -= len(content)
         try:
@@ -195,33 +179,30 @@ class Collected(Descriptor):
         self._content = bytearray()
 
     def content(self) -> bytes:
-        """All that was written."""
+        """Return all that was written."""
         return bytes(self._content)
 
     def write(self, content: memoryview) -> None:
+        """Keep `content`. Raises `WasiError` beyond the limit."""
         if len(self._content) + len(content) > self._limit:
             raise WasiError(Errno.FBIG)
         self._content += content
 
 
-class Exchange(Protocol):
-    """Answers requests: the far side of `Bridge`."""
-
-    def __call__(self, request: memoryview) -> bytes: ...
-
-
 class Bridge(Descriptor):
     """Where a Python guest talks to the host: a request is one write, its answer is then read."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, answer: Callable[[memoryview], bytes]) -> None:
+        self._answer_to = answer
         self._answer = memoryview(b"")
 
     def write(self, content: memoryview) -> None:
+        """Handle one request; its answer is read next."""
         self._answer = memoryview(b"")
-        self._answer = memoryview(self._exchange(content))
+        self._answer = memoryview(self._answer_to(content))
 
     def read(self, size: int) -> bytes:
+        """Return up to `size` bytes of the answer."""
         chunk = bytes(self._answer[:size])
         self._answer = self._answer[size:]
         return chunk

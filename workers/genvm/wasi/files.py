@@ -8,9 +8,9 @@ from collections.abc import Callable
 from genvm_manager.workers.genvm.engine.imports import Import
 from genvm_manager.workers.genvm.engine.memory import Memory
 
-from .descriptors import Descriptor, Errno, FileType, OpenDirectory, OpenFile, WasiError
-from .filesystem import Device, Directory, File, FileTree, Node, PathError, walk
-from .wasi import checked, refuse
+from .descriptors import Descriptor, FileType, OpenDirectory, OpenFile
+from .errors import Errno, WasiError, checked, refuse
+from .filesystem import Device, Directory, File, FileTree, Node, walk
 
 MAX_DESCRIPTORS = 1024
 _MAX_BUFFERS = 1024
@@ -27,12 +27,6 @@ _WRITE_RIGHTS = _RIGHT_TO_WRITE | 1 << 8 | 1 << 10 | 1 << 22
 """fd_write, fd_allocate, path_create_file and fd_filestat_set_size: none on a read-only file."""
 
 _CREATE, _DIRECTORY, _EXCLUSIVE, _TRUNCATE = 1, 2, 4, 8
-
-_PATH_ERRORS = {
-    PathError.NOT_FOUND: Errno.NOENT,
-    PathError.NOT_A_DIRECTORY: Errno.NOTDIR,
-    PathError.OUTSIDE: Errno.NOTCAPABLE,
-}
 
 
 class WasiFiles:
@@ -55,7 +49,10 @@ class WasiFiles:
         self._open: dict[int, Descriptor] = dict(enumerate([*standard, root]))
 
     def add(self, descriptor: Descriptor) -> int:
-        """The lowest free number, now that of `descriptor`. Raises `WasiError` when none is."""
+        """Open `descriptor` at the lowest free number, and return it.
+
+        Raises `WasiError` when all numbers are taken.
+        """
         for number in range(MAX_DESCRIPTORS):
             if number not in self._open:
                 self._open[number] = descriptor
@@ -69,7 +66,7 @@ class WasiFiles:
         self._open.clear()
 
     def imports(self) -> dict[str, Import]:
-        """The functions by name."""
+        """Return the functions by name."""
         read_only = refuse(Errno.ROFS)
         nothing_to_do = checked(self._known)
         return {
@@ -191,7 +188,7 @@ class WasiFiles:
         self._memory.write_u32(size_at, total)
 
     def _buffers(self, at: int, count: int) -> list[memoryview]:
-        """The buffers that a list of pointers and sizes describes."""
+        """Return the buffers that a list of pointers and sizes describes."""
         if count > _MAX_BUFFERS:
             raise WasiError(Errno.INVAL)
         described = self._memory.read(at, count * _BUFFER.size)
@@ -236,8 +233,6 @@ class WasiFiles:
             return walk(directory, path)
         except UnicodeDecodeError:
             raise WasiError(Errno.INVAL) from None
-        except PathError as error:
-            raise WasiError(_PATH_ERRORS[error.kind]) from None
 
     def _path_filestat_get(self, number: int, _: int, path: int, size: int, at: int) -> None:
         node = self._find(number, path, size)

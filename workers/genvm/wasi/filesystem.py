@@ -5,17 +5,7 @@ Source: docs/spec/06-contracts.md.
 
 from __future__ import annotations
 
-
-class PathError(Exception):
-    """A path that leads nowhere; `kind` says why."""
-
-    NOT_FOUND = "not found"
-    NOT_A_DIRECTORY = "not a directory"
-    OUTSIDE = "outside"
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
+from .errors import Errno, WasiError
 
 
 class File:
@@ -49,7 +39,10 @@ class Directory:
         self._listing: list[tuple[str, Node]] | None = None
 
     def listing(self) -> list[tuple[str, Node]]:
-        """`.`, `..` and the entries by name, the same at each call: the tree is complete by now."""
+        """Return `.`, `..` and the entries by name.
+
+        It is made once: the tree is complete when a guest first looks.
+        """
         if self._listing is None:
             head: list[tuple[str, Node]] = [(".", self), ("..", self.parent or self)]
             self._listing = head + sorted(self.entries.items())
@@ -71,29 +64,31 @@ class FileTree:
         self.root.inode = 1
 
     def put(self, path: str, node: File | Device) -> None:
-        """Add a file and the directories on its way. Raises `PathError` for a path through a file
-        or one that names no file."""
+        """Add a file and the directories on its way.
+
+        Raises `WasiError` for a path that leads through a file, or that names no file.
+        """
         *folders, name = _parts(path) or [""]
         if name in ("", ".", ".."):
-            raise PathError(PathError.NOT_FOUND)
+            raise WasiError(Errno.NOENT)
         directory = self.root
         for folder in folders:
             directory = self._enter(directory, folder)
         if isinstance(directory.entries.get(name), Directory):
-            raise PathError(PathError.NOT_A_DIRECTORY)
+            raise WasiError(Errno.NOTDIR)
         self._number(node)
         directory.entries[name] = node
 
     def _enter(self, directory: Directory, name: str) -> Directory:
         if name == "..":
-            raise PathError(PathError.OUTSIDE)
+            raise WasiError(Errno.NOTCAPABLE)
         child = directory.entries.get(name)
         if child is None:
             child = Directory(directory)
             self._number(child)
             directory.entries[name] = child
         if not isinstance(child, Directory):
-            raise PathError(PathError.NOT_A_DIRECTORY)
+            raise WasiError(Errno.NOTDIR)
         return child
 
     def _number(self, node: Node) -> None:
@@ -102,22 +97,22 @@ class FileTree:
 
 
 def walk(start: Directory, path: str) -> Node:
-    """What `path` names, seen from `start`. Raises `PathError`; `..` stops at the root."""
+    """Return what `path` names, seen from `start`. Raises `WasiError`; `..` stops at the root."""
     node: Node = start
     for part in _parts(path):
         if not isinstance(node, Directory):
-            raise PathError(PathError.NOT_A_DIRECTORY)
+            raise WasiError(Errno.NOTDIR)
         if part == "..":
             if node.parent is None:
-                raise PathError(PathError.OUTSIDE)
+                raise WasiError(Errno.NOTCAPABLE)
             node = node.parent
             continue
         child = node.entries.get(part)
         if child is None:
-            raise PathError(PathError.NOT_FOUND)
+            raise WasiError(Errno.NOENT)
         node = child
     if path.endswith("/") and not isinstance(node, Directory):
-        raise PathError(PathError.NOT_A_DIRECTORY)
+        raise WasiError(Errno.NOTDIR)
     return node
 
 

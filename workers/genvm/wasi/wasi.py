@@ -4,7 +4,7 @@ Source: docs/spec/06-contracts.md#the-machine.
 
 Every function takes the unsigned numbers that the guest gave and returns an error number. In det
 mode the clock stands still at the transaction's time and random bytes follow from a seed; a nondet
-block has the machine's own. Waiting takes no time in either. Files are in `wasi_files`.
+block has the machine's own. Waiting takes no time in either. Files are in `files.py`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from collections.abc import Callable
 from itertools import accumulate, islice
 from typing import NamedTuple, NoReturn
 
+from genvm_manager.protocol.run_result import ResultCode
+from genvm_manager.workers.genvm.engine.endings import CallEnded, Outcome, vm_error
 from genvm_manager.workers.genvm.engine.imports import Import
-from genvm_manager.workers.genvm.engine.memory import Fault, Memory
+from genvm_manager.workers.genvm.engine.memory import Memory
 
-from .descriptors import Errno, WasiError
+from .errors import Errno, WasiError, checked, refuse
 
 MODULE = "wasi_snapshot_preview1"
 
@@ -32,14 +34,7 @@ _CLOCKS = 4
 _REALTIME = 0
 _SUBSCRIPTION = struct.Struct("<QB39x")
 _EVENT = struct.Struct("<QHB21x")
-
-
-class GuestExit(Exception):
-    """The guest ended itself with a status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+_RETURNED_NULL = Outcome(ResultCode.RETURN, None)
 
 
 class Environment(NamedTuple):
@@ -54,7 +49,7 @@ class Environment(NamedTuple):
     random: Callable[[int], bytes]
 
 
-def standing_clock(nanoseconds: int) -> Callable[[int], int]:
+def fixed_clock(nanoseconds: int) -> Callable[[int], int]:
     """Every clock shows this moment for ever."""
     return lambda _: nanoseconds
 
@@ -72,32 +67,12 @@ def seeded_random(seed: bytes) -> Callable[[int], bytes]:
 
 
 def machine_clock(clock: int) -> int:
-    """The time of this machine, for nondet blocks."""
+    """Return the time of this machine, for nondet blocks."""
     return time.time_ns() if clock == _REALTIME else time.monotonic_ns()
 
 
 machine_random = os.urandom
 """The random bytes of this machine, for nondet blocks."""
-
-
-def checked(call: Callable[..., None]) -> Callable[..., int]:
-    """`call` as a WASI function: what it raises becomes the error number it returns."""
-
-    def answered(*arguments: int) -> int:
-        try:
-            call(*arguments)
-        except WasiError as error:
-            return error.errno
-        except Fault:
-            return Errno.FAULT
-        return Errno.SUCCESS
-
-    return answered
-
-
-def refuse(errno: Errno) -> Callable[..., int]:
-    """A WASI function that this machine does not offer."""
-    return lambda *_: errno
 
 
 class Wasi:
@@ -112,7 +87,7 @@ class Wasi:
         self._random = environment.random
 
     def imports(self) -> dict[str, Import]:
-        """The functions by name."""
+        """Return the functions by name."""
         return {
             "args_get": Import(checked(self._args_get), "ii"),
             "args_sizes_get": Import(checked(self._args_sizes_get), "ii"),
@@ -173,7 +148,7 @@ class Wasi:
         self._memory.write(at, self._random(size))
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, count_at: int) -> None:
-        """All that is waited for has happened: a clock rings at once, a descriptor is ready."""
+        """Report that all has happened: a clock rings at once, a descriptor is ready."""
         if not 0 < count <= _MAX_SUBSCRIPTIONS:
             raise WasiError(Errno.INVAL)
         wanted = self._memory.read(subscriptions, count * _SUBSCRIPTION.size)
@@ -185,4 +160,4 @@ class Wasi:
         self._memory.write_u32(count_at, count)
 
     def _proc_exit(self, status: int) -> NoReturn:
-        raise GuestExit(status)
+        raise CallEnded(vm_error(f"exit_code {status}") if status else _RETURNED_NULL)

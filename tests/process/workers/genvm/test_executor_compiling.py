@@ -24,9 +24,9 @@ from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.run_result import ResultCode
 from genvm_manager.workers.genvm.engine.compiler import (
     CompilerBounds,
-    CompilerFailed,
     compile_apart,
 )
+from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from tests.support.calls import MESSAGE, OTHER, Chain, options
 from tests.support.node_host import BUILT_IN, Ended, NodeHost, run_executor
 from tests.support.service import wait_until
@@ -262,7 +262,7 @@ def test_a_host_that_is_too_small_or_slow_says_so(bounds: CompilerBounds, why: s
     with ProcessPoolExecutor(1, mp_context=context) as apart:
         compiling = apart.submit(compile_apart, slow_to_compile(functions=200), bounds)
         with pytest.raises(
-            CompilerFailed, match=rf"could not compile the module within .*: {why}; "
+            ExecutorFault, match=rf"could not compile the module within .*: {why}; "
         ):
             compiling.result(TIMEOUT)
 

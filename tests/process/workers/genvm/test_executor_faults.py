@@ -64,7 +64,7 @@ def test_a_fault_while_the_result_is_handed_over_shows_nobody_our_paths(chain: C
     ended = chain.run(
         {},
         Contract().wasm("nop"),
-        command=broken("protocol.host.HostClient.consume_result", "KeyError"),
+        command=broken("calls.hosts.HostClient.consume_result", "KeyError"),
     )
     assert (ended.exit_code, ended.stderr) == (1, f"genvm: {SENTENCE}\n".encode())
     assert ended.result is None

@@ -15,14 +15,13 @@ import pytest
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.executor import ExecutionData
-from genvm_manager.protocol.host import (
+from genvm_manager.protocol.host.messages import (
     HostErrorCode,
     HostRefusal,
     NotifyFinished,
-    RequestParser,
     StorageRead,
-    answer,
 )
+from genvm_manager.protocol.host.server import RequestParser, answer
 from genvm_manager.protocol.run_result import ResultCode, decode_result
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import NodeHost, run_executor
@@ -123,7 +122,7 @@ def waiting_for_answers(seconds: float) -> tuple[str, ...]:
     """An executor that waits so long for an answer of a host, instead of a minute."""
     program = f"""
 import sys
-from genvm_manager.workers.genvm import hosts
+from genvm_manager.workers.genvm.calls import hosts
 hosts.ANSWER_SECONDS = {seconds}
 from genvm_manager.workers.genvm.cli import main
 sys.exit(main())

@@ -17,7 +17,7 @@ import wasmtime
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.executor import ExecutionData
-from genvm_manager.protocol.host import MAX_BLOB
+from genvm_manager.protocol.host.messages import MAX_BLOB
 from genvm_manager.protocol.run_result import ResultCode
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import BUILT_IN, run_executor

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genvm_manager.protocol import calldata
-from genvm_manager.protocol.host import GetBalance, StorageRead
+from genvm_manager.protocol.host.messages import GetBalance, StorageRead
 from tests.support.calls import Chain, options
 from tests.support.node_host import BUILT_IN, NodeHost
 from tests.support.wat import SCRATCH, SLOT, Contract

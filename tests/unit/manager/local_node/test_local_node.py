@@ -25,7 +25,8 @@ from genvm_manager.manager.local_node.transactions import (
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.addresses import deployed_address
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import HostClient, StorageRead, StorageType
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import StorageRead, StorageType
 from genvm_manager.protocol.run_result import ResultCode, RunResult, execution_hash
 
 SLOT = b"\x07" * 32
@@ -61,7 +62,7 @@ class ScriptedExecutions:
         self.ran.append((transaction, callee, permissions))
         with serving(host) as url, socket.socket(socket.AF_UNIX) as connection:
             connection.connect(url.removeprefix("unix://"))
-            ended = self.script(transaction, callee, HostClient(connection))
+            ended = self.script(transaction, callee, HostClient([connection]))
         reason = None if ended else "the executor was killed"
         return Ending(len(self.ran), MAJOR, ended, reason, "", "", 1, 0.1)
 

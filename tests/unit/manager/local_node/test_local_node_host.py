@@ -12,8 +12,8 @@ import pytest
 from genvm_manager.manager.local_node.host import LedgerHost, serving
 from genvm_manager.manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER, Ledger
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.host import (
-    HostClient,
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import (
     HostErrorCode,
     HostRefusal,
     StorageRead,
@@ -48,7 +48,7 @@ def test_an_executor_gets_what_the_command_has_written_so_far(ledger: Ledger) ->
     ledger.write_pages(CONTRACT, [(SLOT + bytes(4), b"\x05" * 32)])
     ledger.credit(CONTRACT, 3)
     with serving(LedgerHost(ledger, CONTRACT, 4)) as url, dial(url) as connection:
-        client = HostClient(connection)
+        client = HostClient([connection])
         assert client.storage_read(read(40)) == b"\x05" * 32 + bytes(8)
         assert client.storage_read(read(0)) == b""
         assert client.get_balance(CONTRACT) == 7
@@ -82,7 +82,7 @@ def test_the_socket_is_private_and_gone_afterwards(ledger: Ledger) -> None:
 def test_an_executor_that_stays_silent_holds_nothing_up(ledger: Ledger) -> None:
     with serving(LedgerHost(ledger, CONTRACT, 0)) as url:
         connection = dial(url)
-        assert HostClient(connection).get_balance(CONTRACT) == 0
+        assert HostClient([connection]).get_balance(CONTRACT) == 0
     with connection:
         assert connection.recv(1) == b""
     assert not leftovers(url)

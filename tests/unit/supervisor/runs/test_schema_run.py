@@ -9,7 +9,7 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT, ROOT_SLOT, stored_code
 from genvm_manager.protocol.executor import decode_execution_data
-from genvm_manager.protocol.host import (
+from genvm_manager.protocol.host.messages import (
     ConsumeFuel,
     ConsumeResult,
     EthCall,
@@ -22,8 +22,8 @@ from genvm_manager.protocol.host import (
     Request,
     StorageRead,
     StorageType,
-    answer,
 )
+from genvm_manager.protocol.host.server import answer
 from genvm_manager.protocol.ipc.commands import ReadSchema
 from genvm_manager.protocol.ipc.runs import MajorSelector
 from genvm_manager.supervisor.runs.code_host import MAX_READ, CodeStorage

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from genvm_manager.workers.genvm.run.contract_clock import ContractClock, Pause
+from genvm_manager.workers.genvm.engine.contract_clock import ContractClock, Pause
 
 
 def test_it_goes_on_between_pauses_and_stands_still_in_them() -> None:

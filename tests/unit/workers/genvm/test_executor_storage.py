@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.contract.code import InvalidContract
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.protocol.contract.storage_layout import CODE_SLOT
-from genvm_manager.protocol.host import StorageRead, StorageType
-from genvm_manager.workers.genvm.calls.context import Budget, Effects, OutOfMemory
-from genvm_manager.workers.genvm.calls.hosts import Hosts
+from genvm_manager.protocol.host.client import HostClient
+from genvm_manager.protocol.host.messages import StorageRead, StorageType
+from genvm_manager.workers.genvm.calls.context import Budget, Effects
 from genvm_manager.workers.genvm.calls.storage import (
     MAX_CACHED_PAGES,
     MAX_CACHED_RANGE,
@@ -29,6 +29,7 @@ from genvm_manager.workers.genvm.calls.storage import (
     read_code,
     write_code,
 )
+from genvm_manager.workers.genvm.engine.endings import CallEnded
 
 SIZE = 256
 SLOT = b"s" * 32
@@ -50,7 +51,7 @@ class Committed:
 
 
 def effects_on(host: Committed) -> Effects:
-    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
+    pages = CommittedPages(cast(HostClient, host), ADDRESS, StorageType.DEFAULT, PageCache())
     return Effects(pages, Budget(1 << 20))
 
 
@@ -122,7 +123,7 @@ def test_whole_pages_are_written_without_asking_the_host() -> None:
 
 def test_writing_without_end_is_stopped() -> None:
     storage = effects_on(Committed()).storage
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(CallEnded, match="VM_ERROR"):
         for page in range(1 << 20):
             storage.write(SLOT, page * 32, bytes(32))
 
@@ -147,7 +148,7 @@ def test_events_are_counted_by_what_their_values_cost() -> None:
     effects = effects_on(Committed())
     for _ in range(8):
         effects.emit(event)
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(CallEnded, match="VM_ERROR"):
         effects.emit(event)
 
 
@@ -165,7 +166,7 @@ class Zeros:
 def test_a_range_of_60_mib_is_one_question_and_takes_a_moment() -> None:
     """It took 20 s, which nothing interrupted."""
     host = Zeros()
-    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
+    pages = CommittedPages(cast(HostClient, host), ADDRESS, StorageType.DEFAULT, PageCache())
     effects = Effects(pages, Budget(1 << 28))
     effects.storage.write(SLOT, 5, b"a")
     fork = effects.fork().fork().fork()
@@ -184,7 +185,7 @@ def test_writing_too_much_at_once_is_refused_before_anything_is_kept() -> None:
     content = bytes(60 << 20)
     tracemalloc.reset_peak()
     try:
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(CallEnded, match="VM_ERROR"):
             effects.storage.write(SLOT, 0, content)
         assert tracemalloc.get_traced_memory()[1] < 130 << 20
     finally:
@@ -195,7 +196,7 @@ def test_pages_of_all_contracts_together_are_kept_up_to_a_bound() -> None:
     host, cache = Zeros(), PageCache()
     most = MAX_CACHED_PAGES // MAX_CACHED_RANGE
     contracts = [
-        CommittedPages(cast(Hosts, host), Address(bytes([n]) * 20), StorageType.DEFAULT, cache)
+        CommittedPages(cast(HostClient, host), Address(bytes([n]) * 20), StorageType.DEFAULT, cache)
         for n in range(most + 1)
     ]
     for pages in contracts[:-1] * 2:
@@ -208,7 +209,7 @@ def test_pages_of_all_contracts_together_are_kept_up_to_a_bound() -> None:
 
 def test_what_is_known_around_a_range_is_not_asked_for() -> None:
     host = Committed()
-    pages = CommittedPages(cast(Hosts, host), ADDRESS, StorageType.DEFAULT, PageCache())
+    pages = CommittedPages(cast(HostClient, host), ADDRESS, StorageType.DEFAULT, PageCache())
     for first, count in ((0, 1), (3, 2), (1, 1), (0, 8)):
         assert (
             pages.read_pages(SLOT, first, count) == host.content[first * 32 : (first + count) * 32]
@@ -226,7 +227,7 @@ def test_what_written_pages_take_is_counted_whether_in_one_slot_or_in_many(
     effects = Effects(Storage(cast(CommittedPages, None), lambda *_: None), Budget(limit))
     tracemalloc.start()
     try:
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(CallEnded, match="VM_ERROR"):
             for number in range(limit):
                 slot = number.to_bytes(32, "little") if is_scattered else SLOT
                 effects.storage.write(slot, 0 if is_scattered else number * PAGE, bytes(PAGE))

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from genvm_manager.protocol.contract.code import ContractCode, ContractKind, InvalidContract
+from genvm_manager.protocol.contract.code import ContractCode, ContractKind
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.run.programs import Program, program_of
 from genvm_manager.workers.genvm.wasi.filesystem import walk
 from tests.conftest import PROJECT
@@ -127,7 +128,8 @@ def test_actions_have_a_bound() -> None:
 OUTCOMES = """
 import json, sys
 sys.setrecursionlimit(int(sys.argv[1]))
-from genvm_manager.protocol.contract.code import InvalidContract, parse
+from genvm_manager.protocol.contract.code import parse
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.run.programs import program_of
 
 def outcome(text):

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 import wasmtime
 
-from genvm_manager.protocol.contract.code import InvalidContract
+from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.engine import wasm_limits
 from genvm_manager.workers.genvm.engine.compile_cache import LIMITS_ID
 from genvm_manager.workers.genvm.engine.engine import new_engine

@@ -1,7 +1,7 @@
 """The way out of the guest: requests to the host, as frames on its device file.
 
-The frames are those of `workers/genvm/bridge.py`. Everything here is small, because each Python
-contract waits for its import.
+The frames are those of `workers/genvm/python/bridge.py`. Everything here is small, because each
+Python contract waits for its import.
 """
 
 import posix
@@ -24,7 +24,7 @@ class HostError(OSError):
 
 
 def _ask(frame, size):
-    """Send one request; the first `size` bytes of its answer."""
+    """Send one request, and return the first `size` bytes of its answer."""
     posix.write(_DEVICE, frame)
     answer = posix.read(_DEVICE, 1 + size)
     if answer[0]:
@@ -33,7 +33,7 @@ def _ask(frame, size):
 
 
 def storage_read(slot: bytes, index: int, length: int) -> bytes:
-    """`length` bytes of storage from byte `index` of `slot`."""
+    """Return `length` bytes of storage from byte `index` of `slot`."""
     at = index.to_bytes(4, "little") + length.to_bytes(4, "little")
     return _ask(b"\0" + slot + at, length)
 
@@ -44,17 +44,17 @@ def storage_write(slot: bytes, index: int, data: bytes) -> None:
 
 
 def get_balance(address: bytes) -> int:
-    """The balance of the account with these 20 bytes."""
+    """Return the balance of the account with these 20 bytes."""
     return int.from_bytes(_ask(b"\2" + address, 32), "little")
 
 
 def get_self_balance() -> int:
-    """The contract's own balance, less what its messages of this run carry away."""
+    """Return the contract's own balance, less what its messages of this run carry away."""
     return int.from_bytes(_ask(b"\3", 32), "little")
 
 
 def gl_call(request: object, default=None) -> bytes | None:
-    """Ask for what the calldata value `request` says; None where nothing comes back.
+    """Do what the calldata value `request` says; return the answer, None where there is none.
 
     `default` is that of `calldata.encode`. Does not return from `Return` and `UserError`.
     """

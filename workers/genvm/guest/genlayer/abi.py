@@ -31,6 +31,7 @@ class FixedBytes:
         self.size = size
 
     def __call__(self, value: bytes) -> bytes:
+        """Return `value`."""
         return value
 
     def __repr__(self) -> str:
@@ -45,11 +46,11 @@ class AbiType:
     dynamic = False
 
     def encode(self, value: Any) -> bytes:
-        """The words of `value`."""
+        """Return the words of `value`."""
         raise NotImplementedError
 
     def decode(self, data: bytes, at: int) -> Any:
-        """The value whose words begin at `at`."""
+        """Return the value whose words begin at `at`."""
         raise NotImplementedError
 
 
@@ -139,6 +140,7 @@ class TupleType(AbiType):
         self._parts = parts
 
     def encode(self, value: Sequence[Any]) -> bytes:
+        """Return the words of all values: those in place, then those of dynamic types."""
         if len(value) != len(self._parts):
             raise AbiError(f"{self.name} has {len(self._parts)} values, got {len(value)}")
         heads, tails, reached = [], [], self.in_place
@@ -153,6 +155,7 @@ class TupleType(AbiType):
         return b"".join(heads + tails)
 
     def decode(self, data: bytes, at: int) -> tuple[Any, ...]:
+        """Return the values whose words begin at `at`."""
         values, place = [], at
         for part in self._parts:
             where = at + _count(data, place) if part.dynamic else place
@@ -195,7 +198,7 @@ _PLAIN = {
 
 
 def abi_type(annotation: Any) -> AbiType:
-    """The ABI type for an annotation; `TypeError` when Ethereum has none."""
+    """Return the ABI type for an annotation; `TypeError` when Ethereum has none."""
     if isinstance(annotation, IntType) and annotation.bits:
         return _Int(annotation.bits, annotation.signed)
     if isinstance(annotation, FixedBytes):
@@ -225,7 +228,7 @@ def _word(data: bytes, at: int) -> bytes:
 
 
 def _count(data: bytes, at: int) -> int:
-    """A length or an offset; never more than there is data."""
+    """Return a length or an offset; never more than there is data."""
     count = int.from_bytes(_word(data, at), "big")
     if count > len(data):
         raise AbiError(f"a length or offset of {count} in {len(data)} bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import UserError, ask
+from .wire import UserError, call_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ def emit_raw_event(topics: list[bytes], blob: dict[str, Any]) -> None:
     for topic in topics:
         if len(topic) != TOPIC_SIZE:
             raise ValueError(f"a topic has {TOPIC_SIZE} bytes, got {len(topic)}")
-    ask({"EmitEvent": {"topics": [bytes(topic) for topic in topics], "blob": blob}})
+    call_host({"EmitEvent": {"topics": [bytes(topic) for topic in topics], "blob": blob}})
 
 
 def trace(*values: Any) -> None:
     """Write to the executor's log; unlike `print`, in order with what the machine logs."""
-    ask({"Trace": {"Message": " ".join(map(str, values))}})
+    call_host({"Trace": {"Message": " ".join(map(str, values))}})
 
 
 def trace_time_micro() -> int:
-    """Microseconds of run time so far; 0 outside nondet blocks, where there is no clock."""
+    """Return microseconds of run time so far; 0 outside nondet blocks, where there is no clock."""
     from .calldata import decode
 
-    return decode(ask({"Trace": "RuntimeMicroSec"}) or b"\1")
+    return decode(call_host({"Trace": "RuntimeMicroSec"}) or b"\1")

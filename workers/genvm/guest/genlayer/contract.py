@@ -28,7 +28,7 @@ class Access:
 
 
 def access_of(method: Any) -> Access | None:
-    """How `method` may be called from outside; None: not at all."""
+    """Return how `method` may be called from outside; None: not at all."""
     return getattr(method, _ACCESS, None)
 
 
@@ -70,11 +70,11 @@ class _Write:
         return _mark(method, read_only=False, payable=False)
 
     def payable(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """`@gl.public.write.payable`."""
+        """Mark a method that may change storage and be sent value (`@gl.public.write.payable`)."""
         return _mark(method, read_only=False, payable=True)
 
     def min_gas(self, *, leader: int, validator: int) -> _Write:  # noqa: ARG002
-        """`@gl.public.write.min_gas(leader=…, validator=…)`: gas is the network's concern."""
+        """Accept `@gl.public.write.min_gas(leader=…, validator=…)`, which has no effect here."""
         return self
 
 
@@ -85,10 +85,13 @@ class public:  # noqa: N801 - it is used as a namespace
 
     @staticmethod
     def view(method: Callable[..., Any]) -> Callable[..., Any]:
-        """`@gl.public.view`: reads, and changes nothing."""
+        """Mark a method that reads and changes nothing (`@gl.public.view`)."""
         return _mark(method, read_only=True, payable=False)
 
 
 def private(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`@gl.private`: for readers; a method without decorator cannot be called from outside."""
+    """Mark a method as internal, for readers (`@gl.private`).
+
+    A method without decorator cannot be called from outside either.
+    """
     return method

@@ -10,7 +10,7 @@ from __future__ import annotations
 from . import _host
 from .calldata import Address
 from .message import message
-from .wire import Lazy, ask, sub_vm_result, unpack_result
+from .wire import Lazy, call_host, sub_vm_result, unpack_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ContractProxy:
         self.address = address if isinstance(address, Address) else Address(address)
 
     def view(self, *, state: int = LATEST_NON_FINAL) -> Methods:
-        """Its methods, to be called now, without writing; they give what the contract returns.
+        """Return its methods, to be called now, without writing; they return what it returns.
 
         `state` says which of its states is read, 2 the latest, 1 the latest that is final.
         A user error of the contract is raised here.
@@ -40,7 +40,7 @@ class ContractProxy:
         return Methods(lambda call: _view_call(self.address, call, state), lazy=True)
 
     def emit(self, *, value: int = 0, on: str = "finalized", gas: int | None = None) -> Methods:
-        """Its methods, as messages that are sent when this run is `finalized` or `accepted`.
+        """Return its methods, as messages that are sent when this run is `finalized` or `accepted`.
 
         `gas` is of older contracts, and means nothing now.
         """
@@ -89,7 +89,7 @@ ContractAt = ContractProxy
 
 
 def get_contract_at(address: Address) -> ContractProxy:
-    """The contract at `address`; whether there is one shows when it is called."""
+    """Return the contract at `address`; whether there is one shows when it is called."""
     return ContractProxy(address)
 
 
@@ -123,7 +123,7 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
         "on": _moment(on),
         "salt_nonce": salt_nonce,
     }
-    ask({"DeployContract": request})
+    call_host({"DeployContract": request})
     if salt_nonce == 0:
         return None
     from .addresses import deployed_address
@@ -132,7 +132,7 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
 
 
 def call_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as they stand in a call, which leaves empty ones out."""
+    """Return the arguments as they stand in a call, which leaves empty ones out."""
     call: dict[str, Any] = {}
     if args:
         call["args"] = list(args)
@@ -142,12 +142,14 @@ def call_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, 
 
 
 def _view_call(address: Address, call: dict[str, Any], state: int) -> Lazy:
-    raw = ask({"CallContract": {"address": address, "calldata": call, "state": state}})
+    raw = call_host({"CallContract": {"address": address, "calldata": call, "state": state}})
     return Lazy(lambda: unpack_result(sub_vm_result(raw)))
 
 
 def _post(address: Address, call: dict[str, Any], value: int, on: str) -> None:
-    ask({"PostMessage": {"address": address, "calldata": call, "value": value, "on": _moment(on)}})
+    call_host(
+        {"PostMessage": {"address": address, "calldata": call, "value": value, "on": _moment(on)}}
+    )
 
 
 def _moment(on: str) -> str:

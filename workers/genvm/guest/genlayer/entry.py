@@ -1,4 +1,4 @@
-"""What happens between the start message and the result: one run of a contract.
+"""One run of a contract, from the start message to the result.
 
 Source: docs/spec/06-contracts.md.
 """
@@ -89,7 +89,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _contract_class(module: Any) -> type[Contract]:
-    """The contract class of the module: the one that no other of its contract classes extends."""
+    """Return the contract class of the module, which no other of its contract classes extends."""
     classes = {
         value
         for value in vars(module).values()
@@ -122,7 +122,7 @@ def _deploy(cls: type[Contract], call: dict[str, Any]) -> Any:
 
 
 def _no_constructor(_contract: Contract) -> None:
-    """The constructor of a contract class that defines none."""
+    """Stand for the constructor of a contract class that defines none."""
 
 
 def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
@@ -144,7 +144,7 @@ def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
 
 
 def _public_method(cls: type[Contract], name: str) -> Callable[..., Any] | None:
-    """The method that may be called by this name from outside."""
+    """Return the method that may be called by this name from outside."""
     if not isinstance(name, str):
         raise UserError(f"a method is named by a str, got {type(name).__name__}")
     if name.startswith(("__", "#")):
@@ -178,7 +178,7 @@ def _nothing_fits(cls: type[Contract], name: str) -> str:
 
 
 def _notify_of_failed_message(contract: Contract) -> Any:
-    """A message of this contract failed and its value came back: tell the contract, if it asks."""
+    """Tell the contract, if it asks, that a message of it failed and its value came back."""
     handler = getattr(type(contract), "__on_errored_message__", None)
     if handler is None:
         return None

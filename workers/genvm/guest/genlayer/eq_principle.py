@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @lazy_call
 def strict_eq(fn: Callable[[], Any]) -> Lazy[Any]:
-    """What `fn` returns, when it returns (or raises) the very same on validators."""
+    """Return what `fn` returns, when it returns (or raises) the very same on validators."""
     return run_nondet_unsafe.lazy(fn, lambda leaders: outcome(fn) == leaders)
 
 
 @lazy_call
 def prompt_comparative(fn: Callable[[], Any], principle: str) -> Lazy[Any]:
-    """What `fn` returns, when a language model finds it equal to the validator's own result.
+    """Return what `fn` returns, when a language model finds it equal to the validator's own result.
 
     `principle` says in words what counts as equal.
     """
@@ -38,7 +38,7 @@ def prompt_comparative(fn: Callable[[], Any], principle: str) -> Lazy[Any]:
 
 @lazy_call
 def prompt_non_comparative(fn: Callable[[], Any], *, task: str, criteria: str) -> Lazy[str]:
-    """What a language model makes of the result of `fn` by doing `task`.
+    """Return what a language model makes of the result of `fn` by doing `task`.
 
     Validators do not do the task again: a model judges the leader's answer by `criteria`.
     """
@@ -60,7 +60,7 @@ def prompt_non_comparative(fn: Callable[[], Any], *, task: str, criteria: str) -
 
 
 def _as_text(value: Any) -> str:
-    """A value as a prompt can show it: text as it is, everything else as JSON."""
+    """Return a value as a prompt can show it: text as it is, everything else as JSON."""
     if isinstance(value, str):
         return value
     import json

@@ -63,7 +63,7 @@ class Event:
 
 
 def _indexed_parameters(cls: type) -> tuple[str, ...]:
-    """The names of the positional-only parameters of the class's `__init__`, but `self`."""
+    """Return the names of the positional-only parameters of the class's `__init__`, but `self`."""
     code = cls.__dict__["__init__"].__code__
     count = code.co_posonlyargcount
     if code.co_argcount > max(count, 1):

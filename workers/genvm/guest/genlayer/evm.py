@@ -18,7 +18,7 @@ from .abi import AbiError, FixedBytes, TupleType, abi_type
 from .calldata import Address
 from .keccak import keccak256
 from .storage.layout import evaluate
-from .wire import Lazy, ask
+from .wire import Lazy, call_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class Method:
         self.selector = keccak256(self.signature.encode())[:4]
 
     def call_bytes(self, args: tuple[Any, ...]) -> bytes:
-        """The call as the Ethereum contract reads it."""
+        """Return the call as the Ethereum contract reads it."""
         return self.selector + self.arguments.encode(args)
 
     def result(self, raw: bytes) -> Any:
-        """What the contract returned."""
+        """Return what the contract returned."""
         return None if self.returned is None else self.returned.decode(raw, 0)[0]
 
 
@@ -65,18 +65,18 @@ class EvmContract:
         self.address = address if isinstance(address, Address) else Address(address)
 
     def view(self) -> _Methods:
-        """Its `View` methods, to be called now; each has `.lazy`."""
+        """Return its `View` methods, to be called now; each has `.lazy`."""
         return _Methods(self.views, self._call)
 
     def emit(self, *, value: int = 0, on: str = "finalized") -> _Methods:
-        """Its `Write` methods, as messages that are sent when this run is finalized."""
+        """Return its `Write` methods, as messages that are sent when this run is finalized."""
         _check_moment(on)
         return _Methods(self.writes, lambda method, args: self._send(method, args, value))
 
     def emit_transfer(self, value: int, *, on: str = "finalized") -> None:
         """Send it `value`, without calling a method."""
         _check_moment(on)
-        ask({"EthSend": {"address": self.address, "calldata": b"", "value": value}})
+        call_host({"EthSend": {"address": self.address, "calldata": b"", "value": value}})
 
     @property
     def balance(self) -> int:
@@ -85,12 +85,12 @@ class EvmContract:
 
     def _call(self, method: Method, args: tuple[Any, ...]) -> Lazy:
         calldata = method.call_bytes(args)
-        raw = ask({"EthCall": {"address": self.address, "calldata": calldata}})
+        raw = call_host({"EthCall": {"address": self.address, "calldata": calldata}})
         return Lazy(lambda: method.result(raw))
 
     def _send(self, method: Method, args: tuple[Any, ...], value: int) -> None:
         calldata = method.call_bytes(args)
-        ask({"EthSend": {"address": self.address, "calldata": calldata, "value": value}})
+        call_host({"EthSend": {"address": self.address, "calldata": calldata, "value": value}})
 
 
 class _Methods:

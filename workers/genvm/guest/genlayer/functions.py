@@ -31,7 +31,10 @@ _PROTOCOL = 5
 
 
 def ship(function: Callable[..., Any]) -> bytes:
-    """`function` as bytes for `run_shipped`; a `TypeError` names what it captured in vain."""
+    """Return `function` as bytes for `run_shipped`.
+
+    Raises `TypeError`, which names what the function captured and cannot be taken along.
+    """
     out = BytesIO()
     try:
         _FunctionPickler(out, _PROTOCOL).dump(function)
@@ -42,7 +45,7 @@ def ship(function: Callable[..., Any]) -> bytes:
 
 
 def run_shipped(data: bytes, stage: Any) -> Any:
-    """Call the function that `ship` made `data` of with `stage`; its result."""
+    """Call the function in `data`, which `ship` wrote, with `stage`, and return its result."""
     return Unpickler(BytesIO(data)).load()(stage)
 
 
@@ -67,7 +70,7 @@ class _FunctionPickler(Pickler):
 
 
 def _has_name(function: FunctionType) -> bool:
-    """Whether the function can be found in its module by its name."""
+    """Return whether the function can be found in its module by its name."""
     found: Any = sys.modules.get(function.__module__)
     for part in function.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -75,7 +78,7 @@ def _has_name(function: FunctionType) -> bool:
 
 
 def _reduce_function(function: FunctionType) -> Any:
-    """How to make the function again: first an empty one, as it may have captured itself."""
+    """Return how to make the function again: first an empty one, as it may have captured itself."""
     made = (function.__code__, function.__module__, len(function.__closure__ or ()))
     state = (
         [_cell_content(cell) for cell in function.__closure__ or ()],

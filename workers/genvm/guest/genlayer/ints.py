@@ -18,6 +18,7 @@ class IntType:
         self.signed = signed
 
     def __call__(self, value: int = 0) -> int:
+        """Return `value`: a number is checked where it is stored."""
         return value
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import web
-from .wire import Lazy, NondetException, ask, lazy_call, module_result
+from .wire import Lazy, NondetException, call_host, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _FORMATS = ("text", "json")
 def exec_prompt(
     prompt: str, *, response_format: str = "text", images: Any = None, **_older: Any
 ) -> Lazy[str | dict[str, Any]]:
-    """What a language model answers: `str`, or a `dict` for the `response_format` `"json"`.
+    """Return what a language model answers: `str`, or a `dict` for the `response_format` `"json"`.
 
     `images` are up to two PNG or JPEG files, as bytes or as `web.render` gives them.
     """
@@ -24,23 +24,23 @@ def exec_prompt(
         raise ValueError(f"response_format is text or json, got {response_format!r}")
     pictures = [getattr(image, "raw", image) for image in images or ()]
     request = {"prompt": prompt, "response_format": response_format, "images": pictures}
-    raw = ask({"ExecPrompt": request})
+    raw = call_host({"ExecPrompt": request})
     return Lazy(lambda: module_result(raw))
 
 
 @lazy_call
 def exec_prompt_template(template: str, **values: str) -> Lazy[Any]:
-    """What a language model answers to one of the node's own prompts.
+    """Return what a language model answers to one of the node's own prompts.
 
     Source: docs/spec/05-modules.md#llm-configuration.
     """
-    raw = ask({"ExecPromptTemplate": {"template": template} | values})
+    raw = call_host({"ExecPromptTemplate": {"template": template} | values})
     return Lazy(lambda: module_result(raw))
 
 
 @lazy_call
 def get_webpage(url: str, *, mode: str = "text") -> Lazy[Any]:
-    """The older name of `gl.nondet.web.render`."""
+    """Return the page at `url`: the older name of `gl.nondet.web.render`."""
     return web.render.lazy(url, mode=mode)
 
 

@@ -36,14 +36,14 @@ _VARIADIC = 0x04 | 0x08  # CO_VARARGS, CO_VARKEYWORDS
 
 
 def schema_json(cls: type[Contract]) -> str:
-    """The schema as JSON."""
+    """Return the schema as JSON."""
     import json
 
     return json.dumps(contract_schema(cls), separators=(",", ":"))
 
 
 def contract_schema(cls: type[Contract]) -> dict[str, Any]:
-    """The constructor and the public methods, by name.
+    """Return the constructor and the public methods, by name.
 
     Raises `TypeError`, with the name of the method, for a type that calldata has no word for.
     """
@@ -74,7 +74,7 @@ def _method(method: Callable[..., Any], name: str, access: Any) -> dict[str, Any
 
 
 def _parameters(method: Callable[..., Any], name: str) -> dict[str, Any]:
-    """What a method takes beside `self`."""
+    """Return what a method takes beside `self`."""
     code = method.__code__
     if code.co_flags & _VARIADIC:
         raise TypeError(f"{name}: a method called from outside takes no *args and no **kwargs")
@@ -96,7 +96,10 @@ def _annotated(method: Callable[..., Any], parameter: str, name: str) -> Any:
 
 
 def type_schema(annotation: Any, owner: Any) -> Any:
-    """The schema of one type; `owner` is the class or function whose module strings refer to."""
+    """Return the schema of one type.
+
+    An annotation that is a string is read in the module of `owner`, a class or a function.
+    """
     if isinstance(annotation, str):
         annotation = evaluate(annotation, owner)
     try:
@@ -147,5 +150,5 @@ def _is_union(annotation: Any, origin: Any) -> bool:
 
 
 def _field_type(field: Any) -> Any:
-    """The annotation of a dataclass field, or the annotation itself."""
+    """Return the annotation of a dataclass field, or the annotation itself."""
     return field.type if hasattr(field, "default_factory") else field

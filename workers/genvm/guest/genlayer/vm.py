@@ -14,7 +14,7 @@ from .wire import (
     Return,
     UserError,
     VMError,
-    ask,
+    call_host,
     lazy_call,
     sub_vm_result,
     unpack_result,
@@ -33,7 +33,7 @@ Result = Return | UserError | VMError
 def run_nondet_unsafe(
     leader_fn: Callable[[], Any], validator_fn: Callable[[Result], bool]
 ) -> Lazy[Any]:
-    """Run a nondet block: the result of `leader_fn`, when validators accept it.
+    """Run a nondet block, and return the result of `leader_fn` that validators accept.
 
     `validator_fn` gets the leader's `Result`, which may be an error, and returns whether it is
     acceptable; when it fails, that counts as a no.
@@ -42,7 +42,7 @@ def run_nondet_unsafe(
         "data_leader": ship(lambda _: leader_fn()),
         "data_validator": ship(lambda stage: validator_fn(leaders_result(stage))),
     }
-    raw = ask({"RunNondet": request})
+    raw = call_host({"RunNondet": request})
     return Lazy(lambda: unpack_result(sub_vm_result(raw)))
 
 
@@ -78,19 +78,19 @@ def spawn_sandbox(function: Callable[[], Any], *, allow_write_ops: bool = False)
     It sees the contract's storage, and changes it only with `allow_write_ops`.
     """
     request = {"data": ship(lambda _: function()), "allow_write_ops": allow_write_ops}
-    raw = ask({"Sandbox": request})
+    raw = call_host({"Sandbox": request})
     if allow_write_ops:
         forget_blocks()
     return Lazy(lambda: sub_vm_result(raw))
 
 
 def leaders_result(stage: dict[str, Any]) -> Result:
-    """What the leader ended with, as a validator is told."""
+    """Return what the leader ended with, as a validator is told."""
     return sub_vm_result(stage["leaders_result"])
 
 
 def outcome(function: Callable[[], Any]) -> Result:
-    """How a machine that ran `function` would end, found by running it here."""
+    """Return how a machine that ran `function` would end, found by running it here."""
     try:
         return Return(function())
     except UserError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import Lazy, ask, lazy_call, module_result
+from .wire import Lazy, call_host, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def request(
     headers: dict[str, str | bytes] | None = None,
     sign: bool = False,
 ) -> Lazy[Response]:
-    """Send an HTTP request. `sign`: have the node sign it."""
+    """Send an HTTP request, and return the response. With `sign` the node signs the request."""
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(METHODS)}, got {method!r}")
     asked = {
@@ -59,7 +59,7 @@ def request(
         "body": None if body is None else _raw(body),
         "sign": sign,
     }
-    raw = ask({"WebRequest": asked})
+    raw = call_host({"WebRequest": asked})
     return Lazy(lambda: Response(**module_result(raw)["response"]))
 
 
@@ -79,14 +79,16 @@ get, post, head, delete, patch = map(_with_method, ("GET", "POST", "HEAD", "DELE
 def render(
     url: str, *, mode: str = "text", wait_after_loaded: str | None = None
 ) -> Lazy[str | Image]:
-    """The page at `url` in a browser: its `"text"`, its `"html"`, or an `Image` (`"screenshot"`).
+    """Return the page at `url` as a browser shows it.
+
+    `mode` chooses its `"text"`, its `"html"`, or an `Image` of it (`"screenshot"`).
 
     `wait_after_loaded` gives scripts of the page time, such as `"500ms"` or `"2s"`.
     """
     if mode not in _MODES:
         raise ValueError(f"mode is one of {', '.join(_MODES)}, got {mode!r}")
     asked = {"mode": mode, "url": url, "wait_after_loaded": wait_after_loaded or "0ms"}
-    raw = ask({"WebRender": asked})
+    raw = call_host({"WebRender": asked})
     return Lazy(lambda: _page(module_result(raw)))
 
 

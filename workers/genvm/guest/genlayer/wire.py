@@ -100,7 +100,7 @@ class Lazy:
         self._error: Exception | None = None
 
     def get(self) -> Any:
-        """The result; raises what the call raised."""
+        """Return the result; raises what the call raised."""
         if self._look is not None:
             look, self._look = self._look, None
             try:
@@ -135,7 +135,7 @@ _MODULES_REASON = "models and the web are for nondet blocks only: see gl.eq_prin
 _FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
 
 
-def ask(request: dict[str, Any]) -> bytes | None:
+def call_host(request: dict[str, Any]) -> bytes | None:
     """Send one gl_call: a map with one key (docs/spec/06-contracts.md#imports).
 
     Storage views and lazy values go as plain ones.
@@ -152,7 +152,7 @@ def ask(request: dict[str, Any]) -> bytes | None:
 
 
 def sub_vm_result(raw: bytes) -> Return | UserError | VMError:
-    """What another machine ended with."""
+    """Return what another machine ended with."""
     code, payload = raw[0], raw[1:]
     if code == 0:
         return Return(decode(payload))
@@ -170,14 +170,14 @@ def module_result(raw: bytes) -> Any:
 
 
 def unpack_result(result: Return | UserError | VMError) -> Any:
-    """The returned value; an error is raised."""
+    """Return the value that a machine returned, or raise the error with which it ended."""
     if isinstance(result, Return):
         return result.calldata
     raise result
 
 
 def to_plain(value: Any) -> Any:
-    """The plain value for one that calldata does not know: a storage view, a lazy value."""
+    """Return the plain value for one that calldata does not know: a storage view, a lazy value."""
     if isinstance(value, Lazy):
         return value.get()
     kind = type(value)

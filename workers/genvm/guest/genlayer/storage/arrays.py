@@ -24,7 +24,7 @@ class Items:
     __slots__ = ("_home", "_item", "_items", "_offset", "_start")
 
     def lies_at(self, home: Slot, offset: int) -> bool:
-        """Whether this is the place of the list."""
+        """Return whether this is the place of the list."""
         return self._home is home and self._offset == offset
 
     def __iter__(self) -> Iterator[Any]:
@@ -61,14 +61,14 @@ class Items:
         return f"{type(self).__name__}({list(self)!r})"
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
-        """The first position of `value`, or `ValueError`."""
+        """Return the first position of `value`, or `ValueError`."""
         for i in range(*slice(start, stop).indices(len(self))):
             if self._read(i) == value:
                 return i
         raise ValueError(f"{value!r} is not in the list")
 
     def count(self, value: Any) -> int:
-        """How many items equal `value`."""
+        """Return how many items equal `value`."""
         return sum(item == value for item in self)
 
     def reverse(self) -> None:
@@ -96,7 +96,7 @@ class Items:
         return position
 
     def _detached(self, start: int, stop: int) -> list[Any]:
-        """The items from `start` to `stop`, as they are now, apart from their places."""
+        """Return the items from `start` to `stop`, as they are now, apart from their places."""
         return [self._item.detached(self._read(i)) for i in range(start, stop)]
 
     def _rewrite(self, values: list[Any], start: int = 0) -> None:
@@ -107,14 +107,14 @@ class Items:
             self._items.write(first, b"".join(rows))
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """`values` as a list that writing to this one cannot change."""
+        """Return `values` as a list that writing to this one cannot change."""
         if isinstance(values, Items):
             return values._detached(0, len(values))
         return list(values)
 
 
 class DynArray(Items):
-    """A list of any length whose items lie in storage. Whatever a `list` does, it does.
+    """A list of any length whose items lie in storage. It does all that a `list` does.
 
     `DynArray[T]` annotates a field; called, it makes an empty list in memory.
     """
@@ -124,7 +124,7 @@ class DynArray(Items):
     __slots__ = ()
 
     def __new__(cls, values: Any = ()) -> Any:
-        """A plain `list` of `values`: a field that it is assigned to gives it its type."""
+        """Return a plain `list`: a field that it is assigned to gives its items their type."""
         return list(values)
 
     def __class_getitem__(cls, item: Any) -> Alias:
@@ -134,11 +134,11 @@ class DynArray(Items):
 
     @staticmethod
     def stored_as(item: Any) -> StoredType:
-        """The stored type of `DynArray[item]`."""
+        """Return the stored type of `DynArray[item]`."""
         return DynArrayType(stored_type(item))
 
     def detached(self) -> DynArray:
-        """A copy in memory."""
+        """Return a copy in memory."""
         return DynArrayType(self._item).detached(self)
 
     def __len__(self) -> int:
@@ -250,14 +250,14 @@ class Array(Items):
 
     @staticmethod
     def stored_as(item: Any, length: Any) -> StoredType:
-        """The stored type of `Array[item, Literal[length]]`."""
+        """Return the stored type of `Array[item, Literal[length]]`."""
         values = (length,) if isinstance(length, int) else getattr(length, "__args__", ())
         if len(values) != 1 or type(values[0]) is not int or values[0] < 0:
             raise TypeError(f"the length of an Array is a number, as in {Array.EXAMPLE}")
         return ArrayType(stored_type(item), values[0])
 
     def detached(self) -> Array:
-        """A copy in memory."""
+        """Return a copy in memory."""
         return ArrayType(self._item, self._length).detached(self)
 
     def __len__(self) -> int:
@@ -281,6 +281,7 @@ class DynArrayType(StoredType):
         self._item = item
 
     def read(self, slot: Slot, offset: int) -> DynArray:
+        """Return the list at this place, as a view."""
         view = object.__new__(DynArray)
         view._home, view._offset = slot, offset
         view._items, view._start = slot.child(offset), 0
@@ -288,11 +289,13 @@ class DynArrayType(StoredType):
         return view
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Replace the list at this place by `value`, another list."""
         _check_list(self, value)
         if not (isinstance(value, Items) and value.lies_at(slot, offset)):
             self.read(slot, offset).assign(value)
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
+        """Write `value`, and return the length that lies in place."""
         self.write(slot, offset, value)
         return slot.read(offset, self.size)
 
@@ -310,6 +313,7 @@ class ArrayType(StoredType):
         self._length = length
 
     def read(self, slot: Slot, offset: int) -> Array:
+        """Return the list at this place, as a view."""
         view = object.__new__(Array)
         view._home, view._offset = slot, offset
         view._items, view._start = slot, offset
@@ -317,6 +321,7 @@ class ArrayType(StoredType):
         return view
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
+        """Return the items of `value` as they lie in place."""
         _check_list(self, value)
         values = value._detached(0, len(value)) if isinstance(value, Items) else list(value)
         if len(values) != self._length:

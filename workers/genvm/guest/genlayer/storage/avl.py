@@ -46,17 +46,17 @@ class AvlTree:
         self._node_size = self._value_at + value.size
 
     def lies_at(self, home: Slot, offset: int) -> bool:
-        """Whether this is the place of the tree."""
+        """Return whether this is the place of the tree."""
         return self._home is home and self._offset == offset
 
     # ------------------------------------------------------------------------------- reading
 
     def _header(self) -> tuple[int, int, int, int]:
-        """Root node, number of entries, nodes ever made, first free node."""
+        """Return root node, number of entries, nodes ever made, first free node."""
         return HEADER.unpack(self._home.read(self._offset, HEADER.size))
 
     def _links(self, node: int) -> tuple[int, int, int]:
-        """Left node, right node, height."""
+        """Return left node, right node, height."""
         return LINKS.unpack(self._nodes.read((node - 1) * self._node_size, LINKS.size))
 
     def _height(self, node: int) -> int:
@@ -80,7 +80,7 @@ class AvlTree:
         return self._read_key(node), self._read_value(node)
 
     def _find(self, key: Any) -> int:
-        """The node of `key`, or 0."""
+        """Return the node of `key`, or 0."""
         key = self._key.key(key)
         node = self._header()[0]
         while node:
@@ -91,7 +91,10 @@ class AvlTree:
         return node
 
     def _find_with_path(self, key: Any) -> tuple[int, list[tuple[int, bool]]]:
-        """The node of `key` or 0, and the way to it: each node, and whether it goes left there."""
+        """Return the node of `key` or 0, and the way to it.
+
+        The way is a list of each node and whether it goes left there.
+        """
         key = self._key.key(key)
         path = []
         node = self._header()[0]
@@ -105,7 +108,7 @@ class AvlTree:
         return node, path
 
     def _walk(self, read: Callable[[int], Any], backwards: bool = False) -> Iterator[Any]:
-        """What `read` makes of each node, in order."""
+        """Yield what `read` makes of each node, in order."""
         node, count, _, _ = self._header()
         waiting: list[tuple[int, int]] = []
         while node or waiting:
@@ -144,10 +147,10 @@ class AvlTree:
         left, right, _ = self._links(node)
         if left and right:
             successor, rest = self._without_first(right)
-            heir = self._join(successor, left, rest)
+            replacement = self._join(successor, left, rest)
         else:
-            heir = left or right
-        root = self._hang(path, heir, root)
+            replacement = left or right
+        root = self._hang(path, replacement, root)
         self._nodes.write((node - 1) * self._node_size, LINKS.pack(free, 0, 0))
         self._home.write(self._offset, HEADER.pack(root, count - 1, made, node))
 
@@ -194,7 +197,7 @@ class AvlTree:
         return node
 
     def _without_first(self, node: int) -> tuple[int, int]:
-        """The leftmost node under `node`, and the tree without it."""
+        """Return the leftmost node under `node`, and the tree without it."""
         left, right, _ = self._links(node)
         if not left:
             return node, right

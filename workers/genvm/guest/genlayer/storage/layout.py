@@ -39,6 +39,7 @@ class Alias:
         self._stored: StoredType | None = None
 
     def __call__(self, *values: Any) -> Any:
+        """Return a new collection in memory, filled with `values` if there are any."""
         made = stored_type(self).read(MemorySlot(), 0)
         for value in values:
             made.assign(value)
@@ -66,7 +67,7 @@ class Alias:
 
 
 def stored_type(annotation: Any, bindings: dict[Any, Any] | None = None) -> StoredType:
-    """How a value with this annotation is stored; `TypeError` says why it cannot be."""
+    """Return how a value with this annotation is stored; `TypeError` says why it cannot be."""
     found = scalar(annotation)
     if found is not None:
         return found
@@ -91,7 +92,7 @@ def _collection(alias: Alias, bindings: dict[Any, Any] | None) -> StoredType:
 
 
 def _bound(annotation: Any, bindings: dict[Any, Any] | None) -> Any:
-    """The annotation with its type variables filled in."""
+    """Return the annotation with its type variables filled in."""
     if not bindings:
         return annotation
     if isinstance(annotation, Alias):
@@ -104,7 +105,7 @@ def _bound(annotation: Any, bindings: dict[Any, Any] | None) -> Any:
 
 
 def type_variables(cls: type) -> tuple[Any, ...]:
-    """The type variables of a generic class, in order."""
+    """Return the type variables of a generic class, in order."""
     return getattr(cls, "__parameters__", ()) or getattr(cls, "__type_params__", ())
 
 
@@ -113,7 +114,7 @@ def _is_type_variable(annotation: Any) -> bool:
 
 
 def field_annotations(cls: type) -> dict[str, Any]:
-    """The storage fields that a class declares, its bases' first: name -> annotation."""
+    """Return the storage fields that a class declares, its bases' first: name -> annotation."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         for name, annotation in vars(base).get("__annotations__", {}).items():
@@ -125,7 +126,10 @@ def field_annotations(cls: type) -> dict[str, Any]:
 
 
 def evaluate(annotation: str, cls: Any) -> Any:
-    """An annotation that is written as a string, in the module of the class or function."""
+    """Return what an annotation means that is written as a string.
+
+    Its names are those of the module of `cls`, a class or a function.
+    """
     names = dict(vars(sys.modules[cls.__module__]))
     for variable in getattr(cls, "__type_params__", ()):
         names[variable.__name__] = variable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def inmem_allocate(annotation: Any, *args: Any, **kwargs: Any) -> Any:
-    """A new value of a storage type, such as `TreeMap[str, u256]` or a generic `Item[str]`.
+    """Return a new value of a storage type, such as `TreeMap[str, u256]` or a generic `Item[str]`.
 
     For a class, `args` and `kwargs` go to its `__init__`.
     """
@@ -25,7 +25,10 @@ def inmem_allocate(annotation: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def copy_to_memory(value: Any) -> Any:
-    """A copy of a value read from storage that stays as it is and may be used in a nondet block."""
+    """Return a copy of a value that was read from storage.
+
+    The copy stays as it is, and may be used in a nondet block.
+    """
     if isinstance(value, AvlTree | Items):
         return value.detached()
     if hasattr(type(value), "__storage_fields__"):

@@ -65,7 +65,7 @@ class Field:
         raise AttributeError(f"{type(instance).__name__}.{self.name} cannot be deleted, only set")
 
     def _first_read(self, instance: Any) -> Any:
-        """The value of a free instance's field that was never set: its default or its zero."""
+        """Return the default or the zero of a free instance's field, which was never set."""
         cls = type(instance)
         value = self.default
         if value is _MISSING:
@@ -96,11 +96,13 @@ class RecordType(StoredType):
             self.flat = self.flat and kind.flat
 
     def read(self, slot: Slot, offset: int) -> Any:
+        """Return an instance whose fields lie at this place."""
         instance = self.cls.__new__(self.cls)
         instance.__dict__[_PLACE] = (slot, offset, self.fields, self)
         return instance
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
+        """Return the fields of `value` as they lie in place."""
         if not isinstance(value, self.cls):
             raise TypeError(f"{self.name} expected, got {type(value).__name__}")
         parts = []
@@ -133,7 +135,7 @@ class _Layouts(dict):
 
 
 def kind_of(instance: Any) -> RecordType:
-    """How this instance is stored, or would be."""
+    """Return how this instance is stored, or would be."""
     place = instance.__dict__.get(_PLACE)
     return place[3] if place else stored_type(type(instance))
 
@@ -157,12 +159,12 @@ def make_fields(cls: type) -> None:
 
 
 def getattr_static(cls: type, name: str) -> Any:
-    """The attribute as it stands in the class or a base, without asking descriptors."""
+    """Return the attribute as it stands in the class or a base, without asking descriptors."""
     return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
 def field_defaults(cls: type) -> dict[str, Any]:
-    """The storage fields that the class body gives a value: name -> value."""
+    """Return the storage fields that the class body gives a value: name -> value."""
     fields = {name: getattr_static(cls, name) for name in cls.__storage_fields__}
     return {name: field.default for name, field in fields.items() if field.default is not _MISSING}
 
@@ -180,5 +182,5 @@ def allow_storage(cls: type) -> type:
 
 
 def bind(cls: type, slot: Slot, offset: int = 0) -> Any:
-    """An instance of a class with storage fields whose fields lie at `offset` of `slot`."""
+    """Return an instance of a class with storage fields whose fields lie at `offset` of `slot`."""
     return stored_type(cls).read(slot, offset)

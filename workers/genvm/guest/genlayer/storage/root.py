@@ -35,7 +35,7 @@ class _RootField:
         self._item = item
 
     def get(self) -> DynArray:
-        """The list, as a view."""
+        """Return the list, as a view."""
         view = object.__new__(DynArray)
         view._home = view._items = ROOT.child(self._field)
         view._offset, view._start, view._item = 0, 4, self._item
@@ -51,7 +51,7 @@ class Root:
 
     @staticmethod
     def get() -> Root:
-        """The root of this contract's storage."""
+        """Return the root of this contract's storage."""
         return Root()
 
     def lock_default(self) -> None:

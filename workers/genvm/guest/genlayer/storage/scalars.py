@@ -41,11 +41,11 @@ class StoredType:
     sortable = False
 
     def read(self, slot: Slot, offset: int) -> Any:
-        """The value at this place."""
+        """Return the value at this place."""
         raise NotImplementedError
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """The `size` bytes for `value` at this place; what does not fit in them is written."""
+        """Return the `size` bytes for `value` at this place; write what does not fit in them."""
         raise NotImplementedError
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
@@ -53,11 +53,11 @@ class StoredType:
         slot.write(offset, self.encode(slot, offset, value))
 
     def key(self, value: Any) -> Any:
-        """`value` as a key of a `TreeMap`, or `TypeError`."""
+        """Return `value` as a key of a `TreeMap`, or `TypeError`."""
         raise TypeError(f"{self.name} holds no {type(value).__name__}")
 
     def detached(self, value: Any) -> Any:
-        """`value`, read from storage, as it is now and apart from its place there."""
+        """Return `value`, read from storage, as it is now and apart from its place there."""
         if not self.view:
             return value
         slot = MemorySlot()
@@ -72,12 +72,13 @@ class Value(StoredType):
     _python_type: type | tuple[type, ...]
 
     def key(self, value: Any) -> Any:
+        """Return `value`. Raises `TypeError` for a value of another type."""
         if isinstance(value, self._python_type):
             return value
         raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
 
     def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
-        """The value at this place, where the bytes `raw` are."""
+        """Return the value at this place, where the bytes `raw` are."""
         raise NotImplementedError
 
 
@@ -99,12 +100,15 @@ class Scalar(Value):
         self._unpack = unpack
 
     def read(self, slot: Slot, offset: int) -> Any:
+        """Return the value at this place."""
         return self._unpack(slot.read(offset, self.size))
 
     def decode(self, raw: bytes, _slot: Slot, _offset: int) -> Any:
+        """Return the value that `raw` stands for."""
         return self._unpack(raw)
 
     def encode(self, _slot: Slot, _offset: int, value: Any) -> bytes:
+        """Return `value` as it lies in place."""
         return self._pack(self.key(value))
 
 
@@ -128,22 +132,26 @@ class Text(Value):
         self._unpack = unpack
 
     def read(self, slot: Slot, offset: int) -> Any:
+        """Return the value at this place."""
         return self.decode(slot.read(offset, self.size), slot, offset)
 
     def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
+        """Return the value of which `raw` lies in place; a long one is read from the child."""
         length = int.from_bytes(raw[:4], "little")
         if length <= self.ROOM:
             return self._unpack(raw[4 : 4 + length])
         return self._unpack(slot.child(offset).read_once(length))
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
+        """Return what lies in place for `value`; write a long value into the child."""
         return self._used(slot, offset, value).ljust(self.size, b"\0")
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Put `value` at this place."""
         slot.write(offset, self._used(slot, offset, value))
 
     def _used(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """The bytes in place that count: a reader looks no further than the length says."""
+        """Return the bytes in place that count: a reader looks no further than the length says."""
         content = self._pack(self.key(value))
         length = len(content).to_bytes(4, "little")
         if len(content) <= self.ROOM:
@@ -235,7 +243,7 @@ _FROM_DATETIME = {"datetime": _datetime, "timedelta": _timedelta}
 
 
 def scalar(annotation: Any) -> StoredType | None:
-    """The stored type of a scalar annotation; None when it is no scalar."""
+    """Return the stored type of a scalar annotation; None when it is no scalar."""
     known = _BY_TYPE.get(annotation)
     if known is None:
         if isinstance(annotation, IntType):

@@ -41,7 +41,7 @@ _shared = _Shared()
 
 
 def forbid_writes(reason: str) -> None:
-    """From now on every write to the contract's storage raises `StorageError(reason)`."""
+    """Make every later write to the contract's storage raise `StorageError(reason)`."""
     _shared.read_only_because = reason
 
 
@@ -66,7 +66,7 @@ class HostSlot:
         self._ahead = 1
 
     def child(self, offset: int) -> HostSlot:
-        """The slot that belongs to the value at `offset`."""
+        """Return the slot that belongs to the value at `offset`."""
         child = self._children.get(offset)
         if child is None:
             child_id = sha3_256(self.id + offset.to_bytes(4, "little")).digest()
@@ -74,7 +74,7 @@ class HostSlot:
         return child
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset` on."""
+        """Return `length` bytes from `offset` on."""
         number, start = offset >> BLOCK_BITS, offset & BLOCK_SIZE - 1
         end = start + length
         if end <= BLOCK_SIZE:
@@ -87,7 +87,7 @@ class HostSlot:
         return b"".join(blocks)[start:end]
 
     def read_once(self, length: int) -> bytes:
-        """The first `length` bytes, without keeping them: for the content of one long value."""
+        """Return the first `length` bytes without keeping them: for the content of a long value."""
         return _host.storage_read(self.id, 0, length)
 
     def write(self, offset: int, data: bytes) -> None:
@@ -104,6 +104,7 @@ class HostSlot:
         self._patch(offset, data)
 
     def forget_blocks(self) -> None:
+        """Read everything of this slot anew."""
         self._blocks.clear()
         self._next = -1
 
@@ -155,18 +156,22 @@ class MemorySlot:
         self._children: dict[int, MemorySlot] = {}
 
     def child(self, offset: int) -> MemorySlot:
+        """Return the slot that belongs to the value at `offset`."""
         child = self._children.get(offset)
         if child is None:
             child = self._children[offset] = MemorySlot()
         return child
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on."""
         return bytes(self._bytes[offset : offset + length]).ljust(length, b"\0")
 
     def read_once(self, length: int) -> bytes:
+        """Return the first `length` bytes."""
         return self.read(0, length)
 
     def write(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`."""
         missing = offset + len(data) - len(self._bytes)
         if missing > 0:
             self._bytes += bytes(missing)

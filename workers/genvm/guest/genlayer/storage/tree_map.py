@@ -17,7 +17,7 @@ _REQUIRED = object()
 
 
 class TreeMap(AvlTree):
-    """A map whose entries lie in storage, ordered by key. Whatever a `dict` does, it does.
+    """A map whose entries lie in storage, ordered by key. It does all that a `dict` does.
 
     `TreeMap[K, V]` annotates a field; called, it makes an empty map in memory.
     """
@@ -27,7 +27,7 @@ class TreeMap(AvlTree):
     __slots__ = ()
 
     def __new__(cls, entries: Any = ()) -> Any:
-        """A plain `dict` with `entries`: a field that it is assigned to gives it its types."""
+        """Return a plain `dict`: a field that it is assigned to gives its entries their types."""
         return dict(entries)
 
     def __class_getitem__(cls, types: Any) -> Alias:
@@ -37,11 +37,11 @@ class TreeMap(AvlTree):
 
     @staticmethod
     def stored_as(key: Any, value: Any) -> StoredType:
-        """The stored type of `TreeMap[key, value]`."""
+        """Return the stored type of `TreeMap[key, value]`."""
         return MapType(stored_type(key), stored_type(value))
 
     def detached(self) -> TreeMap:
-        """A copy in memory."""
+        """Return a copy in memory."""
         return MapType(self._key, self._value).detached(self)
 
     def __len__(self) -> int:
@@ -87,34 +87,34 @@ class TreeMap(AvlTree):
         return f"TreeMap({dict(self.items())!r})"
 
     def keys(self) -> Entries:
-        """The keys, in order."""
+        """Return the keys, in order."""
         return Entries(self, self._read_key)
 
     def values(self) -> Entries:
-        """The values, in the order of their keys."""
+        """Return the values, in the order of their keys."""
         return Entries(self, self._read_value)
 
     def items(self) -> Entries:
-        """The pairs of key and value, in the order of the keys."""
+        """Return the pairs of key and value, in the order of the keys."""
         return Entries(self, self._read_item)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The value of `key`, or `default`."""
+        """Return the value of `key`, or `default`."""
         node = self._find(key)
         return self._read_value(node) if node else default
 
     def setdefault(self, key: Any, default: Any) -> Any:
-        """The value of `key`, which is set to `default` first when it has none."""
+        """Return the value of `key`, which is set to `default` first when it has none."""
         return self.compute_if_absent(key, lambda: default)
 
     def compute_if_absent(self, key: Any, supplier: Callable[[], Any]) -> Any:
-        """The value of `key`, which is set to `supplier()` first when it has none."""
+        """Return the value of `key`, which is set to `supplier()` first when it has none."""
         if key not in self:
             self[key] = supplier()
         return self[key]
 
     def get_or_insert_default(self, key: Any) -> Any:
-        """The value of `key`, which is set to its type's zero first when it has none."""
+        """Return the value of `key`, which is set to its type's zero first when it has none."""
         node, path = self._find_with_path(key)
         return self._read_value(node or self._insert(path, key, ZERO))
 
@@ -192,16 +192,19 @@ class MapType(StoredType):
         self._value = value
 
     def read(self, slot: Slot, offset: int) -> TreeMap:
+        """Return the map at this place, as a view."""
         view = object.__new__(TreeMap)
         view.place(slot, offset, self._key, self._value)
         return view
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Replace the map at this place by `value`, another map."""
         if not isinstance(value, TreeMap) and not hasattr(value, "items"):
             raise TypeError(f"{self.name} expected, got {type(value).__name__}; assign a dict")
         if not (isinstance(value, TreeMap) and value.lies_at(slot, offset)):
             self.read(slot, offset).assign(value)
 
     def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
+        """Write `value`, and return the header that lies in place."""
         self.write(slot, offset, value)
         return slot.read(offset, self.size)

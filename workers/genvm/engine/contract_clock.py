@@ -6,9 +6,10 @@ import time
 
 
 class Pause:
-    """`with` it, time stands still: one thread at a time, not inside itself; any may read it.
+    """Stops the contract's time within a `with` block.
 
-    It is on the way of each storage read: two looks at the clock, and no generator.
+    One thread at a time may enter it, and not twice; any thread may read it. Each storage read
+    enters it, so it is two readings of the clock and no generator.
     """
 
     __slots__ = ("_state",)
@@ -26,13 +27,13 @@ class Pause:
         self._state = total + time.monotonic() - since, None
 
     def seconds(self, now: float) -> float:
-        """Return how long it has stood still until `now`, or a little later."""
+        """Return for how many seconds time has stood still until `now`, or a little later."""
         total, since = self._state
         return total if since is None else total + max(0.0, now - since)
 
 
 class ContractClock:
-    """Counts seconds from now on, but those in `pause`."""
+    """Counts seconds from its making on, without those in `pause`."""
 
     def __init__(self, pause: Pause) -> None:
         self._began = time.monotonic()

@@ -24,7 +24,7 @@ _FRAMES = 30
 
 
 class Log:
-    """Writes records; one that nobody reads is dropped, for a log may not change a run."""
+    """Writes records. A record that nobody reads is dropped: a log must not change a run."""
 
     def __init__(self, descriptor: int | None, debug: bool) -> None:
         self._descriptor = descriptor
@@ -32,24 +32,24 @@ class Log:
         self._left_to_contract = MAX_OF_CONTRACT
 
     def debug(self, message: str, **fields: object) -> None:
-        """For whoever measures or searches a fault."""
+        """Log what helps to measure a run or to find a fault; only with `--debug-mode`."""
         if self._debug:
             self._write("debug", message, fields)
 
     def info(self, message: str, **fields: object) -> None:
-        """What is worth reading in a run that went well."""
+        """Log what is worth reading in a run that went well."""
         self._write("info", message, fields)
 
     def warning(self, message: str, **fields: object) -> None:
-        """What an operator should mend, though the run goes well."""
+        """Log what an operator should mend, though the run goes well."""
         self._write("warning", message, fields)
 
     def error(self, message: str, **fields: object) -> None:
-        """Why a run did not go well."""
+        """Log why a run did not go well."""
         self._write("error", message, fields)
 
     def of_contract(self, level: str, message: str, **fields: object) -> None:
-        """What a contract says or does, which it may do without end."""
+        """Log what a contract says or does. After `MAX_OF_CONTRACT` characters, drop the rest."""
         if self._left_to_contract < 0:
             return
         self._left_to_contract -= _RECORD + len(message[:MAX_MESSAGE])
@@ -58,8 +58,11 @@ class Log:
         self._write(level, message, fields)
 
     def fault(self, error: BaseException) -> None:
-        """A fault of ours, with the way to it. The supervisor shows clients only the rest: what
-        the error says may name files of this machine, so it is in the traceback alone."""
+        """Log a fault of ours, with its traceback.
+
+        The supervisor keeps the traceback from clients. What the error says may name files of this
+        machine, so it stands in the traceback alone.
+        """
         try:
             import traceback  # noqa: PLC0415 (no run that goes well needs it)
 

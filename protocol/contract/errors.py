@@ -1,0 +1,11 @@
+"""Why a contract's code cannot be started."""
+
+from __future__ import annotations
+
+
+class InvalidContract(Exception):
+    """Code that cannot be started. `code` is the VM error; the message says more, for a log."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.code = f"invalid_contract {detail}" if detail else "invalid_contract"

@@ -1,0 +1,51 @@
+"""How a guest ends, and the two exceptions that end a guest or a run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from genvm_manager.protocol import calldata
+from genvm_manager.protocol.run_result import ResultCode
+
+
+class Outcome(NamedTuple):
+    """How a call ended. `data` is the value that it returned or gave with an error.
+
+    For an error of the machine, `data` is the code, a str such as `exit_code 7`.
+    """
+
+    code: ResultCode
+    data: Any
+
+    def encode(self) -> bytes:
+        """Return what the caller gets: the code byte, then calldata, or UTF-8 for a VM error."""
+        if self.code in (ResultCode.RETURN, ResultCode.USER_ERROR):
+            return bytes([self.code]) + calldata.encode(self.data)
+        return bytes([self.code]) + str(self.data).encode()
+
+
+def vm_error(code: str) -> Outcome:
+    """Return the outcome of a call that ended with an error of the machine."""
+    return Outcome(ResultCode.VM_ERROR, code)
+
+
+OUT_OF_MEMORY = vm_error("OOM")
+"""The run holds more than its memory limit, in its own memory or in that of the executor."""
+
+TIMEOUT = vm_error("timeout")
+"""The contract's time is over."""
+
+
+class CallEnded(Exception):
+    """Ends the guest that is being served, with `outcome`. No code between may catch it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.code.name)
+        self.outcome = outcome
+
+
+class ExecutorFault(Exception):
+    """The run cannot go on, through no fault of the contract; it ends as an internal error.
+
+    The message says what happened and what to do next. It may be shown to clients.
+    """
