@@ -28,7 +28,7 @@ VECTORS = json.loads((Path(__file__).parent / "calldata-vectors.json").read_text
 
 
 def from_vector(written: Any) -> Any:
-    """The value that the vectors write as null, true, false or a map of one type."""
+    """Return the value that the vectors write as null, true, false or a map of one type."""
     if written is None or isinstance(written, bool):
         return written
     ((kind, value),) = written.items()

@@ -43,7 +43,7 @@ NATIVE: dict[str, Any] = {
 
 
 def as_json(value: Any) -> Any:
-    """The JSON form of a native request."""
+    """Return the JSON form of a native request."""
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -56,7 +56,7 @@ def as_json(value: Any) -> Any:
 
 
 def command(**changes: Any) -> StartRun:
-    """The command of the plain request with `changes`, equal from both of its forms."""
+    """Return the command of the plain request with `changes`, equal from both of its forms."""
     request = NATIVE | changes
     native = from_calldata(calldata.encode(request), RunRequest).command()
     assert from_json(json.dumps(as_json(request)).encode(), RunRequest).command() == native
@@ -64,7 +64,7 @@ def command(**changes: Any) -> StartRun:
 
 
 def refusal(form: str, **changes: Any) -> str:
-    """The error that a request with `changes` gets; a value of None removes the field."""
+    """Return the error that a request with `changes` gets; a value of None removes the field."""
     request = {key: value for key, value in (NATIVE | changes).items() if value is not None}
     with pytest.raises(BadRequest) as caught:
         if form == "json":
@@ -294,7 +294,7 @@ def test_a_wide_calldata_body_is_refused_before_anything_is_made(item: Any) -> N
 
 
 def _peak_of_refusal(decode: Callable[[], object]) -> str:
-    """The error of `decode`, which has to come without many bytes of memory."""
+    """Return the error of `decode`, which has to come without many bytes of memory."""
     tracemalloc.start()
     try:
         with pytest.raises(BadRequest) as raised:

@@ -41,7 +41,7 @@ def _fuzz(names: list[str], arguments: argparse.Namespace) -> int:
     found = []
     for name in names:
         say(f"{name}: {TARGETS[name].about}; seed {arguments.seed}")
-        campaign = Campaign(TARGETS[name], arguments.seed, arguments.first, arguments.findings)
+        campaign = Campaign(TARGETS[name], arguments.seed, arguments.first, arguments.folder)
         tally = campaign.run(arguments.seconds, arguments.inputs, progress())
         found.append(summary(tally))
         if not arguments.json:
@@ -89,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="try these inputs")
     parser.add_argument(
         "--findings",
+        dest="folder",
         type=Path,
         default=Path("fuzz-findings"),
         metavar="DIR",

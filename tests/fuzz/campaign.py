@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .observation import Observation
-from .tally import CheckResult, Tally
+from .tally import FoundFault, Tally
 from .target import Target, Tester, input_of
 
 
 class Campaign:
-    """Inputs of `target` from number `first` on; findings are kept in `folder`."""
+    """Inputs of `target` from number `first` on; found_faults are kept in `folder`."""
 
     def __init__(self, target: Target, seed: int, first: int, folder: Path) -> None:
         self._target = target
@@ -57,4 +57,4 @@ class Campaign:
         path = self._folder / name
         path.write_bytes(content)
         path.with_name(name + ".txt").write_text("\n".join(observation.faults) + "\n")
-        self.tally.findings.append(CheckResult(number, observation.faults, path))
+        self.tally.found_faults.append(FoundFault(number, observation.faults, path))

@@ -26,7 +26,7 @@ class Callable(NamedTuple):
 
 @cache
 def catalogue() -> tuple[Callable, ...]:
-    """All of them, in a fixed order."""
+    """Return all of them, in a fixed order."""
     from genvm_manager.workers.genvm.calls import sdk_imports  # noqa: PLC0415 (slow to import)
     from genvm_manager.workers.genvm.engine.memory import Memory  # noqa: PLC0415
     from genvm_manager.workers.genvm.wasi import wasi  # noqa: PLC0415 (slow to import)

@@ -47,7 +47,7 @@ _EXPECTED = ("the run was started without the", "cannot be replayed")
 
 @contextmanager
 def contract_tester(seconds: float, *, starts_python: bool = False) -> Iterator[Tester]:
-    """Runs code, each run with so many seconds as its limit.
+    """Return a function that runs code, each run with so many seconds as its limit.
 
     The cache of compiled modules is one of its own, in memory; that of the user is used where runs
     start Python, which takes long to compile.
@@ -87,7 +87,7 @@ def _observed(code: bytes, seconds: float, options: Sequence[str]) -> Observatio
 
 
 def _call(code: bytes, chance: int, options: Sequence[str]) -> Order:
-    """A call of code that is deployed already."""
+    """Return a call of code that is deployed already."""
     results = [code[:9], b"\x00\x00", b"\x01" + code[8:40], b"\x02OOM", b""]
     rotated = results[chance % 7 % 5 :]
     data = ExecutionData(
@@ -106,7 +106,7 @@ def _call(code: bytes, chance: int, options: Sequence[str]) -> Order:
 
 
 def faults_of(ended: Ended, limit: float) -> Iterator[str]:
-    """What is wrong with the end of one run, whose host was well."""
+    """Yield what is wrong with the end of one run, whose host was well."""
     if ended.exit_code != 0:
         yield f"exit code {ended.exit_code}"
     if ended.result is None:
@@ -133,11 +133,14 @@ def _faults_of_result(encoded: bytes) -> Iterator[str]:
 
 
 def _is_expected(result: RunResult) -> bool:
-    return any(words in str(result.data) for words in _EXPECTED)
+    return any(known in str(result.data) for known in _EXPECTED)
 
 
 def differences(results: list[bytes | None]) -> Iterator[str]:
-    """A time-out may come at any moment, and a nondet block may do as it likes."""
+    """Yield how results of the same run differ.
+
+    A time-out may come at any moment, and a nondet block may do as it likes.
+    """
     decoded = [_decoded(result) for result in dict.fromkeys(results)]
     known = [each for each in decoded if each is not None and not each.nondet_results]
     lasting = [each for each in known if (each.code, each.data) != (ResultCode.VM_ERROR, "timeout")]
@@ -151,7 +154,7 @@ def differences(results: list[bytes | None]) -> Iterator[str]:
 
 @lru_cache(maxsize=8)
 def _decoded(encoded: bytes | None) -> RunResult | None:
-    """The result, if it is one. The same few are asked for again, and some are long."""
+    """Return the result, if it is one. The same few are asked for again, and some are long."""
     with suppress(MalformedMessage):
         return None if encoded is None else decode_result(encoded)
     return None
@@ -163,7 +166,7 @@ def _named(result: RunResult) -> str:
 
 
 def _outcome(ended: Ended) -> str:
-    """The kind of end, with the reason in the log where the code was refused."""
+    """Return the kind of end, with the reason in the log where the code was refused."""
     result = _decoded(ended.result)
     if result is None:
         return "no result"
@@ -171,5 +174,5 @@ def _outcome(ended: Ended) -> str:
     if not named.startswith("vm_error invalid_contract"):
         return re.sub(r"\d+", "N", named)
     reason = re.search(rb"cannot be started: ([^\"\\]*)", ended.log)
-    words = reason[1].decode("utf-8", "replace") if reason else ""
-    return f"{named}: {' '.join(re.sub(r'[0-9]+', 'N', words).split()[:6])}"
+    said = reason[1].decode("utf-8", "replace") if reason else ""
+    return f"{named}: {' '.join(re.sub(r'[0-9]+', 'N', said).split()[:6])}"

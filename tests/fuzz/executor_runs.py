@@ -58,8 +58,8 @@ class Ended(NamedTuple):
     memory: int
 
 
-class GuestEnv(NodeHost):
-    """A node: the contract is rich, and one other contract is there. Empty pages cost nothing."""
+class FuzzNode(NodeHost):
+    """A node on which the contract is rich and one other contract exists."""
 
     def __init__(self, stored: bytes | None = None, *, refuses: bool = False) -> None:
         super().__init__()
@@ -76,17 +76,19 @@ class GuestEnv(NodeHost):
             self.pages[address][CODE_SLOT + (number // 32).to_bytes(4, "big")] = page
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return what is stored, or refuse. Empty pages take no memory."""
         self._refuse_some(request.slot + request.offset.to_bytes(4, "little"))
         if not self.pages[request.address]:
             return bytes(request.length)
         return super().storage_read(request)
 
     def get_balance(self, request: GetBalance) -> int:
+        """Return a balance, or refuse."""
         self._refuse_some(bytes(request.address))
         return super().get_balance(request)
 
     def _refuse_some(self, question: bytes) -> None:
-        """Whether a question is refused, and why, is always the same."""
+        """Refuse some questions, always the same ones for the same reasons."""
         chance = zlib.crc32(question)
         if self._refuses and chance % 5 == 0:
             raise HostRefusal(list(HostErrorCode)[1 + chance % 3])
@@ -112,8 +114,8 @@ class _Files(NamedTuple):
 
 
 def run_executor(start: Start, order: Order) -> Ended:
-    """One run of an executor, to its end."""
-    files, host = _Files.of(order.data.encode()), GuestEnv(order.stored, refuses=order.is_refused)
+    """Run an executor to its end."""
+    files, host = _Files.of(order.data.encode()), FuzzNode(order.stored, refuses=order.is_refused)
     ours, theirs = socket.socketpair()
     told = [f"--log-fd={files.log}", *order.options, "run", f"--host=fd://{theirs.fileno()}"]
     told += ["--sync"] if order.is_sync else []
@@ -139,14 +141,14 @@ def run_executor(start: Start, order: Order) -> Ended:
 
 
 def _content(descriptor: int) -> bytes:
-    """What is in a file in memory, which is then closed."""
+    """Return what is in a file in memory, which is then closed."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb") as file:
         return file.read()
 
 
 def forked(arguments: Sequence[str], files: _Files) -> int:
-    """The executor in a copy of this process, which has imported it already."""
+    """Start the executor in a copy of this process, which has imported it already; its pid."""
     if pid := os.fork():
         return pid
     status = 1
@@ -165,7 +167,7 @@ def forked(arguments: Sequence[str], files: _Files) -> int:
 
 
 def spawned(arguments: Sequence[str], files: _Files) -> int:
-    """The executor by its command line."""
+    """Start the executor by its command line, and return its pid."""
     targets = (files.stdin, files.output, files.output)
     return os.posix_spawn(
         sys.executable,

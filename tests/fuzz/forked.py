@@ -24,11 +24,11 @@ SILENCE = 180.0
 _LOOK = 5.0
 _HEAD = struct.Struct("<I")
 
-PromptAttempt = Callable[[bytes], Observation]
+Trial = Callable[[bytes], Observation]
 
 
-def observe_in_children(inputs: Sequence[bytes], attempt: PromptAttempt) -> Iterator[Observation]:
-    """An observation for each input."""
+def observe_in_children(inputs: Sequence[bytes], attempt: Trial) -> Iterator[Observation]:
+    """Yield an observation for each input."""
     done = 0
     while done < len(inputs):
         with _Child(inputs[done:], attempt) as child:
@@ -38,7 +38,7 @@ def observe_in_children(inputs: Sequence[bytes], attempt: PromptAttempt) -> Iter
 
 
 class _Child:
-    def __init__(self, inputs: Sequence[bytes], attempt: PromptAttempt) -> None:
+    def __init__(self, inputs: Sequence[bytes], attempt: Trial) -> None:
         self._left = len(inputs)
         self._reader, writer = os.pipe()
         sys.stdout.flush()
@@ -59,7 +59,7 @@ class _Child:
         os.waitpid(self._pid, 0)
 
     def observations(self) -> Iterator[Observation]:
-        """What the child says, and what its end says of the input at which it ended."""
+        """Yield what the child says, and what its end says of the input at which it ended."""
         while self._left:
             told = self._receive()
             if isinstance(told, str):
@@ -69,7 +69,7 @@ class _Child:
             yield told
 
     def _receive(self) -> Observation | str:
-        """An observation, or a sentence where there is none."""
+        """Return an observation, or a sentence where there is none."""
         head = self._exactly(_HEAD.size)
         body = self._exactly(_HEAD.unpack(head)[0]) if head else b""
         if body:
@@ -83,7 +83,7 @@ class _Child:
         return f"the process exited with {exited.si_status}"
 
     def _exactly(self, size: int) -> bytes:
-        """So many bytes; none at the child's end or when it hangs."""
+        """Return so many bytes; none at the child's end or when it hangs."""
         content = b""
         while len(content) < size:
             if not self._has_more():
@@ -111,8 +111,8 @@ class _Child:
         return 0.0
 
 
-def _attempt_all(writer: int, inputs: Sequence[bytes], attempt: PromptAttempt) -> None:
-    """The child's life; it ends here."""
+def _attempt_all(writer: int, inputs: Sequence[bytes], attempt: Trial) -> None:
+    """Try all inputs in the child, and end it."""
     status = 1
     try:
         for content in inputs:

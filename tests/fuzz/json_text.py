@@ -20,7 +20,7 @@ class Raw(str):
 
 
 def json_text(value: Any) -> str:
-    """A document of `value`; lone surrogates are escaped, `Pairs` and `Raw` go as they are."""
+    """Return `value` as JSON; lone surrogates are escaped, `Pairs` and `Raw` go as they are."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, Pairs):
@@ -33,7 +33,7 @@ def json_text(value: Any) -> str:
 
 
 def odd_json(random: Random, depth: int = 3) -> Any:
-    """A value for `json_text`."""
+    """Return a value for `json_text`."""
     match random.randrange(7 if depth <= 0 else 10):
         case 0:
             return random.choice([None, True, False])
@@ -57,7 +57,7 @@ def odd_json(random: Random, depth: int = 3) -> Any:
 
 
 def nested(random: Random, depth: int) -> str:
-    """Lists or maps in each other, whole or cut."""
+    """Return lists or maps in each other, whole or cut."""
     opening, inner, closing = random.choice([("[", "1", "]"), ('{"a":', "1", "}")])
     return opening * depth + inner + closing * random.choice([depth, depth, 0])
 

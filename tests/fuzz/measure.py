@@ -21,7 +21,7 @@ class Measure:
         self._own = time.process_time()
 
     def seconds(self) -> float:
-        """Of processor time since then."""
+        """Return the processor time since then."""
         return time.process_time() - self._own + _children_seconds() - self._children
 
     def memory(self) -> int:

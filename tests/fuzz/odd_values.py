@@ -28,7 +28,7 @@ TEXTS: list[str] = [
 
 
 def number(random: Random) -> int:
-    """A whole number, mostly at some edge."""
+    """Return a whole number, mostly at some edge."""
     if random.random() < 0.8:
         return random.choice(NUMBERS)
     drawn = random.getrandbits(random.choice([8, 16, 32, 64, 300]))
@@ -36,7 +36,7 @@ def number(random: Random) -> int:
 
 
 def text(random: Random, longest: int = 1 << 12) -> str:
-    """A text that may be odd, with lone surrogates among others."""
+    """Return a text that may be odd, with lone surrogates among others."""
     kind = random.random()
     if kind < 0.7:
         return random.choice(TEXTS)
@@ -46,17 +46,17 @@ def text(random: Random, longest: int = 1 << 12) -> str:
 
 
 def encodable(random: Random, longest: int = 1 << 12) -> str:
-    """The same without lone surrogates."""
+    """Return the same without lone surrogates."""
     return text(random, longest).encode("utf-8", "replace").decode()
 
 
 def some_bytes(random: Random, longest: int = 64) -> bytes:
-    """Bytes of any length up to `longest`."""
+    """Return bytes of any length up to `longest`."""
     return random.randbytes(random.choice([0, 1, 4, 8, 20, 31, 32, 33, longest]))
 
 
 def calldata_value(random: Random, depth: int = 4) -> Any:
-    """A value that calldata has, nested at most so deep."""
+    """Return a value that calldata has, nested at most so deep."""
     kinds = 6 if depth <= 0 else 9
     match random.randrange(kinds):
         case 0:
@@ -90,7 +90,7 @@ def calldata_bytes(random: Random) -> bytes:
 
 
 def mutated(random: Random, content: bytes) -> bytes:
-    """`content` after a few small changes: bytes, cuts, repetitions, lengths."""
+    """Return `content` after a few small changes: bytes, cuts, repetitions, lengths."""
     changed = bytearray(content)
     for _ in range(random.choice([1, 1, 1, 2, 4, 16])):
         at = random.randrange(len(changed) + 1)

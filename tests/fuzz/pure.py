@@ -20,7 +20,7 @@ Reads = Callable[[bytes], tuple[str, list[str]]]
 
 @contextmanager
 def pure_tester(reads: Reads) -> Iterator[Tester]:
-    """Calls `reads`; whatever it raises is a fault."""
+    """Return a function that calls `reads`; whatever that raises is a fault."""
     yield partial(observe_in_children, attempt=partial(_attempt, reads))
 
 

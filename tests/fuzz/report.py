@@ -14,7 +14,7 @@ _SHOWN_OUTCOMES = 30
 
 
 def progress() -> Callable[[Tally], None]:
-    """Gives a function that says on stderr how it goes, every few seconds when it is called."""
+    """Return a function that prints on stderr how it goes, at most every few seconds."""
     last = time.monotonic()
 
     def tell(tally: Tally) -> None:
@@ -30,13 +30,13 @@ def progress() -> Callable[[Tally], None]:
     return tell
 
 
-def say(words: str) -> None:
-    """One line on stderr."""
-    print(words, file=sys.stderr, flush=True)
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def summary(tally: Tally) -> dict[str, Any]:
-    """One target as a JSON object; times in seconds, memory in bytes."""
+    """Return one target as a JSON object; times in seconds, memory in bytes."""
     return {
         "target": tally.target,
         "seed": tally.seed,
@@ -47,7 +47,7 @@ def summary(tally: Tally) -> dict[str, Any]:
         "largest": _most(tally.largest),
         "findings": [
             {"number": each.number, "faults": each.faults, "file": str(each.path)}
-            for each in tally.findings
+            for each in tally.found_faults
         ],
         "findings_by_kind": dict(tally.kinds.most_common()),
     }
@@ -58,7 +58,7 @@ def _most(most: Most) -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """Return the summary as text for people."""
     rate = found["inputs"] / max(found["seconds"], 0.001)
     slowest, largest = found["slowest"], found["largest"]
     outcomes = list(found["outcomes"].items())

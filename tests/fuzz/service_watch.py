@@ -44,7 +44,7 @@ class LogWatch:
         self._seen = len(read())
 
     def faults(self) -> list[str]:
-        """A sentence for each new line that tells of a fault of ours."""
+        """Return a sentence for each new line that tells of a fault of ours."""
         content = self._read()
         new, self._seen = content[self._seen :], len(content)
         lines = new.splitlines()
@@ -56,7 +56,7 @@ class LogWatch:
 
 
 def _end_of_traceback(lines: list[str], start: int) -> list[str]:
-    """The line that names the exception, and the one before it."""
+    """Return the line that names the exception, and the one before it."""
     for index in range(start + 1, min(start + 80, len(lines))):
         if not lines[index].startswith((" ", "Traceback")):
             return lines[index - 1 : index + 1]

@@ -10,11 +10,11 @@ from pathlib import Path
 from .observation import Observation
 
 MAX_OF_A_KIND = 3
-"""CheckResults with the same words that are kept; the rest is counted."""
+"""Faults with the same words that are kept; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class FoundFault:
     """An input at which something went wrong, and where it is kept."""
 
     number: int
@@ -37,7 +37,7 @@ class Most:
 
 @dataclass
 class Tally:
-    """Counts and extremes of one target. `kinds` counts findings by their words."""
+    """Counts and extremes of one target. `kinds` counts found_faults by their words."""
 
     target: str
     seed: int
@@ -46,7 +46,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest: Most = field(default_factory=Most)
     largest: Most = field(default_factory=Most)
-    findings: list[CheckResult] = field(default_factory=list)
+    found_faults: list[FoundFault] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
 
     def ended_badly(self, why: str) -> None:

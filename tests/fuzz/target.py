@@ -28,5 +28,5 @@ class Target(NamedTuple):
 
 
 def input_of(target: Target, seed: int, number: int) -> bytes:
-    """The input with this number: the same on every machine."""
+    """Return the input with this number: the same on every machine."""
     return target.make(Random(f"{seed}/{target.name}/{number}"))[:MAX_INPUT]

@@ -62,7 +62,7 @@ class BodyMaker:
         self._labels = 0
 
     def body(self, result: int | None) -> bytes:
-        """An entry of the code section."""
+        """Return an entry of the code section."""
         code = self._statements(depth=5)
         if result is not None:
             code += self._expression(result, depth=4)
@@ -124,7 +124,7 @@ class BodyMaker:
         return bytes([opcode, EMPTY]) + inside + b"\x0b"
 
     def _call(self, depth: int, wanted: int | None) -> bytes:
-        """A call of any function, or of one that gives `wanted`; what it gives else is dropped."""
+        """Return a call of any function, or of one that gives `wanted`; drop its other results."""
         fitting = [
             index
             for index, (_, gives) in enumerate(self._around.functions)

@@ -34,20 +34,20 @@ def signed(number: int) -> bytes:
 
 
 def i32(number: int) -> bytes:
-    """`i32.const`; numbers beyond 31 bits are taken as unsigned ones."""
+    """Return `i32.const`; numbers beyond 31 bits are taken as unsigned ones."""
     number &= 0xFFFFFFFF
     return b"\x41" + signed(number - (1 << 32) if number >> 31 else number)
 
 
 def i64(number: int) -> bytes:
-    """`i64.const`, in the same way."""
+    """Return `i64.const`, in the same way."""
     number &= (1 << 64) - 1
     return b"\x42" + signed(number - (1 << 64) if number >> 63 else number)
 
 
-def text(words: str | bytes) -> bytes:
-    """A name, its length before it."""
-    raw = words.encode("utf-8", "surrogatepass") if isinstance(words, str) else words
+def text(name: str | bytes) -> bytes:
+    """Return a name, its length before it."""
+    raw = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
     return unsigned(len(raw)) + raw
 
 
@@ -57,38 +57,38 @@ def vector(items: Sequence[bytes]) -> bytes:
 
 
 def function_type(params: Iterable[int], results: Iterable[int]) -> bytes:
-    """An entry of the type section."""
+    """Return an entry of the type section."""
     return b"\x60" + b"".join(
         vector([bytes([each]) for each in types]) for types in (params, results)
     )
 
 
 def limits(least: int, most: int | None = None, flags: int = 0) -> bytes:
-    """Of a memory or a table."""
+    """Return the limits of a memory or a table."""
     if most is None:
         return bytes([flags]) + unsigned(least)
     return bytes([flags | 1]) + unsigned(least) + unsigned(most)
 
 
 def body(locals_: Sequence[tuple[int, int]], instructions: bytes) -> bytes:
-    """An entry of the code section; `locals_` are counts and types."""
+    """Return an entry of the code section; `locals_` are counts and types."""
     declared = vector([unsigned(count) + bytes([kind]) for count, kind in locals_])
     code = declared + instructions + b"\x0b"
     return unsigned(len(code)) + code
 
 
 def export(name: str | bytes, kind: int, index: int) -> bytes:
-    """An entry of the export section."""
+    """Return an entry of the export section."""
     return text(name) + bytes([kind]) + unsigned(index)
 
 
 def active_data(at: int, content: bytes) -> bytes:
-    """A data segment that stands in memory from the start."""
+    """Return a data segment that stands in memory from the start."""
     return b"\x00" + i32(at) + b"\x0b" + text(content)
 
 
 def section(number: int, content: bytes) -> bytes:
-    """A section with its size."""
+    """Return a section with its size."""
     return bytes([number]) + unsigned(len(content)) + content
 
 
@@ -113,14 +113,14 @@ class Parts:
     """Names with their contents."""
 
     def type(self, params: Iterable[int], results: Iterable[int]) -> int:
-        """The index of a function type, which is added where it is not there."""
+        """Return the index of a function type, which is added where it is not there."""
         encoded = function_type(params, results)
         if encoded not in self.types:
             self.types.append(encoded)
         return self.types.index(encoded)
 
     def module(self) -> bytes:
-        """The whole."""
+        """Return the whole."""
         sections = [section(_CUSTOM, each) for each in self.customs]
         lists = [
             (_TYPE, self.types),

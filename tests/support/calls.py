@@ -53,7 +53,7 @@ class Chain:
         return ended
 
     def result(self, call: Any, code: bytes | None = None, **how: Any) -> RunResult:
-        """The result of a run that has to hand one over."""
+        """Return the result of a run that has to hand one over."""
         ended = self.run(call, code, **how)
         assert ended.exit_code == 0, ended
         assert ended.result is not None, ended
@@ -66,6 +66,6 @@ class Chain:
 
 
 def options(*, memory: int | None = None, seconds: float | None = None) -> Sequence[str]:
-    """The executor's own limits as its command line takes them."""
+    """Return the executor's own limits as its command line takes them."""
     limits = {"--memory-limit": memory, "--max-seconds": seconds}
     return [f"{name}={limit}" for name, limit in limits.items() if limit is not None]

@@ -49,7 +49,7 @@ class ModuleServer:
         self._threads: list[threading.Thread] = []
 
     def connect(self) -> socket.socket:
-        """The executor's end of a new connection."""
+        """Return the executor's end of a new connection."""
         ours, theirs = socket.socketpair()
         thread = threading.Thread(target=self._serve, args=(ours,), daemon=True)
         thread.start()
@@ -93,7 +93,7 @@ class ModuleServer:
 
 
 def prompts(answer: Callable[[str], Any]) -> ModuleServer:
-    """An LLM module that answers each prompt's text with data, at no cost."""
+    """Return an LLM module that answers each prompt's text with data, at no cost."""
 
     def answered(request: ModuleRequest) -> Any:
         data = answer(request.payload["payload"]["prompt"])

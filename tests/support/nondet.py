@@ -28,8 +28,9 @@ def blocks(
     ending: str = "",
     **more: str,
 ) -> bytes:
-    """A contract with `count` blocks of these stages, which prints what each block gave, and does
-    `ending` then.
+    """Return a contract with `count` blocks of these stages.
+
+    It prints what each block gave, then does `ending`.
 
     `more`: further parts by the byte that stands for them, for sandboxes.
     """
@@ -47,15 +48,17 @@ def gives(contract: Contract, ending: str, value: Any) -> str:
 
 
 def lead(chain: Chain, wasm: bytes, *modules: ModuleServer, **how: Any) -> Ended:
-    """One run of `wasm` as the leader."""
+    """Return one run of `wasm` as the leader."""
     return run(chain, wasm, None, *modules, **how)
 
 
 def run(
     chain: Chain, wasm: bytes, results: list[bytes] | None, *modules: ModuleServer, **how: Any
 ) -> Ended:
-    """One run with these leader's results. `modules`: the LLM module, and the web module, which
-    is the same where only one is given."""
+    """Run with these leader's results.
+
+    `modules` are the LLM module and the web module, which is the same where only one is given.
+    """
     if modules:
         how["modules"] = (modules[0], modules[-1])
     how.setdefault("host_data", HOST_DATA)
@@ -67,12 +70,12 @@ def run(
 
 
 def result(ended: Ended) -> RunResult:
-    """The result of a run that has to hand one over."""
+    """Return the result of a run that has to hand one over."""
     assert ended.exit_code == 0, ended
     assert ended.result is not None, ended
     return ended.result
 
 
 def returned(value: Any) -> bytes:
-    """What a block gives that returned `value`."""
+    """Return what a block gives that returned `value`."""
     return b"\0" + calldata.encode(value)

@@ -73,7 +73,7 @@ class Contract:
         return self.run({"method": method, "args": list(args), "kwargs": kwargs or {}}, **options)
 
     def run(self, call: Any, **options: Any) -> Outcome:
-        """One run with `call` as its calldata; what it changes is kept."""
+        """Return one run with `call` as its calldata; what it changes is kept."""
         self.keep(self.attempt(call, **options))
         return self.last
 
@@ -93,7 +93,7 @@ class Contract:
         leader_results: list[bytes] | None = None,
         **how: Any,
     ) -> Outcome:
-        """One run that changes nothing yet. `how` as `run_executor` takes it."""
+        """Return one run that changes nothing yet. `how` as `run_executor` takes it."""
         message = {
             "contract_address": self.address,
             "sender_address": sender,
@@ -125,17 +125,17 @@ class Outcome:
         return self.ended.stderr.decode()
 
     def returned(self) -> Any:
-        """The returned value; anything else fails the test with what the contract printed."""
+        """Return the value; anything else fails the test with what the contract printed."""
         assert self.result.code is ResultCode.RETURN, (self.result, self.stderr)
         return self.result.data
 
     def user_error(self) -> Any:
-        """The user error's value."""
+        """Return the user error's value."""
         assert self.result.code is ResultCode.USER_ERROR, (self.result, self.stderr)
         return self.result.data
 
     def vm_error(self) -> str:
-        """The VM error's code."""
+        """Return the VM error's code."""
         assert self.result.code is ResultCode.VM_ERROR, self.result
         assert isinstance(self.result.data, str)
         return self.result.data
@@ -152,12 +152,12 @@ class Agreement:
         self._call = {"method": method, "args": list(args)}
 
     def lead(self, *modules: ModuleServer) -> Outcome:
-        """The run of the leader. `modules`: the LLM module, and the web module where it is
+        """Return the run of the leader. `modules`: the LLM module, and the web module where it is
         another one; none where there is nothing to ask."""
         return self._run(None, modules)
 
     def validate(self, theirs: Outcome, *modules: ModuleServer) -> int | None:
-        """The number of the block that is not accepted; the outcome has to be the leader's."""
+        """Return the number of the block that is not accepted; the result is the leader's."""
         mine = self._run(theirs.result.nondet_results, modules)
         assert mine.result.execution_hash == theirs.result.execution_hash, mine.stderr
         disagreement = mine.result.nondet_disagreement
@@ -177,7 +177,7 @@ class Agreement:
 
 @contextlib.contextmanager
 def running_chain() -> Iterator[Chain]:
-    """A chain without contracts."""
+    """Yield a chain without contracts."""
     node = NodeHost()
     with tempfile.TemporaryDirectory() as folder, node.listen(Path(folder) / "host") as address:
         yield Chain(node, address)

@@ -11,7 +11,7 @@ END = b"\x0b"
 
 
 def u(number: int) -> bytes:
-    """An unsigned number in LEB128."""
+    """Return an unsigned number in LEB128."""
     written = bytearray()
     while number > 0x7F:
         written.append(number & 0x7F | 0x80)
@@ -32,7 +32,7 @@ def function_type(parameters: int = 0, results: int = 0) -> bytes:
 
 
 def body(code: bytes, locals_: Iterable[tuple[int, int]] = ()) -> bytes:
-    """A function: its `locals_`, each so many of a type, its code, and the end of it."""
+    """Return a function: its `locals_`, each so many of a type, its code, and the end of it."""
     declared = vector([u(count) + bytes([kind]) for count, kind in locals_])
     whole = declared + code + END
     return u(len(whole)) + whole
@@ -51,7 +51,7 @@ def module(
     between: bytes = b"",
     after: bytes = b"",
 ) -> bytes:
-    """A module with one page of memory and these functions, all of the first type.
+    """Return a module with one page of memory and these functions, all of the first type.
 
     `before_exports`, `between` exports and code, and `after` the code: whole sections.
     """
@@ -79,7 +79,7 @@ def local_set(index: int) -> bytes:
 
 
 def many_locals_and_branches(locals_: int, steps: int) -> bytes:
-    """A function that adds locals to each other and branches, over and over."""
+    """Return a function that adds locals to each other and branches, over and over."""
     step = [
         local_get(number % locals_) + local_get((number * 7 + 1) % locals_) + b"\x6a"
         + local_set((number * 13 + 2) % locals_) + b"\x02\x40" + local_get(number * 3 % locals_)
@@ -90,13 +90,15 @@ def many_locals_and_branches(locals_: int, steps: int) -> bytes:
 
 
 def indirect_calls(count: int) -> bytes:
-    """A function of calls through table 0, which are the slowest instructions to compile."""
+    """Return a function of calls through table 0, which are the slowest instructions to compile."""
     return body(b"\x41\0\x11\0\0" * count)
 
 
 def slow_to_compile(functions: int) -> bytes:
-    """A module that takes about a second of processor time per 7 functions; 25 are the most within
-    the limits."""
+    """Return a module that takes about a second of processor time per 7 functions.
+
+    25 functions are the most within the limits.
+    """
     table = section(4, b"\1\x70\0\1")
     whole = module([body(b""), *[indirect_calls(2_000)] * functions])
     at = whole.index(section(5, b"\1\0\1"))

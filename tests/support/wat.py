@@ -60,7 +60,7 @@ class Contract:
         return self.gl_call_bytes(calldata.encode(request))
 
     def gl_call_bytes(self, request: bytes) -> str:
-        """The same for bytes that need not be calldata."""
+        """Return the same for bytes that need not be calldata."""
         at = self.place(request)
         return f"(call $gl_call (i32.const {at}) (i32.const {len(request)}) (i32.const {RESULT}))"
 
@@ -71,7 +71,7 @@ class Contract:
         return f"(call $storage_write {operands})"
 
     def wasm(self, body: str, functions: str = "") -> bytes:
-        """The module whose `_start` is `body`."""
+        """Return the module whose `_start` is `body`."""
         text = f"""(module {_PRELUDE}
           (memory (export "memory") {self._pages}) {" ".join(self._data)} {functions}
           (func (export "_start") (local $i i32) {body}))"""
@@ -79,9 +79,11 @@ class Contract:
 
 
 def staged(contract: Contract, start_message: bytes, **parts: str) -> bytes:
-    """A contract that does one of `parts`, named by the one byte of its entry data; `main` is the
-    part for any other byte. `start_message`: that of the main call, whose entry data is one byte
-    as well."""
+    """Return a contract that does one of `parts`, named by the one byte of its entry data.
+
+    `main` is the part for any other byte. `start_message` is that of the main call, whose entry
+    data is one byte as well.
+    """
     at = start_message.index(b"entry_data\x0b") + len("entry_data\x0b")
     main = parts.pop("main")
     body = (
@@ -135,13 +137,13 @@ def returned(call: str) -> str:
 
 
 def returns(value: Any) -> bytes:
-    """A contract that returns `value` whatever it is asked."""
+    """Return a contract that returns `value` whatever it is asked."""
     contract = Contract()
     return contract.wasm(f"(drop {contract.gl_call({'Return': value})})")
 
 
 def exits_with(code_of: str, contract: Contract) -> bytes:
-    """A contract whose exit status is what the WAT `code_of` leaves."""
+    """Return a contract whose exit status is what the WAT `code_of` leaves."""
     return contract.wasm(f"(call $exit {code_of})")
 
 

@@ -40,8 +40,8 @@ def read(content: bytes) -> tuple[str, list[str]]:
     try:
         value = codec.decode(content)
     except codec.DecodeError as error:
-        words = str(error).split(" ")
-        return f"DecodeError {' '.join(words[:4])}", []
+        reason = str(error).split(" ")
+        return f"DecodeError {' '.join(reason[:4])}", []
     if codec.encode(value) != content:
         return type(value).__name__, ["the value is encoded as other bytes"]
     return type(value).__name__, []

@@ -77,7 +77,7 @@ _SETUP: list[dict[str, Any]] = [
 
 
 def make(random: Random) -> bytes:
-    """One module, alone or in a ZIP with files that it can open."""
+    """Return one module, alone or in a ZIP with files that it can open."""
     module = _Calls(random).module()
     if random.random() < 0.5:
         return module
@@ -142,7 +142,7 @@ class _Calls:
         return self._any_call()
 
     def _repeated(self, call: bytes) -> bytes:
-        """The call many times over, or for ever."""
+        """Return the call many times over, or for ever."""
         times = self._random.choice([2, 3, 10, 10, 100, 1000, 1000, 100_000, 0])
         count = b"\x20\x00" + i32(1) + b"\x6a\x22\x00" + i32(times) + b"\x47\x0d\x00"
         return i32(0) + b"\x21\x00\x03\x40" + call + count + b"\x0b"
@@ -205,14 +205,14 @@ class _Calls:
             given[4:] = [i32(flags), i64(rights), i64(0), i32(0), i32(_RESULT)]
 
     def _give_range(self, given: list[bytes]) -> None:
-        """A slot, where in it, where in memory, and how much."""
+        """Add a slot, the place in it, the place in memory, and the length."""
         given[0] = i32(self._place(self._random.choice([b"\0", b"\1", b"\xff"]) * 32)[0])
         given[1] = i32(self._random.choice([0, 0, 1, 31, 32, 33, 1000, 1 << 20, -32, -31]))
         given[2] = i32(self._random.choice([_DATA, _DATA + 7, 0]))
         given[3] = i32(self._random.choice([0, 1, 32, 33, 1000, 5000, _PAGE, 1 << 26]))
 
     def _descriptor(self, name: str) -> bytes:
-        """One of ours, the newest one, or one that is not there."""
+        """Return one of ours, the newest one, or one that is not there."""
         if name.startswith(("path_", "fd_readdir", "fd_prestat")) and self._random.random() < 0.7:
             return i32(3)
         if self._random.random() < 0.6:
@@ -239,7 +239,7 @@ class _Calls:
         return self._call_bytes(self._place(encoded))
 
     def _call_bytes(self, placed: tuple[int, int]) -> bytes:
-        """`gl_call`, and often a read of what it gave."""
+        """Return `gl_call`, and often a read of what it gave."""
         at, size = placed
         index = unsigned(self._index["gl_call"])
         call = i32(at) + i32(size) + i32(_RESULT) + b"\x10" + index + _NOTED

@@ -19,8 +19,8 @@ from genvm_manager.manager.api.declaration.content import BYTES
 from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.operations import OPERATIONS
 from genvm_manager.protocol import calldata
-from tests.fuzz import conversation, odd_values
-from tests.fuzz.conversation import Conversation, cut_up, damaged
+from tests.fuzz import client_stream, odd_values
+from tests.fuzz.client_stream import ClientStream, cut_up, damaged
 from tests.fuzz.json_text import Pairs, Raw, json_text, nested, odd_json
 from tests.fuzz.observation import Observation
 from tests.fuzz.service_watch import LogWatch, ProcessUse
@@ -52,21 +52,21 @@ _HEAD = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 
 def make(random: Random) -> bytes:
-    """What one client sends."""
-    return _conversation(random).encode()
+    """Return what one client sends."""
+    return _client_stream(random).encode()
 
 
-def _conversation(random: Random) -> Conversation:
+def _client_stream(random: Random) -> ClientStream:
     kind = random.random()
     request = _request(random)
     if kind < 0.65:
-        return Conversation(cut_up(random, request), True)
+        return ClientStream(cut_up(random, request), True)
     if kind < 0.7:
         requests = [_request(random, closes=False) for _ in range(random.choice([1, 2, 8]))]
-        return Conversation(cut_up(random, b"".join(requests) + request), True)
+        return ClientStream(cut_up(random, b"".join(requests) + request), True)
     if kind < 0.9:
         return damaged(random, request)
-    return Conversation([random.choice(_BROKEN)], False)
+    return ClientStream([random.choice(_BROKEN)], False)
 
 
 def _request(random: Random, *, closes: bool = True) -> bytes:
@@ -117,7 +117,7 @@ def _chunks(random: Random, body: bytes) -> bytes:
 
 
 def _body(random: Random, operation: Operation) -> tuple[bytes, str]:
-    """A body, and the media type that it is sent with."""
+    """Return a body, and the media type that it is sent with."""
     declared = random.choice(operation.bodies)
     if random.random() < 0.05:
         return _large(random), declared.media_type
@@ -225,7 +225,7 @@ _BROKEN = [
 
 @contextmanager
 def open_tester() -> Iterator[Tester]:
-    """Starts a service of its own, and stops it."""
+    """Start a service, yield what tests it, and stop it."""
     with RunningService(config=_CONFIG) as service:
         yield _Tester(service)
 
@@ -242,14 +242,14 @@ class _Tester:
 
     def __call__(self, inputs: Sequence[bytes]) -> Iterator[Observation]:
         for number, content in enumerate(inputs):
-            observation = self._try(conversation.decode(content))
+            observation = self._try(client_stream.decode(content))
             if number == len(inputs) - 1:
                 observation = observation._replace(
                     faults=(*observation.faults, *self._faults_of_service())
                 )
             yield observation
 
-    def _try(self, sent: Conversation) -> Observation:
+    def _try(self, sent: ClientStream) -> Observation:
         self._use.restart()
         began = time.monotonic()
         try:
@@ -265,8 +265,8 @@ class _Tester:
         faults += self._log.faults()
         return Observation(outcome, seconds, memory, tuple(faults))
 
-    def _exchange(self, sent: Conversation) -> bytes:
-        """All that comes back, or of a stream of events the first part."""
+    def _exchange(self, sent: ClientStream) -> bytes:
+        """Return all that comes back, or of a stream of events the first part."""
         with socket.create_connection(self._address, ANSWER) as connection:
             try:
                 for part in sent.parts:
@@ -312,8 +312,8 @@ def _all_received(connection: socket.socket) -> bytes:
     raise TimeoutError
 
 
-def _judged(received: bytes, sent: Conversation) -> tuple[str, list[str]]:
-    """The last status code as a word, and what is wrong with the replies."""
+def _judged(received: bytes, sent: ClientStream) -> tuple[str, list[str]]:
+    """Return the last status code as a word, and what is wrong with the replies."""
     if not received:
         return "closed", ["the connection ended without a reply"] if sent.is_whole else []
     codes = [int(code) for code in _HEAD.findall(received)]
@@ -328,8 +328,8 @@ def _judged(received: bytes, sent: Conversation) -> tuple[str, list[str]]:
     if odd := [code for code in codes if code > 503 or code == 502]:
         faults.append(f"the reply has the status {odd[0]}")
     error = _ERROR.findall(received)
-    words = error[-1].decode() if error else ""
-    return f"{codes[-1] if codes else 'no status'} {words}".strip(), faults
+    reason = error[-1].decode() if error else ""
+    return f"{codes[-1] if codes else 'no status'} {reason}".strip(), faults
 
 
 TARGET = Target("http", "HTTP requests to a service", make, open_tester, batch=50)

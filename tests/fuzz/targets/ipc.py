@@ -20,8 +20,8 @@ from genvm_manager.protocol.framing import FrameError, frame, receive_frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import Command, Hello
 from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
-from tests.fuzz import conversation, odd_values
-from tests.fuzz.conversation import Conversation, cut_up, damaged
+from tests.fuzz import client_stream, odd_values
+from tests.fuzz.client_stream import ClientStream, cut_up, damaged
 from tests.fuzz.observation import Observation
 from tests.fuzz.service_watch import LogWatch, ProcessUse
 from tests.fuzz.target import Target, Tester
@@ -50,20 +50,20 @@ _USUAL = [name for name in _COMMANDS if name not in _SLOW]
 
 
 def make(random: Random) -> bytes:
-    """What one client sends, its greeting included."""
+    """Return what one client sends, its greeting included."""
     kind = random.random()
     greeting = frame(codec.encode(Hello(codec.VERSION, "fuzz")))
     stream = frame(_command(random))
     if random.random() < 0.1:
         stream += frame(_command(random)) * random.choice([1, 3])
     if kind < 0.6:
-        made = Conversation(cut_up(random, stream), True)
+        made = ClientStream(cut_up(random, stream), True)
     elif kind < 0.85:
         made = damaged(random, stream)
     else:
-        made = Conversation([_odd_frame(random)], False)
+        made = ClientStream([_odd_frame(random)], False)
     if random.random() < 0.9:
-        made = Conversation([greeting, *made.parts], made.is_whole)
+        made = ClientStream([greeting, *made.parts], made.is_whole)
     return made.encode()
 
 
@@ -150,7 +150,7 @@ def _odd_frame(random: Random) -> bytes:
 
 @contextmanager
 def open_tester() -> Iterator[Tester]:
-    """Starts a supervisor of its own, and stops it."""
+    """Start a supervisor, yield what tests it, and stop it."""
     with RunningSupervisor("max_queued: 20\n") as supervisor:
         yield _Tester(supervisor)
 
@@ -167,14 +167,14 @@ class _Tester:
 
     def __call__(self, inputs: Sequence[bytes]) -> Iterator[Observation]:
         for number, content in enumerate(inputs):
-            observation = self._try(conversation.decode(content))
+            observation = self._try(client_stream.decode(content))
             if number == len(inputs) - 1:
                 observation = observation._replace(
                     faults=(*observation.faults, *self._faults_of_supervisor())
                 )
             yield observation
 
-    def _try(self, sent: Conversation) -> Observation:
+    def _try(self, sent: ClientStream) -> Observation:
         self._use.restart()
         outcome, faults = self._exchange(sent)
         seconds, memory = self._use.taken()
@@ -182,7 +182,7 @@ class _Tester:
             faults.append(f"it took {seconds:.1f} s of processor time")
         return Observation(outcome, seconds, memory, (*faults, *self._log.faults()))
 
-    def _exchange(self, sent: Conversation) -> tuple[str, list[str]]:
+    def _exchange(self, sent: ClientStream) -> tuple[str, list[str]]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ALIVE)
             connection.connect(str(self._supervisor.socket))
@@ -217,7 +217,7 @@ class _Tester:
         return faults
 
     def _open_connections(self) -> int:
-        """How many clients the supervisor has, as the kernel counts them."""
+        """Return how many clients the supervisor has, as the kernel counts them."""
         lines = Path("/proc/net/unix").read_text().splitlines()
         path = str(self._supervisor.socket)
         return sum(line.endswith(path) and line.split()[5] == _CONNECTED for line in lines)

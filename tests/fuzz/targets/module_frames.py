@@ -28,7 +28,7 @@ _EXPECTED = (
 
 
 def make(random: Random) -> bytes:
-    """A stream of some frames."""
+    """Return a stream of some frames."""
     stream = b"".join(frame(_body(random)) for _ in range(random.choice([1, 1, 2, 5])))
     return odd_values.mutated(random, stream) if random.random() < 0.4 else stream
 

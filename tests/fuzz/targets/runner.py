@@ -25,7 +25,7 @@ _DEPTHS = [20, 100, 200, 300, 500, 900, 1100, 5000]
 
 
 def make(random: Random) -> bytes:
-    """A text or a ZIP with a runner description."""
+    """Return a text or a ZIP with a runner description."""
     if random.random() < 0.3:
         return _text(random)
     return _zip(random)
@@ -104,7 +104,7 @@ def _wrapped(random: Random, action: Any) -> Any:
 
 
 def _deep_text(described: Any) -> str:
-    """`json_text`, which calls itself, for what is nested too deep for that."""
+    """Return `json_text`, which calls itself, for what is nested too deep for that."""
     before, after = "", ""
     while isinstance(described, dict) and len(described) == 1:
         ((name, value),) = described.items()

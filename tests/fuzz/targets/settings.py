@@ -47,7 +47,7 @@ _YAML = [
 
 
 def make(random: Random) -> bytes:
-    """A first byte that says what it is, then the text."""
+    """Return a first byte that says what it is, then the text."""
     match random.randrange(6):
         case 0:
             return b"s" + _yaml(random, _SETTINGS)

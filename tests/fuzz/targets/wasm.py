@@ -39,7 +39,7 @@ _FUNCREF, _EXTERNREF = 0x70, 0x6F
 
 
 def make(random: Random) -> bytes:
-    """One module."""
+    """Return one module."""
     kind = random.random()
     if kind < 0.45:
         return usual(random).module()
@@ -53,7 +53,7 @@ def make(random: Random) -> bytes:
 
 
 def usual(random: Random) -> Parts:
-    """A valid module with some functions, a memory and `_start`."""
+    """Return a valid module with some functions, a memory and `_start`."""
     parts = Parts()
     parts.type([], [])
     functions: list[tuple[list[int], int | None]] = []

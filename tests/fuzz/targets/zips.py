@@ -68,7 +68,7 @@ class _Entry:
 
 
 def make(random: Random) -> bytes:
-    """One archive."""
+    """Return one archive."""
     entries = _entries(random)
     if random.random() < 0.5:
         _spoil(random, random.choice(entries))

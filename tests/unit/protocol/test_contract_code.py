@@ -266,7 +266,7 @@ def test_zip_names_are_utf8_or_of_the_old_code_page() -> None:
 
 
 def nested(depth: int) -> str:
-    """A description whose lists and maps nest `depth` deep, an even number."""
+    """Return a description whose lists and maps nest `depth` deep, an even number."""
     return '{"Seq": [' * (depth // 2) + "]}" * (depth // 2)
 
 
@@ -332,8 +332,8 @@ def test_no_damage_to_a_zip_has_another_outcome_than_being_refused() -> None:
             parse(bytes(broken))
 
 
-def test_zip_whose_entries_share_their_bytes_is_refused() -> None:
-    """The bomb that needs no compression: many entries that point at one."""
+def test_zip_with_several_entries_for_the_same_bytes_is_refused() -> None:
+    """It is the bomb that needs no compression: many entries that point at one."""
     plain = zipped({"runner.json": RUNNER, **{f"f{n:03}": bytes(1000) for n in range(50)}})
     entries = plain[plain.index(b"PK\x01\x02") :]
     start = zipped({"runner.json": RUNNER, "f000": bytes(1000)})

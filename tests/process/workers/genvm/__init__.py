@@ -1,0 +1,1 @@
+"""The built-in executor as a process."""

@@ -59,7 +59,7 @@ def test_printing_for_ever_into_nothing_is_interrupted(chain: Chain) -> None:
 
 
 def asks_again_and_again(request: object, times: int, then: str) -> bytes:
-    """`request`, of which each answer is then dealt with as `then` says."""
+    """Return `request`, of which each answer is then dealt with as `then` says."""
     contract = Contract()
     call = contract.gl_call(request)
     return contract.wasm(

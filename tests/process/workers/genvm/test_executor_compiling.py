@@ -89,7 +89,7 @@ def test_as_many_exports_as_there_may_be_cost_a_call_nothing(chain: Chain, tmp_p
 
 
 def looping(seconds: float) -> bytes:
-    """A contract that is slow to compile, then takes so much time of its own and returns."""
+    """Return a contract that is slow to compile, then takes so much time of its own and returns."""
     contract = Contract()
     call = f"(drop {contract.gl_call({'Return': 'done'})})"
     work = "(loop (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if 0 (i32.lt_u"
@@ -127,7 +127,7 @@ def test_what_an_inner_call_has_compiled_is_not_counted_either(
 
 
 def code_pages(code: bytes) -> list[tuple[bytes, bytes]]:
-    """What storage holds of a contract with this code."""
+    """Return what storage holds of a contract with this code."""
     stored = stored_code(code)
     return [
         (CODE_SLOT + (at // 32).to_bytes(4, "big"), stored[at : at + 32].ljust(32, b"\0"))
@@ -169,7 +169,7 @@ def test_who_comes_second_waits_for_the_first_and_compiles_nothing(tmp_path: Pat
 
 @contextmanager
 def other_host() -> Iterator[str]:
-    """The address of a host with an empty state; each serves one run at a time."""
+    """Serve runs on an empty state, one at a time; yield the host's address."""
     host = NodeHost()
     with (
         tempfile.TemporaryDirectory(prefix="genvm-") as folder,
@@ -180,7 +180,7 @@ def other_host() -> Iterator[str]:
 
 @contextmanager
 def executor(host: str, folder: Path, code: bytes) -> Iterator[subprocess.Popen[bytes]]:
-    """An executor that deploys `code`, in a session of its own; it is killed at last."""
+    """Run an executor that deploys `code`, in a session of its own, and kill it at last."""
     process = subprocess.Popen(
         [*BUILT_IN, *in_cache(folder), "run", f"--host={host}", "--genvm-id=1"],
         stdin=subprocess.PIPE,
@@ -222,7 +222,7 @@ def test_a_compiler_ends_with_its_executor(chain: Chain, tmp_path: Path) -> None
 
 
 def _compilers_of_executors() -> list[psutil.Process]:
-    """The children of the executors that this process has started."""
+    """Return the children of the executors that this process has started."""
     started = psutil.Process().children()
     executors = [each for each in started if "genvm_manager.workers.genvm" in _command_line(each)]
     return [child for each in executors for child in each.children()]

@@ -24,7 +24,7 @@ PLACES = {
 
 
 def broken(place: str, error: str) -> tuple[str, ...]:
-    """An executor in which the function at `place` raises `error`."""
+    """Return an executor in which the function at `place` raises `error`."""
     module, _, name = f"genvm_manager.{place}".rpartition(".")
     owner, _, kind = module.rpartition(".")
     of_class = kind[0].isupper()
@@ -64,7 +64,7 @@ def test_a_fault_while_the_result_is_handed_over_shows_nobody_our_paths(chain: C
     ended = chain.run(
         {},
         Contract().wasm("nop"),
-        command=broken("calls.hosts.HostClient.consume_result", "KeyError"),
+        command=broken("protocol.host.client.HostClient.consume_result", "KeyError"),
     )
     assert (ended.exit_code, ended.stderr) == (1, f"genvm: {SENTENCE}\n".encode())
     assert ended.result is None

@@ -119,7 +119,7 @@ class DrippingHost(NodeHost):
 
 
 def waiting_for_answers(seconds: float) -> tuple[str, ...]:
-    """An executor that waits so long for an answer of a host, instead of a minute."""
+    """Return an executor that waits so long for an answer of a host, instead of a minute."""
     program = f"""
 import sys
 from genvm_manager.workers.genvm.calls import hosts

@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 
 def asked(chain: Chain, request: Any, llm: ModuleServer, web: ModuleServer, **how: Any) -> Any:
-    """What a block gets for one request: `ok` or `error`."""
+    """Return what a block gets for one request: `ok` or `error`."""
     contract = Contract()
     wasm = blocks(contract, lead=returns_answer(contract.gl_call(request)))
     ended = lead(chain, wasm, llm, web, **how)
@@ -35,7 +35,7 @@ def asked(chain: Chain, request: Any, llm: ModuleServer, web: ModuleServer, **ho
 
 
 def asked_llm(chain: Chain, name: str, payload: Any, data: Any) -> Any:
-    """What a block gets when the LLM module answers with `data`; the module's end is checked."""
+    """Return what a block gets when the LLM module answers with `data`; check the module's end."""
     llm, web = ModuleServer(lambda _: {"data": data, "consumed_gen": 0}), prompts(str)
     answer = asked(chain, {name: payload}, llm, web)
     assert [request.name for request in llm.requests] == [name.removeprefix("Exec")]
@@ -228,6 +228,6 @@ def test_the_time_a_module_takes_is_not_the_contracts(chain: Chain) -> None:
 
 
 def slowly(_: Any) -> Any:
-    """An answer that takes longer than a contract has."""
+    """Return an answer that takes longer than a contract has."""
     time.sleep(1.2 * SECONDS)
     return {"data": "at last", "consumed_gen": 0}

@@ -25,7 +25,7 @@ PROMPT = {"ExecPrompt": {"prompt": "What is the sum?", "response_format": "text"
 
 
 def asking(contract: Contract, request: Any = PROMPT) -> str:
-    """A stage that returns what a module answers."""
+    """Return a stage that returns what a module answers."""
     return returns_answer(contract.gl_call(request))
 
 
@@ -100,7 +100,7 @@ def disagrees(chain: Chain, wasm: bytes) -> None:
 
 
 def test_validators_are_given_the_leaders_result(chain: Chain) -> None:
-    """The stage data is at a known place behind the entry data, so the validator's verdict can be
+    """The stage data is at a known place behind the entry data, so the validator's answer can be
     a byte of it: that of calldata's `true`, which the leader returned."""
     contract = Contract()
     start = calldata.encode({"leaders_result": returned(True)})
@@ -108,11 +108,11 @@ def test_validators_are_given_the_leaders_result(chain: Chain) -> None:
         {name: value for name, value in MESSAGE.items() if name < "entry"}
         | {"entry_data": b"V", "entry_kind": 2, "entry_stage_data": None}
     )
-    verdict_at = SCRATCH + len(message) - 1 + len(start) - 1
+    answer_at = SCRATCH + len(message) - 1 + len(start) - 1
     prefix = calldata.encode({"Return": None})
     at = contract.place(prefix)
     validate = (
-        f"(i32.store8 (i32.const {at + len(prefix) - 1}) (i32.load8_u (i32.const {verdict_at})))"
+        f"(i32.store8 (i32.const {at + len(prefix) - 1}) (i32.load8_u (i32.const {answer_at})))"
         f"(drop (call $gl_call (i32.const {at}) (i32.const {len(prefix)}) (i32.const 0)))"
     )
     wasm = blocks(contract, lead="unreachable", validate=validate)

@@ -97,7 +97,7 @@ class Probe(gl.Contract):
 
 @pytest.fixture
 def probe(chain: Chain) -> Chain:
-    """A chain with the contract above deployed."""
+    """Return a chain with the contract above deployed."""
     assert chain.result({}, PROBE).code is ResultCode.RETURN
     return chain
 

@@ -29,7 +29,7 @@ def four_sandboxes_in_each_other() -> bytes:
 
 
 def calls_in_a_row(count: int) -> bytes:
-    """Each costs milliseconds: a list is read, and refused as no request."""
+    """Return a call that costs milliseconds: a list is read, and refused as no request."""
     contract = Contract()
     request = contract.gl_call_bytes(calldata.encode([0] * 60_000))
     return contract.wasm(f"(drop {request})" * count)

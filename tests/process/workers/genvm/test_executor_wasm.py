@@ -198,7 +198,7 @@ REFUSED: list[tuple[str, Any, int]] = [
 
 
 def prints_codes(contract: Contract, calls: list[str]) -> bytes:
-    """A contract that makes all calls and prints what each left, one byte per call."""
+    """Return a contract that makes all calls and prints what each left, one byte per call."""
     kept = (f"(i32.store8 (i32.const {SCRATCH + n}) {call})" for n, call in enumerate(calls))
     return contract.wasm("".join(kept) + print_bytes(SCRATCH, len(calls)))
 
@@ -283,7 +283,7 @@ def test_result_descriptor_holds_what_the_host_answered(chain: Chain) -> None:
 
 
 def call_and_print(contract: Contract, request: Any) -> bytes:
-    """A contract that makes one call and prints what it gives."""
+    """Return a contract that makes one call and prints what it gives."""
     return contract.wasm(
         f"(drop {contract.gl_call(request)}) (i32.store (i32.const 200) (i32.const {SCRATCH}))"
         "(i32.store (i32.const 204) (i32.const 1000))"
@@ -336,8 +336,10 @@ def test_calls_into_each_other_end_at_the_depth_limit(chain: Chain) -> None:
 
 
 def sandboxed(allow_write_ops: bool, ending: str) -> bytes:
-    """A contract that writes storage inside a sandbox, which ends by `ending`, and prints, from
-    outside: what the sandbox gave, then what storage holds."""
+    """Return a contract that writes storage inside a sandbox, which ends by `ending`.
+
+    It prints, from outside, what the sandbox gave, then what storage holds.
+    """
     contract = Contract()
     # Both start messages are alike but for their `entry_kind`: 0 outside, 1 in the sandbox.
     entry = calldata.encode({})

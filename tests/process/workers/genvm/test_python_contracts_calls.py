@@ -17,11 +17,11 @@ def chain() -> Iterator[Chain]:
         yield chain
 
 
-DESK = """
+OFFICE = """
 from genlayer import *
 import typing
 
-class Desk(gl.Contract):
+class Office(gl.Contract):
     served: u32
     last: str
 
@@ -97,67 +97,67 @@ class Desk(gl.Contract):
 
 
 @pytest.fixture(scope="module")
-def desk(chain: Chain) -> Contract:
-    return chain.deploy(DESK, 5)
+def office(chain: Chain) -> Contract:
+    return chain.deploy(OFFICE, 5)
 
 
 def test_arguments_go_by_place_and_by_name(chain: Chain) -> None:
-    contract = chain.deploy(DESK)
+    contract = chain.deploy(OFFICE)
     assert contract.call("serve", "ann") == 1
     assert contract.call("serve", kwargs={"name": "bob", "times": 3}) == 4
     assert contract.call("state") == [4, "bob"]
 
 
-def test_a_method_may_stand_under_an_empty_key(desk: Contract) -> None:
-    assert desk.run({"": "state"}).returned() == [5, ""]
-    assert desk.run({"method": "state"}).returned() == [5, ""]
+def test_a_method_may_stand_under_an_empty_key(office: Contract) -> None:
+    assert office.run({"": "state"}).returned() == [5, ""]
+    assert office.run({"method": "state"}).returned() == [5, ""]
 
 
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        ({"method": "nothing"}, "Desk has no method nothing"),
+        ({"method": "nothing"}, "Office has no method nothing"),
         ({"method": "hidden"}, "hidden cannot be called from outside: it is not marked @gl.public"),
         ({"method": "undecorated"}, "undecorated cannot be called from outside"),
         ({"method": "__init__"}, "__init__ cannot be called from outside"),
         ({"method": "#secret"}, "#secret cannot be called from outside"),
-        ({"method": "served"}, "Desk has no method served"),
+        ({"method": "served"}, "Office has no method served"),
         ({"method": 5}, "a method is named by a str, got int"),
-        ({"method": "state", "args": [1]}, "state: Desk.state() takes 1 positional argument"),
-        ({"method": "serve", "args": ["a", 2]}, "serve: Desk.serve() takes 2 positional"),
+        ({"method": "state", "args": [1]}, "state: Office.state() takes 1 positional argument"),
+        ({"method": "serve", "args": ["a", 2]}, "serve: Office.serve() takes 2 positional"),
         ({"method": "serve", "kwargs": {"other": 1}}, "unexpected keyword argument 'other'"),
         ({"method": "state", "args": {}}, "state: args is a list and kwargs is a map"),
-        ({}, "the call names no method, and Desk has no __handle_undefined_method__"),
+        ({}, "the call names no method, and Office has no __handle_undefined_method__"),
         ([], "a call is a map of method, args and kwargs, got list"),
     ],
 )
 def test_what_cannot_be_called_is_a_user_error_that_says_why(
-    desk: Contract, call: Any, reason: str
+    office: Contract, call: Any, reason: str
 ) -> None:
-    assert reason in desk.run(call).user_error()
+    assert reason in office.run(call).user_error()
 
 
-def test_only_payable_methods_take_value(chain: Chain, desk: Contract) -> None:
-    assert desk.call("pay", value=9) == 9
-    assert desk.call("pay_with_gas", value=8) == 8
-    assert desk.call("pay") == 0
-    assert "serve takes no value" in desk.calling("serve", "x", value=1).user_error()
-    assert "state takes no value" in desk.calling("state", value=1).user_error()
-    assert "Desk has no __receive__" in desk.run({}, value=1).user_error()
-    assert "the constructor takes no value" in chain.deploying(DESK, value=1).last.user_error()
+def test_only_payable_methods_take_value(chain: Chain, office: Contract) -> None:
+    assert office.call("pay", value=9) == 9
+    assert office.call("pay_with_gas", value=8) == 8
+    assert office.call("pay") == 0
+    assert "serve takes no value" in office.calling("serve", "x", value=1).user_error()
+    assert "state takes no value" in office.calling("state", value=1).user_error()
+    assert "Office has no __receive__" in office.run({}, value=1).user_error()
+    assert "the constructor takes no value" in chain.deploying(OFFICE, value=1).last.user_error()
 
 
 @pytest.mark.parametrize("how", ["raise", "rollback", "immediate"])
 @pytest.mark.parametrize("what", ["no, é", {"code": 7, "at": [None]}])
-def test_a_user_error_ends_the_run_and_keeps_nothing(desk: Contract, how: str, what: Any) -> None:
-    refused = desk.calling("refuse", how, what)
+def test_a_user_error_ends_the_run_and_keeps_nothing(office: Contract, how: str, what: Any) -> None:
+    refused = office.calling("refuse", how, what)
     assert refused.user_error() == what
     assert refused.result.storage_changes == []
     assert b"not reached" not in refused.ended.stdout
 
 
-def test_a_user_error_can_be_caught(desk: Contract) -> None:
-    assert desk.calling("refuse", "caught", "no").user_error() == "again: no"
+def test_a_user_error_can_be_caught(office: Contract) -> None:
+    assert office.calling("refuse", "caught", "no").user_error() == "again: no"
 
 
 @pytest.mark.parametrize(
@@ -169,28 +169,28 @@ def test_a_user_error_can_be_caught(desk: Contract) -> None:
     ],
 )
 def test_any_other_end_is_a_vm_error_with_its_traceback(
-    desk: Contract, how: str, what: Any, code: str, printed: str
+    office: Contract, how: str, what: Any, code: str, printed: str
 ) -> None:
-    failed = desk.calling("refuse", how, what)
+    failed = office.calling("refuse", how, what)
     assert failed.vm_error() == code
     assert printed in failed.stderr
     if printed:
         assert 'File "/contract.py"' in failed.stderr
 
 
-def test_the_contract_knows_its_message(chain: Chain, desk: Contract) -> None:
-    chain.node.balances[desk.address] = 1234
-    assert desk.call("about", sender=BOB) == {
-        "sender": BOB, "origin": ALICE, "chain": CHAIN_ID, "value": 0, "me": desk.address,
-        "address": desk.address, "balance": 1234, "init": False,
+def test_the_contract_knows_its_message(chain: Chain, office: Contract) -> None:
+    chain.node.balances[office.address] = 1234
+    assert office.call("about", sender=BOB) == {
+        "sender": BOB, "origin": ALICE, "chain": CHAIN_ID, "value": 0, "me": office.address,
+        "address": office.address, "balance": 1234, "init": False,
         "at": "2026-01-02T03:04:05Z", "stack": [],
     }  # fmt: skip
-    assert desk.call("now") == "2026-01-02T03:04:05+00:00"
+    assert office.call("now") == "2026-01-02T03:04:05+00:00"
 
 
-def test_values_of_every_kind_come_back_as_they_went_in(desk: Contract) -> None:
+def test_values_of_every_kind_come_back_as_they_went_in(office: Contract) -> None:
     value = {"a": [None, True, -(2**300), "é", b"\0", Address(b"\7" * 20)], "b": {"": []}}
-    assert desk.call("echo", value) == value
+    assert office.call("echo", value) == value
 
 
 def test_what_has_no_calldata_cannot_be_returned(chain: Chain) -> None:
@@ -246,8 +246,8 @@ def test_special_methods_take_what_fits_no_other(chain: Chain) -> None:
     ]  # fmt: skip
 
 
-def test_a_contract_without_special_methods_takes_its_value_back(desk: Contract) -> None:
-    assert desk.run({"method": "#error"}, value=7).returned() is None
+def test_a_contract_without_special_methods_takes_its_value_back(office: Contract) -> None:
+    assert office.run({"method": "#error"}, value=7).returned() is None
 
 
 @pytest.mark.parametrize(

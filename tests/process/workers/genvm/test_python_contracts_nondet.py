@@ -183,13 +183,13 @@ def chain() -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
-def asker(chain: Chain) -> Contract:
+def prompter(chain: Chain) -> Contract:
     return chain.deploy(SOURCE)
 
 
 @pytest.fixture
-def calling(asker: Contract) -> Callable[..., Agreement]:
-    return lambda method, *args: Agreement(asker, method, *args)
+def calling(prompter: Contract) -> Callable[..., Agreement]:
+    return lambda method, *args: Agreement(prompter, method, *args)
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("text", "ünf 🙂"), ("json", {"a": [1, True]})])
@@ -215,13 +215,13 @@ def test_the_older_names(calling: Callable[..., Agreement]) -> None:
     assert call.validate(led, prompts(lambda _: "2")) == 0
 
 
-def judge(verdict: bool, answer: str = "five") -> ModuleServer:
-    """An LLM that answers prompts with `answer`, and judges answers of others by `verdict`."""
+def judge(accepts: bool, answer: str = "five") -> ModuleServer:
+    """Return an LLM that answers prompts, and says of the answers of others that it `accepts`."""
 
     def answered(request: ModuleRequest) -> Any:
         template = request.payload["payload"].get("template", "")
         is_judged = template in ("EqComparative", "EqNonComparativeValidator")
-        return {"data": verdict if is_judged else answer, "consumed_gen": 0}
+        return {"data": accepts if is_judged else answer, "consumed_gen": 0}
 
     return ModuleServer(answered)
 
@@ -351,8 +351,8 @@ def test_what_a_block_may_not_do(calling: Callable[..., Agreement], what: str, r
     assert reason in led.stderr
 
 
-def test_what_a_block_may_do(calling: Callable[..., Agreement], asker: Contract) -> None:
-    count = asker.call("get")
+def test_what_a_block_may_do(calling: Callable[..., Agreement], prompter: Contract) -> None:
+    count = prompter.call("get")
     shown = [count + 1, {"x": 3}, {"text": "of the contract"}, 3]
     assert calling("inside", "read").lead().returned() == shown
     assert calling("inside", "sandbox").lead(prompts(lambda text: text * 2)).returned() == "twotwo"

@@ -91,14 +91,14 @@ def test_contracts_that_use_models_deploy_and_have_a_schema(
     assert schema["ctor"]["params"][3] == ["potential_outcomes", [{"$rep": "string"}]]
 
 
-def answering(*answers: str, verdict: bool = True) -> ModuleServer:
-    """An LLM that gives `answers` in order, and judges those of others by `verdict`."""
+def answering(*answers: str, accepts: bool = True) -> ModuleServer:
+    """Return an LLM that gives `answers` in order, and says of others' that it `accepts`."""
     left = iter(answers)
 
     def answer(request: ModuleRequest) -> Any:
         judged = ("EqComparative", "EqNonComparativeValidator")
         is_judged = request.payload["payload"].get("template") in judged
-        return {"data": verdict if is_judged else next(left), "consumed_gen": 0}
+        return {"data": accepts if is_judged else next(left), "consumed_gen": 0}
 
     return ModuleServer(answer)
 
@@ -111,7 +111,7 @@ def test_the_wizard_of_coin(chain: Chain, published_contracts: Path) -> None:
     assert led.returned() is None
     lost = '{"reasoning": "never", "give_coin": false}'
     assert asking.validate(led, answering(won)) is None
-    assert asking.validate(led, answering(lost, verdict=False)) == 0
+    assert asking.validate(led, answering(lost, accepts=False)) == 0
     wizard.keep(led)
     assert wizard.call("get_have_coin") is False
 
@@ -125,13 +125,13 @@ def test_llm_erc20(chain: Chain, published_contracts: Path) -> None:
     assert led.returned() is None
     assert f'"{ALICE}": 100' in llm.requests[0].payload["payload"]["input"]
     assert transfer.validate(led, answering()) is None
-    assert transfer.validate(led, answering(verdict=False)) == 0
+    assert transfer.validate(led, answering(accepts=False)) == 0
     token.keep(led)
     assert token.call("get_balances") == balances
 
 
 def pages(text: str) -> ModuleServer:
-    """A web on which each page shows `text`."""
+    """Return a web on which each page shows `text`."""
     return ModuleServer(lambda _: {"text": text})
 
 

@@ -18,7 +18,7 @@ def chain() -> Iterator[Chain]:
 
 
 def method(*params: Any, ret: Any = "any", **more: Any) -> dict[str, Any]:
-    """The schema of a write method."""
+    """Return the schema of a write method."""
     return {
         "params": [list(each) for each in params],
         "kwparams": {},

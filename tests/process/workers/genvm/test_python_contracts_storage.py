@@ -193,7 +193,7 @@ def on_list(rows, name, at, value):
 
 
 def tree_step(model: dict[str, int], name: str, key: str, value: int) -> Any:
-    """What the contract's `_on_tree` does, on a `dict`."""
+    """Return what the contract's `_on_tree` does, on a `dict`."""
     match name:
         case "set":
             model[key] = value
@@ -220,7 +220,7 @@ def tree_step(model: dict[str, int], name: str, key: str, value: int) -> Any:
 
 
 def list_step(rows: list[Any], name: str, at: int, value: Any) -> Any:
-    """The contract's own `on_list`, on a `list`."""
+    """Return the contract's own `on_list`, on a `list`."""
     space: dict[str, Any] = {}
     exec(COLLECTIONS[COLLECTIONS.index("def on_list") :], space)
     return space["on_list"](rows, name, at, value)
@@ -426,7 +426,7 @@ class Large(gl.Contract):
 
     @gl.public.view
     def sums(self) -> list[int]:
-        words = sum(len(word) for word in self.words)
+        lengths = sum(len(word) for word in self.words)
         return [len(self.numbers), sum(self.numbers), sum(self.numbers.values()), words]
 """
 
@@ -437,7 +437,7 @@ def test_reading_a_large_collection_takes_few_host_calls(chain: Chain) -> None:
     contract.call("fill", count)
     chain.node.requests.clear()
     total = count * (count - 1) // 2
-    words = sum(i % 80 for i in range(count))
-    assert contract.call("sums") == [count, total, total, words]
+    lengths = sum(i % 80 for i in range(count))
+    assert contract.call("sums") == [count, total, total, lengths]
     long_words = sum(i % 80 > 60 for i in range(count))
     assert chain.node.requests.count("storage_read") < 80 + long_words

@@ -1,4 +1,4 @@
-"""The contract's time: what it waits for is not counted, whoever looks and whenever."""
+"""The contract's time: what it waits for is not counted, at any moment and by any thread."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ START = {"StartWasm": "m.wasm"}
 
 
 def setup(*actions: Any, files: dict[str, bytes] | None = None) -> Program:
-    """The program of a ZIP whose description performs `actions` and then starts `m.wasm`."""
+    """Return the program of a ZIP whose description performs `actions` and then starts `m.wasm`."""
     code = ContractCode(
         ContractKind.ZIP, None, {"Seq": [*actions, START]}, {"m.wasm": b""} | (files or {})
     )

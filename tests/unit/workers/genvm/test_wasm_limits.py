@@ -210,8 +210,8 @@ def test_no_figure_of_cpython_is_over_half_of_its_limit() -> None:
     read = wasm_limits._Module(read_cpython())
     read.kept()
     assert read._locals * 2 < wasm_limits.MAX_TOTAL_LOCALS
-    for words, (_, most) in wasm_limits._INSTRUCTIONS.items():
-        assert read.totals[words] * 2 < most, words
+    for kind, (_, most) in wasm_limits._INSTRUCTIONS.items():
+        assert read.totals[kind] * 2 < most, kind
     assert read._long_bodies * 2 < wasm_limits.MAX_LONG_BODIES_BYTES
     assert read._products * 2 < wasm_limits.MAX_TOTAL_BRANCHES_TIMES_LOCALS
 
