@@ -138,9 +138,9 @@ def _address_bytes(value: object) -> bytes:
 
 
 class Encoded:
-    """Calldata that was written before: `encode` takes it for the value that it holds.
+    """Calldata that is encoded already: `encode` puts it where the value would stand.
 
-    `values`: how many that counts for.
+    `values` is how many values it counts for.
     """
 
     __slots__ = ("content", "values")

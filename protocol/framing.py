@@ -88,7 +88,7 @@ def _receive_exactly(
 
 
 class FrameParser:
-    """Turns a byte stream into frames' bodies, however it is cut up: for event loops."""
+    """Turns a byte stream into frames' bodies, whatever parts it arrives in: for event loops."""
 
     def __init__(self, max_size: int = MAX_FRAME) -> None:
         self._buffer = bytearray()

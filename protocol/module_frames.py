@@ -1,7 +1,7 @@
 """What executors and module workers say to each other (docs/spec/05-modules.md#connections).
 
-Each function turns one frame's body into a value or back; how frames travel is none of its
-business. The executor pays for this module's imports at each start, so it keeps to the light ones.
+Each function turns one frame's body into a value or back; `framing.py` moves the frames. The
+executor pays for this module's imports at each start, so it keeps to the light ones.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def _decoded(code: bytes) -> str:
     try:
         return code.decode("utf-8")
     except UnicodeDecodeError:
-        reason = _writing_fault(code) or "the code is no UTF-8 text"
+        reason = _writing_fault(code) or "the code is not UTF-8 text"
         raise InvalidContract(reason, "not_utf8_text") from None
 
 
@@ -224,7 +224,7 @@ def _parse_zip(code: bytes) -> ContractCode:
     try:
         runner = parse_description(description.decode("utf-8-sig"), is_alone=True)
     except ValueError:
-        raise InvalidContract("runner.json is no JSON") from None
+        raise InvalidContract("runner.json is not JSON") from None
     return ContractCode(ContractKind.ZIP, _zip_version(files), runner, files)
 
 

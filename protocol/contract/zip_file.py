@@ -65,7 +65,9 @@ def _files(archive: bytes) -> dict[str, bytes]:
         if entry.method != _STORED or entry.flags & _ENCRYPTED:
             raise InvalidContract(f"{path[:MAX_PATH]!r} is not a stored entry")
         if len(entry.name) > MAX_PATH or not _is_plain(path) or path in files:
-            raise InvalidContract(f"{path[:MAX_PATH]!r} is no path of a contract's file")
+            raise InvalidContract(
+                f"{path[:MAX_PATH]!r} is not a path that a contract's file may have"
+            )
         files[path] = _content(archive, entry, directory)
     return files
 
@@ -98,7 +100,7 @@ def _entries(archive: bytes, at: int, count: int, end: int) -> Iterator[_Entry]:
         name_at = at + _ENTRY.size
         at = name_at + name_size + extra_size + comment_size
         if mark != _ENTRY_MARK or packed != size or at > end:
-            raise InvalidContract("the ZIP is damaged: an entry of its directory is none")
+            raise InvalidContract("the ZIP is damaged: an entry of its directory is malformed")
         name = archive[name_at : name_at + name_size]
         yield _Entry(name, flags, method, crc, size, local)
     if at != end:

@@ -54,7 +54,7 @@ class Log:
             return
         self._left_to_contract -= _RECORD + len(message[:MAX_MESSAGE])
         if self._left_to_contract < 0:
-            level, message = "warn", "the contract has said too much: no more of it is written down"
+            level, message = "warn", "the contract has logged too much: the rest is dropped"
         self._write(level, message, fields)
 
     def fault(self, error: BaseException) -> None:

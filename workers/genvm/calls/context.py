@@ -171,11 +171,10 @@ class Effects:
 
 
 class CallContext(NamedTuple):
-    """One call: its message, what it may do, and its effects. `permissions`: those of
-    `protocol/permissions.py`.
+    """One call: its message, what it may do, and its effects.
 
-    `memory_limit`: bytes that its guest may have. `depth`: how many calls it is inside of.
-    `is_det`: that of every call but those of a nondet block.
+    `permissions` are letters of `protocol/permissions.py`. `memory_limit` is the bytes that its
+    guest may have, `depth` how many calls it is inside of. `is_det` is false in a nondet block.
     """
 
     message: Message

@@ -34,7 +34,9 @@ def connect(addresses: Sequence[str], pause: Pause) -> HostClient:
         try:
             connection = _open(scheme if separator else "", rest)
         except (OSError, ValueError, OverflowError) as error:
-            raise ExecutorFault(f"host {address}: {error}; is its host loop there?") from None
+            raise ExecutorFault(
+                f"host {address}: {error}; check that its host loop is running"
+            ) from None
         connection.settimeout(ANSWER_SECONDS)
         connections.append(connection)
     return HostClient(connections, METHOD_HOSTS, pause)

@@ -31,7 +31,7 @@ from genvm_manager.workers.genvm.log import Log
 
 
 class ModuleClient:
-    """The connection to one module. `descriptor` None: the run has no such module."""
+    """The connection to one module; with `descriptor` None the run has no such module."""
 
     def __init__(
         self,
@@ -125,4 +125,4 @@ def _hello(genvm_id: int, host_data: str) -> bytes:
         reason = f"expected a map, got {type(parsed).__name__}"
     except (ValueError, RecursionError, calldata.EncodeError) as error:
         reason = str(error)
-    raise ExecutorFault(f"host_data: {reason}; modules are told what it says")
+    raise ExecutorFault(f"host_data: {reason}; the modules need it, so send valid JSON")

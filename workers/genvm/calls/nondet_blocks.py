@@ -1,4 +1,4 @@
-"""The nondet blocks of one run: who computes them, and who only says yes or no.
+"""The nondet blocks of one run, for the leader, for a validator and for a replay.
 
 Source: docs/spec/06-contracts.md#imports.
 
@@ -25,7 +25,7 @@ RunStage = Callable[[bytes, dict[str, Any] | None], Outcome]
 
 
 class NondetBlocks:
-    """Counts the blocks of a run. `leader_results` None: this run is the leader's.
+    """Counts the blocks of a run, which is the leader's when `leader_results` is None.
 
     `results`: what the leader's blocks gave, in call order, each a code byte and data; empty in
     other runs. `disagreement`: the number of the first block whose result was not accepted.

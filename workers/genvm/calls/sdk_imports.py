@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host.messages import BALANCE_SIZE, SLOT_SIZE
 from genvm_manager.workers.genvm.engine.imports import Import
 from genvm_manager.workers.genvm.engine.memory import Fault, Memory
 from genvm_manager.workers.genvm.wasi.descriptors import Input
@@ -20,8 +22,6 @@ MODULE = "genlayer_sdk"
 
 NO_DESCRIPTOR = 0xFFFFFFFF
 """The `result_fd` of a `gl_call` without data."""
-
-_SLOT, _ADDRESS, _BALANCE = 32, 20, 32
 
 
 def _answered(operation: Callable[..., None]) -> Callable[..., int]:
@@ -40,8 +40,10 @@ def _answered(operation: Callable[..., None]) -> Callable[..., int]:
 
 
 class SdkImports:
-    """Moves arguments and results through the guest's memory; results go where they fit or fault
-    before anything is done."""
+    """Moves arguments and results through the guest's memory.
+
+    A result that would not fit there is a fault before anything is done.
+    """
 
     def __init__(self, memory: Memory, operations: Operations, files: WasiFiles) -> None:
         self._memory = memory
@@ -60,20 +62,20 @@ class SdkImports:
 
     def _storage_read(self, slot: int, index: int, buffer: int, size: int) -> None:
         target = self._memory.view(buffer, size)
-        target[:] = self._operations.storage_read(self._memory.read(slot, _SLOT), index, size)
+        target[:] = self._operations.storage_read(self._memory.read(slot, SLOT_SIZE), index, size)
 
     def _storage_write(self, slot: int, index: int, buffer: int, size: int) -> None:
         content = self._memory.view(buffer, size)
-        self._operations.storage_write(self._memory.read(slot, _SLOT), index, content)
+        self._operations.storage_write(self._memory.read(slot, SLOT_SIZE), index, content)
 
     def _get_balance(self, address: int, result: int) -> None:
-        target = self._memory.view(result, _BALANCE)
-        balance = self._operations.get_balance(self._memory.read(address, _ADDRESS))
-        target[:] = balance.to_bytes(_BALANCE, "little")
+        target = self._memory.view(result, BALANCE_SIZE)
+        balance = self._operations.get_balance(self._memory.read(address, Address.SIZE))
+        target[:] = balance.to_bytes(BALANCE_SIZE, "little")
 
     def _get_self_balance(self, result: int) -> None:
-        target = self._memory.view(result, _BALANCE)
-        target[:] = self._operations.get_self_balance().to_bytes(_BALANCE, "little")
+        target = self._memory.view(result, BALANCE_SIZE)
+        target[:] = self._operations.get_self_balance().to_bytes(BALANCE_SIZE, "little")
 
     def _gl_call(self, request: int, size: int, result_at: int) -> None:
         self._memory.view(result_at, 4)

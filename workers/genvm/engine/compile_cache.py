@@ -53,7 +53,9 @@ class CompileCache:
             lambda: compile_apart(read(), self._bounds),
         )
         if module is None:
-            raise ExecutorFault("what this host has compiled cannot be loaded; try again")
+            raise ExecutorFault(
+                "the module was compiled but cannot be loaded on this host; run the call again"
+            )
         return module
 
     def holds(self, digest: bytes) -> bool:

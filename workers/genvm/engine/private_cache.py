@@ -122,7 +122,9 @@ class PrivateCache:
         path = self._folder / name
         size = os.fstat(made).st_size
         if self._bounds.size is not None and size > self._bounds.size:
-            self._report(f"{size:,} bytes are not kept in a cache of {self._bounds.size:,}")
+            self._report(
+                f"{size:,} bytes are not cached: the cache holds {self._bounds.size:,} at most"
+            )
             return
         try:
             _write_atomically(path, lambda target: _copy(made, target))

@@ -5,8 +5,9 @@ many branches, long functions, many loops. Nothing here depends on the machine: 
 by its own figures, in linear time, before anything compiles it. Validating it is left to wasmtime.
 
 Raise `LIMITS_ID` in `compile_cache.py` with each change of a limit: modules that are compiled
-already are not read again. `docs/operations/limits.md` has the limits in a table. What compilers make
-is well within them: CPython, with 6 MB of code, is below half of each, but for the code's size.
+already are not read again. `docs/operations/limits.md` has the limits in a table. What compilers
+make is well within them: CPython, with 6 MB of code, is below half of each, but for the code's
+size.
 """
 
 from __future__ import annotations

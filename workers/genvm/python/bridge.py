@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 
 from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host.messages import BALANCE_SIZE
 from genvm_manager.workers.genvm.calls.operations import Operations
 from genvm_manager.workers.genvm.calls.sdk import OperationFailed, SdkError
 from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
@@ -64,10 +65,10 @@ class RequestHandler:
     def _get_balance(self, arguments: memoryview) -> bytes:
         if len(arguments) != Address.SIZE:
             raise OperationFailed(SdkError.INVAL)
-        return self._operations.get_balance(bytes(arguments)).to_bytes(32, "little")
+        return self._operations.get_balance(bytes(arguments)).to_bytes(BALANCE_SIZE, "little")
 
     def _get_self_balance(self, _: memoryview) -> bytes:
-        return self._operations.get_self_balance().to_bytes(32, "little")
+        return self._operations.get_self_balance().to_bytes(BALANCE_SIZE, "little")
 
     def _gl_call(self, arguments: memoryview) -> bytes:
         result = self._operations.gl_call(arguments)

@@ -34,7 +34,7 @@ def run_tool(engine: Engine, module: Module, arguments: list[str], tree: FileTre
     catalogue = {wasi.MODULE: Wasi(memory, environment).imports() | files.imports()}
     outcome = Guest(engine, Imports(memory, catalogue, Deadline()), _MEMORY).run(module)
     if outcome.code is not ResultCode.RETURN:
-        raise ExecutorFault(f"{' '.join(arguments[:2])}: {outcome.data}")
+        raise ExecutorFault(f"{' '.join(arguments[:2])} in the guest ended with {outcome.data}")
     return collected.content()
 
 

@@ -41,9 +41,9 @@ MAX_VARIABLE = 64 << 10
 """Bytes of one value, before and after others are filled in."""
 
 _UNMAPPED = {
-    Errno.NOENT: "not found",
-    Errno.NOTDIR: "not a directory",
-    Errno.NOTCAPABLE: "outside",
+    Errno.NOENT: "the path names no file",
+    Errno.NOTDIR: "a file or a folder is in its way",
+    Errno.NOTCAPABLE: "the path leads out of the root",
 }
 
 _REFERENCE = re.compile(r"\$\{([^}$]*)\}")
@@ -67,7 +67,9 @@ def program_of(code: ContractCode, *, is_det: bool) -> Program:
         return Program(code.files["file"], ["contract.wasm"], {}, FileTree())
     setup = _Setup(code, "det" if is_det else "nondet")
     if not setup.perform(code.runner) or setup.program is None:
-        raise InvalidContract("the runner description never comes to StartWasm")
+        raise InvalidContract(
+            "no action of the runner description starts a program: add StartWasm or Depends"
+        )
     return setup.program
 
 
@@ -94,7 +96,7 @@ class _Setup:
         if action == {}:
             return False
         if not isinstance(action, dict) or len(action) != 1:
-            raise InvalidContract("an action of the runner description is no map with one key")
+            raise InvalidContract("an action of the runner description is not a map with one key")
         ((name, value),) = action.items()
         if name not in _ACTIONS:
             raise InvalidContract(f"the action {name!r} is unknown to this executor")

@@ -120,7 +120,7 @@ def test_traces_without_end_end_in_the_log(chain: Chain) -> None:
     assert ended.result is not None
     assert ended.result.code is ResultCode.RETURN
     messages = [record["message"] for record in ended.log]
-    assert messages[-1] == "the contract has said too much: no more of it is written down"
+    assert messages[-1] == "the contract has logged too much: the rest is dropped"
     assert 60 * MIB < sum(map(len, messages)) < 68 * MIB
 
 

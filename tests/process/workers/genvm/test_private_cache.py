@@ -91,7 +91,7 @@ def test_what_is_more_than_the_whole_cache_is_made_and_not_kept(tmp_path: Path) 
     cache.get("small")
     assert cache.get("large", bytes(2000)) == bytes(2000)
     assert cache.names() == {"small"}
-    assert cache.reports == ["2,000 bytes are not kept in a cache of 1,000"]
+    assert cache.reports == ["2,000 bytes are not cached: the cache holds 1,000 at most"]
 
 
 LEFT = [".a.1.new", ".a.stamp.1.new", ".a.lock", "unstamped", "absent.stamp", ".gone.77.new"]
