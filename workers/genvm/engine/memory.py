@@ -48,6 +48,8 @@ class Memory:
             return
         self._memory = ctypes.pointer(export.of.memory)
         self._context = ffi.wasmtime_caller_context(caller)
+        # The memory may not move (`memory_may_move` in `engine.py`), so that its address is asked
+        # for once; what lies beyond its present size must not be touched.
         base = ffi.wasmtime_memory_data(self._context, self._memory)
         address = ctypes.cast(base, ctypes.c_void_p).value
         assert address is not None

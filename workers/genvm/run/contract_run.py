@@ -31,13 +31,8 @@ from genvm_manager.workers.genvm.calls.context import (
 from genvm_manager.workers.genvm.calls.hosts import ANSWER_SECONDS
 from genvm_manager.workers.genvm.calls.modules import Modules
 from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks
-from genvm_manager.workers.genvm.calls.storage import (
-    CommittedPages,
-    PageCache,
-    locked_slots,
-    read_code,
-    write_code,
-)
+from genvm_manager.workers.genvm.calls.storage import CommittedPages, PageCache
+from genvm_manager.workers.genvm.calls.stored_contract import locked_slots, read_code, write_code
 from genvm_manager.workers.genvm.engine.compile_cache import (
     LIMITS_ID,
     CompileCache,

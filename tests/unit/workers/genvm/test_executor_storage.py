@@ -26,9 +26,8 @@ from genvm_manager.workers.genvm.calls.storage import (
     CommittedPages,
     PageCache,
     Storage,
-    read_code,
-    write_code,
 )
+from genvm_manager.workers.genvm.calls.stored_contract import read_code, write_code
 from genvm_manager.workers.genvm.engine.endings import CallEnded
 
 SIZE = 256
