@@ -221,11 +221,15 @@ def test_absurd_lengths_are_refused_before_anything_is_allocated(bomb: bytes) ->
 
 @dataclass
 class Point:
+    """A dataclass, which is encoded as a map."""
+
     y: int
     x: int
 
 
 class Token(str):
+    """A subclass of a type of calldata."""
+
     __slots__ = ()
 
 

@@ -86,28 +86,35 @@ class Ledger:
         self.heard: list[object] = []
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         if request.storage_type is StorageType.LATEST_FINAL:
             raise HostRefusal(HostErrorCode.ABSENT)
         return bytes(request.length)
 
     def consume_fuel(self, request: ConsumeFuel) -> None:
+        """Note the fuel."""
         self.heard.append(request)
 
     def eth_call(self, request: EthCall) -> bytes:
+        """Return the Ethereum contract's answer."""
         if request.calldata == b"no":
             raise HostRefusal(HostErrorCode.FORBIDDEN)
         return request.calldata[::-1]
 
     def get_balance(self, request: GetBalance) -> int:
+        """Return a balance."""
         return 1 << 200
 
     def remaining_fuel_as_gen(self) -> int:
+        """Return the fuel that is left."""
         return 12
 
     def notify_nondet_disagreement(self, request: NotifyNondetDisagreement) -> None:
+        """Note the disagreement."""
         self.heard.append(request)
 
     def consume_result(self, request: ConsumeResult) -> None:
+        """Keep the result."""
         self.heard.append(request)
 
 

@@ -65,6 +65,7 @@ class NodeHost:
         self.pages[address].update(changes)
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         self.requests.append("storage_read")
         pages = self.pages[request.address]
         if not pages:
@@ -76,26 +77,32 @@ class NodeHost:
         return whole[skipped : skipped + request.length]
 
     def consume_fuel(self, request: ConsumeFuel) -> None:
+        """Note the fuel."""
         self.requests.append("consume_fuel")
         self.consumed.append(request.amount)
 
     def eth_call(self, request: EthCall) -> bytes:
+        """Return the Ethereum contract's answer."""
         self.requests.append("eth_call")
         if request.calldata not in self.eth_answers:
             raise HostRefusal(HostErrorCode.ABSENT)
         return self.eth_answers[request.calldata]
 
     def get_balance(self, request: GetBalance) -> int:
+        """Return a balance."""
         self.requests.append("get_balance")
         return self.balances[request.address]
 
     def remaining_fuel_as_gen(self) -> int:
+        """Return the fuel that is left."""
         return self.fuel
 
     def notify_nondet_disagreement(self, request: NotifyNondetDisagreement) -> None:
+        """Note the disagreement."""
         self.disagreements.append(request.call_number)
 
     def consume_result(self, request: ConsumeResult) -> None:
+        """Keep the result."""
         self.results.append(request.result)
 
     @contextlib.contextmanager

@@ -117,11 +117,13 @@ class Outcome:
 
     @property
     def result(self) -> RunResult:
+        """The result that the run handed over."""
         assert self.ended.result is not None, self.ended
         return self.ended.result
 
     @property
     def stderr(self) -> str:
+        """What the run wrote to stderr."""
         return self.ended.stderr.decode()
 
     def returned(self) -> Any:

@@ -37,6 +37,7 @@ class ClosingHost(NodeHost):
     """A newer host: it knows no `notify_finished` and closes instead of answering it."""
 
     def serve(self, connection: socket.socket) -> None:
+        """Answer one connection."""
         with connection:
             parser = RequestParser()
             while received := connection.recv(1 << 16):
@@ -92,6 +93,7 @@ class DyingHost(NodeHost):
     """It answers nothing: the connection ends at the first request."""
 
     def serve(self, connection: socket.socket) -> None:
+        """Answer one connection."""
         connection.recv(1)
         connection.close()
 
@@ -100,6 +102,7 @@ class SilentHost(NodeHost):
     """It takes requests and never answers."""
 
     def serve(self, connection: socket.socket) -> None:
+        """Answer one connection."""
         with connection:
             while connection.recv(1 << 16):
                 pass
@@ -109,6 +112,7 @@ class DrippingHost(NodeHost):
     """It answers, a byte now and then and never to the end."""
 
     def serve(self, connection: socket.socket) -> None:
+        """Answer one connection."""
         connection.settimeout(0.2)
         with connection, suppress(ConnectionError):
             while True:
@@ -150,6 +154,7 @@ class RefusingHost(NodeHost):
     """It knows no contract."""
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         raise HostRefusal(HostErrorCode.ABSENT)
 
 

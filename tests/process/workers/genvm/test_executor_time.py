@@ -51,10 +51,12 @@ class SlowHost(NodeHost):
         self.seconds = seconds
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         time.sleep(self.seconds)
         return super().storage_read(request)
 
     def get_balance(self, request: GetBalance) -> int:
+        """Return a balance."""
         time.sleep(self.seconds)
         return super().get_balance(request)
 

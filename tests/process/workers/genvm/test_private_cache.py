@@ -28,6 +28,8 @@ class Cache:
         self._cache = PrivateCache(folder, Bounds(entries, size), self.reports.append)
 
     def get(self, name: str, content: bytes = b"x" * 100) -> bytes | None:
+        """Return the entry, which is made with `content` where there is none."""
+
         def make() -> int:
             self.made.append(name)
             return anonymous_file(content)
@@ -35,12 +37,15 @@ class Cache:
         return self._cache.get_or_make(name, Path.read_bytes, make)
 
     def tidy(self) -> None:
+        """Remove leftovers, and what is beyond the bounds."""
         self._cache.tidy()
 
     def names(self) -> set[str]:
+        """Return the names of the files in the folder, but for stamps."""
         return {path.name for path in self.folder.iterdir() if path.suffix != ".stamp"}
 
     def age(self, name: str, minutes: int) -> None:
+        """Make an entry look as if it had been used so many minutes ago."""
         stamp = self.folder / f"{name}.stamp"
         at = stamp.stat().st_mtime_ns - minutes * MINUTE
         os.utime(stamp, ns=(at, at))

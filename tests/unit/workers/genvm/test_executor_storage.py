@@ -43,6 +43,7 @@ class Committed:
         self.asked = 0
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         self.asked += 1
         known = self.content if request.slot == SLOT else b""
         part = known[request.offset : request.offset + request.length]
@@ -158,6 +159,7 @@ class Zeros:
         self.asked: list[int] = []
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return stored bytes."""
         self.asked.append(request.length)
         return bytes(request.length)
 
