@@ -115,7 +115,7 @@ VALUE_COST = 128
 
 
 class Effects:
-    """What a call has changed: pages, messages, and value on its way out of the contract."""
+    """What a call has changed: pages, messages, and the value that the messages send."""
 
     def __init__(self, base: Pages, budget: Budget) -> None:
         self._budget = budget
@@ -126,7 +126,7 @@ class Effects:
         self.spent = 0
 
     def emit(self, emission: dict[str, Any], value: int = 0) -> None:
-        """Note a message that leaves with the result, and the `value` it carries away."""
+        """Note a message that leaves with the result, and the `value` that it sends."""
         written = calldata.encoded(emission)
         self.charge(len(written.content) + VALUE_COST * written.values)
         self.emissions.append(written)

@@ -57,7 +57,7 @@ class Operations:
         return call_host(self._run.host.get_balance, Address(address))
 
     def get_self_balance(self) -> int:
-        """Return the contract's own balance, less what its messages of this run carry away."""
+        """Return the contract's own balance, less the value that its messages of this run send."""
         return own_balance(self._run, self._context)
 
     def hold(self, size: int) -> None:

@@ -39,6 +39,6 @@ class Run(Protocol):
 
 
 def own_balance(run: Run, context: CallContext) -> int:
-    """Return the contract's balance, less what its messages of this run carry away."""
+    """Return the contract's balance, less the value that its messages of this run send."""
     balance = call_host(run.host.get_balance, context.message.contract_address)
     return max(0, balance - context.effects.spent)

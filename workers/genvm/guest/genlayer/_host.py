@@ -49,7 +49,7 @@ def get_balance(address: bytes) -> int:
 
 
 def get_self_balance() -> int:
-    """Return the contract's own balance, less what its messages of this run carry away."""
+    """Return the contract's own balance, less the value that its messages of this run send."""
     return int.from_bytes(_ask(b"\3", 32), "little")
 
 

@@ -52,7 +52,7 @@ class Contract:
 
     @property
     def balance(self) -> int:
-        """What this contract owns, less what its messages of this run carry away."""
+        """The balance of this contract, less the value that its messages of this run send."""
         return _host.get_self_balance()
 
 

@@ -53,7 +53,7 @@ class ContractProxy:
 
     @property
     def balance(self) -> int:
-        """What it owns."""
+        """Its balance."""
         return _host.get_balance(self.address.as_bytes)
 
     def __repr__(self) -> str:

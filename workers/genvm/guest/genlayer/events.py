@@ -1,4 +1,4 @@
-"""`gl.Event`: what a contract tells the world outside.
+"""`gl.Event`: events, by which programs outside the chain follow a contract.
 
     class Transfer(gl.Event):
         def __init__(self, source: Address, target: Address, /, **blob): ...

@@ -80,7 +80,7 @@ class EvmContract:
 
     @property
     def balance(self) -> int:
-        """What it owns."""
+        """Its balance."""
         return _host.get_balance(self.address.as_bytes)
 
     def _call(self, method: Method, args: tuple[Any, ...]) -> Lazy:

@@ -1,6 +1,6 @@
-"""Calls to the host, and what comes back from the machines that it runs for us.
+"""Calls to the host, and the results of other machines that it runs for this one.
 
-`Lazy` stands for a result that was asked for but not looked at. `Return`, `UserError` and `VMError`
+`Lazy` stands for a result that was asked for and not read yet. `Return`, `UserError` and `VMError`
 are the ways in which another machine ends (docs/spec/06-contracts.md#sub-vm-results).
 """
 
@@ -91,7 +91,7 @@ class Return:
 
 
 class Lazy:
-    """A result that is looked at on `get()`, once; what that raises is raised each time."""
+    """A result that is read when `get()` is first called. An error is raised at each call."""
 
     __slots__ = ("_error", "_look", "_value")
 
