@@ -100,8 +100,8 @@ def test_a_finding_is_kept_with_the_command_that_replays_it(tmp_path: Path) -> N
     tally = Campaign(target, 5, 0, tmp_path / "found").run(0, 200, lambda _: None)
     assert tally.inputs == 200
     assert tally.kinds["a multiple of seven"] > 10
-    assert len(tally.findings) == 3, "the same words are kept three times"
-    for finding in tally.findings:
+    assert len(tally.found_faults) == 3, "the same words are kept three times"
+    for finding in tally.found_faults:
         assert int(finding.path.read_bytes()) % 7 == 0
         assert finding.path.read_bytes() == input_of(target, 5, finding.number)
         assert finding.path.with_name(finding.path.name + ".txt").read_text() == (
