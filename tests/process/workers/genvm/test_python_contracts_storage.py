@@ -427,7 +427,7 @@ class Large(gl.Contract):
     @gl.public.view
     def sums(self) -> list[int]:
         lengths = sum(len(word) for word in self.words)
-        return [len(self.numbers), sum(self.numbers), sum(self.numbers.values()), words]
+        return [len(self.numbers), sum(self.numbers), sum(self.numbers.values()), lengths]
 """
 
 
