@@ -1,4 +1,4 @@
-"""JSON out: the shape of every response."""
+"""The HTTP API: a Flask application whose answers come from the supervisor."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _encoder = msgspec.json.Encoder()
 def json_response(
     document: msgspec.Struct | Sequence[msgspec.Struct], status: int = 200
 ) -> Response:
-    """`document`, or a list of such, as the JSON body of a response."""
+    """Return a response with `document`, a struct or a list of them, as its JSON body."""
     return Response(_encoder.encode(document), status, content_type="application/json")

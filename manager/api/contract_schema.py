@@ -1,4 +1,4 @@
-"""What became of a run of `#get-schema`: a schema, or what the contract did instead."""
+"""The outcome of a run of `#get-schema`: a schema, or what the contract did instead."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from genvm_manager.protocol.run_end import describe_exit
 from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result
 
 MAX_SHOWN = 300
-"""Characters of a contract's own words that an error repeats."""
+"""Characters of a contract's text that an error repeats."""
 
 _MAX_VALUES = 1 << 16
-"""Values of a result that are looked at; one that holds a schema has a dozen."""
+"""Values that a result may have; one with a schema has a dozen."""
 
 
 def schema_in(status: RunStatus) -> str:
-    """The JSON document that the run returned.
+    """Return the JSON document that the run returned.
 
-    Raises `RequestFailed` that says why there is none, and by which run; `Unavailable` when it was
-    not the contract's doing.
+    Raises `RequestFailed`, which says why there is none and names the run, and `Unavailable` when
+    the cause was not the contract.
     """
     if status.run is None:
         raise ManagerError(f"run {status.id} was lost; the supervisor's log says why")
@@ -39,7 +39,7 @@ def schema_in(status: RunStatus) -> str:
 
 
 class _NoSchema(Exception):
-    """The message says what there is instead."""
+    """There is no schema; the message says what the run gave instead."""
 
 
 def _result(run: FinishedRun) -> RunResult:
@@ -80,7 +80,7 @@ def _document(result: RunResult) -> str:
 
 
 def _described(code: str) -> str:
-    """`exit_code 1. The contract's program …`; an unknown code stands for itself."""
+    """Return a VM error code with its meaning, where that is known."""
     meaning = describe(code)
     return _shown(code) if meaning is None else f"{code[:MAX_SHOWN]}: {meaning}"
 

@@ -10,13 +10,14 @@ from prometheus_client.registry import Collector
 
 
 class HttpProcesses(Collector):
-    """Looks at gunicorn's master and its workers at each reading."""
+    """Measures gunicorn's master and its workers at each reading."""
 
     def __init__(self, master: int) -> None:
-        """`master`: its pid, while it lives."""
+        """Take the pid of gunicorn's `master`, which must be alive."""
         self._master = psutil.Process(master)
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the number of processes and their memory, by role."""
         processes = GaugeMetricFamily(
             "genvm_http_processes", "Processes of the HTTP side.", labels=["role"]
         )
@@ -43,7 +44,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _resident(processes: list[psutil.Process]) -> list[int]:
-    """Bytes of each that is still there."""
+    """Return the resident bytes of each process that is still alive."""
     sizes = []
     for process in processes:
         try:

@@ -1,4 +1,4 @@
-"""Where the host loop of a run may be: the executor connects to it as the service's user."""
+"""Rules for the address of a run's host, to which the executor connects as the service's user."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from genvm_manager.base.network.run_host import parse_run_host
 
 SETTING = "allowed_hosts_of_runs"
 _MOST_LINKS = 40
-"""On the way to one file: the kernel follows no more."""
+"""Symbolic links on the way to one file; the kernel follows no more."""
 
 _EXTENSION = "genvm-run-hosts"
 
 
 class RunHosts:
-    """The rules of one service. Of its own sockets none is ever allowed."""
+    """The rules of one service. Its own sockets are never allowed."""
 
     def __init__(
         self, patterns: Sequence[str] | None, state_folder: Path, listening: Iterable[object]
     ) -> None:
-        """`patterns` as in the settings; `listening`: the names of our HTTP sockets, as
-        `getsockname` gives them."""
+        """Take the `patterns` of the settings, and the names of the `listening` HTTP sockets, as
+        `getsockname` returns them."""
         names = list(listening)
         self._patterns = patterns
         self._state_folder = state_folder
@@ -42,7 +42,7 @@ class RunHosts:
             self._sockets.append(str(supervisor_socket(state_folder)))
 
     def check(self, host: str) -> None:
-        """Raises `BadRequest` unless a run's host may be there. May look a name up."""
+        """Raise `BadRequest` unless a run's host may have this address. May resolve a name."""
         try:
             place = parse_run_host(host)
         except ValueError as error:
@@ -87,14 +87,14 @@ class RunHosts:
     def _require(self, host: str, is_listed: bool) -> None:
         if self._patterns is not None and not is_listed:
             raise BadRequest(
-                f"host: {host!r} is not where the host of a run may be; have it added to {SETTING} "
+                f"host: {host!r} is not an allowed host of a run; have it added to {SETTING} "
                 "in the service's settings"
             )
 
     def _is_in_state_folder(self, real: str) -> bool:
-        """By the folders themselves: they may be mounted at several places.
+        """Return whether a path is in the state folder, which may be mounted at several places.
 
-        The local node's socket is there where temporary files have no other place.
+        The local node's socket does not count: it is there when /tmp cannot be written.
         """
         path = Path(real)
         if path.name == NODE_SOCKET and path.parent.name.startswith(NODE_FOLDER):
@@ -105,12 +105,12 @@ class RunHosts:
 
 
 def install_run_hosts(app: Flask, rules: RunHosts) -> None:
-    """Have `require_run_host` of `app` go by the `rules`."""
+    """Make `require_run_host` apply the `rules` in `app`."""
     app.extensions[_EXTENSION] = rules
 
 
 def require_run_host(host: str) -> None:
-    """Raises what `RunHosts.check` does."""
+    """Raise `BadRequest` unless a run's host may have this address (`RunHosts.check`)."""
     rules = current_app.extensions[_EXTENSION]
     assert isinstance(rules, RunHosts)
     rules.check(host)
@@ -121,7 +121,7 @@ def _is_ours(host: str) -> BadRequest:
 
 
 def _leads_through_proc(path: str) -> bool:
-    """Whether the kernel would look into a file system of processes on its way to `path`."""
+    """Return whether the kernel would cross a /proc file system on its way to `path`."""
     # `/proc/self/cwd` is another folder to the executor, and looks like a plain link to it here.
     ahead = path.split("/")[::-1]
     place = "/"
@@ -155,7 +155,7 @@ def _is_one_file(first: str, second: str) -> bool:
 
 
 def _real_pattern(pattern: str) -> str:
-    """The pattern of a path with the folders that it names without `*` as they really are."""
+    """Return a path's pattern with symbolic links resolved in the folders before its first `*`."""
     path = pattern.removeprefix("unix://")
     known, star, rest = path.partition("*")
     folder, slash, name = known.rpartition("/")
@@ -167,7 +167,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _plain(host: str) -> str:
-    """A host in its one form: in lower case, without a final dot, an address as it is short."""
+    """Return a host in its canonical form: lower case, no final dot, an address shortened."""
     with suppress(ValueError):
         address = ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -29,8 +29,8 @@ class ErrorCase:
     @property
     def name(self) -> str:
         """Return a short name, from the first words of `when`."""
-        words = _NO_WORD.sub(" ", self.when.lower()).split()
-        return "-".join(words[:6])
+        parts = _NO_WORD.sub(" ", self.when.lower()).split()
+        return "-".join(parts[:6])
 
     @property
     def document(self) -> dict[str, Any]:

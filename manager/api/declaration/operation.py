@@ -46,9 +46,9 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Return a word for the operation that no other one has."""
-        words = [part.strip("{}") for part in self.path.replace("-", "_").split("/") if part]
-        return "_".join([self.method.lower(), *words]).replace(".", "_")
+        """Return a name that no other operation has."""
+        parts = [part.strip("{}") for part in self.path.replace("-", "_").split("/") if part]
+        return "_".join([self.method.lower(), *parts]).replace(".", "_")
 
     @property
     def all_parameters(self) -> tuple[Parameter[Any], ...]:

@@ -112,10 +112,10 @@ def _identity(text: str) -> str:
 CONTENT_ENCODING = Parameter(
     "Content-Encoding",
     "header",
-    "Bodies are taken as they are: the service refuses compressed ones.",
+    "The service decodes no bodies: it refuses compressed ones.",
     {"type": "string", "enum": ["identity"]},
     "identity",
     _identity,
     default="identity",
 )
-"""A parameter of each operation that has a body."""
+"""A parameter of each operation with a body. A compressed body would pass for contract code."""

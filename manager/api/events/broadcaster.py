@@ -1,4 +1,4 @@
-"""The supervisor's status for all who follow it in this worker: asked for once, however many."""
+"""The supervisor's status for all subscribers in this worker, requested once for all of them."""
 
 from __future__ import annotations
 
@@ -16,43 +16,44 @@ from .status_view import StatusView
 from .subscriber import Subscriber
 
 WAIT = 30.0
-"""Seconds that the supervisor waits for a change before it answers all the same."""
+"""Seconds after which the supervisor answers although nothing has changed."""
 
-OVER = Unavailable("this worker makes way for another one; come again")
-"""Why streams end that would not end by themselves."""
+OVER = Unavailable("this worker is being replaced; connect again")
+"""The reason for which a worker that retires ends its streams."""
 
 log = event_log(__name__)
 
 
 class StatusBroadcaster:
-    """Watches the status while somebody follows, in a thread of its own.
+    """Watches the status in a thread of its own while there are subscribers.
 
-    When the supervisor is lost, or this worker stops, all streams end; who comes next begins anew.
+    When the supervisor is lost or this worker stops, all streams end; a client connects again.
     """
 
     def __init__(self, watch: Callable[[int, float], Status]) -> None:
-        """`watch` gives the status when it has another revision than that, or after seconds."""
+        """Take `watch`, which returns the status: when its revision is not the given one, or after
+        the given seconds."""
         self._watch = watch
         self._lock = threading.Lock()
-        self._followers: set[Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
         self._view: StatusView | None = None
         self._is_watching = False
         self.is_over = False
         """Whether new streams, too, should end once they have begun."""
 
     def retire(self) -> None:
-        """End all streams: their clients come again, and find another worker."""
+        """End all streams, so that their clients connect to another worker."""
         self.is_over = True
         with self._lock:
-            for subscriber in self._followers:
+            for subscriber in self._subscribers:
                 subscriber.end(OVER)
 
     @contextmanager
     def subscriber(self, caller: socket.socket | None) -> Iterator[Subscriber]:
-        """Somebody who is shown each new view, while the context is entered."""
+        """Enter a context with a subscriber, which gets each new view."""
         subscriber = Subscriber(caller)
         with self._lock:
-            self._followers.add(subscriber)
+            self._subscribers.add(subscriber)
             if self._view is not None:
                 subscriber.show(self._view)
         try:
@@ -60,11 +61,11 @@ class StatusBroadcaster:
             yield subscriber
         finally:
             with self._lock:
-                self._followers.discard(subscriber)
+                self._subscribers.discard(subscriber)
             subscriber.close()
 
     def _require_watch(self) -> None:
-        """Have somebody watch. Raises `Unavailable` when the system has no thread to spare."""
+        """Start to watch, if nothing does. Raises `Unavailable` when no thread can be started."""
         with self._lock:
             if not self._is_watching:
                 thread = threading.Thread(target=self._follow, name="status-feed", daemon=True)
@@ -88,7 +89,7 @@ class StatusBroadcaster:
             self._end(ManagerError("internal error; the service's log says more"))
 
     def _next(self, view: StatusView) -> StatusView:
-        """The next view that looks different, or the same one when nobody has changed anything."""
+        """Return the next view that differs, or `view` itself when nothing has changed."""
         status = self._watch(view.status.revision, WAIT)
         following = StatusView(status, view)
         if following.change:
@@ -97,15 +98,15 @@ class StatusBroadcaster:
         return view
 
     def _show(self, view: StatusView) -> bool:
-        """Show it to those who do not have it. False: nobody is there, and we have stopped."""
+        """Show a view to all subscribers; return False when there is none, and watching stops."""
         with self._lock:
-            if not self._followers:
+            if not self._subscribers:
                 self._view = None
                 self._is_watching = False
                 return False
             if view is not self._view:
                 self._view = view
-                for subscriber in self._followers:
+                for subscriber in self._subscribers:
                     subscriber.show(view)
             return True
 
@@ -113,5 +114,5 @@ class StatusBroadcaster:
         with self._lock:
             self._view = None
             self._is_watching = False
-            for subscriber in self._followers:
+            for subscriber in self._subscribers:
                 subscriber.end(error)

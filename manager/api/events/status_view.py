@@ -17,14 +17,14 @@ from genvm_manager.protocol.http_api import (
 from genvm_manager.protocol.ipc.status import Execution, Status
 
 _Entry = Execution | msgspec.Raw
-"""An execution under way, or one that is over and in JSON already: both can be compared."""
+"""An execution, or the JSON of one that has finished; both can be compared."""
 
 
 class StatusView:
-    """Written once, and shown to everybody who follows."""
+    """The status at one moment; its events are encoded once for all subscribers."""
 
     def __init__(self, status: Status, before: StatusView | None = None) -> None:
-        """`before`: the view that this one comes after."""
+        """Take the status and the view before it, if there is one."""
         self.status = status
         self.at = datetime.now(UTC)
         self._entries: dict[str, _Entry] = {
@@ -32,14 +32,14 @@ class StatusView:
             **written_executions(status.finished),
         }
         self.number: int = before.number + 1 if before else 0
-        """The place in the row of views."""
+        """The position in the sequence of views."""
 
         self.change = self._change(before) if before else b""
-        """The event for those who have seen `before`; empty when it looks the same."""
+        """The event for subscribers that have `before`; empty when nothing differs."""
 
     @cached_property
     def whole(self) -> bytes:
-        """The event for those who have seen nothing, or too little."""
+        """Return the event for subscribers that have nothing, or missed a view."""
         return self._event("status", self._entries, [])
 
     def _change(self, before: StatusView) -> bytes:
@@ -62,5 +62,5 @@ class StatusView:
 
 
 def _frame(status: Status) -> Any:
-    """All but the executions."""
+    """Return the status without its executions, to compare it."""
     return msgspec.structs.replace(status, revision=0, under_way=[], finished=b"")

@@ -14,20 +14,20 @@ from .status_view import StatusView
 STREAM_PATH = "/events"
 
 HEARTBEAT = 15.0
-"""Seconds of silence after which something is sent, so that whatever stands in between keeps the
-connection, and both sides notice when it is lost."""
+"""Seconds without an event after which a comment is sent, so that proxies keep the connection and
+both sides notice when it is lost."""
 
 _COMMENT = b":\n\n"
 
 
 class Subscriber:
-    """Is shown views by one thread and hands them to another, which waits for them.
+    """Passes views from the thread that watches to the thread that serves one client.
 
-    Only the newest is kept: a client that is slow misses some, and gets a whole one next.
+    Only the newest view is kept: a slow client misses some, and gets a complete one next.
     """
 
     def __init__(self, caller: socket.socket | None) -> None:
-        """`caller`: the client's connection; None where there is none to be watched."""
+        """Take the client's socket as `caller`; None when there is none to watch."""
         self._caller = caller
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._newest: StatusView | None = None
@@ -39,21 +39,21 @@ class Subscriber:
             self._poll.register(caller, select.POLLRDHUP)
 
     def show(self, view: StatusView) -> None:
-        """There is a new view."""
+        """Set the newest view, and wake the thread that waits for it."""
         self._newest = view
         os.eventfd_write(self._bell, 1)
 
     def end(self, error: ManagerError) -> None:
-        """There will be no more, and why."""
+        """End the stream with an error."""
         self._error = error
         os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
-        """Nobody may show anything any more."""
+        """Release the descriptor; no other method may be called afterwards."""
         os.close(self._bell)
 
     def next(self) -> bytes | None:
-        """What to send next; None once the client is gone. Raises what the stream ended with."""
+        """Return what to send next; None when the client is gone. Raises the error of `end`."""
         ready = [descriptor for descriptor, _ in self._poll.poll(HEARTBEAT * 1000)]
         if self._bell in ready:
             os.eventfd_read(self._bell)

@@ -1,4 +1,4 @@
-"""What goes between a client and its thread: bounded in time, and in how many do so at once."""
+"""Bodies and replies on their way: bounded in time, and in how many there are at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from genvm_manager.base.errors import BadRequest, Unavailable
 from genvm_manager.manager.api import json_response
+from genvm_manager.manager.api.declaration.parameters import CONTENT_ENCODING
 from genvm_manager.protocol.http_api import ErrorReply
 
 from .concurrency import ConcurrencyLimiter, ConcurrencyLimits
@@ -19,7 +20,7 @@ LARGE_REPLY = 128 << 10
 """Bytes beyond which a reply needs a place among the transfers: the kernel may not buffer it."""
 
 CLIENT_SOCKET = "genvm_manager.client_socket"
-"""The key of a WSGI environment by which the server hands over the client's socket, if it does."""
+"""The key in the WSGI environment under which the server passes the client's socket."""
 
 _EXTENSION = "genvm-transfers"
 
@@ -29,21 +30,24 @@ class MalformedBody(Exception):
     message says which rule."""
 
 
-def install_transfers(app: Flask, shares: ConcurrencyLimits) -> None:
-    """Have `read_body` and replies of `app` keep to `shares`."""
-    app.extensions[_EXTENSION] = shares.transfers
+def install_transfers(app: Flask, limits: ConcurrencyLimits) -> None:
+    """Make `read_body` and the replies of `app` keep to `limits`."""
+    app.extensions[_EXTENSION] = limits.transfers
     app.after_request(_prepare_to_send)
 
 
 def current_caller() -> socket.socket | None:
-    """The connection by which the request of this thread came; None outside of one."""
+    """Return the client's socket of the present request; None outside of a request."""
     caller = request.environ.get(CLIENT_SOCKET) if has_request_context() else None
     return caller if isinstance(caller, socket.socket) else None
 
 
 def read_body(request: Request) -> bytes:
-    """All of the body. Raises `BadRequest` when it was cut off or too slow, what becomes 413, and
-    `Unavailable` when too many bodies are on their way."""
+    """Return the whole body.
+
+    Raises `BadRequest` when it was cut off, too slow or encoded, `RequestEntityTooLarge` (413), and
+    `Unavailable` while too many bodies are on their way.
+    """
     with _transfers().place():
         try:
             body = request.get_data(cache=False)
@@ -52,7 +56,7 @@ def read_body(request: Request) -> bytes:
             raise BadRequest(message) from None
         except MalformedBody as error:
             raise BadRequest(f"body: badly chunked: {error}") from None
-    _require_plain(request)
+    CONTENT_ENCODING.read()
     limit = request.max_content_length
     # Werkzeug cuts a chunked body at the limit without a word.
     if request.content_length is None and limit is not None and len(body) >= limit:
@@ -60,15 +64,8 @@ def read_body(request: Request) -> bytes:
     return body
 
 
-def _require_plain(request: Request) -> None:
-    """Bodies are taken as they come: a compressed one would pass for a contract's code."""
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        raise BadRequest(f"Content-Encoding: send the body as it is, not as {encoding[:40]!r}")
-
-
 def _prepare_to_send(response: Response) -> Response:
-    """A slow reader has its time; a large reply holds a place until it is sent."""
+    """Set the timeout for a reply; a large one takes a place until it is sent."""
     size = response.content_length or 0
     if size > LARGE_REPLY:
         sending = ExitStack()
@@ -85,6 +82,6 @@ def _prepare_to_send(response: Response) -> Response:
 
 
 def _transfers() -> ConcurrencyLimiter:
-    share = current_app.extensions[_EXTENSION]
-    assert isinstance(share, ConcurrencyLimiter)
-    return share
+    limiter = current_app.extensions[_EXTENSION]
+    assert isinstance(limiter, ConcurrencyLimiter)
+    return limiter

@@ -72,7 +72,7 @@ OPERATIONS = (
             UNAVAILABLE,
             busy(
                 "Too many checks are running.",
-                "4 checks are under way already; come again",
+                "4 checks are under way already; try again later",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-// What can be done from here, each with what has to be asked and told.
+// The actions of the page, with their questions and messages.
 
 import { confirm } from "./dialogs.js";
 import { announce, notify } from "./elements.js";
@@ -18,17 +18,17 @@ export class Actions {
     this.#changed = changed;
   }
 
-  /** Whether a run is on its way out. */
+  /** Whether a run is being cancelled. */
   isEnding(run) {
     return this.#cancelling.has(run.id) || (!run.isOver && run.cause !== null);
   }
 
-  /** What is being done to a module from here: `starting`, `stopping`, `restarting` or null. */
+  /** What this page is doing to a module: `starting`, `stopping`, `restarting` or null. */
   doing(kind) {
     return this.#moving.get(kind) ?? null;
   }
 
-  /** Why the last attempt to change a module from here failed; else null. */
+  /** Why the last attempt of this page to change a module failed, or null. */
   problem(kind) {
     return this.#problems.get(kind) ?? null;
   }
@@ -55,8 +55,8 @@ export class Actions {
   }
 
   async restart(kind, name) {
-    const text = "A new one takes over; runs that are connected have their time to end. "
-      + "It begins with the configuration of its file.";
+    const text = "A new one takes over; the present one serves connected runs to their end. "
+      + "The new one reads its configuration file again.";
     if (await confirm(`Restart the ${name} module?`, text, "Restart")) {
       await this.#move(kind, "restart", "restarting");
     }

@@ -1,16 +1,16 @@
-// Reading calldata, as far as people look at it (docs: docs/spec/02-calldata.md).
+// Decode calldata for display (docs/spec/02-calldata.md).
 
 const ATOM = 0, POSITIVE = 1, NEGATIVE = 2, BYTES = 3, TEXT = 4, LIST = 5, MAP = 6;
 const MAX_DEPTH = 128;
 
-/** 20 bytes that name an account or a contract. */
+/** The address of an account or a contract, 20 bytes. */
 export class Address {
   constructor(raw) {
     this.raw = raw;
   }
 }
 
-/** The value in all of `raw`; integers are BigInt, maps are Map. Throws for anything else. */
+/** Decode all of `raw`; integers become BigInt, maps Map. Throws when it is not calldata. */
 export function decode(raw) {
   const reader = new Reader(raw);
   const value = reader.value(0);
@@ -54,7 +54,7 @@ class Reader {
     return [null, false, true][Number(which)];
   }
 
-  /** Each item takes a byte at least, so there are no more than that. */
+  /** The number of items; each takes at least a byte, so a larger number is invalid. */
   #count(length) {
     if (length > BigInt(this.#raw.length - this.offset)) throw new Error("cut off");
     return Number(length);
@@ -82,7 +82,7 @@ class Reader {
 const SHOWN_BYTES = 256;
 const SHOWN_TEXT = 64 << 10;
 
-/** A value as text to read: like JSON, with bytes and addresses as hex. Bounded in length. */
+/** Write a value like JSON, with bytes and addresses in hex; the length is bounded. */
 export function written(value, indent = "") {
   const text = writtenWhole(value, indent);
   return text.length > SHOWN_TEXT ? `${text.slice(0, SHOWN_TEXT)}…` : text;

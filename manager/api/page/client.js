@@ -1,8 +1,8 @@
-// Asking the service, with the token where it wants one.
+// Requests to the service, with its token where one is required.
 
 const KEPT = "genvm-manager token";
 
-/** The service's answer was no. `status` is HTTP's; `message` is its own sentence. */
+/** The service refused; `status` is HTTP's, `message` the service's sentence. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -10,12 +10,12 @@ export class Refused extends Error {
   }
 }
 
-/** Requests to the service that this page comes from. */
+/** Sends requests to the service that served this page. */
 export class Client {
   #ask;
   #asking = null;
 
-  /** `ask` gives the token that somebody types; it is told whether the one before was wrong. */
+  /** `ask` returns the token that the user types; its argument says whether the last was wrong. */
   constructor(ask) {
     this.#ask = ask;
   }
@@ -28,13 +28,13 @@ export class Client {
     sessionStorage.removeItem(KEPT);
   }
 
-  /** The JSON of a reply. Throws `Refused`, or what `fetch` does when nobody answers. */
+  /** Return the JSON of a reply. Throws `Refused`, or the error of `fetch`. */
   async json(method, path, body) {
     const response = await this.open(method, path, { body: body && JSON.stringify(body) });
     return response.json();
   }
 
-  /** A response that has begun well; its body is still to come. */
+  /** Return a successful response whose body has not been read. */
   async open(method, path, { body, signal } = {}) {
     for (;;) {
       const token = sessionStorage.getItem(KEPT);
@@ -49,7 +49,7 @@ export class Client {
     }
   }
 
-  /** All requests that are refused at one time wait for one answer. */
+  /** All requests that are refused at the same time wait for one dialog. */
   async #renewToken(refused) {
     if (sessionStorage.getItem(KEPT) !== refused) return;
     this.#asking ??= this.#ask(refused !== null).finally(() => { this.#asking = null; });

@@ -1,8 +1,8 @@
-// Questions that have to be answered before anything goes on.
+// Modal dialogs.
 
 import { element } from "./elements.js";
 
-/** Whether somebody confirms; the safe answer has the focus. */
+/** Return whether the user confirms; the safe answer has the focus. */
 export function confirm(title, text, yes, no = "Keep") {
   return new Promise((resolve) => {
     const dialog = open(title,
@@ -14,7 +14,7 @@ export function confirm(title, text, yes, no = "Keep") {
   });
 }
 
-/** The token that somebody types: there is no way around it. */
+/** Return the token that the user types; the dialog cannot be dismissed. */
 export function askForToken(wasWrong) {
   return new Promise((resolve) => {
     const input = element("input", {
@@ -26,9 +26,9 @@ export function askForToken(wasWrong) {
       if (input.value.trim()) dialog.close(input.value.trim());
     };
     const note = wasWrong
-      ? "That is not the token of this service. It is the one line of its token file."
-      : "It is the one line of its token file. This tab keeps it until it is closed.";
-    const dialog = open("This service wants its token",
+      ? "The service refused this token. The token is the only line of the service's token file."
+      : "The token is the only line of the service's token file. This tab keeps it until it is closed.";
+    const dialog = open("Token required",
       element("form", { onsubmit: submit },
         element("label", { for: "token" }, "Token"), input,
         element("p", { id: "token-note", class: wasWrong ? "bad" : "soft" }, note),

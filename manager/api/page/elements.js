@@ -1,9 +1,9 @@
-// Making and changing elements. Whatever a contract or a provider wrote becomes text, never HTML, and
-// nothing in it changes the order of letters or hides some.
+// Create and change elements. Text of contracts and providers never becomes HTML, and none of its
+// characters can hide others or change their order.
 
 import { printable } from "./printable.js";
 
-/** A new element. `on…` among the attributes are listeners; false, null and undefined leave out. */
+/** Create an element. `on…` attributes are listeners; false, null and undefined are left out. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,27 +14,27 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Text is made fit to be shown; all else stays. */
+/** Make text printable; return anything else as it is. */
 const shown = (value) => (typeof value === "string" ? printable(value) : value);
 
-/** Have `node` show `text`; costs nothing when it does already. */
+/** Make `node` show `text`; cheap when it does already. */
 export function say(node, text) {
   const safe = shown(text);
   if (node.textContent !== safe) node.textContent = safe;
 }
 
-/** Set an attribute when it is another one; null takes it away. */
+/** Set an attribute if it differs; null removes it. */
 export function mark(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, shown(value));
 }
 
-/** Have readers of the screen say what has changed. */
+/** Make screen readers announce a change. */
 export function announce(text) {
   say(document.getElementById("said"), text);
 }
 
-/** Show what went wrong for a while. */
+/** Show an error for a while. */
 export function notify(text) {
   const notice = element("p", { class: "notice" }, text);
   const close = element("button", { class: "plain", "aria-label": "Dismiss" }, "×");

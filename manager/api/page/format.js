@@ -1,12 +1,12 @@
-// Numbers as people read them.
+// Format numbers, times and sizes.
 
-const NARROW = "\u202f"; // between a number and its unit, where no line may break
+const NARROW = "\u202f"; // no line breaks between a number and its unit
 const count = new Intl.NumberFormat("en");
 
 /** 12,345 */
 export const whole = (number) => count.format(number);
 
-/** How long something goes on: ticks in whole seconds. */
+/** The time that something has lasted, in whole seconds. */
 export function age(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 60) return `${seconds}${NARROW}s`;
@@ -15,7 +15,7 @@ export function age(milliseconds) {
   return pair(Math.floor(seconds / 3600), 24, "d", "h");
 }
 
-/** How long something took: as exact as is of use. */
+/** The time that something took, as precise as is useful. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 1) return `${Math.round(seconds * 1000)}${NARROW}ms`;
@@ -41,25 +41,25 @@ export function bytes(number) {
   return `${amount.toFixed(digits)}${NARROW}${units[unit]}`;
 }
 
-/** Of one processor. */
+/** Percent of one processor. */
 export const percent = (number) => `${Math.round(number)}${NARROW}%`;
 
 /** Seconds of processor time. */
 export const cpuTime = (seconds) => duration(seconds * 1000);
 
-/** A point in time by the reader's clock, to the millisecond. */
+/** A time of day in the reader's time zone, in milliseconds. */
 export function clock(milliseconds) {
   const time = new Date(milliseconds);
   const text = time.toLocaleTimeString("en-GB", { hour12: false });
   return `${text}.${String(time.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** A point in time by the reader's clock. */
+/** A time of day in the reader's time zone. */
 export const hour = (milliseconds) =>
   new Date(milliseconds).toLocaleTimeString("en-GB", { hour12: false });
 
-/** The whole of it, for tooltips. */
+/** Date and time, for tooltips. */
 export const moment = (milliseconds) => new Date(milliseconds).toISOString();
 
-/** What stands where there is no value. */
+/** Shown where there is no value. */
 export const NONE = "–";

@@ -1,11 +1,11 @@
-// One module: its state, its workers, and what can be done to it.
+// One module: its state, its workers and its buttons.
 
 import { announce, element, mark, say } from "./elements.js";
 import { NONE, age, bytes, moment, percent, whole } from "./format.js";
 
 export const MODULES = { llm: "LLM", web: "Web" };
 
-/** Shows a module, for as long as the page is open. */
+/** Shows a module while the page is open. */
 export class ModuleCard {
   #kind;
   #name;
@@ -46,7 +46,7 @@ export class ModuleCard {
     say(this.#state, module.state);
     say(this.#since, `for ${age(status.now - since)}`);
     mark(this.#since, "title", moment(since));
-    // What failed here may be the module's own reason already.
+    // The error of an action may be the module's `reason` already.
     const reasons = new Set([module.reason, this.#actions.problem(this.#kind)]);
     say(this.#reason, [...reasons].filter((each) => each !== null).join("; "));
     this.#reason.hidden = this.#reason.textContent === "";

@@ -1,13 +1,13 @@
-// One output of a run, read in parts: its newest part first, then what comes and what was before.
+// One output of a run, read in parts: the newest first, then newer and older ones.
 
-const PART = 64 << 10; // bytes read at once of what has been there
-const GROWTH = 256 << 10; // and of what has come since; the service gives no more
-const KEPT = 1 << 20; // bytes on the page; more is for `genvm-manager logs`
+const PART = 64 << 10; // bytes of one request for older output
+const GROWTH = 256 << 10; // and for newer output; the service gives no more
+const KEPT = 1 << 20; // bytes on the page; `genvm-manager logs` shows all
 const ATTEMPTS = 3;
 
 /**
- * The part of an output that has been read. Places count from the output's first byte, kept or not;
- * parts begin and end at the border of a character, or of a line where `byLines`.
+ * The part of an output that has been read. Positions count from the output's first byte, dropped or
+ * not; parts begin and end between characters, or between lines where `byLines`.
  */
 export class Output {
   start = 0;
@@ -32,12 +32,12 @@ export class Output {
     return this.end - this.start >= KEPT;
   }
 
-  /** How many bytes are kept. */
+  /** The number of bytes that the service keeps. */
   async size() {
     return (await this.#read(0, 0)).total;
   }
 
-  /** The newest part. */
+  /** Read the newest part. */
   async newest() {
     const total = await this.size();
     const place = Math.max(this.dropped, this.dropped + total - PART);
@@ -48,8 +48,8 @@ export class Output {
     return raw.subarray(skipped);
   }
 
-  /** What has come since; `missed` bytes were dropped before they could be read, and `isBehind` when
-   * it comes more quickly than it is read. */
+  /** Read newer output. `missed` bytes were dropped before they could be read; `isBehind`: output is
+   * written faster than it is read. */
   async more() {
     const { raw, at, total } = await this.#read(this.end, GROWTH);
     const missed = Math.max(0, at - this.end);
@@ -57,7 +57,7 @@ export class Output {
     return { raw, missed, isBehind: this.dropped + total > this.end };
   }
 
-  /** The part before all that has been read. */
+  /** Read the part before the first that has been read. */
   async earlier() {
     const from = Math.max(this.dropped, this.start - PART);
     const { raw, at } = await this.#read(from, this.start - from);
@@ -71,7 +71,7 @@ export class Output {
     this.end = at + raw.length;
   }
 
-  /** Up to `length` bytes from a place on, and where they really begin. */
+  /** Read up to `length` bytes from a position, and return where they really begin. */
   async #read(place, length) {
     for (let attempt = 1; ; attempt += 1) {
       const offset = Math.max(0, place - this.dropped);
@@ -79,7 +79,7 @@ export class Output {
       const raw = Uint8Array.from(atob(reply.data_base64), (digit) => digit.charCodeAt(0));
       const hasMoved = reply.dropped_bytes !== this.dropped;
       this.dropped = reply.dropped_bytes;
-      // What is dropped meanwhile moves all offsets: then another look is needed.
+      // Output that is dropped in between moves all offsets: then read again.
       if (hasMoved && length > 0 && attempt < ATTEMPTS) continue;
       this.isComplete = reply.state === "finished" && offset + raw.length >= reply.total_len;
       return { raw, at: this.dropped + offset, total: reply.total_len };
@@ -87,14 +87,14 @@ export class Output {
   }
 }
 
-/** Where the first whole character begins: a part may begin within one. */
+/** The position of the first complete character: a part may begin within one. */
 function characterBorder(raw) {
   let place = 0;
   while (place < 3 && place < raw.length && (raw[place] & 0xc0) === 0x80) place += 1;
   return place;
 }
 
-/** Where the first whole line begins; a part without one is taken as it is. */
+/** The position of the first complete line, or 0 when there is none. */
 function lineBorder(raw) {
   const end = raw.indexOf(10);
   return end < 0 || end === raw.length - 1 ? 0 : end + 1;

@@ -1,11 +1,11 @@
-// Showing outputs: text as it is, and a log record by record; in tabs, one at a time.
+// Shows outputs in tabs: text as it is, logs record by record.
 
 import { element, mark, say } from "./elements.js";
 import { bytes } from "./format.js";
 import { Output } from "./output.js";
 import { oneLine, printable } from "./printable.js";
 
-const PAUSE = 1000; // milliseconds between two looks at an output that grows
+const PAUSE = 1000; // milliseconds between two requests for an output that grows
 const OUTPUTS = [["stdout", "stdout"], ["stderr", "stderr"], ["genvm_log", "log"]];
 
 /** The outputs of a run, in tabs. */
@@ -23,12 +23,12 @@ export class Outputs {
     this.#chooseFirstWithContent();
   }
 
-  /** Look again whether there is more; for a run that is over, once. */
+  /** Ask whether there is more output; once only for a run that has finished. */
   update() {
     this.#chosen.look();
   }
 
-  /** The run is over: all that is to come has come. */
+  /** Note that the run has finished: no more output will come. */
   finish() {
     for (const tab of this.#tabs) tab.measure();
   }
@@ -101,11 +101,11 @@ class Tab {
       this.size = await this.#output.size();
       this.#describe();
     } catch {
-      // Whoever looks next is told.
+      // The next request reports the error.
     }
   }
 
-  /** Reads what there is, and later what has come since. */
+  /** Read the newest part, and later what was written since. */
   look() {
     if (this.#output.isComplete && this.#hasBegun) return;
     if (Date.now() - this.#lookedAt < PAUSE) return;
@@ -135,13 +135,13 @@ class Tab {
     const isAtEnd = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 8;
     const { raw, missed, isBehind } = await this.#output.more();
     if (isBehind || this.#output.isFull) {
-      // Too much, or too quick, for a page: it begins anew with what is newest.
+      // Too much or too fast for a page: begin again with the newest part.
       this.#output = this.#renew();
       this.#sink.clear();
       await this.#loadNewest();
       return;
     }
-    if (missed) this.#sink.gap(`${bytes(missed)} came too quickly and are not kept`);
+    if (missed) this.#sink.gap(`${bytes(missed)} were written too fast to be shown`);
     this.#sink.append(raw);
     this.#describe();
     if (isAtEnd && raw.length) this.#box.scrollTop = this.#box.scrollHeight;
@@ -161,17 +161,17 @@ class Tab {
     say(this.#size, isEmpty ? "empty" : bytes(kept));
     this.#earlier.hidden = !this.#hasBegun || !hasEarlier || isFull;
     const notes = [];
-    if (this.#hasBegun && isEmpty) notes.push("Nothing was written here.");
+    if (this.#hasBegun && isEmpty) notes.push("Nothing was written.");
     if (dropped) notes.push(`The first ${bytes(dropped)} are not kept.`);
     if (this.#hasBegun && hasEarlier && isFull) {
-      notes.push("There is more: genvm-manager logs shows all of it.");
+      notes.push("There is more: run genvm-manager logs to see all of it.");
     }
     say(this.#note, notes.join(" "));
     this.#box.hidden = isEmpty;
   }
 }
 
-/** Output as text. */
+/** Shows output as text. */
 class TextSink {
   node = element("pre");
   #decoder = new TextDecoder();
@@ -194,7 +194,7 @@ class TextSink {
   }
 }
 
-/** A log: a line is a record, after a bracket or a comma. */
+/** Shows a log: each line is a record after a bracket or a comma. */
 class LogSink {
   node = element("ol", { class: "log" });
   #decoder = new TextDecoder();
@@ -204,7 +204,7 @@ class LogSink {
     const lines = (this.#rest + this.#decoder.decode(raw, { stream: true })).split("\n");
     this.#rest = lines.pop();
     this.node.append(...lines.flatMap(records).map(shownRecord));
-    // The last line of a log that is over has no end.
+    // The last line of a complete log has no line feed.
     if (this.#rest.endsWith("]") && isClosed(this.#rest)) {
       this.node.append(...records(this.#rest).map(shownRecord));
       this.#rest = "";
@@ -230,7 +230,7 @@ function isClosed(line) {
   return line === "]" || parsed(line.replace(/^,/, "[")) !== undefined;
 }
 
-/** The records of a line; what is none is one all the same. */
+/** The records of a line; a line that is not JSON becomes a record, too. */
 function records(line) {
   const inner = line.replace(/^[[,]/, "").replace(/\]$/, "");
   if (!inner) return [];

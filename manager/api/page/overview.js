@@ -1,4 +1,4 @@
-// The view of everything: modules, permits, the queue, runs under way and runs that are over.
+// The overview: modules, permits, the queue, running and finished runs.
 
 import { element, mark, say } from "./elements.js";
 import { NONE, age, bytes, cpuTime, duration, percent, whole } from "./format.js";
@@ -52,7 +52,7 @@ const IDLE = "Nothing runs now. What a node, genvm-manager run or POST /genvm/ru
 const span = (from, to) => (from === null || to === null ? null : to - from);
 const took = (from, to) => (span(from, to) === null ? NONE : duration(to - from));
 
-/** Made once, and kept while a run's own page is looked at. */
+/** Created once; it stays while a run's own view is shown. */
 export class Overview {
   title = "GenVM Manager";
   #glance = new Glance();
@@ -72,7 +72,7 @@ export class Overview {
     this.#running = new Section("Running", RUNNING, oldest, changed, act, IDLE);
     this.#waiting = new Section("Waiting for permits", WAITING, oldest, changed, act);
     this.#recent = new Section("Recent", RECENT, { column: 2, descending: false }, changed, null,
-      "No run has ended lately.");
+      "No run has ended recently.");
     this.node = element("div", { class: "overview" }, this.#glance.node,
       element("section", { class: "modules", "aria-label": "Modules" },
         ...this.#cards.map((card) => card.node)),
@@ -87,7 +87,7 @@ export class Overview {
     this.#waiting.update(waiting, status);
     this.#waiting.node.hidden = waiting.length === 0;
     this.#recent.update(finished, status);
-    const kept = status.omitted ? `and ${whole(status.omitted)} older ones, not listed` : "";
+    const kept = status.omitted ? `and ${whole(status.omitted)} older runs, not listed` : "";
     this.#recent.remark(kept);
     this.title = `${running.length ? `${whole(running.length)} running · ` : ""}GenVM Manager`;
   }
@@ -122,7 +122,7 @@ class Section {
   }
 }
 
-/** Four figures at the top. */
+/** The four figures at the top. */
 class Glance {
   #permits = new Figure("Permits in use");
   #waiting = new Figure("Waiting");
@@ -142,7 +142,7 @@ class Glance {
     const { now } = status;
     const oldest = (runs, since) => Math.min(...runs.map(since));
     this.#waiting.show(whole(waiting.length), "",
-      waiting.length ? `longest ${age(now - oldest(waiting, (run) => run.acceptedAt))}` : "nobody");
+      waiting.length ? `longest ${age(now - oldest(waiting, (run) => run.acceptedAt))}` : "none");
     this.#running.show(whole(running.length), "",
       running.length ? `oldest ${age(now - oldest(running, (run) => run.startedAt ?? now))}` : "idle");
     const cpu = running.reduce((sum, run) => sum + (run.cpu ?? 0), 0);

@@ -1,4 +1,4 @@
-// The page: what there is to see, where one is, and how the connection stands.
+// The page: its views, its address and the state of its connection.
 
 import { Actions } from "./actions.js";
 import { Client } from "./client.js";
@@ -22,7 +22,7 @@ let view = null;
 let connection = { is: "connecting" };
 let isDue = false;
 
-/** Shows everything anew with the next frame; many calls until then are one. */
+/** Draw everything in the next frame; further calls until then change nothing. */
 function draw() {
   if (isDue) return;
   isDue = true;
@@ -40,7 +40,7 @@ function drawNow() {
   document.title = view.title;
 }
 
-/** To the view that the address names. */
+/** Show the view that the address names. */
 function go() {
   if (!status.isKnown) return;
   const isFirst = view === null;
@@ -57,9 +57,9 @@ function go() {
 }
 
 function drawConnection() {
-  const words = find("connection");
-  say(words, connection.is);
-  mark(words, "class", connection.is);
+  const label = find("connection");
+  say(label, connection.is);
+  mark(label, "class", connection.is);
   const isLost = connection.is === "lost";
   mark(main, "class", isLost ? "stale" : null);
   const sentences = isLost ? lostSentences() : troubles();
@@ -69,23 +69,23 @@ function drawConnection() {
   while (banner.children.length < sentences.length) banner.append(element("p"));
   sentences.forEach((sentence, index) => say(banner.children[index], sentence));
   find("forget-token").hidden = !client.hasToken;
-  // A link cannot carry a token.
+  // A link cannot send a token.
   find("docs").hidden = client.hasToken;
 }
 
 function lostSentences() {
-  const shown = status.isKnown ? " What you see is from then." : "";
-  return [`No news since ${hour(connection.since)}: ${connection.reason}.${shown} Trying again…`];
+  const shown = status.isKnown ? " The page shows the state of that time." : "";
+  return [`No updates since ${hour(connection.since)}: ${connection.reason}.${shown} Trying again…`];
 }
 
-/** What somebody should look at although the service answers. */
+/** Problems that the service itself reports. */
 function troubles() {
   const found = [];
   if (!status.isAccepting) {
     found.push("No new runs are taken: the service is stopping, or its store cannot be written.");
   }
   if (status.audit !== "ok") {
-    found.push(...status.audit.map((sentence) => `The audit found a mistake: ${sentence}.`));
+    found.push(...status.audit.map((sentence) => `The audit found an error: ${sentence}.`));
   }
   return found;
 }
@@ -94,7 +94,7 @@ function connected(state) {
   const wasLost = connection.is === "lost";
   connection = state;
   status.isLive = state.is === "live";
-  if (wasLost && status.isLive) announce("The connection is back");
+  if (wasLost && status.isLive) announce("Connected again");
   draw();
 }
 

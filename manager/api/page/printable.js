@@ -1,9 +1,9 @@
-// Text that others wrote, made fit to be shown: the rule of `base/text/printable.py`.
+// Make untrusted text printable, by the rule of `base/text/printable.py`.
 
 const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/gu;
 
-/** The text with the escape of what ends lines, changes their order or shows nothing; line feeds and
- * tabs stay. */
+/** Escape characters that end lines, change the order of text or are invisible; line feeds and tabs
+ * stay. */
 export const printable = (text) => text.replace(UNSEEN, escaped);
 
 /** The same as one line. */

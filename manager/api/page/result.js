@@ -1,4 +1,5 @@
-// What a run handed over: one byte that says how the call ended, then calldata (docs: docs/spec/04-executor.md).
+// The result of a run: one byte that says how the call ended, then calldata
+// (docs/spec/04-executor.md).
 
 import { decode, hex, written } from "./calldata.js";
 
@@ -10,7 +11,7 @@ const KINDS = [
 ];
 const VM_ERROR = 2;
 
-/** A result to be shown: `name`, `tone`, `text`, and what a return has changed. */
+/** Decode a result for display: `name`, `tone`, `text`, and what a return has changed. */
 export function readResult(raw) {
   const kind = KINDS[raw[0]] ?? { name: `Unknown result code ${raw[0]}`, tone: "bad" };
   const { data, fields } = contents(raw.subarray(1));
@@ -23,7 +24,7 @@ export function readResult(raw) {
   };
 }
 
-/** Executors send a map with `data`; what is none is shown as what it is. */
+/** The value to show: executors send a map with `data`; anything else is shown as it is. */
 function contents(raw) {
   try {
     const value = decode(raw);

@@ -1,17 +1,15 @@
-// A table of runs that stays the same element while its rows come, change and go. Rows are laid out
-// each by itself, so that a change in one costs the same with a thousand others; the roles say what
-// the elements would say if they were laid out as tables are.
+// A table of runs that updates its rows in place. Each row has a layout of its own, so that a change
+// in one does not cost more with a thousand others; roles tell screen readers that it is a table.
 
 import { element, mark, say } from "./elements.js";
 import { whole } from "./format.js";
 
-const SHOWN = 50; // rows at first; the rest is a click away
+const SHOWN = 50; // rows at first; a button shows the rest
 
 /**
- * `columns`: `{ label, text(run, now), sort?(run, now), wide?, short?, number?, tone?(run) }`; where
- * there is little room, `wide` ones are left out and `short` ones get less of it. `tone` is a name
- * for what a value means. `act`, if given, is `{ label(run), busy(run), run(run) }`: a button at the
- * end of each row.
+ * `columns`: `{ label, text(run, now), sort?(run, now), wide?, short?, number?, tone?(run) }`; on a
+ * small screen `wide` columns are left out and `short` ones are narrower. `tone` names the meaning of
+ * a value. `act`, if given, is `{ label(run), busy(run), run(run) }`: a button at the end of each row.
  */
 export class RunTable {
   #columns;
@@ -25,7 +23,7 @@ export class RunTable {
   #sorting;
   #changed;
 
-  /** `sorting`: `{ column, descending }` to begin with. `changed`: to be drawn again. */
+  /** `sorting` is the first `{ column, descending }`; `changed` is called when to draw again. */
   constructor(title, columns, sorting, changed, act = null) {
     this.#columns = columns;
     this.#sorting = sorting;
@@ -38,7 +36,7 @@ export class RunTable {
     this.node = element("div", { class: "runs" }, table, this.#more);
   }
 
-  /** Show these runs as they are `now`. */
+  /** Show these runs at the time `now`. */
   update(runs, now) {
     const ordered = this.#isHeld() ? this.#asTheyStand(runs) : this.#sorted(runs, now);
     const shown = ordered.slice(0, this.#limit);
@@ -54,7 +52,7 @@ export class RunTable {
     if (!this.#more.hidden) say(this.#more, `Show all ${whole(runs.length)}`);
   }
 
-  /** Rows do not move away under a pointer or the focus. */
+  /** Rows keep their order under a pointer or the focus. */
   #isHeld() {
     const hasPointer = matchMedia("(hover: hover)").matches;
     return this.#body.matches(hasPointer ? ":hover, :focus-within" : ":focus-within");
@@ -85,7 +83,7 @@ export class RunTable {
     return this.#rows.get(run.id);
   }
 
-  /** Rows that nobody sees are left as they are: a thousand of them cost nothing. */
+  /** Rows outside of the window are not updated: a thousand of them cost nothing. */
   #seen(entries) {
     for (const { target, isIntersecting } of entries) {
       this.#rows.get(Number(target.dataset.id))?.show(isIntersecting);

@@ -1,4 +1,4 @@
-// One run: when what happened, what it used, how it ended, what it handed over and wrote.
+// One run: its timeline, its resources, its end, its result and its outputs.
 
 import { announce, element, mark, say } from "./elements.js";
 import { NONE, age, bytes, clock, cpuTime, duration, moment, percent } from "./format.js";
@@ -6,7 +6,7 @@ import { Outputs } from "./output_view.js";
 import { readResult } from "./result.js";
 
 const MAX_RESULT = 256 << 10; // bytes; a longer one is not shown
-const NOT_FOUND = "There is no such run. It never was, or it has been forgotten: runs that are over "
+const NOT_FOUND = "There is no such run. It never existed, or it was pruned: runs that have finished "
   + "are kept for some time only.";
 
 /** Shown until `close`. */
@@ -89,7 +89,7 @@ export class RunView {
     });
   }
 
-  /** Once it is over, what is not in the status; for an id that is not there, whether it was. */
+  /** Read what the status does not have: a finished run, or whether an unknown id existed. */
   async #askForDetails(status) {
     if (this.#isAsking || this.#details || this.#isMissing || !status.isLive) return;
     this.#isAsking = true;
@@ -104,7 +104,7 @@ export class RunView {
         this.#outputs.finish();
       }
     } catch {
-      // The next update tries again; that nobody answers is said elsewhere.
+      // The next update tries again; the banner reports a lost connection.
     }
     this.#isAsking = false;
     if (!this.#isClosed) this.#draw();
@@ -116,10 +116,10 @@ export class RunView {
     const heading = element("h3", {}, "Result");
     this.#result.hidden = false;
     if (reply.total_len === 0) {
-      this.#result.replaceChildren(heading, element("p", { class: "soft" }, "It handed over none."));
+      this.#result.replaceChildren(heading, element("p", { class: "soft" }, "There is no result."));
     } else if (reply.total_len > MAX_RESULT) {
       this.#result.replaceChildren(heading, element("p", { class: "soft" },
-        `It has ${bytes(reply.total_len)}, too much to be shown here; GET /genvm/${this.#id} has it.`));
+        `It has ${bytes(reply.total_len)}, too much to show here; GET /genvm/${this.#id} returns it.`));
     } else {
       const raw = Uint8Array.from(atob(reply.data_base64), (digit) => digit.charCodeAt(0));
       await this.#showRead(heading, readResult(raw));
@@ -139,7 +139,7 @@ export class RunView {
   }
 }
 
-/** A run out of `GET /genvm/<id>`, for one that the status does not list any more. */
+/** A run from `GET /genvm/<id>`, for one that the status no longer lists. */
 function runOf(id, details) {
   const { finished_at: finishedAt, wall_ms: wall, metrics } = details;
   const startedAt = wall === null ? null : finishedAt - wall;
@@ -181,7 +181,7 @@ function exit(run, { exit_code: code, signal }) {
   return run.startedAt === null ? "never started" : "unknown";
 }
 
-/** Accepted, started, finished; and how the time was spent. */
+/** When the run was accepted, started and finished, and how long each step took. */
 class Timeline {
   #bar = element("div", { class: "bar", "aria-hidden": "true" },
     element("span", { class: "waited" }), element("span", { class: "ran" }),
@@ -230,5 +230,5 @@ class Timeline {
   }
 }
 
-const span = (words, from, to) =>
-  (from === null || to === null ? "" : `${words} ${duration(to - from)}`);
+const span = (label, from, to) =>
+  (from === null || to === null ? "" : `${label} ${duration(to - from)}`);

@@ -1,6 +1,6 @@
-// What the service's events add up to.
+// The status that results from the service's events.
 
-/** The status as last seen, with figures that only two looks give: processor time in percent. */
+/** The latest status, with processor use in percent, which takes two measurements. */
 export class Status {
   runs = new Map();
   modules = {};
@@ -18,12 +18,12 @@ export class Status {
     return this.permits !== null;
   }
 
-  /** Milliseconds since 1970 by the service's clock; stands still while nothing is heard. */
+  /** Milliseconds since 1970 by the service's clock; it stops while no events come. */
   get now() {
     return this.isLive ? Date.now() + this.#offset : this.#seenAt;
   }
 
-  /** Takes in an event of `/events`. */
+  /** Apply an event of `/events`. */
   take(name, { at, status, gone }) {
     this.#seenAt = Date.parse(at);
     this.#offset = this.#seenAt - Date.now();
@@ -50,7 +50,7 @@ export class Status {
     return this.#inState("finished");
   }
 
-  /** Percent of one processor that the workers of a module use; null: not known. */
+  /** Percent of one processor that the workers of a module use; null when unknown. */
   moduleCpu(kind) {
     return this.#cpu.get(kind)?.percent ?? null;
   }
@@ -81,7 +81,7 @@ export class Status {
   }
 }
 
-/** One run; times in milliseconds since 1970, null where it never came so far. */
+/** One run; times in milliseconds since 1970, null for what has not happened. */
 export class Run {
   cpu = null;
   #cpuBefore = null;
@@ -107,7 +107,7 @@ export class Run {
     return this.state === "finished";
   }
 
-  /** There was another look at all processes, so many seconds after the one before. */
+  /** Update for a new measurement, `seconds` after the last one. */
   sample(at, seconds) {
     if (this.state !== "running" || this.cpuSeconds === null) {
       this.cpu = null;

@@ -1,12 +1,12 @@
-// Following /events: server-sent events by fetch, since EventSource cannot send a token.
+// Reads /events with fetch, since EventSource cannot send a token.
 
 const DELAYS = [150, 500, 1000, 2000, 3000, 5000]; // milliseconds before each further attempt
-const PATIENCE = 2; // attempts that may fail before anybody need know
-const SILENCE = 40_000; // the service says something every 15 s
-const HIDDEN_PATIENCE = 10_000; // a page that nobody looks at gives its place away
+const SILENT_ATTEMPTS = 2; // failed attempts before the user is told
+const SILENCE = 40_000; // milliseconds; the service sends something every 15 s
+const HIDDEN_TIMEOUT = 10_000; // milliseconds after which a background tab disconnects
 
 /**
- * Hands each event to `take(name, data)`, and each change of the connection to `tell(state)`:
+ * Passes each event to `take(name, data)`, and each change of the connection to `tell(state)`:
  * `{is: "connecting" | "live" | "paused"}`, or `{is: "lost", since, reason}` in milliseconds.
  */
 export class Stream {
@@ -27,7 +27,7 @@ export class Stream {
     addEventListener("online", () => this.#wake());
   }
 
-  /** Follows for as long as the page is open. */
+  /** Read events while the page is open. */
   async run() {
     this.#set({ is: "connecting" });
     for (;;) {
@@ -37,7 +37,7 @@ export class Stream {
         this.#since ??= Date.now();
       } catch (error) {
         this.#since ??= Date.now();
-        if (!document.hidden && this.#attempts >= PATIENCE) this.#lose(error);
+        if (!document.hidden && this.#attempts >= SILENT_ATTEMPTS) this.#lose(error);
       }
       await this.#pause();
     }
@@ -88,7 +88,7 @@ export class Stream {
 
   #seen() {
     if (!document.hidden) this.#wake();
-    else setTimeout(() => document.hidden && this.#abort.abort(), HIDDEN_PATIENCE);
+    else setTimeout(() => document.hidden && this.#abort.abort(), HIDDEN_TIMEOUT);
   }
 
   #set(state) {
@@ -98,7 +98,7 @@ export class Stream {
   }
 }
 
-/** Calls `late` once nothing was heard for too long. */
+/** Calls `late` when nothing was received for too long. */
 class Silence {
   #late;
   #timer;
@@ -118,7 +118,7 @@ class Silence {
   }
 }
 
-/** Name and data of each event in a body. */
+/** Yields the name and data of each event in a body. */
 async function* events(body, watch) {
   let rest = "";
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();

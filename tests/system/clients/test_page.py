@@ -28,7 +28,7 @@ TOKEN = "a-token+that/nobody=guesses"
 SLEEPS = {"sleep_ms": 600_000}
 EVIL = '<img src="x" onerror="window.harm = 1"><script>window.harm = 2</script>'
 LONG = "0123456789" * 40
-STRANGER = "http://stranger.example/"
+FOREIGN_SITE = "http://foreign.example/"
 PHONE = (390, 844)
 
 
@@ -81,9 +81,6 @@ def row(table: str, genvm_id: int) -> str:
 def see_run(page: Page, genvm_id: int) -> None:
     page.look(f"location.hash = '#/run/{genvm_id}'")
     page.wait_for(f"Run {genvm_id}", "h2")
-
-
-# ------------------------------------------------------------------------------------- everything
 
 
 def test_it_shows_what_there_is_and_fetches_nothing_from_elsewhere(
@@ -197,9 +194,6 @@ def test_a_long_list_is_cut_until_all_of_it_is_wanted(page: Page) -> None:
     assert shown["took"] < 250
 
 
-# ---------------------------------------------------------------------------------------- one run
-
-
 def test_a_return_is_shown_with_its_times_and_its_value(
     page: Page, service: RunningService
 ) -> None:
@@ -221,7 +215,7 @@ def test_a_return_is_shown_with_its_times_and_its_value(
 
 
 @pytest.mark.parametrize(
-    ("code", "data", "words"),
+    ("code", "data", "shown"),
     [
         (ResultCode.USER_ERROR, "too little", ["User error", "too little"]),
         (ResultCode.VM_ERROR, "OOM storage", ["VM error", "OOM storage", "wrote more storage"]),
@@ -229,10 +223,10 @@ def test_a_return_is_shown_with_its_times_and_its_value(
     ],
 )
 def test_an_error_says_which_and_what_it_means(
-    page: Page, service: RunningService, code: ResultCode, data: str, words: list[str]
+    page: Page, service: RunningService, code: ResultCode, data: str, shown: list[str]
 ) -> None:
     see_run(page, finished(service, {"result": result(code, data), "exit": 1}))
-    for word in words:
+    for word in shown:
         page.wait_for(word, ".result")
     page.wait_for("code 1", ".facts")
 
@@ -243,7 +237,7 @@ def test_a_run_that_was_killed_says_so(page: Page, service: RunningService) -> N
     page.wait_for("deadline", ".facts")
     page.wait_for("signal 9", ".facts")
     page.wait_for("ran longer than 0.3 s", ".facts")
-    page.wait_for("It handed over none", ".result")
+    page.wait_for("There is no result", ".result")
 
 
 def test_a_run_is_followed_to_its_end(page: Page, service: RunningService) -> None:
@@ -274,7 +268,7 @@ def test_a_long_output_is_read_from_its_end(page: Page, service: RunningService)
     lines = [f"line {number:>6} ü" for number in range(20_000)]
     genvm_id = finished(service, {"print": "\n".join(lines)})
     see_run(page, genvm_id)
-    page.wait_for("It handed over none", ".result")
+    page.wait_for("There is no result", ".result")
     page.wait_for(lines[-1], ".output")
     assert page.look("document.querySelector('.output pre').textContent.length") < 70_000
     before = page.look("document.querySelector('.output pre').textContent.length")
@@ -375,16 +369,13 @@ def without_checksum(written: dict[str, Any]) -> dict[str, Any]:
     return {"address": written["address"].lower()} if "address" in written else written
 
 
-# -------------------------------------------------------------------------- trouble and strangers
-
-
 def test_a_lost_supervisor_is_told_and_its_return_needs_no_hand(
     page: Page, service: RunningService
 ) -> None:
     genvm_id = service.start_run(SLEEPS)
     page.wait_for("MiB", row("Running", genvm_id))
     with service.without_supervisor():
-        page.wait_for("No news since", "#banner")
+        page.wait_for("No updates since", "#banner")
         page.wait_for("the supervisor cannot be reached", "#banner")
         assert page.look("document.querySelector('main').classList.contains('stale')")
         assert page.look(f"!!document.querySelector({json.dumps(row('Running', genvm_id))})")
@@ -426,10 +417,10 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(
 ) -> None:
     with chromium.page() as page:
         page.go(guarded.url)
-        page.wait_for("wants its token", "dialog")
+        page.wait_for("Token required", "dialog")
         assert "Permits" not in page.text("main")
         give(page, "wrong")
-        page.wait_for("That is not the token", "dialog")
+        page.wait_for("refused this token", "dialog")
         give(page, TOKEN)
         page.wait_for("live", "#connection")
         page.wait_for("of 3", section("At a glance"))
@@ -437,42 +428,39 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(
         page.wait_for("live", "#connection")
         assert TOKEN not in page.look("document.cookie + JSON.stringify(localStorage) + location")
         page.click("#forget-token")
-        page.wait_for("wants its token", "dialog")
+        page.wait_for("Token required", "dialog")
     with chromium.page() as other:
         other.go(guarded.url)
-        other.wait_for("wants its token", "dialog")
+        other.wait_for("Token required", "dialog")
         assert other.problems == []
 
 
 def test_pages_of_other_sites_can_do_nothing(chromium: Chromium, service: RunningService) -> None:
     genvm_id = service.start_run(SLEEPS)
-    frame = f'<title>stranger</title><iframe src="{service.url}"></iframe>'
+    frame = f'<title>foreign</title><iframe src="{service.url}"></iframe>'
     asked = {
         "POST": ("/permits", "/module/start", "/module/stop", "/env", "/genvm/run"),
         "GET": ("/events", "/status", "/assets/page.js", f"/genvm/{genvm_id}?wait=60s"),
     }
     with (
-        site({STRANGER: frame.encode()}) as world,
-        chromium.page(proxy=world.url("")) as stranger,
+        site({FOREIGN_SITE: frame.encode()}) as world,
+        chromium.page(proxy=world.url("")) as foreign,
     ):
-        stranger.go(STRANGER)
-        wait_until(lambda: any("frame-ancestors" in each for each in stranger.problems))
+        foreign.go(FOREIGN_SITE)
+        wait_until(lambda: any("frame-ancestors" in each for each in foreign.problems))
         for method, paths in asked.items():
             body = ", body: '{\"permits\": 99}'" if method == "POST" else ""
             for path in paths:
-                stranger.look(
+                foreign.look(
                     f"fetch('{service.url}{path}', {{mode: 'no-cors', method: '{method}'{body}}})"
                     ".then(() => 0)"
                 )
-                assert stranger.statuses[service.url + path] == 403, path
+                assert foreign.statuses[service.url + path] == 403, path
         cancel = f"fetch('{service.url}/genvm/{genvm_id}', {{method: 'DELETE'}})"
-        assert stranger.look(f"{cancel}.then(() => 'done', () => 'refused')") == "refused"
+        assert foreign.look(f"{cancel}.then(() => 'done', () => 'refused')") == "refused"
     assert service.http.get("/permits").json()["max"] == 3
     assert service.client.get_run(genvm_id).status is None
     service.client.cancel(genvm_id, grace_ms=0)
-
-
-# ------------------------------------------------------------------------------- for all who look
 
 
 def test_nothing_is_wider_than_a_phone(chromium: Chromium, service: RunningService) -> None:
@@ -544,9 +532,9 @@ def test_words_stand_out_from_what_is_behind_them(
             ".map(name => [name, getComputedStyle(document.documentElement)"
             ".getPropertyValue('--' + name).trim()]))"
         )
-    for words in ("ink", "soft", "link", "good", "warn", "bad"):
+    for text in ("ink", "soft", "link", "good", "warn", "bad"):
         for behind in ("paper", "faint"):
-            assert contrast(colours[words], colours[behind]) >= 4.5, (words, behind)
+            assert contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
 
 
 def contrast(one: str, other: str) -> float:

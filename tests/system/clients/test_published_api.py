@@ -116,9 +116,6 @@ def posted(http: httpx.Client, path: str, body: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-# ---------------------------------------------------------------------------- what the specs say
-
-
 def test_the_llm_module_starts_with_the_seeds_own_words(http: httpx.Client) -> None:
     assert posted(http, "/module/start", SEED) == (200, {"result": "module_started"})
     status = http.get("/status").json()
@@ -221,9 +218,6 @@ def test_contracts(http: httpx.Client) -> None:
     assert "greet" in json.loads(schema.json()["schema"])["methods"]
     for path in ("/contract/detect-version", "/contract/pre-deploy-writes", "/genvm/run/readonly"):
         assert http.post(path, content=CONTRACT).status_code == 400
-
-
-# --------------------------------------------------------------------------- our own document's
 
 
 def examples(operation: Operation) -> Iterator[Content | None]:

@@ -188,7 +188,7 @@ def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("options", "exit_code", "words"),
+    ("options", "exit_code", "expected"),
     [
         (["--gas-price", "5"], 2, "--gas-price"),
         (["--port", "seventy"], 2, "expected a number in decimal digits, got 'seventy'"),
@@ -197,10 +197,10 @@ def test_a_socket_beside_a_port_is_served_even_after_http_was_ended(tmp_path: Pa
     ],
 )
 def test_what_is_wrong_with_a_start_is_said(
-    studio: Studio, options: list[str], exit_code: int, words: str
+    studio: Studio, options: list[str], exit_code: int, expected: str
 ) -> None:
     assert studio.start(studio.program, "manager", *options).wait(TIMEOUT) == exit_code
-    assert words in studio.log
+    assert expected in studio.log
     assert "Traceback" not in studio.log
 
 
@@ -213,5 +213,5 @@ def test_a_port_in_use_is_said(studio: Studio) -> None:
 def test_help_names_options_and_exit_codes(studio: Studio) -> None:
     for arguments in (["--help"], ["manager", "--help"], ["--version"]):
         assert studio.start(studio.program, *arguments).wait(TIMEOUT) == 0
-    for words in ("--die-with-parent", "--manifest-path", "--socket", "Exit codes"):
-        assert words in studio.log
+    for expected in ("--die-with-parent", "--manifest-path", "--socket", "Exit codes"):
+        assert expected in studio.log

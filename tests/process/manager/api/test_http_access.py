@@ -154,7 +154,7 @@ def test_any_name_is_welcome_on_a_unix_socket() -> None:
 
 
 def test_no_header_says_by_which_path_or_scheme_a_request_came(loopback: RunningService) -> None:
-    """gunicorn would believe whoever asks from this machine, the clients of any proxy here too."""
+    """gunicorn would trust these headers from this machine, and so from clients of any proxy."""
     named = {"SCRIPT_NAME": "/readyz", "PATH_INFO": "/status"}
     assert loopback.http.get("/healthz", headers=named).json() == {"status": "alive"}
     assert loopback.http.get("/readyz/status", headers=named).status_code == 404
@@ -269,7 +269,7 @@ def test_a_new_http_half_still_wants_the_token(guarded: RunningService) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "words"),
+    ("text", "mode", "expected"),
     [
         (TOKEN, 0o660, "chmod 600"),
         (TOKEN, 0o604, "chmod 600"),
@@ -280,10 +280,10 @@ def test_a_new_http_half_still_wants_the_token(guarded: RunningService) -> None:
     ],
 )
 def test_a_token_file_that_cannot_be_used_stops_the_start(
-    tmp_path: Path, text: str, mode: int, words: str
+    tmp_path: Path, text: str, mode: int, expected: str
 ) -> None:
     path = token_file(tmp_path, text, mode)
-    with pytest.raises(TokenFileError, match=words) as raised:
+    with pytest.raises(TokenFileError, match=expected) as raised:
         read_token(path)
     assert str(path) in str(raised.value)
     assert not text or text not in str(raised.value)

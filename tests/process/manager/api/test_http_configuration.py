@@ -38,9 +38,6 @@ def refusal(response: httpx.Response, code: int = 400) -> str:
     return error
 
 
-# ------------------------------------------------------------------------- what all of them refuse
-
-
 @pytest.mark.parametrize("path", ENDPOINTS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_wrong_method_is_not_found(service: RunningService, method: str, path: str) -> None:
@@ -116,9 +113,6 @@ def test_no_supervisor_is_503_and_the_next_one_knows_the_changes(
     wait_for_level(service, "info", since)
 
 
-# ---------------------------------------------------------------------------------------- levels
-
-
 def processes(service: RunningService) -> dict[str, str]:
     """How the log names each process of the service."""
     http = service.half("http")
@@ -185,8 +179,6 @@ def test_lines_have_one_form_in_every_process() -> None:
         assert line["level"] in ("trace", "debug", "info", "warn", "error")
     assert {line["process"] for line in lines} == {"supervisor", "http", "serve"}
 
-
-# --------------------------------------------------------------------------------------- manifest
 
 ENTRY = """
   {version}:
@@ -262,9 +254,6 @@ def test_a_bad_manifest_changes_nothing(
     run = service.client.get_run(service.start_run(), wait=TIMEOUT).status
     assert run is not None
     assert run.exit_code == 0
-
-
-# ------------------------------------------------------------------------------------- variables
 
 
 @pytest.mark.usefixtures("manifest")

@@ -134,7 +134,7 @@ def test_open_pages_take_no_places_of_nodes(service: RunningService, streams: Ex
     refused = service.http.get("/events")
     assert refused.status_code == 503
     assert refused.json() == {
-        "error": f"{SUBSCRIBERS} requests follow the status here already; come again"
+        "error": f"{SUBSCRIBERS} requests follow the status here already; try again later"
     }
     assert int(refused.headers["Retry-After"]) >= 1
     assert service.http.get(f"/genvm/{genvm_id}?wait=100ms").is_success

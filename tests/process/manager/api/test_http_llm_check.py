@@ -89,13 +89,13 @@ def test_each_provider_is_asked_each_prompt(service: RunningService) -> None:
 def test_a_bad_provider_spoils_no_other_row(
     service: RunningService, played: PlayedProvider
 ) -> None:
-    replies: dict[str, Reply] = {
+    by_model: dict[str, Reply] = {
         "good": Say("fine"),
         "broken": Fail(500, "out of order"),
         "busy": Fail(429, "later", retry_after="1"),
         "garbled": Raw(b"?"),
     }
-    played.by_default = lambda asked: replies.get(asked.model, Hang())
+    played.by_default = lambda asked: by_model.get(asked.model, Hang())
     began = time.monotonic()
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -182,7 +182,7 @@ def test_more_checks_at_once_than_allowed_are_to_come_again(
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         ({"configs": 5}, "configs: expected array, got int"),
         ({"test_prompts": [{**HELLO, "user_message": 5}]}, "test_prompts[0].user_message: "),
@@ -197,13 +197,13 @@ def test_more_checks_at_once_than_allowed_are_to_come_again(
     ],
 )
 def test_what_is_wrong_with_a_request_is_said(
-    service: RunningService, change: dict[str, Any], words: str
+    service: RunningService, change: dict[str, Any], expected: str
 ) -> None:
     config = {"host": "http://h", "provider": "ollama", "model": "m", "key": ""}
     body = {"configs": [config], "test_prompts": [HELLO], **change}
     answer = service.http.post("/llm/check", json=body)
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert expected in answer.json()["error"]
 
 
 def test_nothing_to_ask(service: RunningService) -> None:

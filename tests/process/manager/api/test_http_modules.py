@@ -63,7 +63,7 @@ def test_status_shows_both_modules(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "expected"),
     [
         ({}, "module_type: missing"),
         ({"module_type": "db"}, "module_type: expected llm, web, got 'db'"),
@@ -75,11 +75,11 @@ def test_status_shows_both_modules(http: httpx.Client) -> None:
 )
 @pytest.mark.parametrize("what", ["start", "restart"])
 def test_a_bad_request_names_the_field(
-    http: httpx.Client, what: str, body: dict[str, Any], words: str
+    http: httpx.Client, what: str, body: dict[str, Any], expected: str
 ) -> None:
     response = http.post(f"/module/{what}", json=body)
     assert response.status_code == 400
-    assert words in response.json()["error"]
+    assert expected in response.json()["error"]
     assert http.get("/status").json()["llm_module"] == "stopped"
 
 

@@ -97,9 +97,6 @@ def executions(service: RunningService, state: str) -> dict[str, Any]:
     return {key: entry for key, entry in shown.items() if entry["state"] == state}
 
 
-# --------------------------------------------------------------------------------------- schemas
-
-
 @pytest.mark.parametrize(
     ("code", "schema"),
     [
@@ -165,8 +162,6 @@ def test_no_executor_at_that_time(service: RunningService) -> None:
     }
 
 
-# --------------------------------------------------------------------------------- what it may do
-
 FORBIDDEN = 6
 
 
@@ -208,9 +203,6 @@ def test_its_storage_is_empty_but_for_the_code_and_it_has_no_value(service: Runn
         (br_if $next (i32.lt_u (local.get $i) (i32.const 96))))
       (drop {contract.gl_call({"Return": "{}"})})"""
     assert ask(service, contract.wasm(read)).json() == {"schema": "{}"}
-
-
-# ---------------------------------------------------------------------------- a run like any other
 
 
 @pytest.fixture
@@ -272,9 +264,6 @@ def test_a_client_that_goes_away_ends_it(
     assert service.client.permits().in_use == 0
 
 
-# -------------------------------------------------------------------------------- bad requests
-
-
 @pytest.mark.parametrize(
     ("header", "error"),
     [
@@ -309,9 +298,6 @@ def test_the_typed_client_raises_what_the_service_says(service: RunningService) 
         service.client.contract_schema(returns(5), datetime.now(UTC))
     with pytest.raises(BadRequest, match="Deployment-Timestamp: expected RFC 3339"):
         service.client.contract_schema(WASM, datetime(2026, 1, 1))
-
-
-# ------------------------------------------------------------------------------ no supervisor
 
 
 def test_a_supervisor_that_dies_in_the_middle_is_503_and_the_next_one_answers(

@@ -122,7 +122,9 @@ def test_one_more_than_may_wait_is_told_to_come_again(
     wait_until(lambda: small.http.get(path).status_code == 503)
     refused = small.http.get(path)
     assert int(refused.headers["Retry-After"]) >= 1
-    assert refused.json() == {"error": "4 requests wait for a run to end here already; come again"}
+    assert refused.json() == {
+        "error": "4 requests wait for a run to end here already; try again later"
+    }
     assert small.http.get(f"/genvm/{genvm_id}").json()["status"] is None
     for connection in waiting:
         connection.close()
