@@ -20,7 +20,7 @@ have_venv_module() {
     fi
     package=$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "$1 lacks venv; install it, then come again: apt-get install $package" >&2
+        echo "$1 lacks venv; install it, then try again: apt-get install $package" >&2
         return 1
     fi
     echo "Installing $package" >&2
