@@ -22,6 +22,13 @@ def test_the_navigation_has_each_page_once() -> None:
     assert sorted(listed) == sorted(page.as_posix() for page in pages)
 
 
+@pytest.mark.parametrize("folder", ["operations", "spec", "decisions"])
+def test_the_contents_of_a_folder_list_each_of_its_pages(folder: str) -> None:
+    pages = {path.name for path in (PROJECT / "docs" / folder).glob("*.md")} - {"index.md"}
+    contents = (PROJECT / "docs" / folder / "index.md").read_text()
+    assert set(re.findall(r"^\| \[[^\]]+\]\(([^)]+)\) \|", contents, re.MULTILINE)) == pages
+
+
 @pytest.mark.skipif(not ZENSICAL.exists(), reason="the site's tools are not there: scripts/docs")
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     # It writes its cache beside the settings: not into the project.
