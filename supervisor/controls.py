@@ -1,18 +1,31 @@
-"""What clients change while we run, besides runs: modules, variables, the log, the manifest."""
+"""What clients change at run time: modules, permits, variables, the log level, the manifest."""
 
 from __future__ import annotations
 
 import asyncio
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Refusal, Unavailable
-from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import Level
-from genvm_manager.protocol.ipc.commands import CheckLlm, RestartModule, StartModule
-from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.protocol.llm_check import CheckRow
+from genvm_manager.protocol.ipc.commands import (
+    CheckLlm,
+    GetNewestMajor,
+    RestartModule,
+    SetEnv,
+    SetLogLevel,
+    SetPermits,
+    StartModule,
+    StopModule,
+)
+from genvm_manager.protocol.ipc.replies import (
+    Done,
+    LlmChecked,
+    LogLevel,
+    ModuleStopped,
+    NewestMajor,
+)
+from genvm_manager.protocol.ipc.status import Permits
 from genvm_manager.supervisor.modules.llm_checks import LlmChecks
-from genvm_manager.supervisor.modules.modules import Modules
-from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
+from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.settings.settings import Settings
 from genvm_manager.supervisor.store.last_run_id import RESERVED_AT_ONCE
@@ -21,34 +34,34 @@ SHUTTING_DOWN = "the supervisor is shutting down"
 
 
 class Controls:
-    """What handlers of such commands call. What is changed outlives a supervisor that is killed."""
+    """Carries out these commands. What they change outlives a supervisor that is killed."""
 
     def __init__(
         self,
         settings: Settings,
-        modules: Modules,
+        life: RunLifecycle,
         llm_checks: LlmChecks,
         handover: Handover,
-        log: EventLog,
     ) -> None:
         self.settings = settings
-        self.modules = modules
+        self.modules = life.modules
         self.is_closed = False
         self._llm_checks = llm_checks
         self._handover = handover
-        self._log = log
+        self._runs = life.runs
+        self._log = life.log
         self._setting_level = asyncio.Lock()
         self._resuming: list[asyncio.Task[None]] = []
 
-    def resume(self, desk: AdmissionQueue) -> None:
-        """Put in force what was changed under a supervisor before us; modules start meanwhile."""
+    def resume(self) -> None:
+        """Apply what was changed under the previous supervisor. Modules start in the background."""
         changes = self._handover.changes
         for name, value in changes.variables.items():
             self.settings.environment.set(name, value)
         self._resume_log_level(changes.log_level)
         if changes.permits is not None:
             try:
-                desk.resize(changes.permits)
+                self._runs.resize(changes.permits)
             except BadRequest as error:
                 self._log.warning("permits_not_resumed", reason=error.message)
         for order in list(changes.modules.values()):
@@ -65,78 +78,86 @@ class Controls:
             shared.take(level)
 
     def close(self) -> None:
-        """From now on, nothing new is started: we are stopping."""
+        """Start nothing new from now on: the supervisor is stopping."""
         self.is_closed = True
 
     def require_staying(self) -> None:
-        """Raises `Unavailable` while we stop."""
+        """Raise `Unavailable` while the supervisor stops."""
         if self.is_closed:
             raise Unavailable(SHUTTING_DOWN, 5, Refusal.SHUTTING_DOWN)
 
     # ----------------------------------------------------------------------------------- modules
 
-    async def start_module(self, order: StartModule) -> None:
-        """Returns when the module answers requests. Raises what `Module.start` does."""
+    async def start_module(self, order: StartModule) -> Done:
+        """Start a module. Return when it answers requests. Raise what `Module.start` does."""
         self.require_staying()
         await self.modules[order.kind].start(order)
         self._remember_module(order)
+        return Done()
 
-    async def restart_module(self, order: RestartModule) -> None:
-        """Returns when a new one serves. Raises what `Module.restart` does."""
+    async def restart_module(self, order: RestartModule) -> Done:
+        """Replace a module. Return when the new one serves. Raise what `Module.restart` does."""
         self.require_staying()
         await self.modules[order.kind].restart(order)
         self._remember_module(order)
+        return Done()
 
-    async def stop_module(self, kind: ModuleKind) -> bool:
-        """Returns when nothing is left of it; False when nothing ran."""
-        if self._handover.changes.modules.pop(kind, None) is not None:
+    async def stop_module(self, command: StopModule) -> ModuleStopped:
+        """Stop a module. Return when none of its processes is left."""
+        if self._handover.changes.modules.pop(command.kind, None) is not None:
             self._handover.save()
-        return await self.modules[kind].stop()
+        return ModuleStopped(await self.modules[command.kind].stop())
 
-    async def check_llm(self, command: CheckLlm) -> list[CheckRow]:
-        """Ask providers whether they work. Raises what `LlmChecks.ask` does."""
+    async def check_llm(self, command: CheckLlm) -> LlmChecked:
+        """Send prompts to providers. Raise what `LlmChecks.ask` does."""
         self.require_staying()
-        return await self._llm_checks.ask(command.configs, command.prompts)
+        return LlmChecked(await self._llm_checks.ask(command.configs, command.prompts))
 
     # ---------------------------------------------------------------------------------- settings
 
-    def newest_major(self, timestamp: float) -> int:
-        """The newest public-ABI major on offer at a time. Raises `NoExecutor`."""
-        return self.settings.manifests.current.newest_major(timestamp)
+    def newest_major(self, command: GetNewestMajor) -> NewestMajor:
+        """Return the newest public-ABI major on offer at a time. Raise `NoExecutor`."""
+        return NewestMajor(self.settings.manifests.current.newest_major(command.timestamp))
 
-    async def set_log_level(self, level: Level) -> None:
-        """Put a level in force in every process of the service.
+    def set_permits(self, command: SetPermits) -> Permits:
+        """Change the total, and return the budget. Raise what `AdmissionQueue.resize` does."""
+        self._runs.resize(command.total)
+        self._handover.changes.permits = command.total
+        self._handover.save()
+        self._log.info("permits_set", total=command.total)
+        return self._runs.queue.counts()
 
-        Raises `Unavailable` when it cannot be written where all others look for it.
+    async def set_log_level(self, command: SetLogLevel) -> LogLevel:
+        """Put a level in force in every process of the service, within a second.
+
+        Raise `Unavailable` when it cannot be written where the other processes look for it.
         """
         async with self._setting_level:
             try:
-                await asyncio.to_thread(self.settings.log_level.write, level)
+                await asyncio.to_thread(self.settings.log_level.write, command.level)
             except OSError as error:
                 raise Unavailable(f"the log level cannot be shared: {error.strerror}", 5) from None
-            self.settings.log_level.take(level)
-        self._handover.changes.log_level = level
+            self.settings.log_level.take(command.level)
+        self._handover.changes.log_level = command.level
         self._handover.save()
+        return LogLevel(command.level)
 
-    async def reload_manifest(self) -> None:
-        """Put the manifest on the disk in force, for runs to come. Raises `RequestFailed`."""
+    async def reload_manifest(self) -> Done:
+        """Read the manifest again, for runs to come. Raise `RequestFailed`."""
         await self.settings.manifests.reload()
         self._log.info("manifest_reloaded")
+        return Done()
 
-    def set_env(self, name: str, value: str) -> None:
-        """Set what `${ENV[name]}` means. Raises `BadRequest`. The value is never logged."""
-        self.settings.environment.set(name, value)
-        self._handover.changes.variables[name] = value
+    def set_env(self, command: SetEnv) -> Done:
+        """Set what `${ENV[key]}` means. Raise `BadRequest`. The value is never logged."""
+        self.settings.environment.set(command.key, command.value)
+        self._handover.changes.variables[command.key] = command.value
         self._handover.save()
-        self._log.info("env_var_set", key=name)
-
-    def remember_permits(self, total: int) -> None:
-        """The budget was changed to this."""
-        self._handover.changes.permits = total
-        self._handover.save()
+        self._log.info("env_var_set", key=command.key)
+        return Done()
 
     def remember_id(self, run_id: int) -> None:
-        """This id was given to a run. Many are noted at once, ahead of their use."""
+        """Note that a run has this id. Many ids are noted at once, ahead of their use."""
         if run_id > self._handover.changes.run_ids:
             self._handover.changes.run_ids = run_id + RESERVED_AT_ONCE
             self._handover.save()

@@ -36,6 +36,7 @@ from genvm_manager.supervisor.cgroups.delegated_root import CgroupUnusable
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
 from genvm_manager.supervisor.cgroups.run_cgroup import Slice
 from genvm_manager.supervisor.cgroups.slices import discard_slices, make_slices
+from genvm_manager.supervisor.ipc.operations import operations
 from genvm_manager.supervisor.ipc.server import Server
 from genvm_manager.supervisor.modules.client_rules import ClientRules
 from genvm_manager.supervisor.modules.configuration import ConfigurationFiles
@@ -56,6 +57,7 @@ from genvm_manager.supervisor.runs.recovery import finish_lost_runs
 from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy
 from genvm_manager.supervisor.runs.rules_permits import PermitPool
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
+from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.runs.sampler import OomMonitor
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.settings.handover import Handover
@@ -269,7 +271,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         await finish_lost_runs(store, metrics, log)
         reaper = Reaper(CgroupManager(slices, config.run_memory_limit, log), log)
         service = _assemble(setting, Lasting(store, handover), reaper, metrics, log)
-        server = Server(service, log, config.max_body + FRAME_ROOM)
+        server = Server(operations(service), log, config.max_body + FRAME_ROOM)
         stops = stop_requests(setting.shim, setting.parent_pipe)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
@@ -284,7 +286,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         for work in background:
             work.cancel()
         service.controls.settings.log_level.forget()
-        service.changes.close()
+        service.life.changes.close()
         await server.close()
         service.life.scratch.close()
         reaper.close()
@@ -321,15 +323,15 @@ def _assemble(
     rules = ClientRules(config, settings, files)
     changes = Changes()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
+    rate = RateLimiter(config.max_runs_per_second, time.monotonic())
+    queue = AdmissionQueue(pool, config.permits, rate)
     life = RunLifecycle(
         store=lasting.store,
         launcher=Launcher(setting.executors.variables),
         reaper=reaper,
-        desk=AdmissionQueue(
-            pool, config.permits, RateLimiter(config.max_runs_per_second, time.monotonic())
-        ),
+        runs=RunTable(queue, lasting.store.last_id, changes, log),
         scratch=Scratch(run_scratch(setting.folder), log),
-        oom_witness=OomMonitor(),
+        oom_monitor=OomMonitor(),
         modules=_modules(config, PoolFactory(worker_defaults, files, rules, log), changes, log),
         metrics=metrics,
         changes=changes,
@@ -337,8 +339,8 @@ def _assemble(
     )
     policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
     checks = LlmChecks(worker_defaults, rules)
-    controls = Controls(settings, life.modules, checks, lasting.handover, log)
-    controls.resume(life.desk)
+    controls = Controls(settings, life, checks, lasting.handover)
+    controls.resume()
     return Service(life, policy, controls)
 
 
@@ -364,7 +366,7 @@ def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
     life = service.life
     return (
         Upkeep(service, config.run_memory_limit),
-        StoreUpkeep(life.store, service.history, life.changes, retention, life.log),
+        StoreUpkeep(life.store, service.health.history, life.changes, retention, life.log),
     )
 
 
@@ -384,7 +386,7 @@ def _total_permits(config: Config, log: EventLog) -> int:
 
 async def _stop(service: Service, stops: StopRequests, timeout: float, log: EventLog) -> None:
     """Drain, and end the runs."""
-    log.info("supervisor_stopping", runs=len(list(service.runs)), drain=timeout)
+    log.info("supervisor_stopping", runs=len(service.runs), drain=timeout)
     draining = asyncio.create_task(service.drain(timeout))
     hurrying = asyncio.create_task(stops.urgent.wait())
     await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)

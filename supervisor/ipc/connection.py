@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Unavailable
 from genvm_manager.base.logging.event_log import EventLog
@@ -15,38 +16,37 @@ from genvm_manager.protocol.framing import FrameError, FrameParser, frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import Command, Hello
 from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
-from genvm_manager.supervisor.service import Service
 
-from .handlers import HANDLERS, Handler
+from .operations import Operation
 
 FRAME_TIMEOUT = 10.0
-"""Seconds in which a frame that has begun, or the first one, must be whole."""
+"""Seconds within which a frame that has begun, or the first one, must be complete."""
 
 WRITE_TIMEOUT = 60.0
-"""Seconds in which a client must take in a reply."""
+"""Seconds within which a client must take a reply."""
 
 _CREDENTIALS = struct.Struct("3i")
 
 
 class Connection(asyncio.Protocol):
-    """Serves one client. `gone` is called once, when the connection has ended."""
+    """Serves one client. Calls `gone` once, when the connection has ended."""
 
     def __init__(
         self,
-        service: Service,
+        operations: Mapping[type, Operation[Any, Any]],
         log: EventLog,
         max_frame: int,
         gone: Callable[[Connection], None],
     ) -> None:
-        self._service = service
+        self._operations = operations
         self._log = log
         self._gone = gone
         self.refusal: ManagerError | None = None
-        """Set before the connection is made: why this client cannot be served."""
+        """Why this client cannot be served; set before the connection is made."""
         self._loop = asyncio.get_running_loop()
         self._parser = FrameParser(max_frame)
         self._is_greeted = False
-        self._handler: Handler | None = None
+        self._operation: Operation[Any, Any] | None = None
         self._frame_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuse another user's process, and expect the first frame of any other."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._is_made = True
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
             self._expect_frame()
 
     def data_received(self, data: bytes) -> None:
+        """Carry out the commands that have arrived in full."""
         try:
             for body in self._parser.feed(data):
                 self._take(body)
@@ -81,16 +83,19 @@ class Connection(asyncio.Protocol):
             self._expect_frame()
 
     def connection_lost(self, _: Exception | None) -> None:
+        """Cancel an operation that ends with its client."""
         self._stop_expecting()
         self.resume_writing()
-        if self.task is not None and self._handler is not None and self._handler.only_waits:
+        if self.task is not None and self._operation and self._operation.ends_with_client:
             self.task.cancel()
         self._gone(self)
 
     def pause_writing(self) -> None:
+        """Give the client, which does not read, some time."""
         self._write_timer = self._loop.call_later(WRITE_TIMEOUT, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """Note that the client reads again."""
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
@@ -98,7 +103,7 @@ class Connection(asyncio.Protocol):
     # ---------------------------------------------------------------------------- commands
 
     def hang_up(self) -> None:
-        """Close once all replies are out. One that is only about to be made is refused then."""
+        """Close once all replies are out. Refuse a connection that is not made yet."""
         if self._is_made:
             self.transport.close()
         else:
@@ -110,7 +115,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def refuse(self, error: ManagerError) -> None:
-        """Say why, then hang up."""
+        """Reply with an error, then close."""
         self._send(Failure.of(error))
         self.transport.close()
 
@@ -129,8 +134,8 @@ class Connection(asyncio.Protocol):
         elif self.task is not None:
             self.refuse(BadRequest("command: the one before it is not answered yet"))
         else:
-            self._handler = HANDLERS[type(command)]
-            self.task = self._loop.create_task(self._answer(self._handler, command))
+            self._operation = self._operations[type(command)]
+            self.task = self._loop.create_task(self._answer(self._operation, command))
 
     def _greet(self, hello: Hello) -> None:
         if hello.version != codec.VERSION:
@@ -144,10 +149,10 @@ class Connection(asyncio.Protocol):
         self._is_greeted = True
         self._send(Welcome(codec.VERSION, f"genvm-manager {__version__}", os.getpid()))
 
-    async def _answer(self, handler: Handler, command: Command) -> None:
+    async def _answer(self, operation: Operation[Any, Any], command: Command) -> None:
         reply: Reply
         try:
-            reply = await handler.handle(self._service, command)
+            reply = await operation.carry_out(command)
         except ManagerError as error:
             reply = Failure.of(error)
         except Exception:

@@ -1,4 +1,4 @@
-"""The Unix socket on which the supervisor is asked."""
+"""The supervisor's Unix socket."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.files.identity import inode
 from genvm_manager.base.logging.event_log import EventLog
-from genvm_manager.supervisor.service import Service
 
 from .connection import Connection
+from .operations import Operation
 
 MAX_CLIENTS = 4_096
 _BACKLOG = 1_024
@@ -21,11 +23,13 @@ _CLOSE_TIMEOUT = 1.0
 
 
 class Server:
-    """Listens, and keeps the connections within bounds."""
+    """Listens, and bounds the number of connections."""
 
-    def __init__(self, service: Service, log: EventLog, max_frame: int) -> None:
-        """`max_frame` bounds a command, in bytes."""
-        self._service = service
+    def __init__(
+        self, operations: Mapping[type, Operation[Any, Any]], log: EventLog, max_frame: int
+    ) -> None:
+        """`operations` by their commands; `max_frame` bounds a command, in bytes."""
+        self._operations = operations
         self._log = log
         self._max_frame = max_frame
         self._connections: set[Connection] = set()
@@ -35,10 +39,10 @@ class Server:
         self._listener: asyncio.Server | None = None
 
     async def listen(self, path: Path) -> None:
-        """Be there for clients at `path`; a socket left there by a dead one is replaced.
+        """Listen at `path`, and replace a socket that a dead supervisor has left there.
 
-        Called again when what is there is not ours any more: whoever is connected stays connected.
-        Raises `OSError`.
+        May be called again when the socket was removed or replaced: clients that are connected stay
+        connected. Raise `OSError`.
         """
         path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -58,16 +62,16 @@ class Server:
             before.close()
 
     async def listen_again(self) -> None:
-        """Listen where we did, in place of whatever is there now. Raises `OSError`."""
+        """Listen at the same path again, and replace what is there. Raise `OSError`."""
         assert self._path is not None
         await self.listen(self._path)
 
     def is_in_place(self) -> bool:
-        """Return whether clients that come find us."""
+        """Return whether the socket at the path is this server's."""
         return self._path is not None and inode(self._path) == self._inode
 
     async def close(self) -> None:
-        """Take no more clients, let the last replies out, hang up."""
+        """Accept no more clients, wait for the last replies, then close all connections."""
         if self._listener is not None:
             self._listener.close()
         if self._path is not None and self.is_in_place():
@@ -85,7 +89,7 @@ class Server:
             connection.abort()
 
     def _connection(self) -> Connection:
-        connection = Connection(self._service, self._log, self._max_frame, self._gone)
+        connection = Connection(self._operations, self._log, self._max_frame, self._gone)
         if len(self._connections) >= MAX_CLIENTS:
             connection.refusal = Unavailable(f"{MAX_CLIENTS} clients are connected, no more may")
         self._connections.add(connection)

@@ -42,8 +42,8 @@ class Heartbeat:
         self._manager.tell(*self._phase, "WATCHDOG=1", f"STATUS={self._sentence()}")
 
     def _sentence(self) -> str:
-        permits = self._service.permits()
-        runs = len(list(self._service.runs)) - permits.queued
+        permits = self._service.runs.queue.counts()
+        runs = len(self._service.runs) - permits.queued
         return (
             f"{runs} running, {permits.queued} waiting; "
             f"{permits.in_use} of {permits.total} permits in use"

@@ -12,8 +12,8 @@ from genvm_manager.supervisor.service import Service
 
 
 class Upkeep:
-    """Audits the books, samples executors and module workers, enforces the executors' memory limit,
-    sweeps orphans."""
+    """Checks the invariants, samples executors and module workers, enforces the executors' memory
+    limit, and kills processes that outlived their runs."""
 
     def __init__(self, service: Service, memory_limit: int) -> None:
         """`memory_limit` in bytes for each run."""
@@ -35,10 +35,10 @@ class Upkeep:
                 self._log.failure("upkeep_failed", work=work.__name__)
 
     async def _look(self) -> None:
-        self._service.audit()
-        self._life.oom_witness.look()
+        self._service.health.check()
+        self._life.oom_monitor.look()
         self._life.reaper.sweep()
-        running = [(run, run.child.pid) for run in self._service.runs if run.child]
+        running = [(run, run.pid) for run in self._service.runs if run.pid is not None]
         pids = [*(pid for _, pid in running), *self._service.modules.pids]
         if not pids:
             return
@@ -48,7 +48,7 @@ class Upkeep:
         for run, pid in running:
             if pid in samples:
                 self._judge(run, samples[pid])
-        self._service.note_samples()
+        self._service.health.note_samples()
 
     def _judge(self, run: Run, seen: Sample) -> None:
         run.observe(seen)

@@ -1,4 +1,4 @@
-"""Where runs wait for their permits and bring them back."""
+"""The admission queue: where runs wait for their permits."""
 
 from __future__ import annotations
 
@@ -10,38 +10,43 @@ from genvm_manager.protocol.ipc.status import Permits
 
 from .rules_permits import PermitPool, PermitSnapshot, QueueFull
 from .rules_rate_limit import RateLimiter
-from .run import Run, settle
+from .run import Run
 
 MAX_QUEUED_BYTES = 512 << 20
-"""What all runs that wait bring along: it sits in memory."""
+"""Bytes that the requests of all waiting runs may hold together: they are in memory."""
 
 
 class AdmissionQueue:
-    """Binds the pool's rules to runs: who gets permits has its `granted` settled."""
+    """Applies the rules of the permit pool, of the arrival rate and of memory to runs.
 
-    def __init__(self, pool: PermitPool, costs: PermitCosts, pace: RateLimiter) -> None:
-        """`pace` bounds how quickly runs may come."""
+    Only `RunTable` adds, grants and releases, since these follow from a run's state.
+    """
+
+    def __init__(self, pool: PermitPool, costs: PermitCosts, rate: RateLimiter) -> None:
+        """`rate` bounds how quickly runs may arrive."""
         self._pool = pool
         self._costs = costs
-        self._pace = pace
+        self._rate = rate
         self._waiting: dict[int, Run] = {}
         self._waiting_bytes = 0
 
     @property
     def waiting_bytes(self) -> int:
-        """What the runs in the queue hold in memory."""
+        """Bytes of memory that the waiting runs hold."""
         return self._waiting_bytes
 
     def cost(self, needs_modules: bool) -> int:
-        """What a run costs: dearer with modules (docs/spec/03-run-request.md#life)."""
+        """Return the permits that a run costs (docs/spec/03-run-request.md#life)."""
         return self._costs.nondet if needs_modules else self._costs.sync
 
-    def queue(self, run: Run) -> None:
-        """Put a run at the end of the queue. Raises `Unavailable` when that is full, or when runs
-        come too quickly."""
-        if not self._pace.allows(time.monotonic()):
+    def add(self, run: Run) -> None:
+        """Put a run at the end of the queue.
+
+        Raise `Unavailable` when runs arrive too quickly or too many wait already.
+        """
+        if not self._rate.allows(time.monotonic()):
             raise Unavailable(
-                f"runs come faster than {self._pace.per_second} a second; come again",
+                f"runs come faster than {self._rate.per_second} a second; try again later",
                 retry_after=1,
                 reason=Refusal.PACE,
             )
@@ -59,26 +64,27 @@ class AdmissionQueue:
             ) from None
         self._waiting[run.id] = run
         self._waiting_bytes += run.size
-        self._grant()
 
-    def give_back(self, run: Run) -> bool:
-        """Take a run's permits, or its place in the queue; False when it had neither."""
-        self._leave(run.id)
-        is_released = self._pool.release(run.id)
-        self._grant()
-        return is_released
+    def grant(self) -> list[Run]:
+        """Lease permits to the runs at the head of the queue that fit, and return them in order."""
+        return [self._leave(run_id) for run_id in self._pool.grant()]
+
+    def release(self, run: Run) -> None:
+        """Take back a run's permits, or its place in the queue."""
+        if run.id in self._waiting:
+            self._leave(run.id)
+        self._pool.release(run.id)
 
     def resize(self, total: int) -> None:
-        """Change the total; `BadRequest` when the dearest run would wait for ever."""
+        """Change the total. Raise `BadRequest` when the dearest run would wait for ever."""
         if not self._costs.dearest <= total <= 1_000_000:
             raise BadRequest(
                 f"permits: expected {self._costs.dearest} (what the dearest run costs) to 1000000"
             )
         self._pool.resize(total)
-        self._grant()
 
     def counts(self) -> Permits:
-        """The budget as clients see it."""
+        """Return the budget as clients see it."""
         return Permits(
             free=self._pool.free,
             total=self._pool.total,
@@ -89,18 +95,10 @@ class AdmissionQueue:
         )
 
     def snapshot(self) -> PermitSnapshot:
-        """The pool's own, for the audit."""
+        """Return a copy of the pool's state, for the invariant checker."""
         return self._pool.snapshot()
 
-    def _grant(self) -> None:
-        for run_id in self._pool.grant():
-            run = self._leave(run_id)
-            if run is not None:
-                run.granted_at = time.monotonic()
-                settle(run.granted)
-
-    def _leave(self, run_id: int) -> Run | None:
-        run = self._waiting.pop(run_id, None)
-        if run is not None:
-            self._waiting_bytes -= run.size
+    def _leave(self, run_id: int) -> Run:
+        run = self._waiting.pop(run_id)
+        self._waiting_bytes -= run.size
         return run

@@ -1,4 +1,4 @@
-"""One executor that runs: its output, its result, its end."""
+"""One executor's process: its output, its result, its end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .rules_log_records import LineSplitter, RecordTail, parse_record, take_trac
 from .rules_tail import Tail
 
 DRAIN_TIMEOUT = 0.2
-"""Seconds to wait for the end of a stream that someone outside the run holds open."""
+"""Seconds to wait for the end of a stream that a process outside the run holds open."""
 
 _NOTHING = CaptureLimits(0, 0, 0)
 
 _FORWARDED_LINES = 10_000
 
 _MAX_FAULTS = 4
-"""Tracebacks of one run that our log takes."""
+"""Most tracebacks of one run that are written into the supervisor's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Output:
 
 
 class Child:
-    """Pumps a launched executor's output. Owns its descriptors; `ended` gives them back."""
+    """A launched executor. Owns its descriptors: await `ended` and then `output` to close them."""
 
     def __init__(
         self,
@@ -69,58 +69,31 @@ class Child:
         self._records = RecordTail(limits.log_records, limits.log_bytes, faults.write)
         forwarded = ForwardedLog(order.run_id, log, faults)
         sink = self._records.append if order.limits else forwarded.append
-        self._pumps = [PipeReader(loop, launched.log, sink)]
-        self._add_pump(loop, launched.stdout, self._stdout.append)
-        self._add_pump(loop, launched.stderr, self._stderr.append)
+        self._readers = [PipeReader(loop, launched.log, sink)]
+        self._add_reader(loop, launched.stdout, self._stdout.append)
+        self._add_reader(loop, launched.stderr, self._stderr.append)
         self._channel = ResultChannel(loop, launched.result, order.run_id, keep_result, log)
 
     @property
     def is_over(self) -> bool:
-        """Whether it and all it started has ended."""
+        """Whether the executor and all that it has started have ended."""
         return self._is_over
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, unless it has ended."""
         self._reaper.signal(self.pid, number)
 
-    async def ended(self) -> tuple[Ending, Output]:
-        """Wait for the end, of the executor, of all it has started and of its output."""
+    async def ended(self) -> Ending:
+        """Wait until the executor and all that it has started have ended."""
         ending = await self._reaper.wait(self.pid, self._pidfd)
         self._is_over = True
+        return ending
+
+    async def output(self) -> Output:
+        """Read the output to its end, after `ended`, and return what is kept of it."""
         await self._drain()
         self._channel.drain()
         self._channel.close()
-        return ending, self._output()
-
-    def kept(self, output: Artifact) -> Tail | RecordTail:
-        """What is kept of an output by now."""
-        match output:
-            case Artifact.STDOUT:
-                return self._stdout
-            case Artifact.STDERR:
-                return self._stderr
-            case Artifact.GENVM_LOG:
-                return self._records
-            case Artifact.RESULT:
-                return Tail(0)
-
-    def _add_pump(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        descriptor: int | None,
-        sink: Callable[[bytes], None],
-    ) -> None:
-        if descriptor is not None:
-            self._pumps.append(PipeReader(loop, descriptor, sink))
-
-    async def _drain(self) -> None:
-        until = time.monotonic() + DRAIN_TIMEOUT
-        for pump in self._pumps:
-            while not pump.drain(until) and time.monotonic() < until:
-                await asyncio.sleep(DRAIN_TIMEOUT / 10)
-            pump.close()
-
-    def _output(self) -> Output:
         return Output(
             stdout=self._stdout.content(),
             stderr=self._stderr.content(),
@@ -132,9 +105,37 @@ class Child:
             log_dropped_bytes=self._records.dropped_bytes,
         )
 
+    def kept(self, output: Artifact) -> Tail | RecordTail:
+        """Return what is kept of an output by now."""
+        match output:
+            case Artifact.STDOUT:
+                return self._stdout
+            case Artifact.STDERR:
+                return self._stderr
+            case Artifact.GENVM_LOG:
+                return self._records
+            case Artifact.RESULT:
+                return Tail(0)
+
+    def _add_reader(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int | None,
+        sink: Callable[[bytes], None],
+    ) -> None:
+        if descriptor is not None:
+            self._readers.append(PipeReader(loop, descriptor, sink))
+
+    async def _drain(self) -> None:
+        until = time.monotonic() + DRAIN_TIMEOUT
+        for reader in self._readers:
+            while not reader.drain(until) and time.monotonic() < until:
+                await asyncio.sleep(DRAIN_TIMEOUT / 10)
+            reader.close()
+
 
 class FaultLog:
-    """Writes into our log where an executor broke, which clients are not shown."""
+    """Writes an executor's tracebacks into the supervisor's log; clients do not see them."""
 
     def __init__(self, run_id: int, log: EventLog) -> None:
         self._run_id = run_id
@@ -142,14 +143,14 @@ class FaultLog:
         self._left = _MAX_FAULTS
 
     def write(self, traceback: str) -> None:
-        """Once a run has had its share, nothing more is written."""
+        """Write a traceback, unless the run has used up its number of them."""
         if self._left > 0:
             self._left -= 1
             self._log.error("executor_fault", run=self._run_id, traceback=traceback)
 
 
 class ForwardedLog:
-    """Writes an executor's log into ours, up to a number of lines."""
+    """Writes an executor's log into the supervisor's log, up to a number of lines."""
 
     def __init__(self, run_id: int, log: EventLog, faults: FaultLog) -> None:
         self._run_id = run_id
@@ -159,6 +160,7 @@ class ForwardedLog:
         self._left = _FORWARDED_LINES
 
     def append(self, received: bytes) -> None:
+        """Take what the executor has written to its log."""
         for line in self._splitter.feed(received):
             self._left -= 1
             if self._left > 0:

@@ -1,4 +1,4 @@
-"""What happens to one run, from its place in the queue to its end on record.
+"""What happens to one run, from its admission to its end on record.
 
 Source: docs/spec/03-run-request.md#life.
 """
@@ -27,7 +27,8 @@ from genvm_manager.base.process.on_event_loop import begin_stop
 from genvm_manager.base.process.stop_sequence import stop_sequence
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun, RunState
+from genvm_manager.protocol.ipc.runs import Cause, Exit, FinishedRun
+from genvm_manager.protocol.run_end import describe_run_end
 from genvm_manager.supervisor.cgroups.memory import MemoryUse
 from genvm_manager.supervisor.modules.modules import Modules
 from genvm_manager.supervisor.store.failure import StoreFailed
@@ -36,45 +37,47 @@ from genvm_manager.supervisor.store.writes import Arrived, Launched
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 from genvm_manager.supervisor.telemetry.version import Changes
 
-from .admission_queue import AdmissionQueue
 from .child import Child, Output
 from .code_host import CodeHost
 from .launcher import Launcher, LaunchOrder
 from .reaper import Ending, Reaper
 from .rules_capture import LIMITS
-from .run import Run, settle
+from .rules_states import State
+from .run import Run
+from .run_table import RunTable
 from .sampler import OomMonitor
 from .scratch import Scratch
 
 _RETRY_RECORD = 1.0
-"""Seconds between two attempts to record an end that the store does not take."""
+"""Seconds between two attempts to record an end that the store refuses."""
 
 _SETTLE_AFTER = 0.05
-"""Seconds until a run's process is recorded, and put into a cgroup. One that ends sooner needs
-neither: were we killed in that time, its token in the environment would find it."""
+"""Seconds until a run's process is recorded and put into a cgroup. One that ends sooner needs
+neither: if the supervisor is killed in that time, its successor finds the process by its token."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLifecycle:
-    """Takes runs through their lives; holds what they need on the way, but no run."""
+    """Takes runs through their states, and has what they need on the way."""
 
     store: RunStore
     launcher: Launcher
     reaper: Reaper
-    desk: AdmissionQueue
+    runs: RunTable
     scratch: Scratch
-    oom_witness: OomMonitor
+    oom_monitor: OomMonitor
     modules: Modules
     metrics: Metrics
     changes: Changes
     log: EventLog
 
-    async def live(self, run: Run) -> FinishedRun | None:
-        """Wait for permits, launch, wait for the end and record it; gives what was recorded.
+    async def execute(self, run: Run) -> FinishedRun | None:
+        """Wait for permits, launch, wait for the end and record it. Return what was recorded.
 
-        None: it was withdrawn, since it never started; `run.started` says why.
+        Return None for a run that was withdrawn, since it never started; those who wait for its
+        start are told why.
         """
-        await run.granted
+        await run.ready.wait()
         if run.cause is Cause.SHUTDOWN:
             stopping = "the supervisor is shutting down"
             await self._withdraw(run, Unavailable(stopping, reason=Refusal.SHUTTING_DOWN))
@@ -89,33 +92,36 @@ class RunLifecycle:
             return None
         running_since = time.monotonic()
         self.metrics.started(run.granted_at - run.arrival, running_since - run.granted_at)
-        settle(run.started)
-        ending, output = await child.ended()
+        run.tell_started()
+        ending = await child.ended()
+        self.runs.move(run, State.ENDING)
+        output = await child.output()
         self.metrics.ended(time.monotonic() - running_since)
         run.drop_timers()
         await self._clean_up(run)
         return await self._record(run, self._finished(run, ending, output))
 
     def stop(self, run: Run, cause: Cause, grace: float, reason: str | None = None) -> None:
-        """Have a run end: from the queue at once, else by a stop sequence.
+        """Have a run end: before its launch at once, else by the stop sequence.
 
         The first cause stays. A second stop can only shorten the first.
         """
         if run.cause is None:
             run.cause, run.reason = cause, reason
             self.log.info("run_stopping", run=run.id, cause=cause.value, grace=grace)
-        if run.child is None:
-            settle(run.granted)
+        run.ready.set()
+        if run.state is not State.RUNNING:
             return
+        assert run.child is not None
         run.timers += begin_stop(stop_sequence(grace), run.child.signal)
 
     def _later(self, run: Run, delay: float, act: Callable[..., None], *arguments: object) -> None:
         run.timers.append(asyncio.get_running_loop().call_later(delay, act, *arguments))
 
     def _launch(self, run: Run) -> Child:
-        run.advance(RunState.STARTING)
+        self.runs.move(run, State.STARTING)
         request = run.request
-        run.scratch = self._lend_scratch()
+        run.scratch = self._make_scratch()
         order = LaunchOrder(
             run_id=run.id,
             command=run.executor.command,
@@ -133,8 +139,7 @@ class RunLifecycle:
         run.child = Child(self.launcher.launch(order), order, self.reaper, keep, self.log)
         run.forget_execution_data()
         run.launched = time.monotonic()
-        run.advance(RunState.RUNNING)
-        self.changes.note()
+        self.runs.move(run, State.RUNNING)
         self._later(run, request.deadline, self._out_of_time, run)
         self._later(run, _SETTLE_AFTER, self._settle_in, run)
         self.log.info(
@@ -143,9 +148,9 @@ class RunLifecycle:
         )  # fmt: skip
         return run.child
 
-    def _lend_scratch(self) -> str:
+    def _make_scratch(self) -> str:
         try:
-            return self.scratch.lend()
+            return self.scratch.acquire()
         except OSError as error:
             raise _start_failure("no folder for temporary files can be made", error) from None
 
@@ -156,7 +161,7 @@ class RunLifecycle:
             raise _start_failure("it cannot be connected to the modules", error) from None
 
     def _serve_host(self, run: Run) -> str:
-        """Be the host of a run that has no node; gives the address."""
+        """Serve the host of a run that has no node. Return its address."""
         assert run.scratch is not None and run.storage is not None
         try:
             run.host = CodeHost(run.scratch, run.storage, run.id, self.log)
@@ -165,11 +170,11 @@ class RunLifecycle:
         return run.host.address
 
     async def _clean_up(self, run: Run) -> None:
-        """Give back what the run had, but its permits and its record."""
+        """Give back what the run had, except its permits and its record."""
         if run.host is not None:
             await run.host.close()
         if run.scratch is not None:
-            await self.scratch.take_back(run.scratch)
+            await self.scratch.release(run.scratch)
 
     def _out_of_time(self, run: Run) -> None:
         self.stop(run, Cause.DEADLINE, 0, f"ran longer than {run.request.deadline:g} s")
@@ -178,7 +183,7 @@ class RunLifecycle:
         return self.store.keep_result(Arrived(run.id, run.started_at, result))
 
     def _settle_in(self, run: Run) -> None:
-        """What an executor gets that lasts for more than a moment."""
+        """Record an executor that has lasted for a moment, and put it into a cgroup."""
         assert run.child is not None and run.started_at is not None
         pid = run.child.pid
         self.reaper.attach(pid, run.id)
@@ -192,30 +197,24 @@ class RunLifecycle:
             self.log.warning("launch_not_recorded", run=run.id, error=str(error))
 
     async def _withdraw(self, run: Run, error: ManagerError) -> None:
-        """Undo a start that failed, then tell who asked for it."""
+        """Undo a start that failed, then tell those who wait for it."""
         await self._clean_up(run)
-        self.desk.give_back(run)
+        self.runs.move(run, State.WITHDRAWN)
         try:
             await self.store.withdraw(run.id)
         except StoreFailed as failure:
-            # It stays without an end there: the next supervisor will find it lost.
+            # It stays in the store without an end: the next supervisor will find it lost.
             self.log.error("run_not_withdrawn", run=run.id, error=str(failure))
         self.log.warning("run_withdrawn", run=run.id, reason=error.message)
-        if not run.started.done():
-            run.started.set_exception(error)
+        run.tell_not_started(error)
 
     async def _end_unstarted(self, run: Run) -> FinishedRun:
         finished = await self._record(run, self._finished(run, None, Output()))
-        if not run.started.done():
-            reason = f"run {run.id} was cancelled before it started"
-            run.started.set_exception(RequestFailed(reason))
+        run.tell_not_started(RequestFailed(f"run {run.id} was cancelled before it started"))
         return finished
 
     async def _record(self, run: Run, finished: FinishedRun) -> FinishedRun:
-        """Record the end, however often it takes: nobody is told before.
-
-        Until then the run keeps its permits: its output is in memory.
-        """
+        """Record the end, trying again until the store takes it: nobody is told before that."""
         while True:
             try:
                 await self.store.finish(finished)
@@ -225,11 +224,11 @@ class RunLifecycle:
                     self.log.error("run_end_not_recorded", run=run.id, error=str(error))
                 run.unrecorded = str(error)
                 await asyncio.sleep(_RETRY_RECORD)
-        self.desk.give_back(run)
-        run.advance(RunState.FINISHED)
+        self.runs.move(run, State.FINISHED)
         self.metrics.finished(finished)
         self.log.info(
-            "run_finished", run=run.id, cause=finished.cause.value, code=finished.exit.code,
+            "run_finished", run=run.id, end=describe_run_end(finished.cause, finished.exit),
+            cause=finished.cause.value, code=finished.exit.code,
             signal=finished.exit.signal, result=finished.result is not None,
             seconds=finished.finished_at - (finished.started_at or finished.accepted_at),
         )  # fmt: skip
@@ -267,9 +266,12 @@ class RunLifecycle:
         return Cause.EXITED, None
 
     def _cause_of_kill(self, memory: MemoryUse | None) -> tuple[Cause, str | None]:
-        """Of a SIGKILL that was not ours: the run's cgroup knows, else it may be guessed."""
+        """Return the cause of a SIGKILL that the supervisor did not send.
+
+        The run's cgroup knows whether it was for want of memory; without one it is a guess.
+        """
         if memory is None:
-            if self.oom_witness.has_struck():
+            if self.oom_monitor.has_struck():
                 return Cause.MEMORY, "the kernel killed it for want of memory"
         elif memory.oom_kills:
             reason = f"the kernel killed it for want of memory, the limit is {memory.limit}"
@@ -278,7 +280,7 @@ class RunLifecycle:
 
 
 def _start_failure(what: str, error: OSError) -> ManagerError:
-    """What to raise for a run that could not be started for want of something."""
+    """Return what to raise for a run that could not be started for want of something."""
     message = f"{what}: {error.strerror}"
     return Unavailable(message, 2) if is_exhaustion(error) else ExecutorStartFailed(message)
 

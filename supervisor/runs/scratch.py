@@ -14,24 +14,24 @@ _MOST_SPARE = 64
 
 
 class Scratch:
-    """Lends folders. One that comes back clean is lent again.
+    """A pool of folders. One that is released empty is used again.
 
-    Making and removing a folder for each run would wait, twice, for the file system's journal,
-    which the store keeps busy.
+    Making and removing a folder for each run would wait twice for the file system's journal, which
+    the store keeps busy.
     """
 
     def __init__(self, parent: Path, log: EventLog) -> None:
-        """Empties `parent` of what a supervisor that was killed left there."""
+        """Empty `parent` of what a killed supervisor has left there."""
         self._parent = parent
         self._log = log
         self._spare: list[str] = []
-        self._lent: set[str] = set()
+        self._used: set[str] = set()
         self._made = 0
         self._descriptor = -1
         self._make_parent()
 
-    def lend(self) -> str:
-        """The path of an empty folder that nobody else has. Raises `OSError`."""
+    def acquire(self) -> str:
+        """Return the path of an empty folder that no other run uses. Raise `OSError`."""
         while self._spare:
             if _is_as_new(path := self._spare.pop()):
                 break
@@ -39,11 +39,11 @@ class Scratch:
             self._made += 1
             path = f"{self._parent}/{self._made}"
             os.mkdir(path, 0o700)
-        self._lent.add(path)
+        self._used.add(path)
         return path
 
     def is_in_place(self) -> bool:
-        """Return whether the folder that holds them is there, and no link or other folder."""
+        """Return whether the parent folder is there, and is not a link or another folder."""
         try:
             found, ours = os.lstat(self._parent), os.fstat(self._descriptor)
         except OSError:
@@ -51,22 +51,22 @@ class Scratch:
         return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
     def make_again(self) -> None:
-        """Make all folders again that are lent. Raises `OSError`."""
+        """Make all folders in use again. Raise `OSError`."""
         self._make_parent()
         self._spare.clear()
-        for path in self._lent:
+        for path in self._used:
             os.makedirs(path, 0o700, exist_ok=True)
 
-    async def take_back(self, path: str) -> None:
-        """Keep a folder for the next run, or remove it with what is in it."""
-        self._lent.discard(path)
+    async def release(self, path: str) -> None:
+        """Keep a folder for the next run, or remove it with its content."""
+        self._used.discard(path)
         if len(self._spare) < _MOST_SPARE and _is_as_new(path):
             self._spare.append(path)
         else:
             await asyncio.to_thread(self._remove_tree, path)
 
     def close(self) -> None:
-        """Remove the folders that are lent to nobody."""
+        """Remove the folders that are not in use."""
         while self._spare:
             self._remove_tree(self._spare.pop())
         os.close(self._descriptor)
@@ -77,7 +77,7 @@ class Scratch:
         self._parent.mkdir(mode=0o700, exist_ok=True)
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        # While it is open, no other folder is given its number.
+        # While it is open, its inode number is not given to another folder.
         self._descriptor = os.open(self._parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _remove_tree(self, path: str) -> None:
@@ -106,7 +106,7 @@ def _is_as_new(path: str) -> bool:
 
 
 def _open_up_and_retry(function: object, path: str, _: object) -> None:
-    """A folder without permissions hides what is in it, even from its owner."""
+    """Give a folder its permissions: without them, even its owner cannot list or empty it."""
     os.chmod(os.path.dirname(path), 0o700)
     if os.path.islink(path) or not os.path.isdir(path):
         os.unlink(path)

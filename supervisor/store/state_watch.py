@@ -56,7 +56,7 @@ class StateWatch:
         fault = await asyncio.to_thread(self._folder_fault)
         if fault is None:
             fault = await self._mend()
-        self._service.tell_state_fault(fault)
+        self._service.health.set_state_fault(fault)
 
     # ------------------------------------------------------------------------------ in a thread
 

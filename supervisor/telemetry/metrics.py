@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from genvm_manager.base.errors import ModulesNotRunning, Refusal, Unavailable
 from genvm_manager.protocol import __version__
+from genvm_manager.protocol.ipc.replies import MetricsText
 from genvm_manager.protocol.ipc.runs import Artifact, Cause, FinishedRun
 
 L = TypeVar("L", bound=StrEnum)
@@ -68,9 +69,9 @@ class Metrics:
         """Have `collector` asked at each reading."""
         self._registry.register(collector)
 
-    def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
-        return generate_latest(self._registry)
+    def text(self) -> MetricsText:
+        """Return all metrics in Prometheus' text format."""
+        return MetricsText(generate_latest(self._registry))
 
     def started(self, queued: float, starting: float) -> None:
         """An executor runs; seconds for which its run waited for permits, and then for it."""

@@ -30,7 +30,7 @@ _READERS = 6
 _GONE_TIMEOUT = 60.0
 _RUN_TOKEN = "GENVM_RUN_TOKEN"
 _BAD_LOG_LINES = re.compile(
-    r"Traceback|audit_violation|permits_were_kept|run_life_failed|command_failed|upkeep_failed"
+    r"Traceback|audit_violation|illegal_run_move|run_life_failed|command_failed|upkeep_failed"
     r"|survive SIGKILL|processes_survive_sigkill|scratch_not_removed|run_not_withdrawn"
     r"|illegal transition"
 )

@@ -130,7 +130,7 @@ class RunningService:
             exit_code = self.stop()
             if kind is None:
                 assert exit_code == 0, self.log
-                assert "permits_were_kept" not in self.log, self.log
+                assert "illegal_run_move" not in self.log, self.log
                 assert "audit_violation" not in self.log, self.log
                 self.assert_nothing_left()
         finally:

@@ -229,7 +229,7 @@ class RunningSupervisor:
         if is_checked:
             assert exit_code == 0, self.log
             assert "Traceback" not in self.log, self.log
-            assert "permits_were_kept" not in self.log, self.log
+            assert "illegal_run_move" not in self.log, self.log
             assert "audit_violation" not in self.log, self.log
             self.assert_nothing_left()
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import psutil
 import pytest
@@ -27,7 +26,6 @@ from genvm_manager.protocol.ipc.commands import GetRun, GetStatus, Hello
 from genvm_manager.protocol.ipc.replies import Failure, Welcome
 from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.supervisor.ipc.server import MAX_CLIENTS, Server
-from genvm_manager.supervisor.service import Service
 from tests.support.supervisor import RunningSupervisor, start_command, wait_until
 from tests.support.waiting import TIMEOUT
 
@@ -252,7 +250,7 @@ def test_a_server_closes_in_the_middle_of_a_connections_making(turns: int, tmp_p
 
     async def close_while_one_connects() -> None:
         log = EventLog(logging.getLogger("server"))
-        server = Server(cast(Service, None), log, max_frame=1_000)
+        server = Server({}, log, max_frame=1_000)
         await server.listen(tmp_path / "socket")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "socket"))

@@ -1,42 +1,22 @@
-"""The smaller pure rules: states, ladder, tails, log records, history, commands."""
+"""The smaller pure rules: tails, log records, history."""
 
 from __future__ import annotations
-
-import typing
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvm_manager.protocol.ipc.commands import Command
 from genvm_manager.protocol.ipc.runs import Capture, Cause, RunState
 from genvm_manager.protocol.ipc.status import Execution
-from genvm_manager.supervisor.ipc.handlers import HANDLERS
 from genvm_manager.supervisor.runs.history import SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
 from genvm_manager.supervisor.runs.rules_log_records import MAX_LINE, LineSplitter, RecordTail
-from genvm_manager.supervisor.runs.rules_states import ALLOWED, IllegalTransition, advanced
 from genvm_manager.supervisor.runs.rules_tail import Tail
-
-
-def test_every_command_has_its_handler() -> None:
-    assert set(HANDLERS) == set(typing.get_args(Command))
 
 
 def test_every_way_to_capture_has_its_limits() -> None:
     assert set(LIMITS) == set(Capture)
-
-
-def test_states_move_only_as_the_table_says() -> None:
-    assert set(ALLOWED) == set(RunState)
-    for state in RunState:
-        for to in RunState:
-            if to in ALLOWED[state]:
-                assert advanced(1, state, to) is to
-            else:
-                with pytest.raises(IllegalTransition, match=f"run 1 .*{state}.*{to}"):
-                    advanced(1, state, to)
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(0, 60))

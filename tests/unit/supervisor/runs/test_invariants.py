@@ -1,4 +1,4 @@
-"""The audit: silent when all is well, and each rule speaks when it is broken."""
+"""The invariants: nothing is reported while they hold, and each one is when it is violated."""
 
 from __future__ import annotations
 
@@ -13,95 +13,107 @@ from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.http_api import StatusReply, WrittenStatus
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus
-from genvm_manager.protocol.ipc.runs import Cause, RunState
 from genvm_manager.protocol.ipc.status import Permits, Status, pack_executions
 from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
 from genvm_manager.supervisor.runs.admission_queue import AdmissionQueue
 from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
 from genvm_manager.supervisor.runs.reaper import Reaper
-from genvm_manager.supervisor.runs.rules_invariants import MOST_TOLD, AuditedRun, LeaseStatus, audit
+from genvm_manager.supervisor.runs.rules_invariants import MOST_TOLD, CheckedRun, violations
 from genvm_manager.supervisor.runs.rules_permits import PermitPool, PermitSnapshot
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
-from genvm_manager.supervisor.runs.run import Run, settle
+from genvm_manager.supervisor.runs.rules_states import State
+from genvm_manager.supervisor.runs.run import Run
+from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.settings.rules_manifest import Executor
+from genvm_manager.supervisor.telemetry.version import Changes
 from tests.support.supervisor import start_command
 
-RUNNING = AuditedRun(3, RunState.RUNNING, LeaseStatus.HOLDS, 1, pid=33, has_life=True)
-DEAR = AuditedRun(4, RunState.STARTING, LeaseStatus.HOLDS, 2, pid=None, has_life=True)
-ENDING = AuditedRun(5, RunState.RUNNING, LeaseStatus.LEAVES, 1, pid=None, has_life=True)
-WAITING = AuditedRun(7, RunState.QUEUED, LeaseStatus.WAITS, 2, pid=None, has_life=True)
+RUNNING = CheckedRun(3, State.RUNNING, 1, pid=33, has_task=True)
+DEAR = CheckedRun(4, State.STARTING, 2, pid=None, has_task=True)
+ENDING = CheckedRun(5, State.ENDING, 1, pid=None, has_task=True)
+WAITING = CheckedRun(7, State.QUEUED, 2, pid=None, has_task=True)
 RUNS = [RUNNING, DEAR, ENDING, WAITING]
-BOOKS = PermitSnapshot(total=4, in_use=3, ceiling=4, leases={3: 1, 4: 2}, queue={7: 2})
+SNAPSHOT = PermitSnapshot(total=5, in_use=4, ceiling=5, leases={3: 1, 4: 2, 5: 1}, queue={7: 2})
 LAST_ID = 7
 
 
 def sentences(
-    runs: list[AuditedRun] = RUNS,
-    books: PermitSnapshot = BOOKS,
+    runs: list[CheckedRun] = RUNS,
+    snapshot: PermitSnapshot = SNAPSHOT,
     last_id: int = LAST_ID,
     watched: int = 33,
 ) -> list[str]:
-    return [each.sentence for each in audit(runs, books, last_id, [watched])]
+    return [each.sentence for each in violations(runs, snapshot, last_id, [watched])]
 
 
-def with_run(changed: AuditedRun) -> list[AuditedRun]:
+def with_run(changed: CheckedRun) -> list[CheckedRun]:
     return [changed if run.id == changed.id else run for run in RUNS]
 
 
 def test_nothing_is_said_when_all_is_well() -> None:
     assert sentences() == []
-    assert audit([], PermitSnapshot(4, 0, 4, {}, {}), 0, []) == []
+    assert violations([], PermitSnapshot(4, 0, 4, {}, {}), 0, []) == []
 
 
 @pytest.mark.parametrize(
-    ("books", "said"),
+    ("snapshot", "said"),
     [
         (
-            replace(BOOKS, in_use=2, queue={}),
-            "the leases are 3 permits in sum, 2 count as in use",
+            replace(SNAPSHOT, in_use=3, queue={}),
+            "the leases add up to 4 permits, 3 count as in use",
         ),
-        (replace(BOOKS, total=2, ceiling=2), "3 permits are leased, no more than 2 may be"),
-        (replace(BOOKS, total=5), "run 7 is next and waits for 2 permits, 2 are free"),
+        (replace(SNAPSHOT, total=3, ceiling=3), "4 permits are leased, no more than 3 may be"),
+        (replace(SNAPSHOT, total=6), "run 7 is next and waits for 2 permits, 2 are free"),
         (
-            replace(BOOKS, leases={**BOOKS.leases, 9: 1}, in_use=4),
+            replace(SNAPSHOT, leases={**SNAPSHOT.leases, 9: 1}, in_use=5),
             "run 9 is not under way and holds 1 permits",
         ),
         (
-            replace(BOOKS, queue={**BOOKS.queue, 9: 1}),
+            replace(SNAPSHOT, queue={**SNAPSHOT.queue, 9: 1}),
             "run 9 is not under way and waits for permits",
         ),
-        (replace(BOOKS, queue={**BOOKS.queue, 5: 1}), "run 5 is running and waits for permits"),
         (
-            replace(BOOKS, leases={**BOOKS.leases, 7: 1}, in_use=4),
+            replace(SNAPSHOT, queue={**SNAPSHOT.queue, 5: 1}),
+            "run 5 is ending and waits for permits",
+        ),
+        (
+            replace(SNAPSHOT, leases={**SNAPSHOT.leases, 7: 1}, in_use=5),
             "run 7 waits for permits and holds some",
         ),
         (
-            replace(BOOKS, leases={4: 2}, in_use=2, total=3, ceiling=3),
+            replace(SNAPSHOT, leases={**SNAPSHOT.leases, 7: 1}, in_use=5, queue={}),
+            "run 7 is queued and holds 1 permits",
+        ),
+        (
+            replace(SNAPSHOT, leases={4: 2, 5: 1}, in_use=3, total=4, ceiling=4),
             "run 3 costs 1 permits and holds 0",
         ),
         (
-            replace(BOOKS, leases={3: 1, 4: 1}, in_use=2, total=3, ceiling=3),
+            replace(SNAPSHOT, leases={3: 1, 4: 1, 5: 1}, in_use=3, total=4, ceiling=4),
             "run 4 costs 2 permits and holds 1",
         ),
-        (replace(BOOKS, queue={}), "run 7 waits and is not in the queue"),
+        (replace(SNAPSHOT, queue={}), "run 7 waits and is not in the queue"),
     ],
 )
-def test_books_that_do_not_add_up(books: PermitSnapshot, said: str) -> None:
-    assert said in sentences(books=books)
+def test_permits_that_do_not_add_up(snapshot: PermitSnapshot, said: str) -> None:
+    assert said in sentences(snapshot=snapshot)
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (replace(RUNNING, has_life=False), "nothing sees to the end of run 3"),
+        (replace(RUNNING, has_task=False), "nothing sees to the end of run 3"),
         (replace(WAITING, pid=77), "run 7 is queued and has a process"),
         (replace(RUNNING, pid=None), "run 3 is running and has no process"),
-        (replace(RUNNING, state=RunState.FINISHED), "run 3 is finished and holds 1 permits"),
-        (replace(WAITING, state=RunState.STARTING), "run 7 is starting and waits for permits"),
+        (replace(RUNNING, state=State.FINISHED), "run 3 is finished and holds 1 permits"),
+        (replace(RUNNING, state=State.WITHDRAWN), "run 3 is withdrawn and holds 1 permits"),
+        (replace(RUNNING, state=State.ACCEPTED), "run 3 is accepted and holds 1 permits"),
+        (replace(ENDING, pid=55), "run 5 is ending and has a process"),
+        (replace(WAITING, state=State.STARTING), "run 7 is starting and waits for permits"),
         (replace(ENDING, pid=33), "process 33 belongs to 2 runs"),
     ],
 )
-def test_runs_that_do_not_fit(changed: AuditedRun, said: str) -> None:
+def test_runs_that_do_not_fit(changed: CheckedRun, said: str) -> None:
     assert said in sentences(with_run(changed))
 
 
@@ -116,36 +128,36 @@ def test_a_process_that_belongs_to_no_run() -> None:
 
 
 def test_after_a_lowering_more_may_be_in_use() -> None:
-    assert sentences(books=replace(BOOKS, total=2, ceiling=3)) == []
+    assert sentences(snapshot=replace(SNAPSHOT, total=2, ceiling=4)) == []
 
 
 def test_no_more_is_told_than_can_be_read() -> None:
-    books = replace(BOOKS, queue={**BOOKS.queue, **dict.fromkeys(range(100, 200), 1)})
-    told = sentences(books=books)
+    snapshot = replace(SNAPSHOT, queue={**SNAPSHOT.queue, **dict.fromkeys(range(100, 200), 1)})
+    told = sentences(snapshot=snapshot)
     assert len(told) == MOST_TOLD + 1
     assert told[-1] == "and 80 more"
 
 
-class House:
-    """A desk, a run that waits at it, and an auditor that writes into a list."""
+class Checked:
+    """A run, the table it is in, and a checker that writes into a list."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.pool = PermitPool(2, 10)
-        self.desk = AdmissionQueue(self.pool, PermitCosts(total=2), RateLimiter(10, 0.0))
-        logger = logging.Logger("audit")
+        queue = AdmissionQueue(self.pool, PermitCosts(total=2), RateLimiter(10, 0.0))
+        logger = logging.Logger("invariants")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)
+        self.runs = RunTable(queue, 0, Changes(), log)
         reaper = Reaper(CgroupManager((), 0, log), log)
-        self.auditor = InvariantChecker(self.desk, reaper, log)
+        self.checker = InvariantChecker(self.runs, reaper, log)
         executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
-        self.run = Run(1, start_command("quick"), executor, cost=1)
+        self.run = Run(self.runs.next_id(), start_command("quick"), executor, cost=1)
+        self.run.acceptor = asyncio.current_task()
 
-    def look(self) -> list[str]:
-        task = asyncio.current_task()
-        assert task is not None
-        self.auditor.look([self.run], {1: task}, 1)
-        return self.auditor.sentences
+    def check(self) -> list[str]:
+        self.checker.check()
+        return self.checker.sentences
 
 
 class _Lines(logging.Handler):
@@ -160,55 +172,50 @@ class _Lines(logging.Handler):
 
 def test_a_violation_is_logged_when_it_comes_and_when_it_goes() -> None:
     async def watch() -> list[str]:
-        house = House()
-        house.desk.queue(house.run)
-        assert house.look() == []
-        house.pool.enqueue(99, 1)
-        house.pool.grant()
-        assert house.look() == ["run 99 is not under way and holds 1 permits"]
-        house.pool.release(99)
-        house.pool.enqueue(99, 2)
-        assert house.look() == ["run 99 is not under way and waits for permits"]
-        assert house.look() == ["run 99 is not under way and waits for permits"]
-        house.pool.release(99)
-        assert house.look() == []
-        return house.lines
+        checked = Checked()
+        checked.runs.add(checked.run)
+        assert checked.check() == []
+        checked.pool.enqueue(99, 1)
+        checked.pool.grant()
+        assert checked.check() == ["run 99 is not under way and holds 1 permits"]
+        checked.pool.release(99)
+        checked.pool.enqueue(99, 2)
+        assert checked.check() == ["run 99 is not under way and waits for permits"]
+        assert checked.check() == ["run 99 is not under way and waits for permits"]
+        checked.pool.release(99)
+        assert checked.check() == []
+        return checked.lines
 
     assert asyncio.run(watch()) == [
-        "ERROR audit_violation stranger_holds 99",
-        "ERROR audit_violation stranger_waits 99",
-        "ERROR audit_violation_over stranger_holds 99",
-        "ERROR audit_violation_over stranger_waits 99",
+        "ERROR audit_violation unknown_holds 99",
+        "ERROR audit_violation unknown_waits 99",
+        "ERROR audit_violation_over unknown_holds 99",
+        "ERROR audit_violation_over unknown_waits 99",
     ]
 
 
-def test_a_run_that_is_told_to_end_may_be_anywhere() -> None:
+def test_permits_that_are_given_back_behind_the_table_are_reported() -> None:
     async def watch() -> None:
-        house = House()
-        house.pool.enqueue(98, 2)
-        house.pool.grant()
-        house.desk.queue(house.run)
-        settle(house.run.granted)
-        strangers = ["run 98 is not under way and holds 2 permits"]
-        assert house.look() == [*strangers, "run 1 costs 1 permits and holds 0"]
-        house.run.cause = Cause.CANCELLED
-        assert house.look() == strangers
-        house.desk.give_back(house.run)
-        assert house.look() == strangers
+        checked = Checked()
+        checked.runs.add(checked.run)
+        checked.pool.release(checked.run.id)
+        assert checked.check() == ["run 1 costs 1 permits and holds 0"]
+        checked.runs.move(checked.run, State.WITHDRAWN)
+        assert checked.check() == []
 
     asyncio.run(watch())
 
 
-def test_a_life_that_has_ended_is_none() -> None:
+def test_a_task_that_has_ended_sees_to_nothing() -> None:
     async def watch() -> None:
-        house = House()
-        house.desk.queue(house.run)
-        done = asyncio.create_task(asyncio.sleep(0))
-        await done
-        house.auditor.look([house.run], {1: done}, 1)
-        assert house.auditor.sentences == ["nothing sees to the end of run 1"]
-        house.auditor.look([house.run], {}, 1)
-        assert house.auditor.sentences == ["nothing sees to the end of run 1"]
+        checked = Checked()
+        checked.runs.add(checked.run)
+        assert checked.check() == []
+        checked.run.life = asyncio.create_task(asyncio.sleep(0))
+        await checked.run.life
+        assert checked.check() == ["nothing sees to the end of run 1"]
+        checked.run.life = checked.run.acceptor = None
+        assert checked.check() == ["nothing sees to the end of run 1"]
 
     asyncio.run(watch())
 

@@ -1,13 +1,15 @@
-"""Permits under a storm: never over-committed, never leaked, first come first served, nobody
-starves. The pool alone as a state machine beside a plain model, and the desk with real runs."""
+"""Permits under load: never over-committed, never leaked, first come first served, nobody starves.
+
+The pool alone as a state machine beside a plain model, and the table of runs with its queue.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from hypothesis import settings
@@ -15,15 +17,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from genvm_manager.base.errors import BadRequest, Refusal, Unavailable
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.settings.config import PermitCosts
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from genvm_manager.protocol.ipc.runs import RunState
 from genvm_manager.supervisor.runs.admission_queue import MAX_QUEUED_BYTES, AdmissionQueue
-from genvm_manager.supervisor.runs.rules_invariants import AuditedRun, LeaseStatus, audit
+from genvm_manager.supervisor.runs.rules_invariants import CheckedRun, violations
 from genvm_manager.supervisor.runs.rules_permits import PermitPool, QueueFull
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
-from genvm_manager.supervisor.runs.run import Run, settle
+from genvm_manager.supervisor.runs.rules_states import State
+from genvm_manager.supervisor.runs.run import Run
+from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.settings.rules_manifest import Executor
+from genvm_manager.supervisor.telemetry.version import Changes
 from tests.support.supervisor import start_command
 
 CHEAP, DEAR = 1, 3
@@ -114,26 +119,24 @@ class PermitMachine(RuleBasedStateMachine):
         assert served == expected
 
     @invariant()
-    def nothing_is_leaked_or_lent_twice(self) -> None:
+    def nothing_is_leaked_or_leased_twice(self) -> None:
         in_use = sum(self.holding.values())
         assert self.pool.in_use == in_use
         assert self.pool.free == self.total - in_use
         assert self.pool.queued == len(self.waiting) <= MAX_QUEUED
         if in_use > self.total:
-            assert in_use <= self.in_use_before, "more was lent while too much was out"
+            assert in_use <= self.in_use_before, "more was leased while too much was in use"
         assert self.pool.snapshot().ceiling == max(self.total, in_use)
         self.in_use_before = in_use
 
     @invariant()
-    def the_audit_agrees(self) -> None:
-        assert audit(list(self.runs()), self.pool.snapshot(), self.last_id, []) == []
+    def the_invariants_hold(self) -> None:
+        assert violations(list(self.runs()), self.pool.snapshot(), self.last_id, []) == []
 
-    def runs(self) -> Iterator[AuditedRun]:
+    def runs(self) -> Iterator[CheckedRun]:
         for holder, cost in sorted({**self.waiting, **self.holding}.items()):
-            holds = holder in self.holding
-            state = RunState.STARTING if holds else RunState.QUEUED
-            standing = LeaseStatus.HOLDS if holds else LeaseStatus.WAITS
-            yield AuditedRun(holder, state, standing, cost, pid=None, has_life=True)
+            state = State.STARTING if holder in self.holding else State.QUEUED
+            yield CheckedRun(holder, state, cost, pid=None, has_task=True)
 
     def teardown(self) -> None:
         while self.holding or self.waiting:
@@ -149,131 +152,125 @@ COSTS = PermitCosts(total=8, sync=1, nondet=3)
 RUNS = 400
 
 
-def a_run(run_id: int, desk: AdmissionQueue, needs_modules: bool, data: bytes = b"") -> Run:
+def a_table(pool: PermitPool, rate: RateLimiter) -> RunTable:
+    log = EventLog(logging.Logger("runs"))
+    return RunTable(AdmissionQueue(pool, COSTS, rate), 0, Changes(), log)
+
+
+def a_run(runs: RunTable, needs_modules: bool = False, data: bytes = b"") -> Run:
     modules = list(ModuleKind) if needs_modules else []
     request = start_command("quick", modules=modules, execution_data=data)
     executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))
-    return Run(run_id, request, executor, desk.cost(needs_modules))
+    return Run(runs.next_id(), request, executor, runs.queue.cost(needs_modules))
 
 
-class DeskStorm:
-    """Runs without processes at a real desk, each a task; the audit looks after every step."""
+class ManyRuns:
+    """Runs without processes in a real table, each a task; checked after every step."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.pool = PermitPool(8, RUNS)
-        self.desk = AdmissionQueue(self.pool, COSTS, RateLimiter(RUNS, 0.0))
-        self.runs: dict[int, Run] = {}
-        self.granted: list[int] = []
-        self.gave_up: set[int] = set()
-        self.leaving: set[int] = set()
+        self.runs = a_table(self.pool, RateLimiter(RUNS, 0.0))
+        self.granted: list[tuple[float, int]] = []
+        self.cancelled: set[int] = set()
 
-    async def rage(self) -> None:
-        lives = []
-        for run_id in range(1, RUNS + 1):
-            run = a_run(run_id, self.desk, needs_modules=self.random.random() < 0.3)
-            self.runs[run_id] = run
-            self.desk.queue(run)
-            run.granted.add_done_callback(partial(self.note, run_id))
-            lives.append(asyncio.create_task(self.live(run)))
-            self.look()
+    async def execute_all(self) -> None:
+        tasks = []
+        for _ in range(RUNS):
+            run = a_run(self.runs, needs_modules=self.random.random() < 0.3)
+            self.runs.add(run)
+            tasks.append(asyncio.create_task(self.execute(run)))
+            self.check()
             await self.disturb()
-        await asyncio.wait_for(asyncio.gather(*lives), 60)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
-    def note(self, run_id: int, _: object) -> None:
-        """In the order in which runs are told that they have their permits."""
-        if run_id not in self.gave_up:
-            self.granted.append(run_id)
-
-    async def live(self, run: Run) -> None:
-        await run.granted
-        if run.id not in self.gave_up:
-            for _ in range(self.random.randrange(8)):
-                await asyncio.sleep(0)
-        self.leaving.add(run.id)
-        assert self.desk.give_back(run)
-        self.look()
-        assert not self.desk.give_back(run), "given back twice"
-        del self.runs[run.id]
-        self.look()
+    async def execute(self, run: Run) -> None:
+        await run.ready.wait()
+        if run.id not in self.cancelled:
+            self.granted.append((run.granted_at, run.id))
+            for state in (State.STARTING, State.RUNNING, State.ENDING):
+                self.runs.move(run, state)
+                for _ in range(self.random.randrange(3)):
+                    await asyncio.sleep(0)
+        self.runs.move(run, State.FINISHED)
+        self.check()
+        self.runs.remove(run)
+        self.check()
 
     async def disturb(self) -> None:
         """Between two runs: cancel one in the queue, or change the budget, or let time pass."""
         chance = self.random.random()
-        waiting = [run for run in self.runs.values() if not run.granted.done()]
+        waiting = [run for run in self.runs if run.state is State.QUEUED]
         if chance < 0.2 and waiting:
             run = self.random.choice(waiting)
-            self.gave_up.add(run.id)
-            self.leaving.add(run.id)
-            settle(run.granted)
+            self.cancelled.add(run.id)
+            run.ready.set()
         elif chance < 0.4:
-            self.desk.resize(self.random.randint(3, 12))
+            self.runs.resize(self.random.randint(3, 12))
         elif chance < 0.7:
             await asyncio.sleep(0)
-        self.look()
+        self.check()
 
-    def look(self) -> None:
-        runs = [self.audited(run) for run in self.runs.values()]
-        assert audit(runs, self.pool.snapshot(), RUNS, []) == []
+    def check(self) -> None:
+        runs = [self.checked(run) for run in self.runs]
+        assert violations(runs, self.pool.snapshot(), RUNS, []) == []
 
-    def audited(self, run: Run) -> AuditedRun:
-        standing = LeaseStatus.HOLDS if run.granted.done() else LeaseStatus.WAITS
-        if run.id in self.leaving:
-            standing = LeaseStatus.LEAVES
-        return AuditedRun(run.id, run.state, standing, run.cost, pid=None, has_life=True)
+    def checked(self, run: Run) -> CheckedRun:
+        pid = run.id if run.state is State.RUNNING else None
+        return CheckedRun(run.id, run.state, run.cost, pid, has_task=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_storm_at_the_desk_serves_all_in_turn(seed: int) -> None:
-    storm = DeskStorm(seed)
-    asyncio.run(storm.rage())
-    counts = storm.desk.counts()
+def test_many_runs_at_once_are_served_in_turn(seed: int) -> None:
+    many = ManyRuns(seed)
+    asyncio.run(many.execute_all())
+    counts = many.runs.queue.counts()
     assert (counts.in_use, counts.queued, counts.free) == (0, 0, counts.total)
-    assert storm.desk.waiting_bytes == 0
-    assert storm.granted == sorted(set(range(1, RUNS + 1)) - storm.gave_up)
-    assert len(storm.gave_up) > RUNS / 50
+    assert many.runs.queue.waiting_bytes == 0
+    served = [run_id for _, run_id in sorted(many.granted)]
+    assert served == sorted(set(range(1, RUNS + 1)) - many.cancelled)
+    assert len(many.cancelled) > RUNS / 50
 
 
-def test_the_desk_refuses_what_would_make_someone_wait_for_ever() -> None:
+def test_the_queue_refuses_what_would_make_someone_wait_for_ever() -> None:
     async def ask() -> None:
-        desk = AdmissionQueue(PermitPool(8, max_queued=1), COSTS, RateLimiter(10, 0.0))
+        runs = a_table(PermitPool(8, max_queued=1), RateLimiter(10, 0.0))
         with pytest.raises(BadRequest, match="permits: expected 3 "):
-            desk.resize(2)
-        desk.resize(3)
-        desk.queue(a_run(1, desk, needs_modules=True))
-        desk.queue(a_run(2, desk, needs_modules=False))
+            runs.resize(2)
+        runs.resize(3)
+        runs.add(a_run(runs, needs_modules=True))
+        runs.add(a_run(runs))
         with pytest.raises(Unavailable, match="1 runs wait for permits already"):
-            desk.queue(a_run(3, desk, needs_modules=False))
-        assert (desk.counts().in_use, desk.counts().queued) == (3, 1)
+            runs.add(a_run(runs))
+        assert (runs.queue.counts().in_use, runs.queue.counts().queued) == (3, 1)
+        assert [run.id for run in runs] == [1, 2]
 
     asyncio.run(ask())
 
 
-def test_the_desk_refuses_what_would_fill_the_memory() -> None:
+def test_the_queue_refuses_what_would_fill_the_memory() -> None:
     async def ask() -> None:
-        desk = AdmissionQueue(PermitPool(3, max_queued=10), COSTS, RateLimiter(10, 0.0))
-        # All of it is one piece of zeroes that nobody touches.
+        runs = a_table(PermitPool(3, max_queued=10), RateLimiter(10, 0.0))
+        # All of it is one piece of zeroes that nothing touches.
         large = bytes(MAX_QUEUED_BYTES // 2 + 1)
-        for run_id in range(1, 5):
-            desk.queue(a_run(run_id, desk, needs_modules=False, data=large))
+        for _ in range(4):
+            runs.add(a_run(runs, data=large))
         with pytest.raises(Unavailable, match="hold too much data") as refused:
-            desk.queue(a_run(5, desk, needs_modules=False, data=large))
+            runs.add(a_run(runs, data=large))
         assert refused.value.reason is Refusal.QUEUE_BYTES
-        desk.queue(a_run(6, desk, needs_modules=False))
-        assert (desk.counts().in_use, desk.counts().queued) == (3, 2)
+        runs.add(a_run(runs))
+        assert (runs.queue.counts().in_use, runs.queue.counts().queued) == (3, 2)
 
     asyncio.run(ask())
 
 
-def test_the_desk_refuses_who_comes_too_quickly() -> None:
+def test_the_queue_refuses_runs_that_arrive_too_quickly() -> None:
     async def ask() -> None:
-        desk = AdmissionQueue(
-            PermitPool(8, max_queued=10), COSTS, RateLimiter(1, time.monotonic() + 60)
-        )
-        desk.queue(a_run(1, desk, needs_modules=False))
+        runs = a_table(PermitPool(8, max_queued=10), RateLimiter(1, time.monotonic() + 60))
+        runs.add(a_run(runs))
         with pytest.raises(Unavailable, match="runs come faster than 1 a second") as refused:
-            desk.queue(a_run(2, desk, needs_modules=False))
+            runs.add(a_run(runs))
         assert (refused.value.reason, refused.value.retry_after) == (Refusal.PACE, 1)
-        assert desk.counts().in_use == 1
+        assert runs.queue.counts().in_use == 1
 
     asyncio.run(ask())
