@@ -48,7 +48,7 @@ OPERATIONS = (
         "In every process of the service, until the supervisor restarts.",
         bodies=(_LEVEL,),
         errors=(
-            bad_request("level: expected trace, debug, info, warn, error, got 'loud'"),
+            bad_request("level: expected debug, error, info, trace, warn, got 'loud'"),
             UNAVAILABLE,
         ),
     ),

@@ -54,7 +54,7 @@ BAD_TIME = bad_request(
 )
 NO_VERSION = failed(
     "The manifest offers no executor at that time.",
-    "the manifest offers no executor at 2019-01-31T12:00:00.000Z",
+    "the manifest offers no executor at 1999-01-31T12:00:00.000Z",
 )
 
 

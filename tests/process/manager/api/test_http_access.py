@@ -15,6 +15,7 @@ from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.settings.config import Config
 from genvm_manager.base.settings.token_file import TokenFileError, read_token
 from genvm_manager.manager.api.access import install_access_rules
+from genvm_manager.manager.api.declaration.errors import UNAUTHORIZED
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.service_file import find_service_file
 from tests.support.service import RunningService, wait_until
@@ -219,7 +220,7 @@ def test_without_the_token_only_healthz_and_an_empty_page_answer(
         response = guarded.http.request(method, path, headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="genvm-manager"'
-        assert "--token-file" in response.json()["error"]
+        assert response.json() == UNAUTHORIZED.document
     for path in ("/healthz", "/", "/assets/page.js"):
         assert guarded.http.get(path, headers=headers).status_code == 200
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from genvm_manager.manager.api.declaration.errors import UNAVAILABLE
 from genvm_manager.manager.api.operations import OPERATIONS
 from tests.support.operations import example_of
 from tests.support.service import RunningService, wait_until
@@ -37,9 +38,7 @@ def test_a_killed_supervisor_is_503_until_it_is_back(service: RunningService) ->
                 continue
             assert response.status_code == 503, operation
             assert int(response.headers["Retry-After"]) >= 1
-            assert response.json() == {
-                "error": "the supervisor cannot be reached; it is restarting or stopped"
-            }
+            assert response.json() == UNAVAILABLE.document
         assert service.http.get("/healthz").json() == {"status": "alive"}
     finally:
         service.process.resume()
