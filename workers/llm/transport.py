@@ -12,7 +12,7 @@ import msgspec
 from genvm_manager.base.network._httpx import httpx
 from genvm_manager.base.validation import NOT_DECODED
 from genvm_manager.workers.outbound.trust import usual_trust
-from genvm_manager.workers.outbound.unread import is_suspect
+from genvm_manager.workers.outbound.unread import is_suspect, stream_of_httpcore
 
 from .providers import WIRE_FORMATS, Query
 
@@ -116,8 +116,7 @@ async def _read(reply: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 async def _close_if_suspect(reply: httpx.Response) -> None:
     """Close a connection that holds more than this answer: the next query must not use it."""
-    # Private names of httpx, as in `workers.outbound.unread`; if missing, it counts as suspect.
-    body = getattr(getattr(reply.stream, "_stream", None), "_httpcore_stream", None)
+    body = stream_of_httpcore(reply.stream)
     connection = reply.extensions["network_stream"]
     if is_suspect(reply.headers.raw, body, connection):
         await connection.aclose()

@@ -30,6 +30,12 @@ def is_suspect(headers: Iterable[tuple[bytes, bytes]], body: Any, connection: An
     )
 
 
+def stream_of_httpcore(stream: Any) -> Any:
+    """Return httpcore's stream of a body, of which `stream` is httpx's; None where it is hidden,
+    so that the connection counts as suspect."""
+    return getattr(getattr(stream, "_stream", None), "_httpcore_stream", None)
+
+
 def _parser_holds_more(body: Any) -> bool:
     stream = getattr(body, "_stream", None)
     parser = getattr(getattr(stream, "_connection", None), "_h11_state", None)

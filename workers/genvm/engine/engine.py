@@ -6,7 +6,8 @@ Source: docs/spec/06-contracts.md.
 from __future__ import annotations
 
 from wasmtime import Config, Engine
-from wasmtime import _ffi as ffi
+
+from .c_api import ffi
 
 MAX_WASM_STACK = 4 << 20
 """Bytes of native stack that one guest may use before it traps."""

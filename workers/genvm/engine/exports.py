@@ -1,7 +1,7 @@
 """What an instance exports, by name.
 
 wasmtime's `Instance.exports` builds all of them, each by its number, which takes quadratic time:
-32 s for 40,000. The C API finds one by its name; `wrap_extern` is a private name of the package.
+32 s for 40,000. The C API finds one by its name.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 
 from wasmtime import Func, Instance, Memory, Store
-from wasmtime import _ffi as ffi
-from wasmtime._extern import wrap_extern
+
+from .c_api import context_of, ffi, pointer_to, wrap_extern
 
 
 def exported_start(store: Store, instance: Instance) -> Func | None:
@@ -37,8 +37,8 @@ def _exported(store: Store, instance: Instance, name: bytes) -> object:
     export = ffi.wasmtime_extern_t()
     buffer = ctypes.create_string_buffer(name)
     found = ffi.wasmtime_instance_export_get(
-        store._context(),
-        ctypes.byref(instance._instance),
+        context_of(store),
+        pointer_to(instance),
         buffer,
         len(name),
         ctypes.byref(export),

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from wasmtime import FuncType, Linker, Module, ValType, WasmtimeError
-from wasmtime import _ffi as ffi
+from wasmtime import FuncType, Linker, Module, ValType
 
 from genvm_manager.protocol.contract.errors import InvalidContract
 
+from .c_api import error_of, ffi
 from .deadline import Deadline
 from .memory import Memory
 
@@ -92,8 +92,7 @@ class Imports:
             _NO_FINALIZER,
         )
         if error:
-            # A private name of wasmtime: the package offers no other way from the C API's error.
-            raise WasmtimeError._from_ptr(error)
+            raise error_of(error)
 
     def _trampoline(self, offered: Import) -> Callable[[Any, int, int, int], int]:
         """Return the callback of one import: it reads raw values, and writes one in their place."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from wasmtime import _ffi as ffi
-
+from .c_api import ffi
 from .engine import ADDRESS_SPACE
 
 _Everything = ctypes.c_ubyte * ADDRESS_SPACE
