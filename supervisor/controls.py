@@ -6,6 +6,12 @@ import asyncio
 
 from genvm_manager.base.errors import BadRequest, ManagerError, Refusal, Unavailable
 from genvm_manager.base.logging.lines import Level
+from genvm_manager.base.settings.reload import (
+    SUPERVISOR_RELOADS,
+    SUPERVISOR_RESTARTS,
+    changed,
+    taken_over,
+)
 from genvm_manager.protocol.ipc.commands import (
     CheckLlm,
     GetNewestMajor,
@@ -141,6 +147,41 @@ class Controls:
         self._handover.changes.log_level = command.level
         self._handover.save()
         return LogLevel(command.level)
+
+    async def reload(self) -> None:
+        """Take over all files as they are now; no run is touched.
+
+        Of a file that cannot be used the old content stays in force, and the log says why.
+        """
+        for what, reload in (
+            ("settings", self._reload_settings),
+            ("manifest", self.reload_manifest),
+        ):
+            try:
+                await reload()
+            except ManagerError as error:
+                self._log.error(f"{what}_not_reloaded", reason=error.message)
+        for order in list(self._handover.changes.modules.values()):
+            try:
+                await self.modules[order.kind].reload(order)
+            except ManagerError as error:
+                self._log.error("module_not_reloaded", module=order.kind, reason=error.message)
+        self._log.info("supervisor_reloaded")
+
+    async def _reload_settings(self) -> None:
+        """Take over the settings that need no restart, and name the others that have changed."""
+        settings = self.settings
+        read, unknown = await asyncio.to_thread(settings.file.read)
+        for key in unknown:
+            self._log.warning("setting_unknown", setting=key)
+        for name in changed(settings.config, read, SUPERVISOR_RESTARTS):
+            self._log.warning("setting_waits_for_restart", setting=name)
+        if read.log_level != settings.config.log_level:
+            await self.set_log_level(SetLogLevel(read.log_level))
+            # It is the settings' now, and not a client's.
+            self._handover.changes.log_level = None
+            self._handover.save()
+        settings.config = taken_over(settings.config, read, SUPERVISOR_RELOADS)
 
     async def reload_manifest(self) -> Done:
         """Read the manifest again, for runs to come. Raise `RequestFailed`."""

@@ -24,7 +24,7 @@ from genvm_manager.base.process.children import become_subreaper
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
 from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.base.process.threads import loop_threads
-from genvm_manager.base.settings.config import Config, parse_config
+from genvm_manager.base.settings.config import Config
 from genvm_manager.base.settings.executor_environment import (
     ExecutorEnvironment,
     executor_environment,
@@ -54,7 +54,6 @@ from genvm_manager.supervisor.runs.launcher import Launcher
 from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 from genvm_manager.supervisor.runs.reaper import Reaper
 from genvm_manager.supervisor.runs.recovery import finish_lost_runs
-from genvm_manager.supervisor.runs.rules_admission import AdmissionPolicy
 from genvm_manager.supervisor.runs.rules_permits import PermitPool
 from genvm_manager.supervisor.runs.rules_rate_limit import RateLimiter
 from genvm_manager.supervisor.runs.run_table import RunTable
@@ -64,6 +63,7 @@ from genvm_manager.supervisor.settings.handover import Handover
 from genvm_manager.supervisor.settings.manifest_source import ManifestSource
 from genvm_manager.supervisor.settings.rules_environment import Environment
 from genvm_manager.supervisor.settings.settings import Settings
+from genvm_manager.supervisor.settings.settings_file import SettingsFile
 from genvm_manager.supervisor.store.failure import StoreFailed, StoreUnusable
 from genvm_manager.supervisor.store.retention import StoreUpkeep
 from genvm_manager.supervisor.store.state_lock import (
@@ -97,6 +97,7 @@ class Setting:
     """What the command line and the files it names say."""
 
     folder: Path
+    file: SettingsFile
     config: Config
     executors: ExecutorEnvironment
     module_folders: tuple[Path, ...]
@@ -189,16 +190,17 @@ def _arguments() -> argparse.Namespace:
 
 
 def _setting(arguments: argparse.Namespace, shim: int, service_manager: ServiceManager) -> Setting:
-    config = Config()
-    if arguments.config is not None:
-        config, unknown = parse_config(_text(arguments.config, "config"))
-        for key in unknown:
-            print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
+    # Absolute: it is read again at a reload, from another working directory.
+    file = SettingsFile(arguments.config and arguments.config.absolute())
+    config, unknown = file.read()
+    for key in unknown:
+        print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
     environment = Environment(os.environ)
     root = _first_path(arguments.root, config.root)
     manifest = _first_path(arguments.manifest_path, config.manifest_path)
     return Setting(
         folder=arguments.state_dir.absolute(),
+        file=file,
         config=config,
         executors=executor_environment(
             os.environ, config, arguments.state_dir, arguments.cache_dir
@@ -223,13 +225,6 @@ def _module_folders(root: Path | None, config: Path | None) -> tuple[Path, ...]:
     """Where modules' configurations may lie: in the root, and beside our own."""
     folders = (root and root / "config", config and config.parent)
     return tuple(folder.absolute() for folder in folders if folder)
-
-
-def _text(path: Path, name: str) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManagerError(f"{name}: {path}: {error}") from None
 
 
 def _settle_in(folder: Path) -> None:
@@ -279,6 +274,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         watch = StateWatch(held, server, service, slices)
         upkeep = (*_upkeep(service, config), watch, heartbeat)
         background = [asyncio.create_task(work.run()) for work in upkeep]
+        background.append(asyncio.create_task(_reload_when_asked(stops, service.controls, log)))
         await stops.asked.wait()
         setting.service_manager.forget(_KEPT_NAME)
         heartbeat.stop_begins()
@@ -311,16 +307,17 @@ def _assemble(
 ) -> Service:
     config = setting.config
     settings = Settings(
+        file=setting.file,
+        config=config,
         manifests=setting.manifests,
         environment=setting.environment,
         log_level=SharedLevel(setting.folder, config.log_level),
-        schema_deadline=parse_duration(config.schema_deadline),
     )
     worker_defaults = WorkerDefaults(
         setting.folder, setting.environment, settings.log_level, config.log_format
     )
     files = ConfigurationFiles(setting.module_folders)
-    rules = ClientRules(config, settings, files)
+    rules = ClientRules(settings, files)
     changes = Changes()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
     rate = RateLimiter(config.max_runs_per_second, time.monotonic())
@@ -337,11 +334,10 @@ def _assemble(
         changes=changes,
         log=log,
     )
-    policy = AdmissionPolicy(frozenset(config.allowed_extra_args), config.allow_unsafe_debug)
     checks = LlmChecks(worker_defaults, rules)
     controls = Controls(settings, life, checks, lasting.handover)
     controls.resume()
-    return Service(life, policy, controls)
+    return Service(life, controls)
 
 
 def _kept_file(setting: Setting) -> int | None:
@@ -382,6 +378,17 @@ def _total_permits(config: Config, log: EventLog) -> int:
         available_gib=round(memory.available / (1 << 30), 1),
     )  # fmt: skip
     return permits
+
+
+async def _reload_when_asked(stops: StopRequests, controls: Controls, log: EventLog) -> None:
+    """Reload at each request until cancelled; requests during a reload bring one more."""
+    while True:
+        await stops.reload_asked.wait()
+        stops.reload_asked.clear()
+        try:
+            await controls.reload()
+        except Exception:
+            log.failure("upkeep_failed", work="reload")
 
 
 async def _stop(service: Service, stops: StopRequests, timeout: float, log: EventLog) -> None:

@@ -13,6 +13,7 @@ from genvm_manager.base.errors import (
     Unavailable,
 )
 from genvm_manager.base.process.killing import KILL_TIMEOUT
+from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.protocol.ipc.commands import (
     CancelRun,
     GetRun,
@@ -53,7 +54,6 @@ class Service:
     def __init__(
         self,
         life: RunLifecycle,
-        policy: AdmissionPolicy,
         controls: Controls,
     ) -> None:
         self.life = life
@@ -65,7 +65,6 @@ class Service:
         self.metrics.add(StateMetrics(self.health.status))
         self._store = life.store
         self._log = life.log
-        self._policy = policy
 
     # ---------------------------------------------------------------------------------- commands
 
@@ -76,7 +75,9 @@ class Service:
         a `RequestFailed`; a run that fails to start leaves nothing behind.
         """
         with self.metrics.counting_refusals():
-            admit(command, self._policy)
+            config = self.controls.settings.config
+            extra_args = frozenset(config.allowed_extra_args)
+            admit(command, AdmissionPolicy(extra_args, config.allow_unsafe_debug))
             await self.modules.require_other(command.host)
             self.health.require_accepting()
             run = self._accept(command)
@@ -192,7 +193,8 @@ class Service:
 
     async def _begin_schema_run(self, command: ReadSchema) -> Run:
         self.health.require_accepting()
-        request = schema_run(command, self.controls.settings.schema_deadline)
+        deadline = parse_duration(self.controls.settings.config.schema_deadline)
+        request = schema_run(command, deadline)
         run = self._accept(request, CodeStorage(CONTRACT, command.code))
         await self._record_intent(run)
         self._begin(run)

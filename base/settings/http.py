@@ -5,24 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.network.listeners import AddressError, split_address
 
 from .config import Config, parse_config
+from .reload import HTTP_RELOADS, HTTP_RESTARTS, changed, taken_over
 from .token_file import TokenFileError, read_token
-
-RELOADED = (
-    "http_workers",
-    "http_threads",
-    "allowed_hosts",
-    "allowed_hosts_of_runs",
-    "token_file",
-    "log_level",
-)
-"""The settings that a reload puts in force. What they say is HTTP's alone, but for the level, which
-the supervisor takes over; the others belong to the supervisor, or to sockets that are open."""
 
 
 class SettingsUnusable(Exception):
@@ -37,17 +25,13 @@ class HttpSettings:
     token: str | None
 
     def renewed(self, read: HttpSettings) -> tuple[HttpSettings, list[str]]:
-        """These, with what a reload may take over from those that were `read`; and the names of
-        settings that have changed but wait for a new start."""
-        changed = [
-            name for name in _KEYS if getattr(self.config, name) != getattr(read.config, name)
-        ]
-        taken = {name: getattr(read.config, name) for name in changed if name in RELOADED}
-        config = msgspec.structs.replace(self.config, **taken)
-        return HttpSettings(config, read.token), [name for name in changed if name not in RELOADED]
+        """Return these settings with what a reload may take over from those that were `read`.
 
-
-_KEYS = Config.__struct_fields__
+        The list names the settings that have changed and wait for a restart.
+        """
+        names = HTTP_RELOADS | {"log_level"}
+        config = taken_over(self.config, read.config, names)
+        return HttpSettings(config, read.token), changed(config, read.config, HTTP_RESTARTS)
 
 
 @dataclass(frozen=True, slots=True)

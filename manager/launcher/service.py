@@ -88,6 +88,7 @@ class Service:
         )
         self._level = SharedLevel(settings.state_folder, self.config.log_level)
         self._processes = ServiceProcesses(report, stops, stderr, reparented)
+        self._supervisor: ServiceProcess | None = None
         self._http: ServiceProcess | None = None
         self._files = SettingsFiles(settings.config_path, settings.token_file)
         self._token_file = self._files.token_file(self.config)
@@ -158,7 +159,7 @@ class Service:
             self._report(
                 f"compiled contracts are kept in {self._executors.cache.path}, since {note}"
             )
-        supervisor = self._start_supervisor()
+        supervisor = self._supervisor = self._start_supervisor()
         self._listen(supervisor)
         self._http = self._start_http()
         self._processes.await_ready(supervisor, lambda: _is_answered_by(supervisor, folder))
@@ -242,10 +243,12 @@ class Service:
     # -------------------------------------------------------------------------- reload and stop
 
     def _reload(self) -> None:
-        """Have HTTP take over what the files say now; the supervisor and its runs are not touched.
+        """Have both halves take over what the files say now; no run is touched.
 
-        When a file cannot be used, report that and change nothing.
+        HTTP is not signalled when one of its files cannot be used; the supervisor reads its own.
         """
+        if self._supervisor is not None:
+            self._supervisor.signal(signal.SIGHUP)
         try:
             token_file = self._files.token_file(self._files.read().config)
             if token_file != self._token_file:

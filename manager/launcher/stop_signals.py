@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Any
 
 from genvm_manager.base.process.parent import Parent
-from genvm_manager.base.process.signals import heeded, is_ignored
+from genvm_manager.base.process.signals import heeded
+from genvm_manager.base.process.terminal import Terminal
 
 AT_ONCE = 3
 """From this number of signals on, and after the parent's end, the stop waits for nothing."""
@@ -31,13 +32,13 @@ class StopSignals:
         self._parent = parent
         self._signals = 0
         self._is_reload_asked = False
-        self._stops_with_terminal = False
+        self._terminal: Terminal | None = None
         self._previous: dict[signal.Signals, Any] = {}
         self._reader = self._writer = -1
 
     def __enter__(self) -> StopSignals:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._stops_with_terminal = _has_terminal() and not is_ignored(signal.SIGHUP)
+        self._terminal = Terminal()
         counted = (*heeded(signal.SIGINT), signal.SIGTERM, signal.SIGHUP)
         self._previous = {number: signal.signal(number, self._count) for number in counted}
         self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
@@ -74,7 +75,7 @@ class StopSignals:
             os.read(self._reader, 4096)
 
     def _count(self, number: int, _frame: FrameType | None) -> None:
-        is_hang_up = self._stops_with_terminal and not _has_terminal()
+        is_hang_up = self._terminal is not None and self._terminal.has_hung_up
         if number == signal.SIGHUP and not is_hang_up:
             self._is_reload_asked = True
         else:
@@ -84,13 +85,3 @@ class StopSignals:
     def _wake(self, *_: object) -> None:
         with suppress(BlockingIOError):
             os.write(self._writer, b"\0")
-
-
-def _has_terminal() -> bool:
-    """Return whether this process has a controlling terminal. At a hang-up the kernel takes it away
-    before it sends SIGHUP, so that this tells a hang-up from a request to reload."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

@@ -9,12 +9,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.files.temporary_files import NoTemporaryFolder, settle_temporary_files
 from genvm_manager.base.logging.event_log import event_log
@@ -31,13 +29,11 @@ from genvm_manager.manager.api.limits.transfers import current_caller
 from genvm_manager.manager.api.run_hosts import RunHosts, install_run_hosts
 from genvm_manager.manager.api.sources import Sources
 from genvm_manager.manager.api.supervisor_client import SupervisorClient
-from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE, Connection
-from genvm_manager.protocol.ipc.commands import SetLogLevel
-from genvm_manager.protocol.ipc.replies import Failure
 from genvm_manager.protocol.launcher_link import ServeLink
 
 from .gunicorn_master import Master
 from .gunicorn_settings import gunicorn_settings
+from .log_level_offer import LogLevelOffer
 from .request_body import WsgiApplication, without_gunicorn
 from .shared_flag import SharedFlag
 
@@ -74,6 +70,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         self._socket = supervisor_socket(state_folder)
         self._client: SupervisorClient | None = None
         self._feed: StatusBroadcaster | None = None
+        self._offer: LogLevelOffer | None = None
         self._master: Master | None = None
         self.level = SharedLevel(state_folder, config.log_level)
         self._is_level_due = SharedFlag()
@@ -94,7 +91,10 @@ class HttpService(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> WsgiApplication:
         """In a worker: return what answers its requests."""
-        self._offer_log_level()
+        self._offer = LogLevelOffer(
+            self._socket, self._settings.config.log_level, self._is_level_due
+        )
+        self._offer.start()
         config, token = self._settings.config, self._settings.token
         self._client = SupervisorClient(
             self._socket,
@@ -123,7 +123,7 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         level = self._settings.config.log_level
         self._settings, waiting = self._settings.renewed(self._files.read())
         for name in waiting:
-            log.warning("setting_waits_for_a_new_start", setting=name)
+            log.warning("setting_waits_for_restart", setting=name)
         super().reload()
         if self._settings.config.log_level != level:
             # Where a supervisor has set a level, it has to agree, and all processes follow it. The
@@ -136,23 +136,10 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         """In the master: return a Unix socket that `serve` had to make again, if there is one."""
         return self._link.offered()
 
-    def _offer_log_level(self) -> None:
-        """In a worker: have the supervisor take over the level that a reload has brought."""
-        if not self._is_level_due:
-            return
-        self._is_level_due.clear()
-        command = SetLogLevel(self._settings.config.log_level)
-        try:
-            with closing(Connection(self._socket, "http worker")) as connection:
-                reply = connection.ask(command, ANSWER_GRACE)
-            if isinstance(reply, Failure):
-                raise reply.error()
-        except ManagerError as error:
-            # The next supervisor begins with it.
-            log.warning("log_level_not_offered", reason=error.message)
-
     def retire(self) -> None:
-        """In a worker: end the streams, which would never end by themselves."""
+        """In a worker: end the streams, which would never end by themselves, and begin nothing."""
+        if self._offer is not None:
+            self._offer.close()
         if self._feed is not None:
             self._feed.retire()
 

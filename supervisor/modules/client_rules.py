@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from genvm_manager.base.errors import BadRequest, ManagerError
 from genvm_manager.base.network.host_port import HostPort, is_loopback, parse_host_port
-from genvm_manager.base.settings.config import Config
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.supervisor.settings.settings import Settings
 
@@ -31,9 +30,7 @@ class Origin(NamedTuple):
 class ClientRules:
     """What the settings and the operator's own files allow clients."""
 
-    def __init__(self, config: Config, settings: Settings, files: ConfigurationFiles) -> None:
-        self._listed = frozenset(config.client_variables)
-        self._addresses = frozenset(map(parse_host_port, config.client_bind_addresses))
+    def __init__(self, settings: Settings, files: ConfigurationFiles) -> None:
         self._settings = settings
         self._files = files
 
@@ -42,7 +39,9 @@ class ClientRules:
         in_files = [variables_in(await self._file(kind)) for kind in ModuleKind]
         manifest = self._settings.manifests.current.variables
         set_since = self._settings.environment.names_set
-        return self._listed.union(manifest, set_since, *in_files)
+        return frozenset(self._settings.config.client_variables).union(
+            manifest, set_since, *in_files
+        )
 
     async def provider_origins(self) -> frozenset[Origin]:
         """The LLM providers that the operator's file names."""
@@ -55,10 +54,13 @@ class ClientRules:
         )
         return frozenset(found for found in origins if found is not None)
 
+    def _addresses(self) -> frozenset[HostPort]:
+        return frozenset(map(parse_host_port, self._settings.config.client_bind_addresses))
+
     def check_address(self, name: str, address: tuple[str, int]) -> None:
         """Raises `BadRequest` unless a client may have a module listen there. `name`: the key."""
         place = HostPort(*address)
-        if not is_loopback(place.host) and place not in self._addresses:
+        if not is_loopback(place.host) and place not in self._addresses():
             raise BadRequest(
                 f"config: {name}: clients may have a module listen on loopback; for any other "
                 "address, have it added to client_bind_addresses in the service's settings"

@@ -97,6 +97,15 @@ class Module:
         await self._start_pool(order)
         self._log.info("module_restarted", module=self.kind, workers=len(self._workers()))
 
+    async def reload(self, order: StartModule) -> None:
+        """Replace the pool that runs by `order` if the file of its configuration has changed.
+
+        A module that does not run, or that has a configuration of a client, stays as it is. Raises
+        as `restart` does; the old pool serves on then.
+        """
+        if self.state is ModuleState.RUNNING and await self._factory.is_outdated(order):
+            await self.restart(order)
+
     async def stop(self, *, hurried: bool = False) -> bool:
         """Stop the module, and return when nothing is left of it; False when nothing ran.
 

@@ -38,6 +38,7 @@ class PoolFactory:
         self._files = files
         self._rules = rules
         self._log = log
+        self._files_in_use: dict[ModuleKind, dict[str, Any]] = {}
 
     async def start(
         self, order: StartModule, failed: Callable[[Pool, str], None], before: Pool | None
@@ -49,11 +50,24 @@ class PoolFactory:
         Raises `BadRequest` naming the key of a configuration that was given, and `RequestFailed`
         for all else; nothing is left then.
         """
-        given = _decoded(order.config)
+        kind, given = order.kind, _decoded(order.config)
+        file = {} if stands_alone(kind, given) else await self._files.read(kind)
         try:
-            return await self._start(order, await self._config(order.kind, given), failed, before)
+            config = await self._config(kind, given, file)
+            pool = await self._start(order, config, failed, before)
         except BadRequest as error:
-            raise self._at_fault(order.kind, given, error) from None
+            raise self._at_fault(kind, given, error) from None
+        self._files_in_use[kind] = file
+        return pool
+
+    async def is_outdated(self, order: StartModule) -> bool:
+        """Return whether the pool of an order has all its configuration of a file that has changed.
+
+        Raises `RequestFailed` naming a file that cannot be read.
+        """
+        if _decoded(order.config):
+            return False
+        return await self._files.read(order.kind) != self._files_in_use.get(order.kind)
 
     async def _start(
         self,
@@ -73,11 +87,12 @@ class PoolFactory:
             raise
         return pool
 
-    async def _config(self, kind: ModuleKind, given: dict[str, Any]) -> ModuleConfig:
-        default = {} if stands_alone(kind, given) else await self._files.read(kind)
+    async def _config(
+        self, kind: ModuleKind, given: dict[str, Any], file: dict[str, Any]
+    ) -> ModuleConfig:
         await self._rules.check_operators_keys(kind, given)
         allowed = await self._rules.variables() if given else None
-        config = module_config(given, self._defaults.environment, default, allowed)
+        config = module_config(given, self._defaults.environment, file, allowed)
         named = next((name for name in ("bind_address", "host", "port") if name in given), None)
         if named is not None and config.address is not None:
             self._rules.check_address(named, config.address)

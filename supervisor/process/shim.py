@@ -27,10 +27,14 @@ from genvm_manager.base.process.killing import (
 )
 from genvm_manager.base.process.proc import session_of
 from genvm_manager.base.process.signals import heeded, settle_signals
+from genvm_manager.base.process.terminal import Terminal
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers
 
 ASK = b"\0"
 """What the shim writes to the supervisor for each signal that asks it to stop."""
+
+RELOAD = b"\1"
+"""What the shim writes to the supervisor for each signal that asks it to reload."""
 
 _HELPER_GRACE = 1.0
 """Seconds for what shares the supervisor's session, such as module workers, to notice its end and
@@ -43,8 +47,9 @@ ABORT_TIMEOUT = 2.0
 def run_under_shim(run: Callable[[int], int]) -> int:
     """Call `run`, the supervisor, in a forked process; return the exit status to end with.
 
-    `run` gets the reading end of a pipe: an `ASK` comes for each signal to stop, and the pipe ends
-    with the shim. When a signal ends the supervisor, the shim ends by the same signal.
+    `run` gets the reading end of a pipe: an `ASK` comes for each signal to stop, a `RELOAD` for
+    each to reload, and the pipe ends with the shim. When a signal ends the supervisor, the shim
+    ends by the same signal.
     """
     settle_signals()
     outsiders = frozenset(own_children())
@@ -65,7 +70,8 @@ def run_under_shim(run: Callable[[int], int]) -> int:
         return EX_TEMPFAIL
     if pid == 0:
         os.close(writer)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # Blocked until the supervisor handles it: a reload must not end one that is starting.
+        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGHUP})
         return run(reader)
     _settle_in(writer, folder)
     status = Shim(pid, writer, outsiders, folder, awaited).watch()
@@ -90,6 +96,7 @@ class Shim:
         self._outsiders = outsiders
         self._folder = folder
         self._awaited = awaited
+        self._terminal = Terminal()
         self._status: int | None = None
         self._kill_at: float | None = None
 
@@ -104,8 +111,10 @@ class Shim:
                 case None:
                     self._kill_at = None
                     signal_process(self._supervisor, signal.SIGKILL)
+                case signal.SIGHUP if not self._terminal.has_hung_up:
+                    self._forward(RELOAD)
                 case _:
-                    self._forward()
+                    self._forward(ASK)
         self._end_the_rest()
         return self._status
 
@@ -126,11 +135,11 @@ class Shim:
         self._kill_at = time.monotonic() + ABORT_TIMEOUT
         signal_process(self._supervisor, signal.SIGABRT)
 
-    def _forward(self) -> None:
+    def _forward(self, request: bytes) -> None:
         # A message, not a signal: the supervisor gets a signal to the whole group, as Ctrl-C is,
         # by itself too, and could not tell that from a second request.
         with suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._request_pipe, ASK)
+            os.write(self._request_pipe, request)
 
     def _reap(self) -> None:
         """Reap all children that have ended."""

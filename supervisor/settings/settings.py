@@ -1,20 +1,23 @@
-"""What can be changed while we run, and the limits that the commands for it need."""
+"""What can be changed while the supervisor runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from genvm_manager.base.logging.shared_level import SharedLevel
+from genvm_manager.base.settings.config import Config
 
 from .manifest_source import ManifestSource
 from .rules_environment import Environment
+from .settings_file import SettingsFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settings:
-    """Each part owns what it holds. `schema_deadline`: seconds for a run that reads a schema."""
+    """Each part owns what it holds. `config` is what is in force of the settings in `file`."""
 
+    file: SettingsFile
+    config: Config
     manifests: ManifestSource
     environment: Environment
     log_level: SharedLevel
-    schema_deadline: float

@@ -1,4 +1,4 @@
-"""SIGHUP: the HTTP workers are replaced, and no client notices but by what the settings changed."""
+"""SIGHUP to `serve` and to HTTP: no client notices but by what the settings changed."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_who_waits_at_a_worker_that_retires_is_told_of_the_end_that_a_stop_bring
     assert waiting.answered().json()["status"]["cause"] == "shutdown"
 
 
-def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> None:
+def test_a_reload_of_serve_takes_over_what_both_halves_use(service: RunningService) -> None:
     """Signalled to `serve`, which is what a sysadmin knows the pid of."""
     token = service.folder / "token"
     token.write_text("secret-of-the-first-day")
@@ -234,6 +234,7 @@ def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> No
     configure(
         service,
         "{http_workers: 1, allowed_hosts: [genvm.example], log_level: debug, max_queued: 7,"
+        " max_body: 1000000,"
         f" token_file: {token}}}",
     )
     service.process.send_signal(signal.SIGHUP)
@@ -244,8 +245,11 @@ def test_a_reload_takes_over_what_is_http_s_alone(service: RunningService) -> No
     note = find_service_file(service.state)
     assert note is not None and note.token_file == str(token)
     for line in (
-        "warn setting_waits_for_a_new_start setting=max_queued",
+        "warn setting_waits_for_restart setting=max_queued process=supervisor",
+        "warn setting_waits_for_restart setting=max_body process=http",
         "log_level_set to=debug process=supervisor",
+        "info manifest_reloaded process=supervisor",
+        "info supervisor_reloaded process=supervisor",
         f"log_level_set to=debug process=serve pid={service.process.pid}",
         f"log_level_set to=debug process=http pid={service.half('http').pid}",
     ):
@@ -293,6 +297,37 @@ def test_settings_that_cannot_be_used_change_nothing(service: RunningService, wh
     assert service.http.get("/readyz").is_success
     configure(service, CONFIG)
     assert reload(service) == before
+
+
+def test_a_reload_of_http_alone_takes_the_log_level_to_every_process(
+    service: RunningService,
+) -> None:
+    configure(service, "{http_workers: 2, log_level: debug}")
+    service.half("http").send_signal(signal.SIGHUP)
+    for process in (
+        "supervisor",
+        f"serve pid={service.process.pid}",
+        f"http pid={service.half('http').pid}",
+    ):
+        wait_until(lambda line=f"log_level_set to=debug process={process}": line in service.log)
+    assert "supervisor_reloaded" not in service.log
+
+
+def test_a_token_file_that_cannot_be_used_changes_nothing(service: RunningService) -> None:
+    token = service.folder / "token"
+    token.write_text("secret-of-the-first-day")
+    token.chmod(0o644)
+    configure(service, f"{{http_workers: 2, token_file: {token}}}")
+    before = workers(service)
+    service.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"warn not reloaded: token file {token}: others may read it" in service.log)
+    # The supervisor has no use for it.
+    wait_until(lambda: "info supervisor_reloaded" in service.log)
+    service.half("http").send_signal(signal.SIGHUP)
+    said = f"error reload_refused reason='token file {token}: others may read it"
+    wait_until(lambda: said in service.log)
+    assert workers(service) == before
+    assert service.http.get("/status").is_success
 
 
 def test_fewer_and_more_workers_are_had_by_signals(service: RunningService) -> None:
