@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.support.waiting import TIMEOUT
 
-ZENSICAL = PROJECT / ".venv-docs/bin/zensical"
+MKDOCS = PROJECT / ".venv-docs/bin/mkdocs"
 
 
 def test_the_navigation_has_each_page_once() -> None:
@@ -29,13 +29,13 @@ def test_the_contents_of_a_folder_list_each_of_its_pages(folder: str) -> None:
     assert set(re.findall(r"^\| \[[^\]]+\]\(([^)]+)\) \|", contents, re.MULTILINE)) == pages
 
 
-@pytest.mark.skipif(not ZENSICAL.exists(), reason="the site's tools are not there: scripts/docs")
+@pytest.mark.skipif(not MKDOCS.exists(), reason="the site's tools are not there: scripts/docs")
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    # It writes its cache beside the settings: not into the project.
+    # It writes beside the settings: not into the project.
     shutil.copytree(PROJECT / "docs", tmp_path / "docs")
     shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
     done = subprocess.run(
-        [ZENSICAL, "build", "--strict"],
+        [MKDOCS, "build", "--strict"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
