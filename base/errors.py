@@ -82,7 +82,7 @@ class Refusal(StrEnum):
 
     QUEUE_FULL = "queue_full"
     QUEUE_BYTES = "queue_bytes"
-    PACE = "pace"
+    RATE = "pace"
     SHUTTING_DOWN = "shutting_down"
     STORE = "store"
     MODULES = "modules"

@@ -76,7 +76,7 @@ from genvm_manager.supervisor.store.state_watch import StateWatch
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.telemetry.memory import give_memory_back
 from genvm_manager.supervisor.telemetry.metrics import Metrics
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 
 from .controls import Controls
 from .service import Service
@@ -282,7 +282,7 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         for work in background:
             work.cancel()
         service.controls.settings.log_level.forget()
-        service.life.changes.close()
+        service.life.version.close()
         await server.close()
         service.life.scratch.close()
         reaper.close()
@@ -318,7 +318,7 @@ def _assemble(
     )
     files = ConfigurationFiles(setting.module_folders)
     rules = ClientRules(settings, files)
-    changes = Changes()
+    version = StatusVersion()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
     rate = RateLimiter(config.max_runs_per_second, time.monotonic())
     queue = AdmissionQueue(pool, config.permits, rate)
@@ -326,12 +326,12 @@ def _assemble(
         store=lasting.store,
         launcher=Launcher(setting.executors.variables),
         reaper=reaper,
-        runs=RunTable(queue, lasting.store.last_id, changes, log),
+        runs=RunTable(queue, lasting.store.last_id, version, log),
         scratch=Scratch(run_scratch(setting.folder), log),
         oom_monitor=OomMonitor(),
-        modules=_modules(config, PoolFactory(worker_defaults, files, rules, log), changes, log),
+        modules=_modules(config, PoolFactory(worker_defaults, files, rules, log), version, log),
         metrics=metrics,
-        changes=changes,
+        version=version,
         log=log,
     )
     checks = LlmChecks(worker_defaults, rules)
@@ -352,9 +352,11 @@ def _kept_file(setting: Setting) -> int | None:
     return made
 
 
-def _modules(config: Config, factory: PoolFactory, changes: Changes, log: EventLog) -> Modules:
+def _modules(
+    config: Config, factory: PoolFactory, version: StatusVersion, log: EventLog
+) -> Modules:
     drain_timeout = parse_duration(config.drain_timeout)
-    return Modules(lambda kind: Module(kind, factory, drain_timeout, changes, log))
+    return Modules(lambda kind: Module(kind, factory, drain_timeout, version, log))
 
 
 def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
@@ -362,7 +364,7 @@ def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
     life = service.life
     return (
         Upkeep(service, config.run_memory_limit),
-        StoreUpkeep(life.store, service.health.history, life.changes, retention, life.log),
+        StoreUpkeep(life.store, service.health.history, life.version, retention, life.log),
     )
 
 

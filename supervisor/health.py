@@ -28,7 +28,7 @@ class Health:
         self._runs = life.runs
         self._modules = life.modules
         self._store = life.store
-        self._changes = life.changes
+        self._version = life.version
         self._controls = controls
         self._checker = InvariantChecker(life.runs, life.reaper, life.log)
         self._check_timer: asyncio.TimerHandle | None = None
@@ -40,7 +40,7 @@ class Health:
     def status(self) -> Status:
         """Return what is going on. The store is not asked."""
         return Status(
-            revision=self._changes.revision,
+            revision=self._version.revision,
             refusal=self._refusal,
             modules=self._modules.status(),
             permits=self._runs.queue.counts(),
@@ -53,7 +53,7 @@ class Health:
 
     async def watch_status(self, command: WatchStatus) -> Status:
         """Return the status once something has changed, or after the time given."""
-        await self._changes.beyond(command.known, command.wait)
+        await self._version.wait_for_change(command.known, command.wait)
         return self.status()
 
     def require_accepting(self) -> None:
@@ -74,7 +74,7 @@ class Health:
         shown = (self._refusal, self._checker.sentences)
         if shown != self._shown:
             self._shown = shown
-            self._changes.note()
+            self._version.advance()
 
     def set_state_fault(self, fault: str | None) -> None:
         """Note why nothing can be kept in the state folder; None: it can."""
@@ -85,7 +85,7 @@ class Health:
     def note_samples(self) -> None:
         """Note that all executors have been sampled."""
         self._sampled_at = time.monotonic()
-        self._changes.note()
+        self._version.advance()
 
     @property
     def _refusal(self) -> str | None:

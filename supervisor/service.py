@@ -235,7 +235,7 @@ class Service:
     async def drain(self, timeout: float) -> None:
         """Accept no more runs, withdraw those that wait, give the others `timeout` s to finish."""
         self.controls.close()
-        self.life.changes.note()
+        self.life.version.advance()
         for run in self.runs:
             if run.state in NOT_LAUNCHED:
                 self.life.stop(run, Cause.SHUTDOWN, 0)

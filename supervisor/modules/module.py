@@ -24,7 +24,7 @@ from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind, ModuleState, ModuleStatus, ModuleWorker
 from genvm_manager.supervisor.runs.sampler import Sample
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 from genvm_manager.workers.pool import Pool
 
 from .pool_factory import PoolFactory
@@ -50,7 +50,7 @@ class Module:
         kind: ModuleKind,
         factory: PoolFactory,
         drain_timeout: float,
-        changes: Changes,
+        version: StatusVersion,
         log: EventLog,
     ) -> None:
         """A stop waits up to `drain_timeout` seconds for the runs that are connected."""
@@ -58,7 +58,7 @@ class Module:
         self.state = ModuleState.STOPPED
         self._factory = factory
         self._drain_timeout = drain_timeout
-        self._changes = changes
+        self._version = version
         self._log = log
         self._reason: str | None = None
         self._since = time.monotonic()
@@ -183,7 +183,7 @@ class Module:
         if self.state is not ModuleState.RUNNING:
             self._advance(ModuleState.RUNNING)
         self._reason = self._serving.shortage
-        self._changes.note()
+        self._version.advance()
         if before is not None:
             # Pools that were replaced earlier have had time to drain.
             self._hurry()
@@ -236,7 +236,7 @@ class Module:
 
     def _retired(self, pool: Pool, task: asyncio.Task[None]) -> None:
         del self._retiring[pool]
-        self._changes.note()
+        self._version.advance()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("module_end_failed", module=self.kind, error=repr(error))
 
@@ -270,6 +270,6 @@ class Module:
 
     def _advance(self, to: ModuleState) -> None:
         self.state = advanced(f"the {self.kind} module", ALLOWED, self.state, to)
-        self._changes.note()
+        self._version.advance()
         self._reason = None
         self._since = time.monotonic()

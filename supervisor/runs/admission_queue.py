@@ -48,7 +48,7 @@ class AdmissionQueue:
             raise Unavailable(
                 f"runs come faster than {self._rate.per_second} a second; try again later",
                 retry_after=1,
-                reason=Refusal.PACE,
+                reason=Refusal.RATE,
             )
         if self._waiting and self._waiting_bytes + run.size > MAX_QUEUED_BYTES:
             raise Unavailable(

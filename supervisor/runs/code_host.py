@@ -1,4 +1,4 @@
-"""Host 0 of a run whose contract no node has: we serve its code ourselves.
+"""The node's host loop, served by the supervisor: for a run whose contract no node has.
 
 Source: docs/spec/06-contracts.md#storage-layout-and-calls.
 """
@@ -28,15 +28,15 @@ from genvm_manager.protocol.host.messages import (
 from genvm_manager.protocol.host.server import Host, RequestParser, answer
 
 MAX_READ = MAX_CODE + 4096
-"""Bytes that one storage read gives at most."""
+"""Most bytes of one storage read."""
 
 _CHUNK = 1 << 16
 
 
 class CodeStorage:
-    """What a node would answer of a contract that has its code and nothing else, not even value.
+    """What a node would answer about a contract that has its code and nothing else, not even value.
 
-    Only that contract's storage can be read; whatever else an executor asks for is refused.
+    Only that contract's storage can be read. All other requests are refused.
     """
 
     def __init__(self, contract: Address, code: bytes) -> None:
@@ -45,10 +45,11 @@ class CodeStorage:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes."""
+        """Bytes of memory that the stored code takes."""
         return len(self._stored)
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return a part of the contract's storage. Raise `HostRefusal`."""
         if request.address != self._contract:
             raise HostRefusal(HostErrorCode.FORBIDDEN)
         if request.length > MAX_READ:
@@ -58,21 +59,26 @@ class CodeStorage:
         return found.ljust(request.length, b"\0")
 
     def get_balance(self, _: GetBalance) -> int:
+        """Return 0: the contract owns nothing."""
         return 0
 
     def consume_fuel(self, _: Request) -> None:
-        """Costs nothing; the protocol has no answer to it."""
+        """Do nothing: a schema costs no fuel. The protocol has no answer to it."""
 
     def eth_call(self, _: EthCall) -> bytes:
+        """Refuse."""
         raise HostRefusal(HostErrorCode.FORBIDDEN)
 
     def remaining_fuel_as_gen(self) -> int:
+        """Refuse."""
         raise HostRefusal(HostErrorCode.FORBIDDEN)
 
     def notify_nondet_disagreement(self, request: Request) -> NoReturn:
+        """End the connection."""
         raise _not_served(request)
 
     def consume_result(self, request: Request) -> NoReturn:
+        """End the connection: the result goes to another one."""
         raise _not_served(request)
 
 
@@ -81,11 +87,11 @@ def _not_served(request: Request) -> HostProtocolError:
 
 
 class CodeHost:
-    """Serves one executor at a Unix socket in the run's own folder, until `close`."""
+    """Serves one executor at a Unix socket in the run's scratch folder, until `close`."""
 
     def __init__(self, folder: str, storage: Host, run_id: int, log: EventLog) -> None:
-        """Listens at once. Raises `OSError`; nothing is left open then."""
-        # A path no longer than that of our own socket, which is known to fit.
+        """Listen. Raise `OSError`; nothing is left open then."""
+        # The path is no longer than that of the supervisor's socket, which is known to fit.
         self._path = f"{folder}/host"
         self._storage = storage
         self._run_id = run_id
@@ -101,11 +107,11 @@ class CodeHost:
 
     @property
     def address(self) -> str:
-        """As an executor's command line takes it."""
+        """The address, as the executor's command line takes it."""
         return f"unix://{self._path}"
 
     async def close(self) -> None:
-        """Hang up and leave nothing behind."""
+        """Close the connection and remove the socket."""
         self._serving.cancel()
         await asyncio.wait({self._serving})
         self._listener.close()
@@ -121,7 +127,7 @@ class CodeHost:
                 self._log.warning("code_host_hung_up", run=self._run_id, error=str(error))
 
     async def _answer(self, connection: socket.socket) -> None:
-        """One request at a time: the next is read when the answer is out."""
+        """Answer one request at a time: the next is read when the answer is sent."""
         loop = asyncio.get_running_loop()
         parser = RequestParser(max_blob=_CHUNK)
         while received := await loop.sock_recv(connection, _CHUNK):

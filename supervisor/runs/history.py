@@ -1,4 +1,4 @@
-"""The finished runs that `Status` shows: the newest ones."""
+"""The newest finished runs, which `Status` shows."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections import deque
 from genvm_manager.protocol.ipc.status import Execution, pack_executions
 
 SHOWN = 100
+"""How many finished runs `Status` shows at most."""
 
 
 class History:
     """Keeps the summaries of the newest runs that are retained."""
 
     def __init__(self, newest: list[Execution]) -> None:
-        """`newest`: oldest first."""
+        """`newest` are the runs of the store, oldest first."""
         self._newest = deque(newest, maxlen=SHOWN)
         self._packed: bytes | None = None
 
     def add(self, execution: Execution) -> None:
-        """A run has finished."""
+        """Add a run that has finished."""
         self._newest.append(execution)
         self._packed = None
 
     def forget(self, run_ids: list[int]) -> None:
-        """These runs were pruned."""
+        """Remove runs that the store has pruned."""
         forgotten = frozenset(run_ids)
         kept = [each for each in self._newest if each.id not in forgotten]
         if len(kept) < len(self._newest):
@@ -32,15 +33,16 @@ class History:
 
     @property
     def newest(self) -> list[Execution]:
+        """The summaries, oldest first."""
         return list(self._newest)
 
     @property
     def packed(self) -> bytes:
-        """`newest` as `Status` carries it, made once for as long as it stays."""
+        """`newest` as `Status` carries it, encoded once until it changes."""
         if self._packed is None:
             self._packed = pack_executions(self.newest)
         return self._packed
 
     def omitted(self, retained: int) -> int:
-        """How many of all that are retained are not among the newest."""
+        """Return how many of the `retained` runs are not among the newest."""
         return max(0, retained - len(self._newest))

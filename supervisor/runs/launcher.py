@@ -22,7 +22,7 @@ from genvm_manager.protocol.ipc.modules import ModuleKind
 from .rules_capture import CaptureLimits
 
 RUN_TOKEN = "GENVM_RUN_TOKEN"  # noqa: S105 - the name of a variable
-"""In a child's environment: by its value a later supervisor knows whose it is."""
+"""Name of the variable by whose value a later supervisor recognizes an executor as its own."""
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -37,19 +37,19 @@ class LaunchOrder:
     scratch: str
     execution_data: bytes
     limits: CaptureLimits | None
-    """What is kept of its output; None: its streams go nowhere, its log goes to ours."""
+    """What is kept of the output. None: stdout and stderr are dropped, the log goes to our log."""
 
     extra_args: list[str]
     is_sync: bool
     host: str
     permissions: str
     modules: Mapping[ModuleKind, socket.socket]
-    """Its connections to the modules that it needs; they are the launcher's to close."""
+    """Connections to the modules that the run needs; the launcher closes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A running executor and our ends of its descriptors; whoever takes it must close them."""
+    """A running executor and our ends of its descriptors, which the receiver must close."""
 
     pid: int
     pidfd: int
@@ -60,14 +60,17 @@ class Launched:
 
 
 class Launcher:
-    """Starts executors. `environment` is that of each of them, but for what is the run's own."""
+    """Starts executors. `environment` is what the environments of all of them have in common."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
 
     def launch(self, order: LaunchOrder) -> Launched:
-        """Start one. Raises `ExecutorStartFailed`, or `Unavailable` for want of a process, memory
-        or a descriptor; nothing is left open then."""
+        """Start an executor.
+
+        Raise `ExecutorStartFailed`, or `Unavailable` for want of a process, memory or a descriptor;
+        nothing is left open then.
+        """
         with ExitStack() as ours, ExitStack() as theirs:
             try:
                 launched = self._spawn(order, ours, theirs)
@@ -126,7 +129,7 @@ def _descriptors(
 
 
 class _Stream:
-    """A pipe from the child, or /dev/null, of which only their end exists."""
+    """A pipe from the executor; or /dev/null, which has no end of ours."""
 
     def __init__(self, is_kept: bool, ours: ExitStack, theirs: ExitStack) -> None:
         self.ours: int | None = None
@@ -143,7 +146,7 @@ class _Stream:
 
 
 def _sealed_file(content: bytes, owner: ExitStack) -> int:
-    """A file in memory that holds `content` and cannot be changed: stdin that needs no feeding."""
+    """Return a sealed file in memory that holds `content`: a stdin that need not be fed."""
     descriptor = os.memfd_create("execution-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     owner.callback(os.close, descriptor)
     rest = memoryview(content)

@@ -35,7 +35,7 @@ from genvm_manager.supervisor.store.failure import StoreFailed
 from genvm_manager.supervisor.store.store import RunStore
 from genvm_manager.supervisor.store.writes import Arrived, Launched
 from genvm_manager.supervisor.telemetry.metrics import Metrics
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 
 from .child import Child, Output
 from .code_host import CodeHost
@@ -68,7 +68,7 @@ class RunLifecycle:
     oom_monitor: OomMonitor
     modules: Modules
     metrics: Metrics
-    changes: Changes
+    version: StatusVersion
     log: EventLog
 
     async def execute(self, run: Run) -> FinishedRun | None:

@@ -1,4 +1,4 @@
-"""Reading a child's pipes on the event loop."""
+"""Readers of an executor's pipes on the event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHUNK = 1 << 16
 
 
 class PipeReader:
-    """Hands what arrives on a pipe to `sink`, until the end of the stream. Owns the descriptor."""
+    """Passes what arrives on a pipe to `sink`, until the end of the stream. Owns the descriptor."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, descriptor: int, sink: Callable[[bytes], None]
@@ -24,23 +24,23 @@ class PipeReader:
         loop.add_reader(descriptor, self._read)
 
     def drain(self, until: float) -> bool:
-        """Read what has been written by now; True when the stream has ended.
+        """Read what has been written by now. Return True when the stream has ended.
 
-        `until`, a monotonic time, bounds it against one who writes without end.
+        Stop at `until`, a monotonic time, if a process writes without end.
         """
         while self._is_open and self._read() and time.monotonic() < until:
             pass
         return not self._is_open
 
     def close(self) -> None:
-        """Stop reading; legal at any time."""
+        """Stop reading. May be called at any time."""
         if self._is_open:
             self._is_open = False
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
 
     def _read(self) -> bool:
-        """Read once; False when there is nothing to read now."""
+        """Read once. Return False when there is nothing to read now."""
         try:
             received = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:

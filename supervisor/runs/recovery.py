@@ -22,7 +22,7 @@ from .launcher import RUN_TOKEN
 
 
 async def finish_lost_runs(store: RunStore, metrics: Metrics, log: EventLog) -> None:
-    """End what still lives of unfinished runs, then record their ends. Raises `StoreFailed`.
+    """End what still lives of unfinished runs, then record their ends. Raise `StoreFailed`.
 
     A run whose result had arrived is recorded as exited, the others as lost. This blocks the event
     loop, on which nothing else goes on yet.

@@ -1,4 +1,4 @@
-"""Host 1: the supervisor's end of the socket over which an executor hands in its result."""
+"""The supervisor's end of the socket over which an executor hands in its result (host 1)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from genvm_manager.protocol.host.server import RequestParser
 _CHUNK = 1 << 18
 
 Keep = Callable[[bytes], "asyncio.Future[None]"]
-"""Records a result; done when it is on the disk, or with `StoreFailed`."""
+"""Records a result. Its future is done when the result is on the disk, or has `StoreFailed`."""
 
 
 class ResultChannel:
-    """Takes one `consume_result`; anything else is logged and ends the conversation.
+    """Takes one `consume_result`. Anything else is logged and ends the connection.
 
     Source: docs/spec/04-executor.md.
 
-    An executor that was answered can rely on its result: it is on record. One whose result the
-    store does not take is answered too, since its run's end takes the result along.
+    The answer says that the result is on record. It is also given when the store refuses the
+    result, which is then recorded with the end of the run.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class ResultChannel:
             pass
 
     def close(self) -> None:
-        """Stop listening; legal at any time."""
+        """Close the socket. May be called at any time."""
         if self._is_open:
             self._is_open = False
             self._loop.remove_reader(self._connection)
             self._connection.close()
 
     def _read(self) -> bool:
-        """Read once; False when there is nothing to read now."""
+        """Read once. Return False when there is nothing to read now."""
         try:
             received = self._connection.recv(_CHUNK)
             if not received:
@@ -92,7 +92,7 @@ class ResultChannel:
             self._break(gone)
 
     def _break(self, error: OSError) -> None:
-        """The other side closed without reading our answer: what it sent was read before."""
+        """Close: the executor has closed without reading our answer. All it sent is read."""
         self._log.debug("result_channel_broke", run=self._run_id, error=str(error))
         self.close()
 

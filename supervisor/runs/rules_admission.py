@@ -1,4 +1,4 @@
-"""What may come in: the executor's command line is a trust boundary.
+"""Which runs are admitted: the executor's command line is a trust boundary.
 
 Source: docs/spec/03-run-request.md#the-request.
 """
@@ -20,14 +20,14 @@ UNSAFE_LEVELS = frozenset({"unsafe", "unsafe-tracing"})
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """What the configuration allows."""
+    """What the configuration allows in a run request."""
 
     allowed_extra_args: frozenset[str]
     allow_unsafe_debug: bool
 
 
 def admit(command: StartRun, policy: AdmissionPolicy) -> None:
-    """Raise `BadRequest` for a run that must not reach an executor; it names the field."""
+    """Raise `BadRequest`, which names the field, for a run that must not reach an executor."""
     _check_extra_args(command.extra_args, policy)
     if command.is_unsafe and not policy.allow_unsafe_debug:
         raise BadRequest("debug_mode: unsafe modes are off; allow_unsafe_debug in the config")

@@ -1,4 +1,4 @@
-"""How much of a run's output is kept, for each way to ask for it.
+"""How much of a run's output is kept, for each value of `Capture`.
 
 Source: docs/spec/03-run-request.md#the-request.
 """
@@ -27,4 +27,4 @@ LIMITS: dict[Capture, CaptureLimits | None] = {
     Capture.TAIL: CaptureLimits(4 * _MIB, 10_000, 16 * _MIB),
     Capture.EVERYTHING: CaptureLimits(64 * _MIB, 1_000_000, 64 * _MIB),
 }
-"""None: stdout and stderr go nowhere, the executor's log goes to ours."""
+"""None: stdout and stderr are dropped, the executor's log goes to our log."""

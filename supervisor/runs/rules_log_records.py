@@ -1,4 +1,4 @@
-"""The executor's log: lines of JSON, of which the last are kept.
+"""The executor's log: lines of JSON, the last of which are kept.
 
 Source: docs/spec/04-executor.md#command-line.
 """
@@ -20,12 +20,12 @@ MAX_TRACEBACK = 16 << 10
 """Characters of a traceback that are kept, the last ones."""
 
 _TRACEBACK = "traceback"
-"""The field that says where an executor broke. It names our files: it is for our log alone."""
+"""The field with an executor's traceback. It names our files, so clients must not see it."""
 
 _decode = msgspec.json.Decoder().decode
 
 _RECORD_OVERHEAD = 64
-"""Bytes that one kept record costs beyond its own: what makes a flood of small ones count."""
+"""Bytes that one kept record counts beyond its own, so that many small ones are bounded too."""
 
 
 class LineSplitter:
@@ -35,7 +35,7 @@ class LineSplitter:
         self._rest = bytearray()
 
     def feed(self, received: bytes) -> list[bytes]:
-        """The lines that are complete once `received` is appended."""
+        """Return the lines that are complete once `received` is appended."""
         self._rest += received
         if b"\n" not in received and len(self._rest) <= MAX_LINE:
             return []
@@ -47,22 +47,22 @@ class LineSplitter:
         return [line for line in lines if line and not line.isspace()]
 
     def end(self) -> list[bytes]:
-        """What is left at the end of the stream: a line without an end, or nothing."""
+        """Return what is left at the end of the stream: a line without an end, or nothing."""
         return self.feed(b"\n")
 
 
 class RecordTail:
     """Keeps the last log lines, bounded by number and by bytes, and counts those it dropped.
 
-    Each record costs its length and two bytes: a bracket or comma before it, a line's end after it.
-    So the content only ever grows at its end, but for the bracket that closes it, and lines can be
-    told apart without understanding JSON.
+    Each record takes its length and two bytes: a bracket or comma before it, a line's end after it.
+    So the content only grows at its end, except for the bracket that closes it, and a reader can
+    separate the records without parsing JSON.
     """
 
     def __init__(
         self, max_records: int, max_bytes: int, tell_fault: Callable[[str], None] | None = None
     ) -> None:
-        """`tell_fault` gets the traceback that a record held; it is not kept here."""
+        """`tell_fault` is called with the traceback of a record, which is not kept here."""
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._tell_fault = tell_fault
@@ -73,20 +73,21 @@ class RecordTail:
         self.dropped_bytes = 0
 
     def append(self, received: bytes) -> None:
+        """Take what the executor has written to its log."""
         self._keep(self._splitter.feed(received))
 
     def content(self) -> bytes:
-        """A JSON array of objects; call it once, at the end of the stream."""
+        """Return a JSON array of objects. Call it once, at the end of the stream."""
         self._keep(self._splitter.end())
         return b"".join((b"[", memoryview(self._kept)[1:], b"]"))
 
     def part(self, offset: int, length: int) -> bytes:
-        """Some of the content so far, which is not closed yet."""
+        """Return a part of the content so far, which lacks the closing bracket."""
         found = bytes(self._kept[offset : offset + length])
         return b"[" + found[1:] if found and offset == 0 else found
 
     def __len__(self) -> int:
-        """Bytes of the content so far."""
+        """Return the bytes of the content so far."""
         return len(self._kept)
 
     def _keep(self, lines: list[bytes]) -> None:
@@ -112,18 +113,18 @@ class RecordTail:
         return msgspec.json.encode(record)
 
     def _is_too_much(self, excess: int) -> bool:
-        """Whether records are to go, once the first `excess` bytes have gone with theirs."""
+        """Return whether more records must go, after those in the first `excess` bytes."""
         size = len(self._kept) - excess + _RECORD_OVERHEAD * len(self._sizes)
         return len(self._sizes) > self._max_records or size > self._max_bytes
 
 
 def parse_record(line: bytes) -> dict[str, Any]:
-    """The object in a line; a line that holds none becomes the message of one."""
+    """Return the object in a line. A line without one becomes the message of a new object."""
     return _decoded(line) or {"level": "info", "message": line.decode("utf-8", "replace")}
 
 
 def take_traceback(record: dict[str, Any]) -> str | None:
-    """Take the traceback out of a record, if one is in it."""
+    """Remove the traceback from a record and return it, or None."""
     found = record.pop(_TRACEBACK, None)
     return None if found is None else str(found)[-MAX_TRACEBACK:]
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 
 class QueueFull(Exception):
-    """As many wait as may."""
+    """As many holders wait as may."""
 
 
 @dataclass(frozen=True, slots=True)
 class PermitSnapshot:
-    """What a pool has on its books at one moment; `leases` and `queue` are permits by holder.
+    """A pool at one moment. `leases` and `queue` are permits by holder.
 
-    `ceiling` is what `in_use` may not exceed: the total, or, once that was lowered below what was
-    in use, what has not come back of it.
+    `ceiling` is what `in_use` may not exceed: the total; or, after the total was lowered below what
+    was in use, those of these permits that have not come back.
     """
 
     total: int
@@ -32,7 +32,7 @@ class PermitPool:
     """Permits leased to holders, first come, first served.
 
     A holder is a run's id. It waits, then holds, and leaves by `release`. The head of the queue is
-    never overtaken: a dear one there makes cheaper ones behind it wait.
+    never overtaken: an expensive one there makes cheaper ones behind it wait.
     """
 
     def __init__(self, total: int, max_queued: int) -> None:
@@ -45,29 +45,32 @@ class PermitPool:
 
     @property
     def total(self) -> int:
+        """The number of permits there are."""
         return self._total
 
     @property
     def in_use(self) -> int:
+        """The number of permits that are leased."""
         return self._in_use
 
     @property
     def free(self) -> int:
-        """Negative after the total was lowered below what is in use."""
+        """The permits that are not leased; negative while more are in use than a lowered total."""
         return self._total - self._in_use
 
     @property
     def queued(self) -> int:
+        """The number of holders that wait."""
         return len(self._queue)
 
     def snapshot(self) -> PermitSnapshot:
-        """A copy of all that is known, for the audit."""
+        """Return a copy of all that is known, for the invariant checker."""
         return PermitSnapshot(
             self._total, self._in_use, self._ceiling, dict(self._leases), dict(self._queue)
         )
 
     def enqueue(self, holder: int, cost: int) -> None:
-        """Put `holder` at the end of the queue. Raises `QueueFull` when it would have to wait."""
+        """Put `holder` at the end of the queue. Raise `QueueFull` when too many wait already."""
         if holder in self._queue or holder in self._leases:
             raise ValueError(f"{holder} is queued or holds permits already")
         must_wait = bool(self._queue) or cost > self.free
@@ -76,7 +79,7 @@ class PermitPool:
         self._queue[holder] = cost
 
     def grant(self) -> list[int]:
-        """Lease permits to those at the head of the queue who fit; returns them in order."""
+        """Lease permits to the first holders in the queue that fit, and return them in order."""
         granted = []
         while self._queue:
             holder, cost = next(iter(self._queue.items()))
@@ -89,7 +92,7 @@ class PermitPool:
         return granted
 
     def release(self, holder: int) -> bool:
-        """Take `holder` out of the queue or its permits back; False when it had neither."""
+        """Take back a holder's permits or place in the queue. Return False if it had neither."""
         if self._queue.pop(holder, None) is not None:
             return True
         cost = self._leases.pop(holder, None)
@@ -100,6 +103,6 @@ class PermitPool:
         return True
 
     def resize(self, total: int) -> None:
-        """Change the total. Those who hold permits keep them; nothing is granted here."""
+        """Change the total. Holders keep their permits, and nothing is granted here."""
         self._total = total
         self._ceiling = max(total, self._in_use)

@@ -1,10 +1,10 @@
-"""How quickly things may follow each other."""
+"""A limit on a rate."""
 
 from __future__ import annotations
 
 
 class RateLimiter:
-    """So many a second on average, and never more at once than a second's worth.
+    """Token bucket: `per_second` on average, bursts up to one second's worth.
 
     All times are monotonic and in seconds.
     """
@@ -15,7 +15,7 @@ class RateLimiter:
         self._since = now
 
     def allows(self, now: float) -> bool:
-        """Whether one more may come; if so, it is counted."""
+        """Return whether one more is allowed now, and count it if so."""
         earned = max(0.0, now - self._since) * self.per_second
         self._left = min(float(self.per_second), self._left + earned)
         self._since = max(self._since, now)

@@ -12,17 +12,17 @@ from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.protocol.permissions import READ
 
 CONTRACT = Address(bytes(19) + b"\1")
-"""Where such a run finds its contract; no chain has anything there."""
+"""The address of the contract in such a run; no chain has a contract there."""
 
 _NOBODY = Address(bytes(20))
 _CALL = calldata.encode({"method": "#get-schema"})
 
 
 def schema_run(command: ReadSchema, deadline: float) -> StartRun:
-    """A run that may read and nothing else, for at most `deadline` seconds.
+    """Return a run that may only read, for at most `deadline` seconds.
 
-    Its host is only known once the supervisor serves it. Raises `BadRequest` for a time that no
-    contract can be told.
+    Its host is known only when the supervisor serves it. Raise `BadRequest` for a timestamp that
+    has no date.
     """
     message = {
         "contract_address": CONTRACT,

@@ -1,4 +1,4 @@
-"""The end of an output of which only so much is kept."""
+"""The last bytes of an output."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ class Tail:
         self.dropped_bytes = 0
 
     def append(self, received: bytes) -> None:
+        """Append bytes, and drop from the start what exceeds the limit."""
         self._kept += received
         excess = len(self._kept) - self._limit
         if excess > 0:
@@ -19,9 +20,11 @@ class Tail:
             self.dropped_bytes += excess
 
     def content(self) -> bytes:
+        """Return all that is kept."""
         return bytes(self._kept)
 
     def part(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of what is kept, from `offset` on."""
         return bytes(self._kept[offset : offset + length])
 
     def __len__(self) -> int:

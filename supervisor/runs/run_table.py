@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from genvm_manager.base.logging.event_log import EventLog
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 
 from .admission_queue import AdmissionQueue
 from .rules_states import LEASES, MOVES, OVER, SHOWN, LeaseStatus, State
@@ -17,7 +17,7 @@ class RunTable:
     """Holds each run from its acceptance until it is over. Iterate over it in the order of ids."""
 
     def __init__(
-        self, queue: AdmissionQueue, last_id: int, changes: Changes, log: EventLog
+        self, queue: AdmissionQueue, last_id: int, version: StatusVersion, log: EventLog
     ) -> None:
         """`last_id` is the id of the last run that was ever accepted."""
         self.queue = queue
@@ -25,7 +25,7 @@ class RunTable:
         self.on_change: list[Callable[[], None]] = []
         """Called after a run has come or gone, or the number of permits has changed."""
 
-        self._changes = changes
+        self._version = version
         self._log = log
         self._runs: dict[int, Run] = {}
 
@@ -64,7 +64,7 @@ class RunTable:
             raise RuntimeError(f"run {run.id} cannot go from {before} to {to}")
         run.state = to
         if SHOWN[to] is not SHOWN[before]:
-            self._changes.note()
+            self._version.advance()
         if LEASES[to] is LeaseStatus.NONE and LEASES[before] is not LeaseStatus.NONE:
             self.queue.release(run)
             self._grant()
@@ -83,7 +83,7 @@ class RunTable:
         self._changed()
 
     def _changed(self) -> None:
-        self._changes.note()
+        self._version.advance()
         for tell in self.on_change:
             tell()
 

@@ -1,4 +1,4 @@
-"""Looking at executors while they run: memory and processor time."""
+"""Samples of the executors that run: memory and processor time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 from genvm_manager.base.process.proc import children_of, kernel_oom_kills
 
 PERIOD = 1.0
-"""Seconds between two looks."""
+"""Seconds between two samples."""
 
 _MOST_PROCESSES = 256
 
@@ -23,7 +23,7 @@ class Sample:
 
 
 def sample(pid: int) -> Sample | None:
-    """A look at `pid` and what descends from it; None when it is gone."""
+    """Sample `pid` and its descendants. Return None when it is gone."""
     rss = 0
     cpu_seconds = 0.0
     found = False
@@ -52,8 +52,9 @@ class OomMonitor:
         self._before = self._latest = kernel_oom_kills()
 
     def look(self) -> None:
-        """To be called once a period."""
+        """Note the kernel's count. Call it once a period."""
         self._before, self._latest = self._latest, kernel_oom_kills()
 
     def has_struck(self) -> bool:
+        """Return whether the kernel has killed a process since the period before this one."""
         return kernel_oom_kills() > self._before

@@ -1,4 +1,4 @@
-"""What can be wrong with the run store, in words that say what to do."""
+"""What can be wrong with the run store, and what to do about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CODES = {
     errno.EROFS: sqlite3.SQLITE_READONLY,
     errno.EACCES: sqlite3.SQLITE_READONLY,
 }
-"""SQLite's codes for what the system says of files that we write ourselves."""
+"""SQLite's codes for the system's errors on files that we write ourselves."""
 
 
 class StoreUnusable(Exception):
@@ -29,28 +29,28 @@ class StoreUnusable(Exception):
 
 
 class StoreFailed(RequestFailed):
-    """The store did not take a write or did not give what was asked for."""
+    """The store refused a write or a read."""
 
 
 class StoreDamaged(StoreFailed):
-    """So it did since the file's content is not what it should be: that does not heal."""
+    """The content of the store's file is wrong. That does not pass by itself."""
 
 
 def is_damaged(error: Exception) -> bool:
-    """Whether an error says that the file's content is not what it should be."""
+    """Return whether an error says that the content of the file is wrong."""
     return _primary_code(error) in _CORRUPT
 
 
 def store_failure(done: str, error: Exception) -> StoreFailed:
-    """What to raise for a store that cannot be `done`: read, written."""
+    """Return what to raise for a store that cannot be `done`: \"read\" or \"written\"."""
     advice = _ADVICE.get(_primary_code(error), _CHECK_DISK)
     kind = StoreDamaged if is_damaged(error) else StoreFailed
-    words = error.strerror if isinstance(error, OSError) else error
-    return kind(f"the state store cannot be {done}: {words}; {advice}")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return kind(f"the state store cannot be {done}: {reason}; {advice}")
 
 
 def _primary_code(error: Exception) -> int:
-    """SQLite's code for a kind of error: its extended codes have more in their upper bytes."""
+    """Return SQLite's primary code: extended codes have more in their upper bytes."""
     if isinstance(error, OSError):
         return _CODES.get(error.errno or 0, sqlite3.SQLITE_ERROR)
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

@@ -1,4 +1,4 @@
-"""Opening the run store's file: its form, its soundness, how it is written."""
+"""Opens the run store's file: checks and migrates it, and sets how it is written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from .failure import StoreUnusable, is_damaged
 from .schema import UnknownSchema, check_version, identify, migrate, settle
 
 _WHOLE_CHECK = 256 << 20
-"""Bytes of the largest file that is checked wholly: a quarter of a second, some seconds when the
-disk has to be read. In a larger one the outputs are left out: only the table of runs has to be
-sound for us to begin."""
+"""Bytes of the largest file that is checked in full: a quarter of a second, some seconds when the
+disk has to be read. In a larger file only the table of runs is checked, not the outputs."""
 
 _WAL_LIMIT = 64 << 20
 
@@ -27,46 +26,46 @@ _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
     f"journal_size_limit = {_WAL_LIMIT}",
-    # Zeroes in place of all that is forgotten would be written at the speed of the disk. The
-    # folder is nobody's but ours.
+    # Overwriting all that is deleted with zeroes would take the disk's time. Only we can read the
+    # folder.
     "secure_delete = OFF",
 )
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, str, bool]:
-    """Return a connection to write to the store, the store's name, and whether it was last used in
-    this boot and is the same file as then.
+    """Open the store for writing.
 
-    Raises `StoreUnusable`.
+    Return the connection, the store's name, and whether the store was last used in this boot and is
+    the same file as then. Raise `StoreUnusable`.
     """
     try:
         return _opened(path)
     except UnknownSchema as error:
         raise StoreUnusable(f"{path}: {error}") from None
     except sqlite3.DatabaseError as error:
-        words = f"{error}; {_advice(error, path)}"
-        raise StoreUnusable(f"the run store {path} cannot be used: {words}") from None
+        reason = f"{error}; {_advice(error, path)}"
+        raise StoreUnusable(f"the run store {path} cannot be used: {reason}") from None
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, str, bool]:
     if path.exists():
         _refuse_newer(path)
-    # What writing a copy has left when it was killed.
+    # A supervisor that was killed while it wrote a copy has left it.
     with contextlib.suppress(OSError):
         Path(f"{path}.new").unlink(missing_ok=True)
     connection = _connected(path)
     _check(connection, path)
     migrate(connection)
     name, is_same_place = identify(connection, _place(path))
-    # From now on the file's first page says whose it is, and its log of writes is there.
+    # From now on the first page of the file has its name, and its write-ahead log exists.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return connection, name, is_same_place
 
 
 def reopen_store(path: Path) -> sqlite3.Connection:
-    """Open a copy of the store that we have written ourselves: it has our name.
+    """Open a copy of the store that we have written ourselves, which has the same name.
 
-    Raises `sqlite3.Error`.
+    Raise `sqlite3.Error`.
     """
     connection = _connected(path)
     settle(connection, _place(path))
@@ -74,7 +73,7 @@ def reopen_store(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    # A statement that is kept for the next time keeps a copy of all that was bound to it.
+    # A cached statement would keep a copy of all that was bound to it.
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=0
     )
@@ -89,15 +88,15 @@ def _place(path: Path) -> str:
 
 
 def _refuse_newer(path: Path) -> None:
-    """Raise `UnknownSchema` for what a newer program has written, before anything is changed."""
+    """Raise `UnknownSchema` for a store of a newer program, before anything is changed."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    # What is wrong with it otherwise is found out, and said, by what comes next.
+    # Other errors are found and reported by the steps that follow.
     with contextlib.closing(connection), contextlib.suppress(sqlite3.DatabaseError):
         check_version(connection)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `sqlite3.DatabaseError` for what would otherwise be found in the middle of the work."""
+    """Raise `sqlite3.DatabaseError` for damage that would otherwise be found during the work."""
     what = "1" if path.stat().st_size <= _WHOLE_CHECK else "runs"
     found = str(connection.execute(f"PRAGMA quick_check({what})").fetchone()[0])
     if found != "ok":
@@ -112,7 +111,7 @@ def _advice(error: sqlite3.DatabaseError, path: Path) -> str:
             "move it and the file of that name with -wal away to begin with an empty store, "
             "or bring back a copy"
         )
-    # SQLite calls it an error of input and output when it finds no room for its shared memory.
+    # SQLite reports an I/O error when there is no room for its shared memory.
     if shutil.disk_usage(path.parent).free < _LEAST_ROOM:
         return "its disk is full: make room there"
     return "check the disk and the folder's permissions"

@@ -1,6 +1,6 @@
-"""Noticing that the run store's files are removed, replaced or cut under us, and mending that.
+"""Notices that the run store's files were removed, replaced or cut while open, and repairs that.
 
-An open database stays whole when its path goes: all that is recorded is still in the open files.
+An open database stays complete when its path is removed: all that is recorded is in the open files.
 So it is written back as a copy. Only a file that was cut or overwritten in place is lost.
 """
 
@@ -26,7 +26,7 @@ from .state_lock import HeldFolder
 from .writes import last_id
 
 RETRY = 5.0
-"""Seconds between two attempts to write the store back: each reads and writes all of it."""
+"""Seconds between two attempts to write the store back, each of which copies all of it."""
 
 _HEADER = 100
 _MAGIC = b"SQLite format 3\0"
@@ -36,7 +36,7 @@ _COUNT = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The first bytes of a database (sqlite.org/fileformat2.html): whose it is, how large."""
+    """The first bytes of a database (sqlite.org/fileformat2.html): its owner and its size."""
 
     changes: int
     size: int
@@ -53,14 +53,14 @@ class _Header:
         return cls(changes, pages * (page if page > 1 else 1 << 16), content[68:72])
 
     def continues(self, before: _Header) -> bool:
-        """Return whether it is that of the same database, no older."""
+        """Return whether this is a header of the same database, and no older one."""
         return self.owner == before.owner and self.changes >= before.changes
 
 
 class StoreFiles:
-    """The database, its log of writes and the last run id, as files of the state folder.
+    """The database, its write-ahead log and the last run id, as files of the state folder.
 
-    Belongs to the writer's thread. `reads` is told when there is another file to read, or none.
+    Belongs to the writer's thread. Tells `reads` when there is another file to read, or none.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class StoreFiles:
     ) -> None:
         self._held = held
         path = run_store(held.path)
-        # SQLite follows links when it opens the file: what is beside it lies there too.
+        # SQLite follows links when it opens the file, and puts the other files beside the target.
         self._path = path.resolve() if path.is_symlink() else path
         self._log_path = Path(f"{self._path}-wal")
         self._index_path = Path(f"{self._path}-shm")
@@ -88,7 +88,7 @@ class StoreFiles:
     def ensure(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Return the connection to write with: the given one, or one to the store written back.
 
-        Raises `StoreFailed` when nothing may be written: it would be on no disk.
+        Raise `StoreFailed` when a write would reach no disk.
         """
         if (cut := self._cut()) is not None:
             failure = StoreDamaged(cut)
@@ -104,22 +104,22 @@ class StoreFiles:
         return self._write_back(connection, gone)
 
     def written(self, connection: sqlite3.Connection) -> None:
-        """Take in that a transaction was written."""
+        """Note that a transaction was written."""
         self._log_size = _size(self._log_path)
         if self._last_run_id.is_behind:
-            # The next look finds out what is wrong with that file, and writes it again.
+            # The next check finds what is wrong with that file, and writes it again.
             with contextlib.suppress(OSError):
                 self._last_run_id.give(last_id(connection))
 
     def close(self) -> None:
-        """To be called after the connections are closed: closing a file loses SQLite's locks."""
+        """Close the files, after the connections: closing a file drops SQLite's locks on it."""
         os.close(self._descriptor)
         self._last_run_id.close()
 
     # ------------------------------------------------------------------------------- what is wrong
 
     def _cut(self) -> str | None:
-        """Return what happened to the content of the file that is open; None when all is well."""
+        """Return what happened to the content of the open file; None when it is right."""
         header = _Header.parsed(os.pread(self._descriptor, _HEADER, 0))
         size = os.fstat(self._descriptor).st_size
         if header is not None and header.continues(self._header) and size >= header.size:
@@ -132,7 +132,7 @@ class StoreFiles:
         )
 
     def _gone(self) -> str | None:
-        """Return what is not at its path any more; None when all is."""
+        """Return which file is no longer at its path; None when all are."""
         for path, ours in self._ours():
             found = inode(path)
             if found == ours:
@@ -145,8 +145,11 @@ class StoreFiles:
         return None
 
     def _ours(self) -> tuple[tuple[Path, Inode | None], ...]:
-        """The database, its log of writes and the index of that, in which its locks are: another
-        program that opened it by another index would not see ours."""
+        """Return the three files of the database and the inodes that they must have.
+
+        The index of the write-ahead log holds the locks: a program that opened the database with
+        another index would not see ours.
+        """
         return (
             (self._path, self._inode),
             (self._log_path, self._log_inode),
@@ -156,7 +159,7 @@ class StoreFiles:
     # --------------------------------------------------------------------------- writing it back
 
     def _require_folder(self, gone: str) -> None:
-        """Raise `StoreFailed` when the folder is not the one that is held: it may come back."""
+        """Raise `StoreFailed` when the folder is not the held one, which may come back."""
         try:
             if self._held.is_in_place():
                 return
@@ -179,7 +182,7 @@ class StoreFiles:
             self._retry_at = time.monotonic() + RETRY
             failure = store_failure("written back", error)
             raise self._said(StoreFailed(f"{gone} while it was in use; {failure}")) from None
-        # SQLite leaves the files at the path alone when the one that it has open is another.
+        # SQLite does not touch the files at the path when the file that it has open is another.
         connection.close()
         os.close(self._descriptor)
         self._look()
@@ -189,12 +192,12 @@ class StoreFiles:
         return renewed
 
     def _put_in_place(self, draft: Path) -> None:
-        """Have the copy at the path. What others have put there keeps another name."""
+        """Put the copy at the path. A file of others that is there gets another name."""
         for path, ours in self._ours():
             if (found := inode(path)) is not None and found != ours:
                 path.rename(f"{path}.replaced-{found[1]}")
         os.replace(draft, self._path)
-        # With the files of another database it would not be whole.
+        # With the log of another database the copy would be damaged.
         for name in ("wal", "shm"):
             Path(f"{self._path}-{name}").unlink(missing_ok=True)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -204,7 +207,7 @@ class StoreFiles:
             os.close(folder)
 
     def _look(self) -> None:
-        """Take in the files as they are now."""
+        """Remember the files as they are now."""
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         self._inode = inode(self._path)
         self._log_inode = inode(self._log_path)
@@ -220,7 +223,7 @@ class StoreFiles:
 
 
 def _copy(connection: sqlite3.Connection, draft: Path) -> None:
-    """Write all that the connection sees to a file of its own."""
+    """Write all that the connection sees to a new file."""
     draft.unlink(missing_ok=True)
     target = sqlite3.connect(draft, isolation_level=None)
     try:

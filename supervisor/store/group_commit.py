@@ -1,4 +1,4 @@
-"""One thread that writes to SQLite: what comes in during one commit shares the next."""
+"""One thread that writes to SQLite. Operations submitted during one commit share the next."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 _MAX_BATCH = 256
 _MAX_BATCH_BYTES = 16 << 20
-"""The log of writes grows by what one transaction holds, and others wait for it."""
+"""The write-ahead log grows by one transaction, and other operations wait for it."""
 
 
 class Files(Protocol):
-    """The files that are written to; both are called in the writer's thread."""
+    """The files that are written to. Both methods are called in the writer's thread."""
 
     def ensure(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Return the connection to write with, before each transaction. Raises `StoreFailed`."""
+        """Return the connection to write with, before each transaction. Raise `StoreFailed`."""
 
     def written(self, connection: sqlite3.Connection) -> None:
-        """Take in that a transaction was written."""
+        """Note that a transaction was written."""
 
 
 class _Entry(NamedTuple):
@@ -39,11 +39,11 @@ class _Entry(NamedTuple):
     insists: bool
 
 
-_Outcome = tuple[_Entry, Any, StoreFailed | None]
+_Done = tuple[_Entry, Any, StoreFailed | None]
 
 
 class GroupCommit:
-    """Runs operations in a thread of its own, many to a transaction."""
+    """Runs operations in its own thread, many in one transaction."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class GroupCommit:
         files: Files,
         failure_changed: Callable[[str | None], None],
     ) -> None:
-        """`connection` is in autocommit mode and becomes the thread's own.
+        """Start the thread, which owns `connection` from now on; it is in autocommit mode.
 
-        `failure_changed` is called on the loop each time that `failure` is another one.
+        `failure_changed` is called on the loop each time that `failure` changes.
         """
         self._loop = loop
         self._connection = connection
@@ -63,21 +63,21 @@ class GroupCommit:
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._rest: _Entry | None = None
         self.failure: str | None = None
-        """Why a write failed; None since something was written again, and since all is written on
-        which somebody insists: a full disk still takes what is small."""
+        """Why a write failed. None once something was written again, including the largest write
+        that is submitted again: a full disk still takes small writes."""
         self._owed = 0
         self.is_damaged = False
-        """Whether the file's content was found to be wrong: nothing new should go into it."""
+        """Whether the content of the file is wrong, so that nothing new should be written to it."""
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         start_thread(self._thread)
 
     def submit(
         self, operation: Operation[T], size: int = 0, *, insists: bool = False
     ) -> asyncio.Future[T]:
-        """The operation's value once it is on the disk; `StoreFailed` when it is not.
+        """Submit an operation. The future has its value once the write is on the disk.
 
-        `size`: bytes that it writes, when they are many. `insists`: when it fails, it will be
-        submitted again until it does not.
+        Otherwise the future has `StoreFailed`. `size`: bytes that the operation writes, when they
+        are many. `insists`: the caller will submit it again until it succeeds.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Entry(operation, future, size, insists))
@@ -93,28 +93,28 @@ class GroupCommit:
         is_open = True
         while is_open:
             batch, is_open = self._take()
-            outcomes, has_written = self._carry_out(batch)
-            self._loop.call_soon_threadsafe(self._resolve, outcomes, has_written)
-            # What was written may be large, and nothing more may come for long.
-            del batch, outcomes
+            results, has_written = self._carry_out(batch)
+            self._loop.call_soon_threadsafe(self._resolve, results, has_written)
+            # What was written may be large, and the next operation may come much later.
+            del batch, results
 
-    def _carry_out(self, batch: list[_Entry]) -> tuple[list[_Outcome], bool]:
-        """What became of each, and whether anything was written."""
+    def _carry_out(self, batch: list[_Entry]) -> tuple[list[_Done], bool]:
+        """Return what became of each operation, and whether anything was written."""
         try:
             self._connection = self._files.ensure(self._connection)
         except Exception as error:
             failure = error if isinstance(error, StoreFailed) else store_failure("written", error)
             return [(entry, None, failure) for entry in batch], False
         changes = self._connection.total_changes
-        outcomes = self._commit(batch)
-        if outcomes is None:
-            # One operation spoils a whole transaction: find out which.
-            outcomes = [self._alone(entry) for entry in batch]
+        results = self._commit(batch)
+        if results is None:
+            # One operation makes the whole transaction fail: find out which.
+            results = [self._alone(entry) for entry in batch]
         self._files.written(self._connection)
-        return outcomes, self._connection.total_changes > changes
+        return results, self._connection.total_changes > changes
 
     def _take(self) -> tuple[list[_Entry], bool]:
-        """What goes into one transaction, in order; and whether more may come."""
+        """Return the operations for one transaction, in order, and whether more may come."""
         batch: list[_Entry] = []
         size = 0
         entry, self._rest = self._rest or self._queue.get(), None
@@ -132,19 +132,19 @@ class GroupCommit:
                 return batch, True
         return batch, False
 
-    def _commit(self, batch: list[_Entry]) -> list[_Outcome] | None:
+    def _commit(self, batch: list[_Entry]) -> list[_Done] | None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            outcomes: list[_Outcome] = [
+            results: list[_Done] = [
                 (entry, entry.operation(self._connection), None) for entry in batch
             ]
             self._connection.execute("COMMIT")
         except Exception:
             self._roll_back()
             return None
-        return outcomes
+        return results
 
-    def _alone(self, entry: _Entry) -> _Outcome:
+    def _alone(self, entry: _Entry) -> _Done:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             value = entry.operation(self._connection)
@@ -156,37 +156,37 @@ class GroupCommit:
         return entry, value, None
 
     def _roll_back(self) -> None:
-        # One that fails too leaves the transaction open: the next BEGIN fails and brings us here.
+        # If this fails too, the transaction stays open: the next BEGIN fails and leads here again.
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def _resolve(self, outcomes: list[_Outcome], has_written: bool) -> None:
-        for entry, value, error in outcomes:
+    def _resolve(self, results: list[_Done], has_written: bool) -> None:
+        for entry, value, error in results:
             if entry.future.done():
                 continue
             if error is None:
                 entry.future.set_result(value)
             else:
                 entry.future.set_exception(error)
-        failed = [(entry, error) for entry, _, error in outcomes if error is not None]
+        failed = [(entry, error) for entry, _, error in results if error is not None]
         if failed:
             self._owed = max(self._owed, *(e.size for e, _ in failed if e.insists), 0)
             self.is_damaged |= any(isinstance(error, StoreDamaged) for _, error in failed)
             self._set_failure(str(failed[-1][1]))
-        elif has_written and not self.is_damaged and self._is_paid(outcomes):
+        elif has_written and not self.is_damaged and self._is_paid(results):
             self._owed = 0
             self._set_failure(None)
 
     def found_damage(self, damage: StoreDamaged) -> None:
-        """Somebody else has found the file's content to be wrong. To be called on the loop."""
+        """Note that a reader has found the content of the file to be wrong. Call it on the loop."""
         self.is_damaged = True
         self._set_failure(str(damage))
 
-    def _is_paid(self, outcomes: list[_Outcome]) -> bool:
-        """Whether the largest thing on which somebody insists was written, if there is any."""
+    def _is_paid(self, results: list[_Done]) -> bool:
+        """Return whether the largest write that is submitted again was written, if there is one."""
         return self._owed == 0 or any(
-            entry.insists and entry.size >= self._owed for entry, _, _ in outcomes
+            entry.insists and entry.size >= self._owed for entry, _, _ in results
         )
 
     def _set_failure(self, failure: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The last run id, kept beside the store: ids go on even when that is gone."""
+"""The last run id, kept beside the store, so that ids continue even when the store is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genvm_manager.base.files.own_file import open_own
 from genvm_manager.base.process.identity import contents
 
 RESERVED_AT_ONCE = 1_000
-"""Ids that are put on the disk ahead of their use, so that it costs no wait for each run."""
+"""Ids that are reserved on the disk at once, so that not each run waits for the disk."""
 
 _SIZE = 64
 
@@ -17,42 +17,43 @@ _SIZE = 64
 class LastRunId:
     """A small file with two numbers: the last id given, and up to where ids are reserved.
 
-    The first is exact after any kill of ours, the second after a loss of power as well. Not thread
-    safe: it belongs to the store's writer.
+    The first is exact after the supervisor was killed, the second also after a loss of power. Not
+    thread safe: it belongs to the store's writer.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what the supervisor before us has left."""
+        """Read what the previous supervisor has left."""
         self._path = path
         self._descriptor = -1
         self.given, self.reserved = _parsed(contents(str(path), _SIZE))
         self.is_behind = False
-        """Whether an id was asked for since one was given."""
+        """Whether an id was reserved after the last one that was given."""
 
     def continues(self, on_record: int) -> int:
-        """Return the id after which new ones begin, when the store knows them up to `on_record`."""
+        """Return the id after which new ones begin, if the store has ids up to `on_record`."""
         is_behind = on_record < self.given or on_record == 0
         return max(self.reserved, on_record) if is_behind else on_record
 
     def reserve(self, run_id: int) -> None:
-        """Have the disk know that this id may be given. Raises `OSError`."""
+        """Record on the disk that this id may be given. Raise `OSError`."""
         self.is_behind = True
         if run_id > self.reserved:
             self._put(self.given, run_id + RESERVED_AT_ONCE, must_last=True)
 
     def give(self, run_id: int) -> None:
-        """Note that this id, reserved and on record, is given. Raises `OSError`."""
+        """Note that this id, reserved and on record, is given. Raise `OSError`."""
         self.is_behind = False
         if run_id > self.given:
             self._put(run_id, self.reserved, must_last=False)
 
     def ensure(self) -> None:
-        """Write the file again when somebody has removed or replaced it. Raises `OSError`."""
+        """Write the file again when it was removed or replaced. Raise `OSError`."""
         if self.reserved and not self._is_in_place():
             self.close()
             self._put(self.given, self.reserved, must_last=True)
 
     def close(self) -> None:
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -60,7 +61,7 @@ class LastRunId:
     def _put(self, given: int, reserved: int, *, must_last: bool) -> None:
         if self._descriptor < 0:
             self._descriptor = open_own(self._path, os.O_WRONLY)
-        # One write within one page: who is killed leaves the old line or the new one.
+        # One write within one page: a kill leaves the old line or the new one.
         os.pwrite(self._descriptor, b"%-30d %-32d\n" % (given, reserved), 0)
         if must_last:
             os.fsync(self._descriptor)
@@ -78,7 +79,7 @@ class LastRunId:
 
 def _parsed(content: bytes) -> tuple[int, int]:
     """Return both numbers; zeros for a file that is missing or holds something else."""
-    words = content.split()
-    if len(words) != 2 or not all(word.isdigit() for word in words):
+    numbers = content.split()
+    if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
         return 0, 0
-    return int(words[0]), int(words[1])
+    return int(numbers[0]), int(numbers[1])

@@ -1,4 +1,4 @@
-"""What is read from the run store, while others write to it."""
+"""Reads from the run store, while its writer writes to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_OUTPUTS = "x'', x'', CAST('[]' AS BLOB), NULL"
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run without an end; `pid` and `start_ticks` are None when its launch was not recorded."""
+    """A run without an end. `pid` and `start_ticks` are None when its launch was not recorded."""
 
     id: int
     pid: int | None
@@ -43,9 +43,9 @@ class Unfinished:
 
 
 class StoreReader:
-    """A connection of its own, used in a thread of its own. Raises `StoreFailed`.
+    """A connection to read with, used in its own thread. Its methods raise `StoreFailed`.
 
-    What is no coroutine is for the time before the first of these.
+    Methods that are not coroutines must be called before the first coroutine.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StoreReader:
         loop: asyncio.AbstractEventLoop,
         found_damage: Callable[[StoreDamaged], None],
     ) -> None:
-        """`found_damage` is called on the loop with what came in the way of reading."""
+        """`found_damage` is called on the loop when a read finds damage."""
         self._loop = loop
         self._found_damage = found_damage
         self._path = path
@@ -64,40 +64,40 @@ class StoreReader:
         self._thread = started_threads("store-reader", 1)
 
     def close(self) -> None:
-        """Finish what was asked for, then close."""
+        """Finish the reads under way, then close."""
         self._thread.shutdown(wait=True)
         self._connection.close()
 
     def renew(self) -> None:
-        """Read another file from the next time on: the one that is at the path now."""
+        """Read the file that is at the path now, from the next read on."""
         self._is_stale = True
 
     def refuse(self, failure: StoreFailed) -> None:
-        """Read nothing more: what was cut would be read as zeros."""
+        """Raise `failure` for each further read: SQLite reads zeros from a file that was cut."""
         self._failure = failure
 
     async def is_retained(self, run_id: int) -> bool:
-        """Whether a run with this id is known."""
+        """Return whether a run with this id is retained or under way."""
         return await self._in_thread(lambda: _exists(self._connection, run_id))
 
     async def finished(self, run_id: int, with_outputs: bool = True) -> FinishedRun | None:
-        """All that is kept of a finished run, or all but its outputs; None for any other id."""
+        """Return a finished run, with or without its outputs; None for any other id."""
         outputs = _OUTPUTS if with_outputs else _NO_OUTPUTS
         return await self._in_thread(lambda: _select(self._connection, run_id, outputs))
 
     async def artifact(
         self, run_id: int, field: Artifact, offset: int, length: int
     ) -> ArtifactPart | None:
-        """Up to `length` bytes of a finished run's output; None for any other id.
+        """Return up to `length` bytes of a finished run's output; None for any other id.
 
-        No more of the output than that is brought into memory.
+        No more of the output than that is read into memory.
         """
         return await self._in_thread(
             lambda: _read_part(self._connection, run_id, field, offset, length)
         )
 
     def unfinished(self) -> list[Unfinished]:
-        """The runs without an end."""
+        """Return the runs without an end."""
         rows = self._rows(
             "SELECT id, pid, start_ticks, EXISTS (SELECT 1 FROM results WHERE id = runs.id)"
             " FROM runs WHERE finished_at IS NULL ORDER BY id"
@@ -105,7 +105,7 @@ class StoreReader:
         return [Unfinished(run_id, pid, ticks, bool(has)) for run_id, pid, ticks, has in rows]
 
     def newest_finished(self, limit: int) -> list[Execution]:
-        """The last `limit` runs to finish, oldest first."""
+        """Return the `limit` runs that finished last, oldest first."""
         rows = self._rows(
             "SELECT id, cause, version, accepted_at, started_at, started_at + deadline,"
             " finished_at, cpu_seconds FROM runs"
@@ -116,7 +116,7 @@ class StoreReader:
         return [_execution(row) for row in reversed(rows)]
 
     def retained(self) -> tuple[int, int]:
-        """How many runs are finished, and the bytes that they count; reads none of the outputs."""
+        """Return how many runs are finished, and their bytes, without reading the outputs."""
         row = self._row(
             f"SELECT count(*), total({SIZE}) FROM runs"  # noqa: S608 - SIZE is ours
             " LEFT JOIN outputs USING (id) LEFT JOIN results USING (id)"
@@ -140,7 +140,7 @@ class StoreReader:
             raise
 
     def _read(self, read: Callable[[], T]) -> T:
-        """To be called in the thread."""
+        """Read. Called in the thread."""
         if self._failure is not None:
             raise self._failure
         if self._is_stale:
@@ -171,7 +171,7 @@ def _read_part(
 ) -> ArtifactPart | None:
     if not 0 < run_id <= MAX_RUN_ID:
         return None
-    # One transaction, so that the row is not pruned between the two looks at it.
+    # One transaction, so that the row is not pruned between the two reads.
     connection.execute("BEGIN")
     try:
         query = f"SELECT {_DROPPED_BYTES[field]} FROM outputs WHERE id = ?"  # noqa: S608
@@ -188,7 +188,7 @@ def _read_part(
 def _read_blob(
     connection: sqlite3.Connection, run_id: int, field: Artifact, offset: int, length: int
 ) -> tuple[int, bytes]:
-    """Its whole length, and the part."""
+    """Return the length of the output, and the part."""
     table = "outputs"
     if field is Artifact.RESULT:
         table = "results"

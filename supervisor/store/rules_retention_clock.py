@@ -1,8 +1,8 @@
-"""The clock by which retained runs age: it goes on over restarts, and heeds no wall clock.
+"""The clock by which retained runs age. It survives restarts and ignores the wall clock.
 
-It counts the seconds of the store's life. While the same boot lasts they go on between two
-supervisors, too. How long a machine was off nobody can tell who does not believe its wall clock:
-that time does not count, so that runs are kept longer rather than shorter.
+It counts seconds of uptime, also those between two supervisors of the same boot. Time while the
+machine is off does not count, since only the wall clock knows it: runs are rather kept longer than
+shorter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the clock showed when; `uptime` is in seconds since the boot, suspension included."""
+    """The clock's time at an uptime, which is in seconds since the boot, suspension included."""
 
     seconds: float
     boot_id: str
@@ -20,19 +20,19 @@ class Mark:
 
 
 class RetentionClock:
-    """Goes on from a mark. Times are seconds of the store's life."""
+    """Continues from a mark. Times are in seconds."""
 
     def __init__(self, mark: Mark, newest: float, boot_id: str, uptime: float) -> None:
-        """`newest`: the last time that is on record; the clock shows no earlier one."""
+        """`newest`: the last time on record; the clock never shows an earlier one."""
         passed = uptime - mark.uptime if mark.boot_id == boot_id else 0.0
         self._base = max(mark.seconds + max(0.0, passed), newest)
         self._boot_id = boot_id
         self._origin = uptime
 
     def at(self, uptime: float) -> float:
-        """Return the time at a moment after the start."""
+        """Return the time at an uptime."""
         return self._base + max(0.0, uptime - self._origin)
 
     def mark(self, uptime: float) -> Mark:
-        """Return what is to be put on record."""
+        """Return the mark to record."""
         return Mark(self.at(uptime), self._boot_id, uptime)

@@ -1,4 +1,4 @@
-"""The form of the run store and how older forms become it."""
+"""The schema of the run store, and its migrations."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ INSERT INTO results
 ALTER TABLE outputs DROP COLUMN result;
 INSERT INTO schema_version VALUES (2);
 """
-"""A result is on record from its arrival on, the other outputs from the end of the run on."""
+"""A result is recorded when it arrives, the other outputs at the end of the run."""
 
 _VERSION_3 = """
 ALTER TABLE outputs ADD COLUMN log_dropped_bytes INTEGER NOT NULL DEFAULT 0;
 INSERT INTO schema_version VALUES (3);
 """
-"""Who reads a log while it is written finds the place again once the run has finished."""
+"""A reader of a growing log finds its place again once the run has finished."""
 
 _VERSION_4 = """
 ALTER TABLE runs ADD COLUMN kept_since REAL;
@@ -74,10 +74,10 @@ CREATE TABLE retention_clock (
 INSERT INTO retention_clock VALUES (0, '', 0);
 INSERT INTO schema_version VALUES (4);
 """
-"""Runs age by a clock of the store's own: what had finished before is kept once more as long."""
+"""Runs age by the store's own clock. Runs that finished before are kept that long once more."""
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
-"""The n-th turns version n into version n + 1, and says so."""
+"""The n-th turns version n into version n + 1, and records the new version."""
 
 CURRENT = len(MIGRATIONS)
 
@@ -87,7 +87,7 @@ class UnknownSchema(Exception):
 
 
 def check_version(connection: sqlite3.Connection) -> None:
-    """Raise `UnknownSchema` when a newer program has written the store; only reads."""
+    """Raise `UnknownSchema` when a newer program has written the store. Only read."""
     table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
     if connection.execute(table).fetchone() is None:
         return
@@ -112,10 +112,9 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def identify(connection: sqlite3.Connection, place: str) -> tuple[str, bool]:
-    """The store's own name, and whether it was last opened in this place: a boot and a file.
+    """Return the store's name, and whether it was last opened in this place: a boot and a file.
 
-    In another place it gets another name: a copy must not take the original's processes for its
-    own.
+    In another place it gets another name, so that a copy does not end the original's processes.
     """
     row = connection.execute("SELECT instance, boot_id FROM identity").fetchone()
     if row is not None and row[1] == place:
@@ -129,12 +128,12 @@ def identify(connection: sqlite3.Connection, place: str) -> tuple[str, bool]:
 
 
 def settle(connection: sqlite3.Connection, place: str) -> None:
-    """Keep the store's name in another place: we have put it there."""
+    """Keep the store's name in another place, where we have put it ourselves."""
     connection.execute("UPDATE identity SET boot_id = ?", (place,))
 
 
 def _sign(connection: sqlite3.Connection, instance: str) -> None:
-    """Have the first page of the file say whose it is; written only when it is not so yet."""
+    """Write the store's name to the first page of the file, unless it is there."""
     signature = int(instance[:7], 16)
     if connection.execute("PRAGMA application_id").fetchone()[0] != signature:
         connection.execute(f"PRAGMA application_id = {signature}")

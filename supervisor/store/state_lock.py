@@ -1,4 +1,4 @@
-"""One supervisor per state folder: the lock, and the note that says who holds it."""
+"""The lock by which at most one supervisor uses a state folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from genvm_manager.base.text.timestamps import to_rfc3339
 from genvm_manager.base.validation import NOT_DECODED
 
 _MOST = 64 << 10
-"""Bytes of a lock's file that are read."""
+"""Most bytes of the lock file that are read."""
 
 
 class StateFolderUnusable(Exception):
-    """The folder cannot be ours; the message says why."""
+    """The folder cannot be used; the message says why."""
 
 
 class StateFolderHeld(Exception):
@@ -36,14 +36,14 @@ class StateFolderHeld(Exception):
 
 
 class Holder(msgspec.Struct):
-    """What the lock's file says."""
+    """The content of the lock file."""
 
     pid: int
     started_at: float
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the folder, for nobody but us. Raises `StateFolderUnusable`."""
+    """Make the folder, with access for this user alone. Raise `StateFolderUnusable`."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -63,7 +63,7 @@ def _unusable(folder: Path, error: OSError) -> StateFolderUnusable:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Tighten a folder's mode, unless it may be something like /tmp, named by mistake."""
+    """Restrict a folder's mode, unless it may be something like /tmp, named by mistake."""
     ours = (supervisor_lock(folder), run_store(folder), service_file(folder), local_node(folder))
     if any(folder.iterdir()) and not any(path.exists() for path in ours):
         raise StateFolderUnusable(
@@ -74,14 +74,14 @@ def _close_to_others(folder: Path) -> None:
 
 
 class HeldFolder:
-    """The state folder while this supervisor holds it: nobody else can, by whatever path.
+    """The state folder while this supervisor holds it: no other one can, by any path.
 
-    One lock is on the folder itself, where no removed file frees it. The other is on the file
-    `supervisor.lock`, which names the holder and keeps supervisors of earlier versions out.
+    One lock is on the folder itself, so that removing a file does not free it. The other is on the
+    file `supervisor.lock`, which names the holder and keeps out supervisors of earlier versions.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take both locks. Raises `StateFolderHeld`, `StateFolderUnusable`."""
+        """Take both locks. Raise `StateFolderHeld` or `StateFolderUnusable`."""
         self.path = path
         self._lock = -1
         try:
@@ -101,24 +101,23 @@ class HeldFolder:
             raise _unusable(path, error) from None
 
     def release(self) -> None:
-        """Let another supervisor have it."""
+        """Release both locks."""
         for descriptor in (self._folder, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
 
     def is_in_place(self) -> bool:
-        """Return whether the path still leads to the folder that is held. Raises `OSError`."""
+        """Return whether the path still leads to the folder that is held. Raise `OSError`."""
         return _same(os.stat(self.path), os.fstat(self._folder))
 
     def is_removed(self) -> bool:
-        """Return whether the folder that was held is in no place any more, so nobody can use it."""
+        """Return whether the folder that is held was removed, so that no one can use it."""
         return os.fstat(self._folder).st_nlink == 0
 
     def write_fault(self) -> str | None:
-        """Return why the disk takes no writes any more; None when it does, as far as can be seen
-        without writing.
+        """Return why the disk refuses writes; None when it does not, as far as can be seen.
 
-        After an error of the disk neither the mount's flags nor permissions need tell.
+        Nothing is written. After a disk error the mount's flags and permissions need not show it.
         """
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
@@ -130,9 +129,9 @@ class HeldFolder:
         return None
 
     def take_again(self) -> None:
-        """Make the removed folder again and hold that; its files have to be written again.
+        """Make the removed folder again and hold it. Its files must be written again.
 
-        Raises `StateFolderHeld`, `StateFolderUnusable`.
+        Raise `StateFolderHeld` or `StateFolderUnusable`.
         """
         if self.path.is_symlink():
             raise StateFolderUnusable(f"{self.path} is a link")
@@ -143,9 +142,9 @@ class HeldFolder:
         os.chdir(self.path)
 
     def ensure_lock(self) -> bool:
-        """Make `supervisor.lock` again when it is not the one that is held; whether it was so.
+        """Make `supervisor.lock` again when it is not the held one. Return whether that was so.
 
-        Raises `OSError`, `BlockingIOError` when another supervisor holds what is there now.
+        Raise `OSError`: `BlockingIOError` when another supervisor holds the file that is there now.
         """
         path = supervisor_lock(self.path)
         with contextlib.suppress(FileNotFoundError):
@@ -158,18 +157,18 @@ class HeldFolder:
 
 
 def _take_folder(descriptor: int) -> None:
-    """Raises `BlockingIOError` when another holds it."""
+    """Lock the folder. Raise `BlockingIOError` when another supervisor holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
-        # File systems of the network lock only what is open for writing, which no folder is.
+        # Network file systems lock only files that are open for writing; a folder cannot be.
         return
 
 
 def _taken_lock(path: Path) -> int:
-    """Return a descriptor of the lock's file, locked and with our name in it."""
+    """Return a descriptor of the lock file, locked, with this process written into it."""
     descriptor = open_own(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Looking after the state folder while it is used: what vanishes is made again, or said."""
+"""Checks the state folder while it is in use: makes again what is removed, or reports it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from genvm_manager.supervisor.service import Service
 from .state_lock import HeldFolder, StateFolderHeld, StateFolderUnusable
 
 PERIOD = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 class StateWatch:
-    """Holds the state folder and what lies in it against what this supervisor has made there.
+    """Compares the state folder and its files with what this supervisor has made there.
 
-    The files of the store look after themselves, at each transaction.
+    `StoreFiles` checks those of the store, at each transaction.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class StateWatch:
         service: Service,
         slices: tuple[Slice, ...],
     ) -> None:
-        """`slices`: the cgroups that the folder's note has to name."""
+        """`slices`: the cgroups that the folder's file `cgroups` has to name."""
         self._held = held
         self._server = server
         self._service = service
@@ -44,7 +44,7 @@ class StateWatch:
         self._failed: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await asyncio.sleep(PERIOD)
             try:
@@ -61,7 +61,7 @@ class StateWatch:
     # ------------------------------------------------------------------------------ in a thread
 
     def _folder_fault(self) -> str | None:
-        """Return why nothing can be kept in the folder; make it again where that is safe."""
+        """Return why nothing can be kept in the folder. Make it again where that is safe."""
         path = self._held.path
         try:
             if self._held.is_in_place():
@@ -100,7 +100,7 @@ class StateWatch:
     # -------------------------------------------------------------------------- on the event loop
 
     async def _mend(self) -> str | None:
-        """Make again what is not ours any more; return why that fails."""
+        """Make again the files that are not ours any more. Return why that fails."""
         fault = self._mended("supervisor.lock", self._held.ensure_lock)
         if self._slices and not are_recorded(str(self._held.path), self._slices):
             fault = self._mended("cgroups", self._record_slices) or fault
@@ -111,7 +111,7 @@ class StateWatch:
         return fault
 
     def _mended(self, name: str, mend: Callable[[], bool]) -> str | None:
-        """Have `mend` see to the file of this name; it returns whether it had to."""
+        """Call `mend`, which returns whether it had to make the file of this name again."""
         try:
             if mend():
                 self._log.warning("state_file_made_again", name=name)

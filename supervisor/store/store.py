@@ -1,7 +1,7 @@
-"""The run store: what was accepted, what became of it, and its output until retention ends.
+"""The run store: accepted runs, how they ended, and their outputs until retention ends.
 
-Every method that writes returns when the write is on the disk (WAL with full synchronisation), and
-raises `StoreFailed` when it is not.
+Each method that writes returns when the write is on the disk (WAL with full synchronisation), and
+raises `StoreFailed` otherwise.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .rules_retention_clock import RetentionClock
 from .state_lock import HeldFolder
 from .writes import Accepted, Arrived, Launched, Pruned, UnseenEnd
 
-_ROOM_SHARE = 32
-"""When the store is crowded, this part of its bytes is made free, so that it is not soon again."""
+_ROOM_DIVISOR = 32
+"""When the store is crowded, one part in so many is made free, so that it is not soon again."""
 
 
 MARK_PERIOD = 60.0
-"""Seconds between two times at which the clock of retention is put on record, while runs age."""
+"""Seconds between two recordings of the retention clock, while runs age."""
 
 
 class RunStore:
-    """Owns the database. `instance` names it; `is_same_place`: pids in it can still be true.
+    """Owns the database. `instance` is its name; with `is_same_place` its pids can still be valid.
 
-    `retained_bytes`: what the finished runs in it count, their outputs and a little for each.
+    `retained_bytes`: the bytes of the finished runs, their outputs and a little for each.
     """
 
     def __init__(
@@ -49,15 +49,18 @@ class RunStore:
         log: EventLog,
         id_elsewhere: int = 0,
     ) -> None:
-        """Finished runs are to count no more than `max_bytes`; ids up to `id_elsewhere` may have
-        been given, if nothing in the folder says more. Raises `StoreUnusable`."""
+        """Open the store. Raise `StoreUnusable`.
+
+        `max_bytes` bounds the bytes of finished runs. Ids up to `id_elsewhere` may have been given;
+        that counts if the folder has no record of ids.
+        """
         path = run_store(held.path)
         connection, self.instance, self.is_same_place = open_store(path)
         self._log = log
         self._max_bytes = max_bytes
         self._last_run_id = LastRunId(last_run_id(held.path))
         self.last_id = self._continued(connection, id_elsewhere)
-        """The last id that was given, on record or not."""
+        """The last id that may have been given."""
         self.reads = StoreReader(path, loop, self._found_damage)
         began = _uptime()
         self._clock = RetentionClock(*writes.retention_mark(connection), boot_id(), began)
@@ -66,21 +69,21 @@ class RunStore:
         self._writer = GroupCommit(loop, connection, self._files, self._failure_changed)
         self.retained_runs, self.retained_bytes = self.reads.retained()
         self.crowded = asyncio.Event()
-        """Set while the finished runs count more than they may."""
+        """Set while the finished runs have more bytes than they may."""
         self._count(0)
 
     @property
     def failure(self) -> str | None:
-        """Why a write failed; None since something was written again."""
+        """Why a write failed; None once something was written again."""
         return self._writer.failure
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the file was found damaged: nothing new should be put into it."""
+        """Whether the file is damaged, so that nothing new should be written to it."""
         return self._writer.is_damaged
 
     async def accept(self, run: Accepted) -> int:
-        """Record a run. Gives its id, or that of the retained run with the same token."""
+        """Record a run. Return its id, or that of the retained run with the same token."""
 
         def accept(connection: sqlite3.Connection) -> int:
             self._last_run_id.reserve(run.id)
@@ -89,15 +92,15 @@ class RunStore:
         return await self._writer.submit(accept)
 
     async def launch(self, run: Launched) -> None:
-        """Record that a run's process lives."""
+        """Record a run's process."""
         await self._writer.submit(lambda connection: writes.launch(connection, run))
 
     async def withdraw(self, run_id: int) -> None:
-        """Forget a run that never was: its start failed, and its client knows."""
+        """Delete a run whose start failed."""
         await self._writer.submit(lambda connection: writes.withdraw(connection, run_id))
 
     def keep_result(self, run: Arrived) -> asyncio.Future[None]:
-        """Record a result whose run goes on."""
+        """Record the result of a run that has not ended."""
         return self._writer.submit(
             lambda connection: writes.keep_result(connection, run), len(run.result)
         )
@@ -105,7 +108,7 @@ class RunStore:
     async def finish(self, run: FinishedRun) -> None:
         """Record a run's end and output, and its result unless it is on record.
 
-        Until it has succeeded it is to be called again and again.
+        The caller must call it again until it succeeds.
         """
         size = sum(map(len, (run.stdout, run.stderr, run.genvm_log, run.result or b"")))
         await self._writer.submit(
@@ -117,7 +120,7 @@ class RunStore:
         self._count(size + writes.RUN_BYTES)
 
     async def finish_unseen(self, runs: Sequence[UnseenEnd], finished_at: float) -> None:
-        """Record ends that nobody saw."""
+        """Record the ends of runs that ended unseen."""
         await self._writer.submit(
             lambda connection: writes.finish_unseen(
                 connection, runs, finished_at, self._clock.at(_uptime())
@@ -126,11 +129,14 @@ class RunStore:
         self.retained_runs, self.retained_bytes = self.reads.retained()
 
     async def prune(self, retention: float, limit: int) -> Pruned:
-        """Forget up to `limit` runs: those that are kept for longer than `retention` seconds, and
-        the oldest of those that are too much."""
+        """Delete up to `limit` runs.
+
+        These are the runs kept for longer than `retention` seconds, and the oldest while the store
+        has too many bytes.
+        """
         excess = 0
         if self.retained_bytes > self._max_bytes:
-            excess = self.retained_bytes - self._max_bytes + self._max_bytes // _ROOM_SHARE
+            excess = self.retained_bytes - self._max_bytes + self._max_bytes // _ROOM_DIVISOR
 
         def prune(connection: sqlite3.Connection) -> Pruned:
             now = _uptime()
@@ -144,26 +150,26 @@ class RunStore:
         return pruned
 
     async def shrink(self) -> bool:
-        """Give a little of the file's unused space back to the disk; False when it has little."""
+        """Give some of the file's unused space back to the disk. Return False if little is left."""
         return await self._writer.submit(writes.shrink)
 
     async def touch(self) -> None:
-        """See whether the disk takes a write."""
+        """Write something, to find out whether the disk takes it."""
         await self._writer.submit(writes.touch)
 
     def close(self) -> None:
-        """Write what is left, then close; blocks for as long as that takes."""
+        """Write what is left, then close. Block until then."""
         self.reads.close()
         self._writer.close()
         self._files.close()
 
     def _mark(self, connection: sqlite3.Connection, uptime: float) -> None:
-        """Put on record what the clock of retention shows: it goes on from there after a boot."""
+        """Record the time of the retention clock, which continues from there after a boot."""
         writes.put_mark(connection, self._clock.mark(uptime))
         self._marked_at = uptime
 
     def _continued(self, connection: sqlite3.Connection, id_elsewhere: int) -> int:
-        """Return the last id that may have been given, and have the store go on from there."""
+        """Return the last id that may have been given, and let the store continue from there."""
         on_record = writes.last_id(connection)
         last = self._last_run_id.continues(on_record)
         if on_record == 0:
@@ -191,5 +197,5 @@ class RunStore:
 
 
 def _uptime() -> float:
-    """Return the seconds since this machine was booted, those in which it slept as well."""
+    """Return the seconds since this machine was booted, suspension included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""What is written to the run store. Each function is one operation of a transaction."""
+"""Writes to the run store. Each function is one operation of a transaction."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from genvm_manager.protocol.ipc.runs import Cause, FinishedRun
 from .rules_retention_clock import Mark
 
 RUN_BYTES = 256
-"""What a retained run counts beyond its output: about what its rows take."""
+"""Bytes that a retained run counts beyond its output: about those of its rows."""
 
 SIZE = (
     f"{RUN_BYTES} + ifnull(length(stdout) + length(stderr) + length(genvm_log), 0)"
     " + ifnull(length(result), 0)"
 )
-"""Bytes that a run counts, in SQL. SQLite knows the length of a blob without reading it."""
+"""SQL for the bytes that a run counts. SQLite knows the length of a blob without reading it."""
 
 _SPARE_PAGES = 4_000
-"""Free pages that the file keeps, to be used again soon: 16 MB."""
+"""Free pages that the file keeps for the next runs: 16 MB."""
 
 _SHRINK_PAGES = 500
-"""Some 20 ms of work."""
+"""Pages that are given back at once: about 20 ms of work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What is recorded before anything is done for a run."""
+    """What is recorded of a run before anything is done for it."""
 
     id: int
     token: str | None
@@ -67,7 +67,7 @@ class UnseenEnd:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was forgotten: the runs, their bytes, and how many went for want of room."""
+    """What was pruned: runs, bytes, and how many of the runs went for want of room."""
 
     ids: list[int]
     size: int
@@ -81,19 +81,20 @@ def last_id(connection: sqlite3.Connection) -> int:
 
 
 def skip_ids(connection: sqlite3.Connection, last: int) -> None:
-    """Have `last` count as put on record."""
+    """Let ids continue after `last`."""
     connection.execute("DELETE FROM sqlite_sequence WHERE name = 'runs'")
     connection.execute("INSERT INTO sqlite_sequence VALUES ('runs', ?)", (last,))
 
 
 def retention_mark(connection: sqlite3.Connection) -> tuple[Mark, float]:
-    """Return what the clock of retention was last put on record with, and the newest time on it."""
+    """Return the recorded mark of the retention clock, and the newest time of a run by it."""
     query = "SELECT seconds, boot_id, uptime FROM retention_clock"
     newest = connection.execute("SELECT max(kept_since) FROM runs").fetchone()[0]
     return Mark(*connection.execute(query).fetchone()), newest or 0.0
 
 
 def put_mark(connection: sqlite3.Connection, mark: Mark) -> None:
+    """Record a mark of the retention clock."""
     connection.execute(
         "UPDATE retention_clock SET seconds = ?, boot_id = ?, uptime = ?",
         (mark.seconds, mark.boot_id, mark.uptime),
@@ -101,7 +102,7 @@ def put_mark(connection: sqlite3.Connection, mark: Mark) -> None:
 
 
 def accept(connection: sqlite3.Connection, run: Accepted) -> int:
-    """Gives the run's id, or that of the one that has its token already."""
+    """Record a run. Return its id, or that of the run that has its token already."""
     if run.token is not None:
         row = connection.execute("SELECT id FROM runs WHERE token = ?", (run.token,)).fetchone()
         if row is not None:
@@ -114,6 +115,7 @@ def accept(connection: sqlite3.Connection, run: Accepted) -> int:
 
 
 def launch(connection: sqlite3.Connection, run: Launched) -> None:
+    """Record a run's process."""
     connection.execute(
         "UPDATE runs SET pid = ?, start_ticks = ?, started_at = ? WHERE id = ?",
         (run.pid, run.start_ticks, run.started_at, run.id),
@@ -121,15 +123,17 @@ def launch(connection: sqlite3.Connection, run: Launched) -> None:
 
 
 def withdraw(connection: sqlite3.Connection, run_id: int) -> None:
+    """Delete a run whose start failed."""
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 
 def keep_result(connection: sqlite3.Connection, run: Arrived) -> None:
+    """Record a result."""
     connection.execute("INSERT INTO results VALUES (?, ?, ?)", (run.id, run.started_at, run.result))
 
 
 def finish(connection: sqlite3.Connection, run: FinishedRun, kept_since: float) -> None:
-    """`kept_since` is by the store's own clock; the run's own times fit each other."""
+    """Record the end of a run. `kept_since` is by the retention clock."""
     connection.execute(
         "UPDATE runs SET kept_since = ?, accepted_at = ?, finished_at = ?, cause = ?,"
         " exit_code = ?, exit_signal = ?, reason = ?,"
@@ -176,7 +180,7 @@ def finish_unseen(
     finished_at: float,
     kept_since: float,
 ) -> None:
-    """None is said to have ended before it came, though the wall clock may say so."""
+    """Record unseen ends, none before the start of its run, whatever the wall clock says."""
     connection.executemany(
         "UPDATE runs SET started_at ="
         " ifnull(started_at, (SELECT started_at FROM results WHERE id = runs.id)) WHERE id = ?",
@@ -194,10 +198,10 @@ def finish_unseen(
 
 
 def prune(connection: sqlite3.Connection, before: float, excess: int, limit: int) -> Pruned:
-    """Forget up to `limit` runs, oldest first: what is kept since before a time of the store's own
-    clock, then what is in excess.
+    """Delete up to `limit` runs, oldest first.
 
-    The one that finished last is never in excess.
+    These are the runs kept since `before`, a time of the retention clock, and then runs until
+    `excess` bytes are free. The run that finished last is never in excess.
     """
     rows = connection.execute(
         f"SELECT id, kept_since, {SIZE} FROM runs"  # noqa: S608 - SIZE is ours
@@ -220,14 +224,14 @@ def prune(connection: sqlite3.Connection, before: float, excess: int, limit: int
 
 
 def shrink(connection: sqlite3.Connection) -> bool:
-    """Give a little of the file's unused space back to the disk; False when it has little."""
+    """Give some of the file's unused space back to the disk. Return False when little is left."""
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
     for _ in range(min(_SHRINK_PAGES, free - _SPARE_PAGES)):
-        # A page at a time: the statement has no rows, and `execute` takes but one step of it.
+        # A page at a time: the statement has no rows, and `execute` makes only one step of it.
         connection.execute("PRAGMA incremental_vacuum(1)")
     return free - _SPARE_PAGES > _SHRINK_PAGES
 
 
 def touch(connection: sqlite3.Connection) -> None:
-    """Write something that changes nothing: does the disk take it?"""
+    """Write something that changes nothing, to find out whether the disk takes it."""
     connection.execute("UPDATE identity SET boot_id = boot_id")

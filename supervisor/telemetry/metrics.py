@@ -36,37 +36,39 @@ _DURATION_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200
 
 
 class Metrics:
-    """Counts what happens to runs. What is so at the moment is asked of collectors when read."""
+    """Counts what happens to runs. Collectors add, at each reading, what is so at that moment."""
 
     def __init__(self) -> None:
-        # Prometheus finds out itself when a counter began anew.
+        # Prometheus itself notices when a counter began anew.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self._registry = CollectorRegistry()
         ProcessCollector("genvm_supervisor", registry=registry)
         Info("genvm_build", "What is running, in labels; always 1.", registry=registry).info(
             {"version": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
         )
-        words = "Runs that have ended, by what ended them."
-        self._finished = _counters(registry, "genvm_runs_finished", words, "cause", Cause)
-        words = "Requests for runs that were not taken."
-        self._refused = _counters(registry, "genvm_runs_refused", words, "reason", Refusal)
-        words = "Runs that were taken and whose executor could not be started."
-        self._failed_starts = Counter("genvm_run_start_failures", words, registry=registry)
-        words = "Bytes that runs printed beyond what is kept."
+        meaning = "Runs that have ended, by what ended them."
+        self._finished = _counters(registry, "genvm_runs_finished", meaning, "cause", Cause)
+        meaning = "Requests for runs that were not taken."
+        self._refused = _counters(registry, "genvm_runs_refused", meaning, "reason", Refusal)
+        meaning = "Runs that were taken and whose executor could not be started."
+        self._failed_starts = Counter("genvm_run_start_failures", meaning, registry=registry)
+        meaning = "Bytes that runs printed beyond what is kept."
         self._dropped = _counters(
-            registry, "genvm_run_output_dropped_bytes", words, "stream", _STREAMS
+            registry, "genvm_run_output_dropped_bytes", meaning, "stream", _STREAMS
         )
-        words = "Log records that runs wrote beyond what is kept."
-        self._dropped_records = Counter("genvm_run_log_records_dropped", words, registry=registry)
-        words = "Seconds from a run's arrival until it had its permits."
-        self._queue = _histogram(registry, "genvm_run_queue_seconds", words, _QUEUE_BOUNDS)
-        words = "Seconds from having permits to a running executor."
-        self._start = _histogram(registry, "genvm_run_start_seconds", words, _START_BOUNDS)
-        words = "Seconds from a running executor to its end."
-        self._duration = _histogram(registry, "genvm_run_duration_seconds", words, _DURATION_BOUNDS)
+        meaning = "Log records that runs wrote beyond what is kept."
+        self._dropped_records = Counter("genvm_run_log_records_dropped", meaning, registry=registry)
+        meaning = "Seconds from a run's arrival until it had its permits."
+        self._queue = _histogram(registry, "genvm_run_queue_seconds", meaning, _QUEUE_BOUNDS)
+        meaning = "Seconds from having permits to a running executor."
+        self._start = _histogram(registry, "genvm_run_start_seconds", meaning, _START_BOUNDS)
+        meaning = "Seconds from a running executor to its end."
+        self._duration = _histogram(
+            registry, "genvm_run_duration_seconds", meaning, _DURATION_BOUNDS
+        )
 
     def add(self, collector: Collector) -> None:
-        """Have `collector` asked at each reading."""
+        """Add a collector, which is asked at each reading."""
         self._registry.register(collector)
 
     def text(self) -> MetricsText:
@@ -74,32 +76,32 @@ class Metrics:
         return MetricsText(generate_latest(self._registry))
 
     def started(self, queued: float, starting: float) -> None:
-        """An executor runs; seconds for which its run waited for permits, and then for it."""
+        """Count a start: `queued` s until the run had permits, then `starting` s until it ran."""
         self._queue.observe(queued)
         self._start.observe(starting)
 
     def start_failed(self) -> None:
-        """An executor could not be started."""
+        """Count an executor that could not be started."""
         self._failed_starts.inc()
 
     def ended(self, seconds: float) -> None:
-        """An executor has ended after so many seconds."""
+        """Count an executor that has ended after `seconds`."""
         self._duration.observe(seconds)
 
     def finished(self, run: FinishedRun) -> None:
-        """A run's end is on record."""
+        """Count a run whose end is on record."""
         self._finished[run.cause].inc()
         self._dropped[Artifact.STDOUT].inc(run.stdout_dropped)
         self._dropped[Artifact.STDERR].inc(run.stderr_dropped)
         self._dropped_records.inc(run.log_dropped)
 
     def unseen_end(self, cause: Cause) -> None:
-        """The end of a run of a supervisor before us is on record."""
+        """Count a run of the previous supervisor, whose end is on record now."""
         self._finished[cause].inc()
 
     @contextmanager
     def counting_refusals(self) -> Iterator[None]:
-        """Count a run that is refused in here."""
+        """Count a run that is refused inside this context."""
         try:
             yield
         except Unavailable as error:
@@ -111,14 +113,14 @@ class Metrics:
 
 
 def _counters(
-    registry: CollectorRegistry, name: str, words: str, label: str, values: Iterable[L]
+    registry: CollectorRegistry, name: str, meaning: str, label: str, values: Iterable[L]
 ) -> dict[L, Counter]:
-    """A counter for each value of the label, all of them 0 from the start."""
-    family = Counter(name, words, [label], registry=registry)
+    """Return a counter for each value of the label, each 0 from the start."""
+    family = Counter(name, meaning, [label], registry=registry)
     return {value: family.labels(value.value) for value in values}
 
 
 def _histogram(
-    registry: CollectorRegistry, name: str, words: str, bounds: tuple[float, ...]
+    registry: CollectorRegistry, name: str, meaning: str, bounds: tuple[float, ...]
 ) -> Histogram:
-    return Histogram(name, words, buckets=bounds, registry=registry)
+    return Histogram(name, meaning, buckets=bounds, registry=registry)

@@ -1,4 +1,4 @@
-"""What `Status` says, as metrics."""
+"""The status as metrics."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from genvm_manager.protocol.ipc.status import Status
 
 
 class StateMetrics(Collector):
-    """Asks for the status at each reading."""
+    """Reads the status at each reading of the metrics."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the status as it is now."""
         status = self._status()
         yield _runs(status)
         yield _module_states(status)
         yield from _module_figures(status)
         memory = sum(execution.rss or 0 for execution in status.under_way)
-        for name, words, value in (
+        for name, meaning, value in (
             ("genvm_permits_limit", "The budget: permits in all.", status.permits.total),
             ("genvm_permits_in_use", "Permits that runs hold.", status.permits.in_use),
             ("genvm_permits_queued_runs", "Runs that wait for permits.", status.permits.queued),
@@ -41,7 +42,7 @@ class StateMetrics(Collector):
             ),
             ("genvm_accepting", "1 while new runs are taken, else 0.", int(status.accepting)),
         ):
-            yield GaugeMetricFamily(name, words, value)
+            yield GaugeMetricFamily(name, meaning, value)
 
 
 def _runs(status: Status) -> Metric:
@@ -78,5 +79,5 @@ def _module_figures(status: Status) -> Iterator[Metric]:
     yield from (workers, sessions, memory)
 
 
-def _by_module(name: str, words: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, words, labels=["module"])
+def _by_module(name: str, meaning: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, labels=["module"])

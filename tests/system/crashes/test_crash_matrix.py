@@ -34,36 +34,36 @@ PARTS = ("serve", "shim", "supervisor", "http", "worker")
 
 
 class Client(threading.Thread):
-    """One request; `outcome` is its answer, or None when the connection was cut."""
+    """One request; `response` is its answer, or None when the connection was cut."""
 
     def __init__(self, method: str, url: str, **sent: Any) -> None:
         super().__init__()
         self._request = (method, url, sent)
-        self.outcome: httpx.Response | None = None
+        self.response: httpx.Response | None = None
         self.start()
 
     def run(self) -> None:
         method, url, sent = self._request
         try:
-            self.outcome = httpx.request(method, url, timeout=TIMEOUT, trust_env=False, **sent)
+            self.response = httpx.request(method, url, timeout=TIMEOUT, trust_env=False, **sent)
         except httpx.TransportError:
-            self.outcome = None
+            self.response = None
 
     def seen(self) -> str:
         """`cut`, `503`, `started`, or the cause of the run that it was told of."""
         self.join(TIMEOUT)
         assert not self.is_alive()
-        if self.outcome is None:
+        if self.response is None:
             return "cut"
-        if self.outcome.status_code == 503:
-            assert int(self.outcome.headers["Retry-After"]) >= 1
+        if self.response.status_code == 503:
+            assert int(self.response.headers["Retry-After"]) >= 1
             return "503"
-        assert self.outcome.status_code == 200, self.outcome.text
-        reply = self.outcome.json()
+        assert self.response.status_code == 200, self.response.text
+        reply = self.response.json()
         return "started" if "result" in reply else str(reply["status"]["cause"])
 
 
-class House:
+class Work:
     """A service in the middle of its work."""
 
     def __init__(self, service: RunningService) -> None:
@@ -120,24 +120,24 @@ class House:
         return found if len(found) == 4 and not found[-1].environ() else None
 
 
-def kill(*names: str) -> Callable[[House], None]:
+def kill(*names: str) -> Callable[[Work], None]:
     """Kill parts as good as at once: none of them can act on the end of another one."""
 
-    def strike(house: House) -> None:
+    def strike(work: Work) -> None:
         for name in names:
-            house.parts[name].suspend()
+            work.parts[name].suspend()
         for name in names:
-            house.parts[name].kill()
+            work.parts[name].kill()
 
     return strike
 
 
-def kill_executor(house: House) -> None:
-    house.family[0].kill()
+def kill_executor(work: Work) -> None:
+    work.family[0].kill()
 
 
-def kill_group(house: House) -> None:
-    os.killpg(house.family[0].pid, signal.SIGKILL)
+def kill_group(work: Work) -> None:
+    os.killpg(work.family[0].pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Row:
     with which the runs end; None: it goes on. `queued`: the run that waited, asked for again."""
 
     dies: str
-    strike: Callable[[House], None]
+    strike: Callable[[Work], None]
     reader: tuple[str, ...]
     starter: tuple[str, ...]
     replaced: tuple[str, ...] = ()
@@ -195,10 +195,10 @@ def test_the_guide_has_these_rows() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.dies)
 def test_what_is_killed_costs_no_more_than_the_table_says(row: Row) -> None:
     with RunningService(config=CONFIG) as service:
-        house = House(service)
-        row.strike(house)
-        assert house.reader.seen() in row.reader
-        assert house.starter.seen() in row.starter
+        work = Work(service)
+        row.strike(work)
+        assert work.reader.seen() in row.reader
+        assert work.starter.seen() in row.starter
         if "serve" in row.replaced:
             wait_until(lambda: not processes_of(service.folder))
             assert service.wait(TIMEOUT) == -signal.SIGKILL
@@ -208,40 +208,40 @@ def test_what_is_killed_costs_no_more_than_the_table_says(row: Row) -> None:
             service.start()
         wait_until(lambda: service.http.get("/readyz", timeout=TIMEOUT).is_success)
         assert find_service(service.state) == service.url
-        assert {name for name in PARTS if house.part(name) != house.parts[name]} == {*row.replaced}
+        assert {name for name in PARTS if work.part(name) != work.parts[name]} == {*row.replaced}
         if "serve" not in row.replaced and {"shim", "http"} & {*row.replaced}:
             assert "was ended by SIGKILL; starting it again in 0.2 s" in service.log
-        assert house.read(house.finished) == house.finished_reply
-        assert_end(house, house.under_way, row.under_way)
-        assert_end(house, house.arrived, row.arrived, result=list(b"arrived"))
-        assert_queued(house, row)
-        wait_until(lambda: not house.executors())
+        assert work.read(work.finished) == work.finished_reply
+        assert_end(work, work.under_way, row.under_way)
+        assert_end(work, work.arrived, row.arrived, result=list(b"arrived"))
+        assert_queued(work, row)
+        wait_until(lambda: not work.executors())
 
 
 def assert_end(
-    house: House, genvm_id: int, cause: str | None, result: list[int] | None = None
+    work: Work, genvm_id: int, cause: str | None, result: list[int] | None = None
 ) -> None:
     """That the run has ended so and nothing of it lives, or else that it goes on; then it is
     ended, and keeps what had arrived of its result."""
     if cause is None:
-        assert house.read(genvm_id)["status"] is None
-        house.service.client.cancel(genvm_id, grace_ms=0)
-    status = house.read(genvm_id, "?wait=2m")["status"]
+        assert work.read(genvm_id)["status"] is None
+        work.service.client.cancel(genvm_id, grace_ms=0)
+    status = work.read(genvm_id, "?wait=2m")["status"]
     assert (status["cause"], status["consumed_result"]) == (cause or "cancelled", result)
-    assert house.read(genvm_id)["status"] == status
-    if genvm_id == house.under_way:
-        wait_until(lambda: all(has_ended(process) for process in house.family))
+    assert work.read(genvm_id)["status"] == status
+    if genvm_id == work.under_way:
+        wait_until(lambda: all(has_ended(process) for process in work.family))
 
 
-def assert_queued(house: House, row: Row) -> None:
-    again = house.start_queued()
+def assert_queued(work: Work, row: Row) -> None:
+    again = work.start_queued()
     again.join(TIMEOUT)
-    assert again.outcome is not None and again.outcome.status_code == 200, again.outcome
-    genvm_id = again.outcome.json()["id"]
-    assert genvm_id > house.under_way
-    status = house.read(genvm_id, "?wait=30s")["status"]
+    assert again.response is not None and again.response.status_code == 200, again.response
+    genvm_id = again.response.json()["id"]
+    assert genvm_id > work.under_way
+    status = work.read(genvm_id, "?wait=30s")["status"]
     assert status["cause"] == row.queued
-    assert house.service.start_run() > genvm_id
+    assert work.service.start_run() > genvm_id
 
 
 class Load(threading.Thread):

@@ -1,4 +1,4 @@
-"""`--die-with-parent`: when whoever started the manager goes, everything of it goes."""
+"""`--die-with-parent`: when the process that started the manager ends, all of the manager ends."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ def ask(service: RunningService, method: str, path: str, **how: Any) -> httpx.Re
     return httpx.request(method, f"{service.url}{path}", timeout=30, **how)
 
 
-def says_come_again(response: httpx.Response, words: str) -> bool:
+def says_try_again(response: httpx.Response, text: str) -> bool:
     assert response.status_code == 503, response.text
     assert int(response.headers["Retry-After"]) > 0
-    return words in response.json()["error"]
+    return text in response.json()["error"]
 
 
 def worker_of(service: RunningService) -> psutil.Process:
@@ -105,7 +105,7 @@ def test_a_run_whose_executor_cannot_be_started_may_be_asked_for_again(
     with nothing_new(service.half("supervisor")):
         for _ in range(3):
             refused = ask(service, "POST", "/genvm/run", content=body)
-            assert says_come_again(refused, NO_PROCESS)
+            assert says_try_again(refused, NO_PROCESS)
         assert service.client.status().permits.in_use == 0
         assert set(service.client.status().executions) == seen
     run_id = ask(service, "POST", "/genvm/run", content=body).json()["id"]
@@ -120,13 +120,13 @@ def test_a_module_whose_workers_cannot_be_started_is_not_given_up(
     supervisor = service.half("supervisor")
     with nothing_new(supervisor):
         refused = ask(service, "POST", "/module/start", json=body)
-        assert says_come_again(refused, NO_PROCESS)
+        assert says_try_again(refused, NO_PROCESS)
         shown = service.client.status().modules[ModuleKind.LLM]
         assert (shown.state, NO_PROCESS in (shown.reason or "")) == ("stopped", True)
         check = {"host": "http://127.0.0.1:9", "provider": "ollama", "model": "m", "key": ""}
         prompt = {"system_message": None, "user_message": "a", "temperature": 0, "max_tokens": 1}
         asked = {"configs": [check], "test_prompts": [prompt]}
-        assert says_come_again(ask(service, "POST", "/llm/check", json=asked), NO_PROCESS)
+        assert says_try_again(ask(service, "POST", "/llm/check", json=asked), NO_PROCESS)
     assert ask(service, "POST", "/module/start", json=body).json() == {"result": "module_started"}
     with nothing_new(supervisor):
         psutil.Process(workers(service)[0]["pid"]).kill()
@@ -170,7 +170,7 @@ def test_a_request_without_a_thread_is_told_to_come_again_and_no_other_suffers(
             # Those that found a thread idle wait; all others know at once.
             wait_until(lambda: sum(each.done() for each in late) > LATE // 2)
             assert not any(each.done() for each in patient)
-            assert says_come_again(ask(service, "GET", "/events"), NO_THREAD)
+            assert says_try_again(ask(service, "GET", "/events"), NO_THREAD)
             assert worker.is_running()
         assert ask(service, "GET", "/status").is_success
         assert ask(service, "DELETE", f"/genvm/{run_id}?wait_timeout_ms=0").is_success
@@ -178,17 +178,19 @@ def test_a_request_without_a_thread_is_told_to_come_again_and_no_other_suffers(
     served = [answer.json()["status"]["cause"] for answer in answers if answer.is_success]
     assert served == ["cancelled"] * len(served)
     assert all(answer.is_success for answer in answers[:PATIENT])
-    assert all(says_come_again(each, NO_THREAD) for each in answers if not each.is_success)
+    assert all(says_try_again(each, NO_THREAD) for each in answers if not each.is_success)
     assert worker_of(service) == worker
     runs_again(service)
 
 
-def test_followers_without_a_thread_that_watches_come_again(service: RunningService) -> None:
+def test_subscribers_without_a_thread_that_watches_are_told_to_try_again(
+    service: RunningService,
+) -> None:
     worker = worker_of(service)
     # Requests leave threads that are idle, and the one that watches for them ends with the last.
     assert all(ask(service, "GET", "/permits").is_success for _ in range(3))
     with nothing_new(worker):
-        assert says_come_again(ask(service, "GET", "/events"), NO_THREAD)
+        assert says_try_again(ask(service, "GET", "/events"), NO_THREAD)
     with httpx.stream("GET", f"{service.url}/events", timeout=30) as stream:
         assert next(stream.iter_lines()) == "event: status"
 
@@ -204,11 +206,11 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def command_alone(service: RunningService, *words: str) -> subprocess.CompletedProcess[str]:
+def command_alone(service: RunningService, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command that may start neither a thread nor a process."""
     alone = [*as_common_user, "prlimit", "--nproc=1:"]
     return subprocess.run(
-        [*alone, GENVM_MANAGER, *words],
+        [*alone, GENVM_MANAGER, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -218,15 +220,15 @@ def command_alone(service: RunningService, *words: str) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     ["kill {run}", "logs {run} -f", "wait {run}", "module stop llm", "llm check --json", "status"],
 )
 def test_a_command_without_a_thread_does_its_work_and_shows_no_progress(
-    service: RunningService, words: str
+    service: RunningService, arguments: str
 ) -> None:
     run_id = service.start_run({"exit": 0})
     assert service.client.get_run(run_id, wait=20).status is not None
-    typed = words.format(run=run_id).split()
+    typed = arguments.format(run=run_id).split()
     ended = command_alone(service, *typed, "--url", service.url)
     assert ended.returncode in (0, 1, 3), ended.stderr
     assert "Traceback" not in ended.stderr, ended.stderr
@@ -239,10 +241,10 @@ def test_a_command_that_needs_a_thread_or_a_process_says_to_try_again(
     contract = open_folder / "contract.py"
     contract.write_text('# { "Depends": "py-genlayer:test" }\n')
     typed = ["run", str(contract), "--url", service.url, "--state-dir", str(open_folder / "state")]
-    for words, reason in (
+    for arguments, reason in (
         (typed, "the system has no thread to spare"),
         (["completion", "bash"], NO_PROCESS),
     ):
-        ended = command_alone(service, *words)
+        ended = command_alone(service, *arguments)
         said = f"Error: this command cannot go on: {reason}; try again\n"
         assert (ended.returncode, ended.stderr) == (75, said)

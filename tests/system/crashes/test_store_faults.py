@@ -164,10 +164,10 @@ def test_damage_that_is_found_under_way_is_said_and_nothing_is_added(
     damage(run_store(service.state))
     found = service.http.get(f"/genvm/{known}")
     assert found.status_code == 500
-    words = "database disk image is malformed; runs.db is damaged: stop the service, move runs.db"
-    assert words in found.json()["error"]
+    text = "database disk image is malformed; runs.db is damaged: stop the service, move runs.db"
+    assert text in found.json()["error"]
     for response in (post(service), service.http.get("/readyz")):
-        assert words in refusal(response)
+        assert text in refusal(response)
     assert service.http.get("/healthz").is_success
     # What runs goes on: it may be all that somebody wants.
     assert service.client.status().executions[str(genvm_id)].state == "running"
@@ -184,14 +184,14 @@ def test_damage_that_is_found_under_way_is_said_and_nothing_is_added(
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "text"),
     [
         (b"this is no database" * 1_000, "file is not a database; move it"),
         (None, "has schema 99, this program knows up to"),
     ],
 )
 def test_a_store_that_cannot_be_read_is_said_and_left_alone(
-    service: RunningService, content: bytes | None, words: str
+    service: RunningService, content: bytes | None, text: str
 ) -> None:
     service.state.mkdir()
     path = run_store(service.state)
@@ -203,7 +203,7 @@ def test_a_store_that_cannot_be_read_is_said_and_left_alone(
             connection.execute("INSERT INTO schema_version VALUES (99)")
             connection.commit()
     before = path.read_bytes()
-    assert words in failed_start(service)
+    assert text in failed_start(service)
     assert path.read_bytes() == before
 
 

@@ -113,7 +113,7 @@ def test_a_module_is_started_shown_and_stopped(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("config", "text"),
     [
         ({"workers": 0}, "config: workers: expected 1 to 64, got 0"),
         ({"bind_address": "here"}, "config: bind_address: expected HOST:PORT, got 'here'"),
@@ -125,16 +125,16 @@ def test_a_module_is_started_shown_and_stopped(client: Client) -> None:
     ],
 )
 def test_a_bad_configuration_starts_nothing(
-    client: Client, config: dict[str, object], words: str
+    client: Client, config: dict[str, object], text: str
 ) -> None:
-    with pytest.raises(BadRequest, match=words):
+    with pytest.raises(BadRequest, match=text):
         start(client, LLM, **config)
     status = module(client, LLM)
     assert (status.state, status.workers) == (ModuleState.STOPPED, [])
 
 
 @pytest.mark.parametrize(
-    ("config", "fault", "words"),
+    ("config", "fault", "text"),
     [
         (b'{"backends": {}}', RequestFailed, "backends: no usable LLM backend"),
         (b'{"workers": "two"}', BadRequest, "config: workers: expected 1 to 64"),
@@ -143,14 +143,14 @@ def test_a_bad_configuration_starts_nothing(
     ],
 )
 def test_a_start_that_fails_leaves_the_module_stopped_and_says_why(
-    client: Client, config: bytes, fault: type[Exception], words: str
+    client: Client, config: bytes, fault: type[Exception], text: str
 ) -> None:
     for ask in (StartModule, RestartModule):
-        with pytest.raises(fault, match=words):
+        with pytest.raises(fault, match=text):
             client.ask(ask(LLM, config))
         status = module(client, LLM)
         assert status.state is ModuleState.STOPPED
-        assert (status.reason or "").startswith(words)
+        assert (status.reason or "").startswith(text)
     start(client, LLM)
     assert module(client, LLM).reason is None
 
@@ -186,8 +186,8 @@ def test_what_a_client_gives_is_laid_over_the_modules_file(supervisor: RunningSu
         client.ask(StartModule(LLM))
         status = module(client, LLM)
         assert (len(status.workers), is_refused_at(port)) == (1, False)
-        words = "no usable LLM backend: set MY_KEY (POST /env) and restart the module"
-        assert status.reason == words
+        text = "no usable LLM backend: set MY_KEY (POST /env) and restart the module"
+        assert status.reason == text
         client.ask(RestartModule(LLM, b'{"host": "127.0.0.1", "port": %d, "workers": 2}' % other))
         wait_until(lambda: is_refused_at(port))
         assert (len(module(client, LLM).workers), is_refused_at(other)) == (2, False)
@@ -281,12 +281,12 @@ def test_many_runs_leave_no_descriptor(supervisor: RunningSupervisor) -> None:
 
 
 def test_without_a_module_a_run_that_needs_it_is_refused(client: Client) -> None:
-    words = r"^modules are required but not running \(is_sync=false with 'n' permission\): "
-    both = words + "the llm module is stopped and the web module is stopped; start them by POST"
+    text = r"^modules are required but not running \(is_sync=false with 'n' permission\): "
+    both = text + "the llm module is stopped and the web module is stopped; start them by POST"
     with pytest.raises(ModulesNotRunning, match=both):
         client.start("quick", **ASKING)
     start(client, LLM)
-    with pytest.raises(ModulesNotRunning, match=words + "the web module is stopped; start it by"):
+    with pytest.raises(ModulesNotRunning, match=text + "the web module is stopped; start it by"):
         client.start("quick", **ASKING)
     start(client, WEB)
     assert client.run("quick", **ASKING).exit == Exit(code=0)
@@ -437,13 +437,13 @@ def test_an_address_in_use_is_said(client: Client) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         for config in ({"bind_address": f"127.0.0.1:{port}"}, {"host": "localhost", "port": port}):
-            words = rf"^cannot listen at \S+:{port}: Address already in use; end what listens there"
-            with pytest.raises(RequestFailed, match=words):
+            text = rf"^cannot listen at \S+:{port}: Address already in use; end what listens there"
+            with pytest.raises(RequestFailed, match=text):
                 start(client, LLM, **config)
             assert f":{port}: Address already in use" in (module(client, LLM).reason or "")
 
 
-# ------------------------------------------------------------------------------------ the house
+# ---------------------------------------------------------------------------------- the supervisor
 
 
 def test_the_log_level_reaches_the_workers(supervisor: RunningSupervisor) -> None:

@@ -43,9 +43,9 @@ def test_a_run_gets_its_data_and_gives_its_result(supervisor: RunningSupervisor)
         {"level": "info", "message": "hello"},
         {"level": "info", "message": "not json"},
     ]
-    words = run.stdout.decode().split()
-    assert words[1:5] == ["run", "--debug-mode", "--sync", "--host"]
-    assert words[-1] == f"--genvm-id={run.id}"
+    arguments = run.stdout.decode().split()
+    assert arguments[1:5] == ["run", "--debug-mode", "--sync", "--host"]
+    assert arguments[-1] == f"--genvm-id={run.id}"
     assert run.cpu_seconds is not None and run.cpu_seconds > 0
 
 
@@ -133,7 +133,7 @@ def test_one_that_dies_midway_has_no_result(supervisor: RunningSupervisor) -> No
 
 
 @pytest.mark.parametrize("child", ["sends_wrong_method", "sends_two_results"])
-def test_a_broken_conversation_keeps_the_result(supervisor: RunningSupervisor, child: str) -> None:
+def test_a_broken_connection_keeps_the_result(supervisor: RunningSupervisor, child: str) -> None:
     with supervisor.leaves_nothing() as client:
         run = client.run(child)
     assert (run.cause, run.exit, run.result) == (Cause.EXITED, Exit(code=0), b"first")
@@ -214,7 +214,7 @@ def _folders(supervisor: RunningSupervisor) -> list[Path]:
     return list(run_scratch(supervisor.state).iterdir())
 
 
-def test_a_pipe_lent_to_an_outsider_delays_the_end_but_little(
+def test_a_pipe_that_an_outsider_holds_delays_the_end_but_little(
     supervisor: RunningSupervisor,
 ) -> None:
     path = supervisor.folder / "outsider.sock"

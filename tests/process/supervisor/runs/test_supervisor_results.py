@@ -52,7 +52,7 @@ def test_a_kept_result_is_the_same_after_its_run_has_ended() -> None:
 
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_the_answer_waits_until_the_store_has_taken_the_result(is_taken: bool) -> None:
-    async def conversation() -> None:
+    async def session() -> None:
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
         arrived: asyncio.Future[bytes] = loop.create_future()
@@ -77,4 +77,4 @@ def test_the_answer_waits_until_the_store_has_taken_the_result(is_taken: bool) -
             assert await asyncio.wait_for(loop.sock_recv(theirs, 2), 5) == b"\0"
             channel.close()
 
-    asyncio.run(conversation())
+    asyncio.run(session())

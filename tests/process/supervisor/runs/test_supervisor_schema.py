@@ -60,10 +60,10 @@ def test_whatever_the_executor_does_nothing_is_left(child: str, cause: Cause) ->
 def test_the_executor_is_told_what_spec_04_says() -> None:
     with RunningSupervisor(CONFIG) as supervisor, supervisor.leaves_nothing() as client:
         run = read(client, "echoes")
-        words = run.stdout.decode().splitlines()
-        assert words[words.index("--permissions") + 1] == "r"
-        assert "--sync" in words
-        host = words[words.index("--host") + 1]
+        arguments = run.stdout.decode().splitlines()
+        assert arguments[arguments.index("--permissions") + 1] == "r"
+        assert "--sync" in arguments
+        host = arguments[arguments.index("--host") + 1]
         assert host.startswith(f"unix://{supervisor.state}/tmp/")
         assert len(host) <= len(f"unix://{supervisor.socket}")
         assert run.result is not None
@@ -84,9 +84,9 @@ def test_what_cannot_start_says_why_and_leaves_nothing() -> None:
 def test_a_client_that_goes_away_ends_its_run_wherever_it_is() -> None:
     with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
         client.set_permits(2)
-        askers = [supervisor.connect() for _ in range(4)]
-        for asker in askers:
-            send_frame(asker.socket, codec.encode(command("slow")))
+        readers = [supervisor.connect() for _ in range(4)]
+        for reader in readers:
+            send_frame(reader.socket, codec.encode(command("slow")))
         wait_until(
             lambda: [e.state for e in client.status().under_way].count(RunState.RUNNING) == 2
         )
@@ -103,9 +103,9 @@ def test_hasty_clients_leave_nothing() -> None:
     """They go away before their run is even on record."""
     with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
         for _ in range(50):
-            asker = supervisor.connect()
-            send_frame(asker.socket, codec.encode(command("slow")))
-            asker.close()
+            reader = supervisor.connect()
+            send_frame(reader.socket, codec.encode(command("slow")))
+            reader.close()
         wait_until(lambda: not client.status().under_way)
         wait_until(lambda: client.status().permits.in_use == 0)
         supervisor.hang_up_but(client)
@@ -115,12 +115,12 @@ def test_a_run_that_is_cancelled_in_the_queue_is_told_so() -> None:
     with RunningSupervisor() as supervisor, supervisor.leaves_nothing() as client:
         client.set_permits(2)
         first = [client.start("slow") for _ in range(2)]
-        asker = supervisor.connect()
-        send_frame(asker.socket, codec.encode(command("slow")))
+        reader = supervisor.connect()
+        send_frame(reader.socket, codec.encode(command("slow")))
         (queued,) = wait_until(lambda: [e.id for e in client.status().under_way
                                         if e.state == "queued"])  # fmt: skip
         client.cancel(queued)
-        reply = asker.receive()
+        reply = reader.receive()
         assert isinstance(reply, Failure)
         assert isinstance(reply.error(), RequestFailed)
         assert reply.message == f"run {queued} was cancelled before it started"

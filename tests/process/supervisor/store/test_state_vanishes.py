@@ -184,7 +184,7 @@ def test_folders_of_runs_are_made_again(
     assert not run_scratch(supervisor.state).is_symlink()
 
 
-def test_a_spare_folder_that_vanished_is_not_lent(supervisor: RunningSupervisor) -> None:
+def test_a_spare_folder_that_vanished_is_not_used(supervisor: RunningSupervisor) -> None:
     client = supervisor.client
     client.run("quick")
     for folder in run_scratch(supervisor.state).iterdir():

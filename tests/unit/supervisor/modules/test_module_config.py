@@ -72,7 +72,7 @@ def nested(depth: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [
         ([], "config: expected a map, got list"),
         ({"workers": 0}, "config: workers: expected 1 to 64, got 0"),
@@ -90,10 +90,10 @@ def nested(depth: int) -> Any:
         ({"a": "x" * MAX_SIZE}, "config: longer than"),
     ],
 )
-def test_what_is_wrong_is_named(value: Any, words: str) -> None:
+def test_what_is_wrong_is_named(value: Any, text: str) -> None:
     with pytest.raises(BadRequest) as caught:
         read(value)
-    assert caught.value.message.startswith(words)
+    assert caught.value.message.startswith(text)
 
 
 def test_a_text_with_a_variable_that_is_not_set() -> None:

@@ -25,7 +25,7 @@ def test_secrets_are_taken_out_of_what_is_said_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "text"),
     [
         ([], "config: expected a map, got list"),
         ({"workers": "${ENV[KEY]}"}, r"config: workers: expected 1 to 64, got '\${ENV\[KEY\]}'"),
@@ -38,8 +38,8 @@ def test_secrets_are_taken_out_of_what_is_said_of_it() -> None:
         ({"port": 5}, "config: host: expected str beside port, got nothing"),
     ],
 )
-def test_an_error_names_the_key_and_tells_no_variable(given: Any, words: str) -> None:
-    with pytest.raises(BadRequest, match=words) as caught:
+def test_an_error_names_the_key_and_tells_no_variable(given: Any, text: str) -> None:
+    with pytest.raises(BadRequest, match=text) as caught:
         module_config(given, VARIABLES)
     assert KEY[:12] not in caught.value.message
 

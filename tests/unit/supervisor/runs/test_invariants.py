@@ -25,7 +25,7 @@ from genvm_manager.supervisor.runs.rules_states import State
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.settings.rules_manifest import Executor
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 from tests.support.supervisor import start_command
 
 RUNNING = CheckedRun(3, State.RUNNING, 1, pid=33, has_task=True)
@@ -148,7 +148,7 @@ class Checked:
         logger = logging.Logger("invariants")
         logger.addHandler(_Lines(self.lines))
         log = EventLog(logger)
-        self.runs = RunTable(queue, 0, Changes(), log)
+        self.runs = RunTable(queue, 0, StatusVersion(), log)
         reaper = Reaper(CgroupManager((), 0, log), log)
         self.checker = InvariantChecker(self.runs, reaper, log)
         executor = Executor("v0.0.0", (0, 0, 0), 0.0, ("/bin/true",))

@@ -28,7 +28,7 @@ from genvm_manager.supervisor.runs.rules_states import State
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.settings.rules_manifest import Executor
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 from tests.support.supervisor import start_command
 
 CHEAP, DEAR = 1, 3
@@ -50,7 +50,7 @@ class PermitMachine(RuleBasedStateMachine):
         self.in_use_before = 0
 
     def grant(self) -> None:
-        """What the desk does after each change."""
+        """What the queue does after each change."""
         free = self.total - sum(self.holding.values())
         for holder in self.pool.grant():
             assert holder == next(iter(self.waiting)), "out of turn"
@@ -93,10 +93,10 @@ class PermitMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.gone)
     @rule(which=st.integers(0, 1_000))
     def release_again(self, which: int) -> None:
-        books = self.pool.snapshot()
+        before = self.pool.snapshot()
         assert not self.pool.release(self.gone[which % len(self.gone)])
         assert not self.pool.release(self.last_id + 1), "never came"
-        assert self.pool.snapshot() == books
+        assert self.pool.snapshot() == before
         assert self.pool.grant() == []
 
     @rule(total=st.integers(DEAR, 12))
@@ -108,7 +108,7 @@ class PermitMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(order=st.randoms(use_true_random=False))
     def nobody_starves(self, order: random.Random) -> None:
-        """Whoever waits is served once the others leave, in whatever order those do."""
+        """All that wait are served once the others leave, in whatever order those do."""
         expected = list(self.waiting)
         served: list[int] = []
         while self.waiting:
@@ -154,7 +154,7 @@ RUNS = 400
 
 def a_table(pool: PermitPool, rate: RateLimiter) -> RunTable:
     log = EventLog(logging.Logger("runs"))
-    return RunTable(AdmissionQueue(pool, COSTS, rate), 0, Changes(), log)
+    return RunTable(AdmissionQueue(pool, COSTS, rate), 0, StatusVersion(), log)
 
 
 def a_run(runs: RunTable, needs_modules: bool = False, data: bytes = b"") -> Run:
@@ -270,7 +270,7 @@ def test_the_queue_refuses_runs_that_arrive_too_quickly() -> None:
         runs.add(a_run(runs))
         with pytest.raises(Unavailable, match="runs come faster than 1 a second") as refused:
             runs.add(a_run(runs))
-        assert (refused.value.reason, refused.value.retry_after) == (Refusal.PACE, 1)
+        assert (refused.value.reason, refused.value.retry_after) == (Refusal.RATE, 1)
         assert runs.queue.counts().in_use == 1
 
     asyncio.run(ask())

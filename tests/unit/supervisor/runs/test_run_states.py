@@ -29,7 +29,7 @@ from genvm_manager.supervisor.runs.rules_states import (
 from genvm_manager.supervisor.runs.run import Run
 from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.settings.rules_manifest import Executor
-from genvm_manager.supervisor.telemetry.version import Changes
+from genvm_manager.supervisor.telemetry.version import StatusVersion
 from tests.conftest import PROJECT
 from tests.support.supervisor import start_command
 
@@ -56,7 +56,7 @@ class Table:
         logger.addHandler(_Lines(self.lines))
         costs = PermitCosts(total=1, sync=1, nondet=1)
         queue = AdmissionQueue(PermitPool(1, 10), costs, RateLimiter(100, 0.0))
-        self.runs = RunTable(queue, 0, Changes(), EventLog(logger))
+        self.runs = RunTable(queue, 0, StatusVersion(), EventLog(logger))
 
     def run_in(self, state: State) -> Run:
         """Return a run that went there by legal moves, with no other one beside it."""

@@ -74,7 +74,7 @@ def test_all_else_is_refused_or_nothing(request_: Request, expected: bytes) -> N
 
 
 @pytest.mark.parametrize("request_", [ConsumeResult(b"\0"), NotifyNondetDisagreement(0)])
-def test_what_cannot_be_refused_ends_the_conversation(request_: Request) -> None:
+def test_what_cannot_be_refused_ends_the_connection(request_: Request) -> None:
     with pytest.raises(HostProtocolError, match=f"{type(request_).__name__} is not served here"):
         answer(STORAGE, request_)
 

@@ -85,7 +85,7 @@ class Watcher:
         permits = status["permits"]
         assert status["audit"] == "ok"
         assert permits["max"] == self.total
-        assert permits["in_use"] <= max(self.total, self.bound), "more was lent than there is"
+        assert permits["in_use"] <= max(self.total, self.bound), "more was leased than there is"
         self.bound = max(self.total, permits["in_use"])
         self.looks += 1
         if self.random.random() < 0.3:
@@ -106,7 +106,7 @@ class Watcher:
             assert answer.is_success, answer.text
 
 
-def test_a_storm_leaves_the_budget_as_it_was(service: RunningService) -> None:
+def test_many_clients_at_once_leave_the_budget_as_it_was(service: RunningService) -> None:
     clients = [Client(service, seed) for seed in range(CLIENTS)]
     watcher = Watcher(service, seed=CLIENTS)
     for client in clients:
@@ -118,10 +118,10 @@ def test_a_storm_leaves_the_budget_as_it_was(service: RunningService) -> None:
         assert client.failure is None, client.failure
 
     started = [run_id for client in clients for run_id in client.started]
-    refusals = [words for client in clients for words in client.refusals]
+    refusals = [text for client in clients for text in client.refusals]
     assert len(started) + len(refusals) == CLIENTS * RUNS_EACH
     assert len(set(started)) == len(started), "one id for two runs"
-    assert all(words.endswith("was cancelled before it started") for words in refusals), refusals
+    assert all(text.endswith("was cancelled before it started") for text in refusals), refusals
     for run_id in started:
         run = service.client.get_run(run_id, wait=TIMEOUT).status
         assert run is not None, run_id
