@@ -73,6 +73,9 @@ def test_each_operation_has_its_own_route_and_name() -> None:
     assert len(set(declared)) == len(declared)
     assert set(declared) == routes
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
+    for operation in OPERATIONS:
+        in_path = [each.name for each in operation.parameters if each.place == "path"]
+        assert re.findall(r"{(\w+)}", operation.path) == in_path
 
 
 def test_the_document_is_valid_openapi() -> None:

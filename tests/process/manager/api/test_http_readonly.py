@@ -24,6 +24,7 @@ import pytest
 from genvm_manager.base.errors import BadRequest, RequestFailed
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.code import MAX_CODE
+from genvm_manager.protocol.contract.vm_errors import describe
 from genvm_manager.workers.genvm.cli import default_cache_dir
 from tests.support.service import RunningService, wait_until
 from tests.support.waiting import TIMEOUT
@@ -150,7 +151,7 @@ def test_one_that_loops_is_ended_by_the_deadline() -> None:
     with RunningService("--no-precompile", config=settings("1s"), executor=None) as hurried:
         response = ask(hurried, LOOPING)
         assert response.status_code == 500
-        expected = "timeout: the contract ran longer than 1 s. The run was not over"
+        expected = f"timeout: the contract ran longer than 1 s. {describe('timeout')}"
         assert response.json()["error"].startswith(expected)
 
 
