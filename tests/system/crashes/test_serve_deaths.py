@@ -22,7 +22,7 @@ if "{module}" in sys.orig_argv and (not mark.exists() or {always}):
 """A half's Python is killed as it starts: the first time, or always."""
 
 
-@pytest.mark.parametrize("module", ["supervisor", "genvm_manager.manager.server"])
+@pytest.mark.parametrize("module", ["genvm_manager.supervisor", "genvm_manager.manager.server"])
 def test_a_half_that_is_killed_during_the_start_is_started_again(module: str) -> None:
     config = "{http_workers: 1}"
     with RunningService(config=config, customize=DIES.format(module=module, always=0)) as service:
@@ -34,7 +34,7 @@ def test_a_half_that_is_killed_during_the_start_is_started_again(module: str) ->
 
 
 def test_a_start_that_is_killed_again_and_again_is_given_up() -> None:
-    dies = DIES.format(module="supervisor", always=1)
+    dies = DIES.format(module="genvm_manager.supervisor", always=1)
     service = RunningService(customize=QUICKLY_GIVEN_UP + dies)
     try:
         log = service.folder / "log"
@@ -49,7 +49,7 @@ def test_a_start_that_is_killed_again_and_again_is_given_up() -> None:
 
 
 def test_a_stop_while_a_killed_half_waits_for_its_next_start() -> None:
-    service = RunningService(customize=DIES.format(module="supervisor", always=1))
+    service = RunningService(customize=DIES.format(module="genvm_manager.supervisor", always=1))
     try:
         log = service.folder / "log"
         process = service.launch(log)
