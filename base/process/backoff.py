@@ -1,7 +1,6 @@
 """When to start a process again that died by itself, and when to give up.
 
-It lives here because three owners of processes share it: `genvm-manager serve`, the supervisor and
-the worker pools.
+`genvm-manager serve`, the supervisor and the worker pools share this policy.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ class Backoff:
 
     max_delay: float = 10.0
     window: float = 60.0
-    """Crashes longer ago than this are forgiven."""
+    """Crashes longer ago than this do not count."""
 
     max_crashes: int = 8
-    """So many crashes within the window, and it is given up."""
+    """With so many crashes within the window the process is given up."""
 
     def next_delay(self, crashes: Sequence[float], now: float) -> float | None:
-        """The delay before the next start; None: give up.
+        """Return the seconds until the next start, or None to give up.
 
         `crashes` are the monotonic times of all known crashes, the last one included.
         """

@@ -1,4 +1,4 @@
-"""Refusals of the system that pass: it has no process, memory or descriptor to spare just now."""
+"""Refusals that pass: the system has no process, memory or descriptor to spare at the moment."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, er
 
 
 def is_exhaustion(error: BaseException | None) -> bool:
-    """Whether the same call may succeed later, with nothing changed by anybody here."""
+    """Return whether the same call may succeed later although nothing is changed here."""
     return isinstance(error, OSError) and error.errno in _PASSING

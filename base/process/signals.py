@@ -1,7 +1,7 @@
-"""Signals as a process of ours finds them: some may be ignored or blocked by whoever started it.
+"""Signals as a process finds them at its start, when some may be ignored or blocked.
 
-A disposition "ignored" and the mask of blocked signals survive exec, so they come from `nohup`, a
-script's background job, cron or a careless launcher.
+A disposition "ignored" and the mask of blocked signals survive exec, so a process inherits them
+from `nohup`, a script's background job, cron or a careless launcher.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import signal
 import sys
 
 ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-"""All that can be set to their default in a child, as by `os.posix_spawn(setsigdef=…)`."""
+"""All signals that can be set to their default in a child, as by `os.posix_spawn(setsigdef=…)`."""
 
-_MEANT = {
+_TERMINAL = {
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGQUIT,
@@ -21,31 +21,34 @@ _MEANT = {
     signal.SIGTTIN,
     signal.SIGTTOU,
 }
-"""What nohup and shells have ignored on purpose: what a terminal sends."""
+"""What a terminal sends; `nohup` and shells have these ignored on purpose."""
 
-_PYTHONS = {signal.SIGPIPE, signal.SIGXFSZ}
-"""Python ignores these in every process."""
+_IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+"""Python has these ignored in every process."""
 
 
 def settle_signals() -> None:
-    """Unblock all signals, and set those that were ignored to their default, but for what a
-    terminal sends. Call it first in a process: SIGTERM must work, and children must be reaped.
+    """Unblock all signals, and set ignored ones to their default, except what a terminal sends.
 
-    The first process of a container gets a handler for SIGTERM: for it the default is to ignore.
+    Call it first in a process: SIGTERM must work, and children must be reaped. The first process
+    of a container gets a handler for SIGTERM, since for it the kernel's default is to ignore.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in ALL_SIGNALS:
-        if number not in _MEANT | _PYTHONS and signal.getsignal(number) is signal.SIG_IGN:
+        if (
+            number not in _TERMINAL | _IGNORED_BY_PYTHON
+            and signal.getsignal(number) is signal.SIG_IGN
+        ):
             signal.signal(number, signal.SIG_DFL)
     if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def is_ignored(number: signal.Signals) -> bool:
-    """Whether this process ignores the signal."""
+    """Return whether this process ignores the signal."""
     return signal.getsignal(number) is signal.SIG_IGN
 
 
 def heeded(*numbers: signal.Signals) -> tuple[signal.Signals, ...]:
-    """Those of the signals that this process does not ignore."""
+    """Return those of the signals that this process does not ignore."""
     return tuple(number for number in numbers if not is_ignored(number))

@@ -15,7 +15,7 @@ _PAUSE = 0.2
 
 
 def start_thread(thread: threading.Thread, timeout: float = 0.0) -> None:
-    """Start it; when the system refuses, try again for `timeout` seconds.
+    """Start a thread; when the system refuses, try again for `timeout` seconds.
 
     Raises `BlockingIOError`, as a refused fork does: Python's own `RuntimeError` says too little.
     """
@@ -32,11 +32,11 @@ def start_thread(thread: threading.Thread, timeout: float = 0.0) -> None:
 
 
 def started_threads(name: str, count: int, timeout: float = 0.0) -> ThreadPoolExecutor:
-    """A pool of `count` threads that all run already, so that nothing submitted is refused later.
+    """Return a pool of `count` threads that all run already: nothing submitted is refused later.
 
-    Tries for `timeout` seconds to start them. Raises `BlockingIOError`; no thread is left then.
+    Try for `timeout` seconds to start them. Raises `BlockingIOError`; no thread is left then.
     """
-    # Executors import this file too, and need no pool.
+    # Executors import this file too, but need no pool.
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     deadline = time.monotonic() + timeout
@@ -44,7 +44,7 @@ def started_threads(name: str, count: int, timeout: float = 0.0) -> ThreadPoolEx
         pool = ThreadPoolExecutor(count, name)
         all_started = threading.Event()
         try:
-            # Each waits, so that none takes what is submitted for the next one to be started.
+            # A pool starts a thread only when none is idle: so each one waits until all run.
             for _ in range(count):
                 pool.submit(all_started.wait)
         except RuntimeError:
@@ -59,7 +59,10 @@ def started_threads(name: str, count: int, timeout: float = 0.0) -> ThreadPoolEx
 
 
 def loop_threads(timeout: float = 0.0) -> ThreadPoolExecutor:
-    """What an event loop needs for `asyncio.to_thread` and look-ups: as many as it would have."""
+    """Return the threads for an event loop's `asyncio.to_thread` and look-ups of names.
+
+    There are as many as asyncio itself would start.
+    """
     return started_threads("work", min(32, (os.cpu_count() or 1) + 4), timeout)
 
 

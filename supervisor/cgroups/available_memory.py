@@ -19,9 +19,9 @@ MACHINE = "the machine's memory"
 
 @dataclass(frozen=True, slots=True)
 class AvailableMemory:
-    """Bytes in all and bytes that are free, each the least that any bound leaves.
+    """Total and free bytes, each the least that any bound leaves.
 
-    `bound` says which one leaves the least: `MACHINE`, or a cgroup's file.
+    `bound` says which bound leaves the least: `MACHINE`, or a cgroup's file.
     """
 
     total: int
@@ -29,7 +29,7 @@ class AvailableMemory:
     bound: str = MACHINE
 
     def within(self, limit: int, used: int, bound: str) -> AvailableMemory:
-        """The same where `limit` bytes may be used as well, of which `used` are."""
+        """Return this with a further bound of `limit` bytes, of which `used` bytes are in use."""
         available = max(0, limit - used)
         if available >= self.available:
             return AvailableMemory(min(limit, self.total), self.available, self.bound)
@@ -62,10 +62,10 @@ _LEGACY = _Controller(
 
 
 def available_memory(cgroup: str | None, proc: str = "/proc/self") -> AvailableMemory:
-    """By what the machine has, and by every cgroup that we are in or that `cgroup` is.
+    """Return the memory for runs: what the machine has, and what every cgroup of ours allows.
 
-    `cgroup` is the setting of that name: runs are put below it. A bound that cannot be read is
-    none.
+    `cgroup` is the setting of that name; runs are put below it, so it bounds them too. A bound
+    that cannot be read is ignored.
     """
     machine = psutil.virtual_memory()
     found = AvailableMemory(machine.total, machine.available)
@@ -83,7 +83,7 @@ def available_memory(cgroup: str | None, proc: str = "/proc/self") -> AvailableM
 
 
 def _folders(hierarchy: Hierarchy, cgroup: str | None) -> list[str]:
-    """Those of our own cgroup, of the one for runs, and of all above them that can be seen."""
+    """Return the folders of our cgroup, of that for runs, and of all above that can be seen."""
     found = _own_folders(hierarchy)
     return found if cgroup in (None, AUTO) else [*found, *hierarchy.path(cgroup)]
 
@@ -112,5 +112,5 @@ def _bounded(found: AvailableMemory, folder: str, controller: _Controller) -> Av
 
 
 def permits_by_memory(costs: PermitCosts, memory: AvailableMemory) -> int:
-    """How many permits the free memory is worth; at least what the dearest run costs."""
+    """Return how many permits the free memory allows; at least what the dearest run costs."""
     return max(costs.dearest, int(memory.available / (costs.gib_per_permit * (1 << 30))))

@@ -14,7 +14,7 @@ _LESS = "or lower permits.gib_per_permit and run_memory_limit if runs need less"
 
 
 def examine_memory(config: Config, memory: AvailableMemory) -> CheckResult:
-    """Hold the budget of permits and the limit of one run against the memory that there is."""
+    """Compare the budget of permits and the limit of one run with the memory that there is."""
     costs = config.permits
     free, total = memory.available / _GIB, memory.total / _GIB
     says = f"{free:.1f} of {total:.1f} GiB are available"

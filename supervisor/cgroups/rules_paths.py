@@ -1,4 +1,4 @@
-"""Where cgroups lie on this machine, and where we are in them, by what /proc says."""
+"""Where cgroups are mounted on this machine, and which are ours, from what /proc says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hierarchy:
         return self.folder(self.own) is not None
 
     def folder(self, cgroup: str) -> str | None:
-        """Where a cgroup lies; None when that is no part of what is mounted."""
+        """Return the folder of a cgroup, or None when it is not in the part that is mounted."""
         top = self.top.rstrip("/")
         if cgroup != top and not cgroup.startswith(f"{top}/"):
             return None
@@ -33,12 +33,12 @@ class Hierarchy:
         return None if ".." in below.split("/") else f"{self.mount}{below}".rstrip("/")
 
     def path(self, cgroup: str) -> list[str]:
-        """The folders of a cgroup and of those above it, as far as they are mounted, top first."""
+        """Return the folders of a cgroup and of those above it that are mounted, top first."""
         folder = self.folder(cgroup)
         return [] if folder is None else self.path_to(folder)
 
     def path_to(self, folder: str) -> list[str]:
-        """The same for a cgroup's folder."""
+        """Return what `path` does, for a cgroup's folder."""
         found = [folder]
         while len(found[0]) > len(self.mount):
             found.insert(0, found[0].rpartition("/")[0])
@@ -56,16 +56,16 @@ class Hierarchy:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchies:
-    """Those that matter to us: cgroups v2, and the memory controller where v1 still has it."""
+    """The hierarchies in use: cgroups v2, and the memory controller where v1 still has it."""
 
     unified: Hierarchy | None
     memory: Hierarchy | None
 
 
 def parse_hierarchies(mounts: str, membership: str) -> Hierarchies:
-    """By `/proc/self/mountinfo` and `/proc/self/cgroup`.
+    """Return the hierarchies that `/proc/self/mountinfo` and `/proc/self/cgroup` describe.
 
-    Of several mounts of one the first where we are to be seen.
+    Of several mounts of one hierarchy the first counts that shows our own cgroup.
     """
     own = dict(_memberships(membership))
     found: dict[str, Hierarchy] = {}
@@ -83,7 +83,7 @@ def parse_hierarchies(mounts: str, membership: str) -> Hierarchies:
 
 
 def _memberships(text: str) -> Iterator[tuple[str, str]]:
-    """For each controller the cgroup that we are in; the unified hierarchy goes without a name."""
+    """Yield each controller with our cgroup; the name of the unified hierarchy is empty."""
     for line in text.splitlines():
         _, controllers, cgroup = line.split(":", 2)
         for controller in controllers.split(","):
@@ -97,5 +97,5 @@ def _controller(system: str, options: list[str]) -> str | None:
 
 
 def _unescaped(path: str) -> str:
-    """What the kernel wrote with octal numbers for white space."""
+    """Decode a path in which the kernel wrote white space as octal numbers."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), path)

@@ -1,4 +1,4 @@
-"""What a client's text may name: which of our variables, which hosts, where a module may listen."""
+"""What a client's configuration may name: which variables, which hosts, where a module listens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """Whom a URL asks."""
+    """The server that a URL names."""
 
     scheme: str
     host: str
@@ -28,14 +28,14 @@ class Origin(NamedTuple):
 
 
 class ClientRules:
-    """What the settings and the operator's own files allow clients."""
+    """What the settings and the operator's files allow clients."""
 
     def __init__(self, settings: Settings, files: ConfigurationFiles) -> None:
         self._settings = settings
         self._files = files
 
     async def variables(self) -> frozenset[str]:
-        """The variables that a client's text may have filled in."""
+        """Return the variables that a client's text may name."""
         in_files = [variables_in(await self._file(kind)) for kind in ModuleKind]
         manifest = self._settings.manifests.current.variables
         set_since = self._settings.environment.names_set
@@ -44,7 +44,7 @@ class ClientRules:
         )
 
     async def provider_origins(self) -> frozenset[Origin]:
-        """The LLM providers that the operator's file names."""
+        """Return the LLM providers that the operator's file names."""
         backends = (await self._file(ModuleKind.LLM)).get("backends")
         entries = backends.values() if isinstance(backends, dict) else ()
         hosts = (entry.get("host") for entry in entries if isinstance(entry, dict))
@@ -58,7 +58,7 @@ class ClientRules:
         return frozenset(map(parse_host_port, self._settings.config.client_bind_addresses))
 
     def check_address(self, name: str, address: tuple[str, int]) -> None:
-        """Raises `BadRequest` unless a client may have a module listen there. `name`: the key."""
+        """Raise `BadRequest` unless a client may have a module listen there; `name` is the key."""
         place = HostPort(*address)
         if not is_loopback(place.host) and place not in self._addresses():
             raise BadRequest(
@@ -67,25 +67,25 @@ class ClientRules:
             )
 
     async def provider_proxy(self) -> str | None:
-        """By which the operator's file has providers asked."""
+        """Return the proxy by which the operator's file has providers asked, or None."""
         proxy = (await self._file(ModuleKind.LLM)).get("proxy")
         if not isinstance(proxy, str):
             return None
         return resolved(proxy, self._settings.environment)[0] or None
 
     async def check_operators_keys(self, kind: ModuleKind, given: Mapping[str, Any]) -> None:
-        """Raises `BadRequest` when a client says otherwise than the operator's file which program
-        is run, or which proxy gets the keys of the file's backends."""
+        """Raise `BadRequest` when a client gives another value than the operator's file for a key
+        that decides which program runs, or which proxy gets the keys of the file's backends."""
         for name in OPERATORS_KEYS:
             value = given.get(name)
             if value is not None and value != (await self._file(kind)).get(name):
                 raise BadRequest(
-                    f"config: {name}: this is not for clients to say; have it written into "
+                    f"config: {name}: clients may not set this; have it written into "
                     f"genvm-module-{kind}.yaml beside the service's settings"
                 )
 
     async def _file(self, kind: ModuleKind) -> Mapping[str, Any]:
-        """What the module's file says; nothing when it cannot be read."""
+        """Return what the module's file says; nothing when it cannot be read."""
         with suppress(ManagerError):
             value = await self._files.read(kind)
             if isinstance(value, dict):
@@ -94,7 +94,7 @@ class ClientRules:
 
 
 def origin(url: str) -> Origin | None:
-    """Whom a URL asks; None for what is no URL."""
+    """Return the server that a URL names, or None for what is no URL."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port

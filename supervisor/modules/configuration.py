@@ -1,4 +1,4 @@
-"""Where a module's default configuration comes from."""
+"""Reading a module's default configuration from its YAML file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .rules_configuration import MAX_SIZE
 
 
 class ConfigurationFiles:
-    """`genvm-module-<kind>.yaml` of the first folder where it is there, else the package's own."""
+    """The files `genvm-module-<kind>.yaml`: of the first folder that has it, else the package's."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
 
     async def read(self, kind: ModuleKind) -> dict[str, Any]:
-        """What the file says now. Raises `RequestFailed` naming the file."""
+        """Read the file and return what it says. Raises `RequestFailed` naming the file."""
         return await asyncio.to_thread(self._read, kind)
 
     def name(self, kind: ModuleKind) -> str:
-        """The file, for messages."""
+        """Return the file's path, for messages."""
         return str(self._place(kind))
 
     def _place(self, kind: ModuleKind) -> Traversable | Path:
@@ -50,7 +50,7 @@ class ConfigurationFiles:
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
         except Refused as error:
-            raise RequestFailed(f"{place}: not YAML that can be taken: {error}") from None
+            raise RequestFailed(f"{place}: YAML that is not accepted: {error}") from None
         except yaml.YAMLError as error:
             raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
         if not isinstance(value, dict):

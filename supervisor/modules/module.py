@@ -53,7 +53,7 @@ class Module:
         version: StatusVersion,
         log: EventLog,
     ) -> None:
-        """A stop waits up to `drain_timeout` seconds for the runs that are connected."""
+        """Have a stop wait up to `drain_timeout` seconds for the runs that are connected."""
         self.kind = kind
         self.state = ModuleState.STOPPED
         self._factory = factory
@@ -197,7 +197,7 @@ class Module:
             self._log.error("module_start_failed", module=self.kind, reason=error.message)
 
     def _pool_failed(self, pool: Pool, reason: str) -> None:
-        """Note that the last worker of a pool was given up."""
+        """Fail when the last worker of the serving pool was given up."""
         if pool is not self._serving or self.state is not ModuleState.RUNNING:
             return
         self._fail(reason)

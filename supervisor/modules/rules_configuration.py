@@ -1,4 +1,4 @@
-"""What the supervisor needs of a module's configuration; the rest is the module's own.
+"""The part of a module's configuration that the supervisor needs; the rest is the module's own.
 
 Source: docs/spec/05-modules.md.
 """
@@ -30,10 +30,10 @@ MAX_SHOWN = 60
 
 _VARIABLE = re.compile(r"\$\{ENV\[([^\]}]*)\]\}")
 ALL_ADDRESSES = ""
-"""As a host: all addresses of this machine."""
+"""The host that stands for all addresses of this machine."""
 
 _HIDDEN = "key"
-"""What stands at this name, at whatever depth, is shown to nobody."""
+"""Values of this key, at any depth, are secrets."""
 
 _ADDRESS = frozenset({"bind_address", "host", "port"})
 """Keys that are replaced together: all of them say where to listen."""
@@ -41,10 +41,13 @@ _ADDRESS = frozenset({"bind_address", "host", "port"})
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
-    """`settings` is the whole of it as JSON, variables filled in; `secrets` are texts in it that no
-    line of a log may show. `address`: host and port where the module listens besides.
-    `unset_variables`: by the path of a text in it, the first variable there that is not set or
-    empty. `awaits_keys`: its backends are those of the default, whose keys may be set later."""
+    """A module's configuration.
+
+    `settings` is all of it as JSON, with variables filled in; `secrets` are texts in it that no
+    line of a log may show. `address` is the host and port where the module listens as well.
+    `unset_variables` holds, by the path of a text, the first variable there that is not set or
+    empty. `awaits_keys`: its backends are those of the default, whose keys may be set later.
+    """
 
     settings: bytes
     workers: int
@@ -54,22 +57,24 @@ class ModuleConfig:
     awaits_keys: bool
 
     def __repr__(self) -> str:
-        """Shows no settings: there are keys in them."""
+        """Show no settings: there are keys in them."""
         return f"<ModuleConfig of {self.workers} workers>"
 
     def hide(self, text: str) -> str:
-        """A text that tells of this configuration, with none of its secrets."""
+        """Return a text about this configuration without its secrets."""
         return without_secrets(text, self.secrets)
 
 
 def stands_alone(kind: ModuleKind, given: Mapping[str, Any]) -> bool:
-    """Whether a configuration that a client gave is the whole of it: an LLM module's is when it
-    names backends, and any other is laid over the module's file."""
+    """Return whether a configuration that a client gave is used without the module's file.
+
+    An LLM module's is when it names backends; any other one replaces keys of the file.
+    """
     return kind is ModuleKind.LLM and given.get("backends") is not None
 
 
 def replaced_keys(given: Mapping[str, Any]) -> frozenset[str]:
-    """The keys of the file that hold no more when `given` is laid over it."""
+    """Return the keys of the module's file that `given` replaces."""
     return frozenset(given) | (_ADDRESS if not _ADDRESS.isdisjoint(given) else frozenset())
 
 
@@ -79,11 +84,11 @@ def module_config(
     default: Mapping[str, Any] | None = None,
     allowed: Collection[str] | None = None,
 ) -> ModuleConfig:
-    """A module's configuration, as YAML or JSON gave it, laid over the `default`.
+    """Return a module's configuration: `default` with the keys that `given` replaces.
 
-    `${ENV[NAME]}` in any text of it is replaced by the variable, or by nothing if there is none.
-    What was given may name the `allowed` variables alone; None: any. Raises `BadRequest` naming
-    the key. What an error shows is as it was given, with no variable filled in.
+    `${ENV[NAME]}` in any text is replaced by the variable, or by nothing if there is none. `given`
+    may name only the `allowed` variables; None: any. Raises `BadRequest` naming the key; it shows
+    values as they were given, with no variable filled in.
     """
     if not isinstance(given, dict):
         raise BadRequest(f"config: expected a map, got {type(given).__name__}")
@@ -107,7 +112,7 @@ def module_config(
 
 
 def variables_in(value: Any) -> frozenset[str]:
-    """The variables that the texts of a configuration name."""
+    """Return the variables that the texts of a configuration name."""
     if isinstance(value, str):
         return frozenset(_VARIABLE.findall(value))
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -115,8 +120,10 @@ def variables_in(value: Any) -> frozenset[str]:
 
 
 def check_variables(text: str, place: str, allowed: Collection[str]) -> None:
-    """Raise `BadRequest`, which names the `place` of a client's text, for a variable in it that is
-    not `allowed`: whether it is set is not told."""
+    """Raise `BadRequest` for a variable in a client's text that is not `allowed`.
+
+    `place` names the text. The error does not tell whether the variable is set.
+    """
     for name in _VARIABLE.findall(text):
         if name not in allowed:
             raise BadRequest(
@@ -126,7 +133,7 @@ def check_variables(text: str, place: str, allowed: Collection[str]) -> None:
 
 
 def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
-    """A text with its variables filled in, and the name of the first that is not set."""
+    """Return a text with its variables filled in, and the name of the first that is not set."""
     missing = [name for name in _VARIABLE.findall(text) if name not in environment]
     filled = _VARIABLE.sub(lambda found: environment.get(found[1], ""), text)
     return filled, missing[0] if missing else None
@@ -134,7 +141,7 @@ def resolved(text: str, environment: Mapping[str, str]) -> tuple[str, str | None
 
 @dataclass(slots=True)
 class _Filling:
-    """Fills variables in, and notes what it saw. What comes of it is bounded before it is made."""
+    """Fills variables in and collects secrets and unset ones; the size of the result is bounded."""
 
     environment: Mapping[str, str]
     allowed: Collection[str] | None = None
@@ -143,12 +150,12 @@ class _Filling:
     _added: int = 0
 
     def within(self, allowed: Collection[str] | None) -> _Filling:
-        """The same, for texts that may name those variables alone."""
+        """Allow only those variables from now on, and return this."""
         self.allowed = allowed
         return self
 
     def fill(self, value: Any, path: str, depth: int) -> Any:
-        """`value` with its variables filled in; `path` is its place in the configuration."""
+        """Return `value` with its variables filled in; `path` is its place in the configuration."""
         if depth > _MAX_DEPTH:
             raise BadRequest(f"config: {_top(path)}: nests deeper than {_MAX_DEPTH}")
         if isinstance(value, str):
@@ -180,18 +187,19 @@ class _Filling:
 
 
 def _top(path: str) -> str:
-    """The key of the configuration in which a place is."""
+    """Return the key of the configuration in which a place is."""
     return path.partition(".")[0][:MAX_PLACE]
 
 
 class _PoolKeys:
-    """The keys that the pool needs, variables filled in; errors show them as `written`."""
+    """The keys that the pool needs, with variables filled in; errors show them as `written`."""
 
     def __init__(self, filled: Mapping[str, Any], written: Mapping[str, Any]) -> None:
         self._filled = filled
         self._written = written
 
     def workers(self) -> int:
+        """Return the number of workers. Raises `BadRequest`."""
         given = self._filled.get("workers")
         if given is None:
             return DEFAULT_WORKERS
@@ -200,7 +208,7 @@ class _PoolKeys:
         return given
 
     def address(self) -> tuple[str, int] | None:
-        """`bind_address`, or `host` and `port` where it is absent.
+        """Return `bind_address`, or `host` and `port` where it is absent. Raises `BadRequest`.
 
         Source: docs/spec/05-modules.md#connections.
         """

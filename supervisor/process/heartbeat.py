@@ -1,4 +1,4 @@
-"""Telling the service manager, again and again, that the event loop turns and what it works on."""
+"""The heartbeat: tells the service manager regularly that the event loop runs, and its load."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from genvm_manager.supervisor.service import Service
 from .service_manager import ServiceManager
 
 PERIOD = 5.0
-"""Seconds between two beats at most; there are three within the service manager's timeout."""
+"""Seconds between two beats at most; at least three fit into the service manager's timeout."""
 
 STOP_GRACE = 30.0
-"""Seconds after a beat in which a stop must be over or come to the next beat."""
+"""Seconds after a beat in which a stop must be over or the next beat must come."""
 
 
 class Heartbeat:
-    """Beats until it is cancelled. Each beat says everything: none is missed when it is lost."""
+    """Sends beats. Each one says everything, so that a lost one does no harm."""
 
     def __init__(self, manager: ServiceManager, service: Service) -> None:
         self._manager = manager
@@ -24,7 +24,7 @@ class Heartbeat:
         self._phase = ["READY=1"]
 
     async def run(self) -> None:
-        """Until cancelled. Begin it when the service is ready."""
+        """Send beats until cancelled. Call it when the service is ready."""
         if not self._manager.is_there:
             return
         timeout = self._manager.timeout
@@ -34,7 +34,7 @@ class Heartbeat:
             await asyncio.sleep(period)
 
     def stop_begins(self) -> None:
-        """From now on, say that we are stopping, and that it may take until the next beat."""
+        """Say from now on that we are stopping, and that this may take until the next beat."""
         self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_GRACE * 1e6:.0f}"]
         self._beat()
 

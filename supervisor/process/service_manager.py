@@ -1,7 +1,7 @@
-"""The service manager that has started us, if one has: what it is told, and what it keeps for us.
+"""The service manager, such as systemd: what it is told, and the files that it keeps for us.
 
-The words are those of sd_notify(3), as systemd understands them: assignments, one a line, in a
-datagram to the socket that NOTIFY_SOCKET names.
+It is told by the protocol of sd_notify(3): assignments, one a line, in a datagram to the socket
+that NOTIFY_SOCKET names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIRST_PASSED = 3
 
 
 class ServiceManager:
-    """Is told things; where none listens, telling it does nothing."""
+    """The service manager that has started us; without one, telling it does nothing."""
 
     def __init__(
         self,
@@ -29,17 +29,22 @@ class ServiceManager:
         timeout: float | None = None,
         kept: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`timeout`: seconds after which it takes us for hung unless told `WATCHDOG=1` again;
-        None: it never does. `kept`: by name, the files that a process before us had it keep."""
+        """Talk to the socket at `address`, if it is given.
+
+        `timeout` is the seconds after which it takes us for hung unless it is told `WATCHDOG=1`
+        again; None: it never does. `kept` holds, by name, the descriptors of files that an earlier
+        process had it keep.
+        """
         self._address = address
         self.timeout = timeout
         self.kept = kept
 
     @classmethod
     def named_in(cls, environment: MutableMapping[str, str]) -> ServiceManager:
-        """The one that variables name, which are taken out: nothing that we start speaks for us.
+        """Return the one that the environment names, and remove the variables from there.
 
-        Whom it watches and gives files is known by pid: it is us, or our shim, or none of ours.
+        Without them nothing that we start speaks for us. The pids in the variables tell which
+        process is watched and is given files: it counts if that is this process or its shim.
         """
         address, watched, timeout, given, names = (environment.pop(each, "") for each in _VARIABLES)
         environment.pop("LISTEN_FDS", None)
@@ -53,23 +58,27 @@ class ServiceManager:
 
     @property
     def is_there(self) -> bool:
+        """Whether a service manager has started us."""
         return bool(self._address)
 
     def tell(self, *assignments: str) -> None:
-        """Say all this at once, such as `READY=1`. Never waits: what finds no room is lost."""
+        """Send assignments, such as `READY=1`, in one message.
+
+        This never waits: the message is lost when the socket has no room.
+        """
         sd_notify(self._address, "\n".join(assignments))
 
     def keep(self, name: str, descriptor: int) -> None:
-        """Have it keep an open file for the process after us, until it is told to `forget` it."""
+        """Have it keep an open file for the next process, until it is told to `forget` it."""
         sd_notify(self._address, f"FDSTORE=1\nFDNAME={name}", [descriptor])
 
     def forget(self, name: str) -> None:
-        """Have it keep that file no more."""
+        """Have it close the file that it keeps by that name."""
         self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
 
 def _taken(names: Sequence[str]) -> dict[str, int]:
-    """The descriptors that came with our start, by name; what we start in turn gets none."""
+    """Return the descriptors that came with our start, by name, and make them close on exec."""
     kept = {name: _FIRST_PASSED + index for index, name in enumerate(names)}
     for descriptor in kept.values():
         os.set_inheritable(descriptor, False)

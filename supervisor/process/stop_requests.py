@@ -22,7 +22,7 @@ _CHUNK = 4096
 class StopRequests:
     """Counts the requests to stop; `urgent`: not to wait for runs to finish.
 
-    `reload_asked` is set by a request to reload; who reloads clears it before.
+    `reload_asked` is set by a request to reload; clear it before reloading.
 
     `grace` is how many seconds runs then have between SIGTERM and SIGKILL.
     """

@@ -1,4 +1,4 @@
-"""What is done about once a second, whether a command comes or not."""
+"""What the supervisor does about once a second, whether a command comes or not."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Upkeep:
     limit, and kills processes that outlived their runs."""
 
     def __init__(self, service: Service, memory_limit: int) -> None:
-        """`memory_limit` in bytes for each run."""
+        """`memory_limit` is in bytes, for each run."""
         self._service = service
         self._life = service.life
         self._log = service.life.log
         self._memory_limit = memory_limit
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Repeat until cancelled."""
         await self._repeat(self._look)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,6 @@
-"""The connection between a pool and one of its workers: messages, with descriptors beside them.
+"""The connection between a pool and one of its workers: messages, some with descriptors.
 
-A Unix socketpair that carries frames of MessagePack. When the pool's side of it has ended, the
+It is a Unix socketpair that carries frames of MessagePack. When the pool's end of it is closed, the
 supervisor is gone.
 """
 
@@ -24,10 +24,10 @@ MAX_MESSAGE = 256 << 20
 """Bytes of the longest message: a check of providers with its images."""
 
 MAX_DESCRIPTORS = 16
-"""That come with one message."""
+"""Descriptors that may come with one message."""
 
 _MAX_WAITING = 4_096
-"""Messages that may wait for the other side to read; it is cut off then."""
+"""Messages that may wait for the other side to read; with more the connection is closed."""
 
 _CHUNK = 1 << 16
 
@@ -35,23 +35,24 @@ M = TypeVar("M")
 
 
 @dataclass(slots=True)
-class _Parcel:
-    """What is still to be sent of a message; its descriptors leave with its first byte."""
+class _Outgoing:
+    """An outgoing message: what is still to be sent of it, and descriptors that go along.
+
+    The kernel attaches descriptors to bytes: they are sent with the first bytes of the message, and
+    the receiver takes them from a queue when it has the whole message. That keeps their order.
+    """
 
     rest: memoryview
     descriptors: list[int]
 
     def close(self) -> None:
+        """Close the descriptors; once they are sent, the receiver has its own copies."""
         while self.descriptors:
             os.close(self.descriptors.pop())
 
 
 class Channel(Generic[M]):
-    """One side of the connection, on the running event loop; it takes over the socket.
-
-    `receive` gets each message with the sockets that came along, which it owns then. `lost` is
-    called once when the other side is gone, does not read, or says what is not understood.
-    """
+    """One side of the connection, on the running event loop."""
 
     def __init__(
         self,
@@ -60,6 +61,11 @@ class Channel(Generic[M]):
         receive: Callable[[M, list[socket.socket]], None],
         lost: Callable[[], None],
     ) -> None:
+        """Take over `connection` and begin to receive.
+
+        `receive` gets each message with the sockets that came along, which it has to close. `lost`
+        is called once: when the other side is gone, does not read, or sends what `decode` refuses.
+        """
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._decode = decode
@@ -67,43 +73,43 @@ class Channel(Generic[M]):
         self._lost = lost
         self._parser = FrameParser(MAX_MESSAGE)
         self._descriptors: deque[int] = deque()
-        self._outgoing: deque[_Parcel] = deque()
+        self._outgoing: deque[_Outgoing] = deque()
         self._is_open = True
-        self._is_unheard = False
+        self._sends_nothing = False
         connection.setblocking(False)
         self._loop.add_reader(connection, self._read)
 
     def send(self, message: ToWorker | FromWorker, descriptors: Sequence[int] = ()) -> None:
-        """Send a message, and close the descriptors that it takes along once they are sent.
+        """Send a message with descriptors, which are closed here once they are sent.
 
-        To a side that is gone nothing is sent. Raises `FrameError` for a message that is too long.
+        Nothing is sent to a side that is gone. Raises `FrameError` for a message that is too long.
         """
-        parcel = _Parcel(memoryview(frame(encode(message))), list(descriptors))
-        size = len(parcel.rest)
-        if self._is_unheard or size > MAX_MESSAGE:
-            parcel.close()
+        outgoing = _Outgoing(memoryview(frame(encode(message))), list(descriptors))
+        size = len(outgoing.rest)
+        if self._sends_nothing or size > MAX_MESSAGE:
+            outgoing.close()
             if size > MAX_MESSAGE:
                 raise FrameError(f"a message of {size} bytes is too long")
             return
-        self._outgoing.append(parcel)
+        self._outgoing.append(outgoing)
         if len(self._outgoing) > _MAX_WAITING:
             self._hang_up()
         elif len(self._outgoing) == 1:
             self._write()
 
     def drain(self) -> None:
-        """Receive what the other side sent before it ended."""
+        """Receive what the other side has sent before it ended."""
         while self._is_open and self._read():
             pass
 
     async def flush(self, timeout: float) -> None:
-        """Wait until all is sent, but at most `timeout` seconds."""
+        """Wait until all is sent, for `timeout` seconds at most."""
         deadline = self._loop.time() + timeout
         while self._is_open and self._outgoing and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
-        """Legal at any time, and more than once."""
+        """Close the connection; legal at any time, and more than once."""
         if not self._is_open:
             return
         self._is_open = False
@@ -114,7 +120,7 @@ class Channel(Generic[M]):
             os.close(self._descriptors.popleft())
 
     def _read(self) -> bool:
-        """Read once; False when there is nothing to read now."""
+        """Read once; return False when there is nothing to read now."""
         try:
             room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
             received, ancillary, flags, _ = self._connection.recvmsg(
@@ -156,24 +162,25 @@ class Channel(Generic[M]):
         except BlockingIOError:
             self._loop.add_writer(self._connection, self._write)
         except (BrokenPipeError, ConnectionResetError):
-            # What it sent before it ended is still to be read; the end of that says it is gone.
+            # What the other side sent before it ended is still to be read; `lost` is called at
+            # the end of that.
             self._stop_sending()
         except OSError:
             self._hang_up()
 
     def _stop_sending(self) -> None:
-        self._is_unheard = True
+        self._sends_nothing = True
         self._loop.remove_writer(self._connection)
-        for parcel in self._outgoing:
-            parcel.close()
+        for message in self._outgoing:
+            message.close()
         self._outgoing.clear()
 
-    def _send_some(self, parcel: _Parcel) -> None:
-        rights = array.array("i", parcel.descriptors)
+    def _send_some(self, message: _Outgoing) -> None:
+        rights = array.array("i", message.descriptors)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
-        sent = self._connection.sendmsg([parcel.rest[:_CHUNK]], ancillary)
-        parcel.close()
-        parcel.rest = parcel.rest[sent:]
+        sent = self._connection.sendmsg([message.rest[:_CHUNK]], ancillary)
+        message.close()
+        message.rest = message.rest[sent:]
 
     def _hang_up(self) -> None:
         if self._is_open:

@@ -1,6 +1,6 @@
-"""What a pool and its workers say to each other: one struct per message.
+"""The messages between a pool and its workers: one struct for each.
 
-Configurations and keys travel here and nowhere else.
+Configurations and keys are sent by these messages only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Logging(Struct, frozen=True):
     secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Shows no secret: it may land in a log itself."""
+        """Show no secret: this text may be logged itself."""
         return f"<Logging {self.level} {self.form}>"
 
 
@@ -50,12 +50,12 @@ class Open(Struct, tag=True, frozen=True):
     unset_variables: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Shows no configuration: there are keys in it."""
+        """Show no configuration: there are keys in it."""
         return f"<Open {self.module}>"
 
 
 class Connect(Struct, tag=True, frozen=True):
-    """An executor's connection comes along: serve it."""
+    """Serve an executor's connection, which comes along."""
 
     descriptors: int = 1
 
@@ -94,22 +94,23 @@ class Ready(Struct, tag=True, frozen=True):
 
 
 class Failed(Struct, tag=True, frozen=True):
-    """What was asked for cannot be done; the worker ends."""
+    """The order cannot be done; the worker ends."""
 
     code: str
     message: str
 
     @classmethod
     def of(cls, error: ManagerError) -> Failed:
+        """Return the message that carries an error."""
         return cls(error.code, error.message)
 
     def error(self) -> ManagerError:
-        """The error itself, to be raised on this side."""
+        """Return the error itself, to be raised on this side."""
         return from_wire(self.code, self.message)
 
 
 class Load(Struct, tag=True, frozen=True):
-    """How many connections are open, and how many of those handed over were taken in so far.
+    """How many connections are open, and how many were received so far of those handed over.
 
     Sent with each change and every `HEARTBEAT` seconds.
     """
@@ -119,13 +120,15 @@ class Load(Struct, tag=True, frozen=True):
 
 
 class Checked(Struct, tag=True, frozen=True):
+    """What a check has found."""
+
     rows: list[CheckRow]
 
 
 FromWorker = Ready | Failed | Load | Checked
 
 HEARTBEAT = 5.0
-"""Seconds after which a worker says something at the latest."""
+"""Seconds after which a worker sends something at the latest."""
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
@@ -133,14 +136,15 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
+    """Return the body of a frame."""
     return _encoder.encode(message)
 
 
 def decode_to_worker(body: bytes) -> ToWorker:
-    """Raises `msgspec.DecodeError`."""
+    """Return the message in a frame from the pool. Raises `msgspec.DecodeError`."""
     return _to_worker.decode(body)
 
 
 def decode_from_worker(body: bytes) -> FromWorker:
-    """Raises `msgspec.DecodeError`."""
+    """Return the message in a frame from a worker. Raises `msgspec.DecodeError`."""
     return _from_worker.decode(body)

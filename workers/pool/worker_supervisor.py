@@ -19,9 +19,14 @@ REFUSAL_PAUSE = 1.0
 class Events(Protocol):
     """The log that a pool writes to."""
 
-    def info(self, event: str, /, **fields: Any) -> None: ...
-    def warning(self, event: str, /, **fields: Any) -> None: ...
-    def error(self, event: str, /, **fields: Any) -> None: ...
+    def info(self, event: str, /, **fields: Any) -> None:
+        """Log an event of everyday life."""
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        """Log an event that needs attention if it comes often."""
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        """Log an event that somebody has to look at."""
 
 
 class WorkerSupervisor:
@@ -33,7 +38,7 @@ class WorkerSupervisor:
     def __init__(
         self, module: str, make: Callable[[], WorkerProcess], backoff: Backoff, log: Events
     ) -> None:
-        """`module` is the module's name; `make` starts a process, or raises `OSError`."""
+        """Supervise a worker of `module`; `make` starts its process, or raises `OSError`."""
         self._module = module
         self._make = make
         self._backoff = backoff

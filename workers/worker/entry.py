@@ -1,4 +1,7 @@
-"""Where a worker process begins. A pool imports this file too, and not what a worker needs."""
+"""The first function of a worker process.
+
+A pool imports this file too, so what only a worker needs is not imported at its top.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from .identity import Identity
 
 
 def enter(control: socket.socket, identity: Identity) -> None:
-    """The whole life of a worker."""
-    from .worker import work  # noqa: PLC0415 - only the new process pays for it
+    """Run a worker to its end; `control` is its connection to the pool."""
+    from .worker import work  # noqa: PLC0415 - only the new process needs it
 
     work(control, identity)

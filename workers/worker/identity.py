@@ -1,4 +1,4 @@
-"""What a worker shows of itself."""
+"""What a worker shows in its process title."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """`name` is `llm` or `web`, `place` the state folder."""
+    """Whose worker it is: `name` is `llm` or `web`, `place` the state folder."""
 
     name: str
     place: str

@@ -1,5 +1,5 @@
-"""What a worker serves: the seam between `worker.py`, which speaks with the supervisor and with
-executors, and the modules `llm/` and `web/`, which do the work.
+"""The interface of a module: `worker.py` speaks with supervisor and executors, `llm/` and `web/`
+implement this.
 
 A module is `workers.<name>.module` with a function `open_module` of the form of `OpenModule`.
 """
@@ -17,13 +17,13 @@ class Session(Protocol):
     """One executor's connection; its requests come one after the other."""
 
     async def answer(self, request: ModuleRequest) -> Any:
-        """The value for `Ok`. Raises `UserFault` or `FatalFault`.
+        """Return the value for `Ok`. Raises `UserFault` or `FatalFault`.
 
         It is cancelled when the executor goes away.
         """
 
     async def close(self) -> None:
-        """The connection has ended."""
+        """Release what the session holds: the connection has ended."""
 
 
 class Module(Protocol):
@@ -31,20 +31,20 @@ class Module(Protocol):
 
     @property
     def shortage(self) -> str | None:
-        """Why every request of a kind fails, and what the operator can do about it; else None."""
+        """Why all requests of some kind fail, and what the operator can do about it; else None."""
 
     async def open_session(self, hello: ModuleHello) -> Session:
-        """Called with a connection's first frame. Raises `FatalFault` to refuse it."""
+        """Begin a session by a connection's first frame. Raises `FatalFault` to refuse it."""
 
     async def close(self) -> None:
-        """Let go of everything; no session is open any more."""
+        """Release everything; no session is open any more."""
 
 
 OpenModule = Callable[[Mapping[str, Any], "ModuleOptions", EventLog], Awaitable[Module]]
-"""Makes a module of its configuration, in which `${ENV[…]}` is filled in already.
+"""Opens a module by its configuration, in which `${ENV[…]}` is filled in already.
 
-Returns once it answers requests. Raises `base.errors.BadRequest` naming the key at fault, or
-`base.errors.RequestFailed` when it cannot start for another reason.
+It returns once the module answers requests. Raises `base.errors.BadRequest` naming the key at
+fault, or `base.errors.RequestFailed` when it cannot start for another reason.
 """
 
 
@@ -52,11 +52,12 @@ class ModuleOptions(Protocol):
     """What a module is opened with besides the configuration."""
 
     @property
-    def allow_empty_backends(self) -> bool: ...
+    def allow_empty_backends(self) -> bool:
+        """Whether the module may start without a usable backend."""
 
     @property
     def tells_of_config(self) -> bool:
-        """Whether to log what is to be said of the configuration: one worker does, for all."""
+        """Whether to log remarks on the configuration: one worker of a pool does, for all."""
 
     @property
     def unset_variables(self) -> Mapping[str, str]:

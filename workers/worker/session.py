@@ -1,4 +1,4 @@
-"""One executor's connection from its hello to its end, whatever carries the frames.
+"""The session loop: one executor's connection from its hello to its end.
 
 Source: docs/spec/05-modules.md.
 """
@@ -24,7 +24,7 @@ from genvm_manager.protocol.module_frames import (
 
 from .module import Module, Session
 
-_MOST_INLINE = 256 << 10
+_MAX_INLINE = 256 << 10
 """Bytes of a frame that is decoded on the event loop; a larger one goes to a thread."""
 
 T = TypeVar("T")
@@ -34,17 +34,17 @@ class Frames(Protocol):
     """A connection that carries the bodies of frames."""
 
     async def receive(self) -> bytes:
-        """The next body. Raises `StreamEnded`, or `FrameError`: it is of no more use."""
+        """Return the next body. Raises `StreamEnded`, or `FrameError`: no more comes then."""
 
     async def send(self, body: bytes) -> None:
         """Send a body. Raises `FrameError` when the other side is gone or does not read."""
 
     async def close(self) -> None:
-        """Let out what was sent, and hang up."""
+        """Wait until all is sent, and close the connection."""
 
 
-class Conversation:
-    """An executor and a module: one answer per request, in order, until one of them ends it."""
+class SessionLoop:
+    """Serves one connection: one answer per request, in order, until executor or module ends it."""
 
     def __init__(self, frames: Frames, module: Module, log: EventLog) -> None:
         self._frames = frames
@@ -52,9 +52,9 @@ class Conversation:
         self._log = log
 
     async def run(self) -> None:
-        """Serve the connection until it ends, and close it. Cancelled to end it."""
+        """Serve the connection until it ends or this is cancelled, and close it."""
         try:
-            await self._converse()
+            await self._serve()
         except StreamEnded:
             pass
         except (FrameError, MalformedMessage, FatalFault) as reason:
@@ -66,7 +66,7 @@ class Conversation:
         finally:
             await self._frames.close()
 
-    async def _converse(self) -> None:
+    async def _serve(self) -> None:
         hello = await _decoded(decode_hello, await self._frames.receive())
         session = await self._module.open_session(hello)
         try:
@@ -75,17 +75,18 @@ class Conversation:
             await session.close()
 
     async def _answer_all(self, session: Session) -> None:
-        """The next frame is awaited during an answer: so we see when the executor goes away."""
-        coming = asyncio.ensure_future(self._frames.receive())
+        """Answer requests. The next one is awaited already during an answer: that is how the end
+        of an executor is noticed."""
+        next_body = asyncio.ensure_future(self._frames.receive())
         try:
             while True:
-                body = await coming
-                coming = asyncio.ensure_future(self._frames.receive())
+                body = await next_body
+                next_body = asyncio.ensure_future(self._frames.receive())
                 answering = asyncio.ensure_future(self._answer(session, body))
-                await _finish(answering, coming)
+                await _finish(answering, next_body)
                 await self._frames.send(answering.result())
         finally:
-            coming.cancel()
+            next_body.cancel()
 
     async def _answer(self, session: Session, body: bytes) -> bytes:
         request = await _decoded(decode_request, body)
@@ -101,12 +102,12 @@ class Conversation:
         return answer
 
 
-async def _finish(answering: asyncio.Future[bytes], coming: asyncio.Future[bytes]) -> None:
-    """Wait for the answer; end it and raise when the connection ends before."""
+async def _finish(answering: asyncio.Future[bytes], next_body: asyncio.Future[bytes]) -> None:
+    """Wait for the answer; cancel it and raise when the connection ends before."""
     try:
-        await asyncio.wait({answering, coming}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({answering, next_body}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
-            coming.result()
+            next_body.result()
             await asyncio.wait({answering})
     finally:
         if answering.cancel():
@@ -114,6 +115,6 @@ async def _finish(answering: asyncio.Future[bytes], coming: asyncio.Future[bytes
 
 
 async def _decoded(decode: Callable[[bytes], T], body: bytes) -> T:
-    if len(body) > _MOST_INLINE:
+    if len(body) > _MAX_INLINE:
         return await asyncio.to_thread(decode, body)
     return decode(body)

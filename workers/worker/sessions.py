@@ -1,4 +1,4 @@
-"""All connections of a worker."""
+"""All connections that a worker serves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from genvm_manager.base.logging.event_log import EventLog
 
 from .module import Module
-from .session import Conversation, Frames
+from .session import Frames, SessionLoop
 from .stream_frames import StreamFrames
 
 MAX_SESSIONS = 1_024
@@ -25,17 +25,19 @@ class Sessions:
         self._changed = changed
         self._open: set[asyncio.Task[None]] = set()
         self.taken = 0
-        """How many of those handed over were taken in so far."""
+        """How many of the connections that were handed over were received so far."""
 
     @property
     def count(self) -> int:
+        """How many connections are open."""
         return len(self._open)
 
     def has_room(self) -> bool:
+        """Return whether another connection may be served."""
         return self.count < MAX_SESSIONS
 
     def take(self, connection: socket.socket) -> None:
-        """Serve a connection that was handed over."""
+        """Serve a connection that was handed over; it is closed when there are too many."""
         self.taken += 1
         if self.has_room():
             self._begin(self._serve_stream(connection))
@@ -45,7 +47,7 @@ class Sessions:
             self._changed()
 
     async def handle(self, frames: Frames) -> None:
-        """Serve a connection that a listener took, to its end."""
+        """Serve a connection that a listening socket has accepted, to its end."""
         await asyncio.wait({self._begin(self._serve(frames))})
 
     async def end_all(self) -> None:
@@ -71,4 +73,4 @@ class Sessions:
         await self._serve(await StreamFrames.of(connection))
 
     async def _serve(self, frames: Frames) -> None:
-        await Conversation(frames, self._module, self._log).run()
+        await SessionLoop(frames, self._module, self._log).run()

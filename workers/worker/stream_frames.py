@@ -12,13 +12,13 @@ FRAME_TIMEOUT = 60.0
 """Seconds in which a frame that has begun must be whole."""
 
 WRITE_TIMEOUT = 60.0
-"""Seconds in which the other side must take in an answer."""
+"""Seconds in which the other side must read an answer."""
 
 _LIMIT = 1 << 20
 
 
 class StreamFrames:
-    """One connection. Between frames it may be silent for as long as it lives: a contract works."""
+    """One connection. Between frames it may be silent without limit, while the contract runs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -26,11 +26,14 @@ class StreamFrames:
 
     @classmethod
     async def of(cls, connection: socket.socket) -> StreamFrames:
-        """Takes the socket over."""
+        """Return the frames of a connected socket, and take the socket over."""
         return cls(*await asyncio.open_unix_connection(sock=connection, limit=_LIMIT))
 
     async def receive(self) -> bytes:
-        """The next body; `StreamEnded` between two frames, `FrameError` within one."""
+        """Return the next body.
+
+        Raises `StreamEnded` when the connection ends between two frames, `FrameError` within one.
+        """
         try:
             begun = await self._reader.readexactly(1)
         except (asyncio.IncompleteReadError, OSError):
@@ -45,7 +48,7 @@ class StreamFrames:
             raise FrameError("the stream ended within a frame") from None
 
     async def send(self, body: bytes) -> None:
-        """Raises `FrameError` when the other side is gone or does not read."""
+        """Send a body. Raises `FrameError` when the other side is gone or does not read."""
         try:
             self._writer.write(frame(body))
             async with asyncio.timeout(WRITE_TIMEOUT):
@@ -55,7 +58,7 @@ class StreamFrames:
             raise FrameError(f"an answer could not be sent: {error}") from None
 
     async def close(self) -> None:
-        """Let out what was sent, and hang up."""
+        """Wait until all is sent, and close the connection."""
         self._writer.close()
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(WRITE_TIMEOUT):

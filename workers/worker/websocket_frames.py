@@ -1,4 +1,4 @@
-"""Frames as messages of a WebSocket, and the server that takes such connections.
+"""Frames as messages of a WebSocket, and the server that accepts such connections.
 
 Source: docs/spec/05-modules.md.
 """
@@ -21,7 +21,7 @@ from genvm_manager.protocol.framing import MAX_FRAME, FrameError, StreamEnded
 from .stream_frames import WRITE_TIMEOUT
 
 HELLO_TIMEOUT = 30.0
-"""Seconds in which a client must say whose connection it is: anyone may have opened it."""
+"""Seconds in which a client must send its hello: anyone may have opened the connection."""
 
 _HANDSHAKE_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 5.0
@@ -37,7 +37,10 @@ class WebSocketFrames:
         self._is_known = False
 
     async def receive(self) -> bytes:
-        """The next body; the first one is awaited for `HELLO_TIMEOUT` seconds only."""
+        """Return the next body; wait for the first one for `HELLO_TIMEOUT` seconds only.
+
+        Raises `StreamEnded`, `FrameError` or `MalformedFrame`.
+        """
         try:
             async with asyncio.timeout(None if self._is_known else HELLO_TIMEOUT):
                 message = await self._connection.recv()
@@ -53,7 +56,7 @@ class WebSocketFrames:
         return message
 
     async def send(self, body: bytes) -> None:
-        """Raises `FrameError` when the other side is gone or does not read."""
+        """Send a body. Raises `FrameError` when the other side is gone or does not read."""
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._connection.send(body)
@@ -62,7 +65,7 @@ class WebSocketFrames:
             raise FrameError(f"an answer could not be sent: {error}") from None
 
     async def close(self) -> None:
-        """Let out what was sent, and hang up."""
+        """Wait until all is sent, and close the connection."""
         await self._connection.close()
 
 
@@ -71,9 +74,9 @@ async def listen(
     handle: Callable[[WebSocketFrames], Awaitable[None]],
     has_room: Callable[[], bool],
 ) -> Server:
-    """Take connections from a listening socket, as long as there is room for another one.
+    """Accept connections from a listening socket, as long as there is room for another one.
 
-    Browsers are refused, by the `Origin` that only they send: a web page must not prompt.
+    Browsers are refused by the `Origin` that only they send: a web page must not prompt.
     """
 
     async def take(connection: ServerConnection) -> None:
@@ -84,7 +87,7 @@ async def listen(
             return None
         return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "too many connections\n")
 
-    # What strangers send in place of a handshake is not worth a line each.
+    # Port scanners and the like send anything in place of a handshake: no log line for each.
     _log.setLevel(logging.CRITICAL)
     # No pings: an executor that runs a contract does not answer them; TCP notices dead machines.
     return await serve(

@@ -1,4 +1,4 @@
-"""A worker's process: it opens a module and serves connections, or asks providers once."""
+"""The worker process: it opens a module and serves connections, or checks LLM providers once."""
 
 from __future__ import annotations
 
@@ -53,27 +53,27 @@ THREAD_TIMEOUT = 30.0
 """Seconds for which a new worker tries to start its threads; it starts none later."""
 
 FLUSH_TIMEOUT = 5.0
-"""Seconds for the last words to the pool."""
+"""Seconds for sending the last messages to the pool."""
 
 
 _PR_SET_DUMPABLE = 4
 
 
 def work(control: socket.socket, identity: Identity) -> None:
-    """The whole life of the process."""
+    """Run the worker to its end."""
     _settle_in(control, identity)
     asyncio.run(_live(control, identity))
 
 
 def _settle_in(control: socket.socket, identity: Identity) -> None:
-    """Make this process what it is to be: known by name, head of a group that ends with it."""
+    """Lead a process group, set the process title, and protect the keys in memory."""
     os.setpgid(0, 0)
     setproctitle.setproctitle(f"genvm-manager {identity.name} worker {identity.place}")
-    # A core would have keys in it. The limit is for what we start; it does not hold for a core that
-    # a program takes in.
+    # A core would have keys in it. The limit is inherited by what we start, but it does not hold
+    # where the kernel pipes cores to a program: not being dumpable does.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    # What we were started with is not for those whom we start.
+    # Programs that we start inherit stdin, stdout and stderr only.
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             os.set_inheritable(int(descriptor), int(descriptor) <= 2)
@@ -85,7 +85,10 @@ def _settle_in(control: socket.socket, identity: Identity) -> None:
 
 
 def _end_with(control: int) -> None:
-    """When the supervisor is gone, so are we and all that we have started, at whatever work."""
+    """End this process and all that it has started when the supervisor is gone.
+
+    It runs in a thread, so that it works while the event loop is busy.
+    """
     poll = select.poll()
     poll.register(control, select.POLLRDHUP)
     poll.poll()
@@ -99,7 +102,8 @@ def _end_group() -> None:
 async def _live(control: socket.socket, identity: Identity) -> None:
     asyncio.get_running_loop().set_default_executor(loop_threads(THREAD_TIMEOUT))
     await WorkerLife(control, identity).run()
-    # A thread that hangs in a look-up must not hold up the end: nothing is left to be done.
+    # asyncio.run would wait for threads, and one may hang in a look-up of a name: nothing is left
+    # to be done.
     logging.shutdown()
     os._exit(0)
 
@@ -111,7 +115,7 @@ class _Options(NamedTuple):
 
 
 class WorkerLife:
-    """Does what the pool says, from `Open` or `Check` to `Stop`."""
+    """Carries out the pool's messages, from `Open` or `Check` to `Stop`."""
 
     def __init__(self, control: socket.socket, identity: Identity) -> None:
         self._name = identity.name
@@ -129,14 +133,14 @@ class WorkerLife:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Until told to stop, or until what was asked for is done."""
+        """Work until told to stop, or until a check is done."""
         beating = asyncio.ensure_future(self._beat())
         await self._stopped.wait()
         beating.cancel()
         await self._close()
         await self._channel.flush(FLUSH_TIMEOUT)
 
-    # ------------------------------------------------------------------- what the pool says
+    # ------------------------------------------------------------------ messages from the pool
 
     def _receive(self, message: ToWorker, sockets: list[socket.socket]) -> None:
         match message:
@@ -162,10 +166,10 @@ class WorkerLife:
         return redaction
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.create_task(self._guarded(work))
+        self._task = asyncio.create_task(self._report_failure(work))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what the pool waits for, or say why it cannot be done and end."""
+    async def _report_failure(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what the pool waits for, or send why that cannot be done and end."""
         try:
             await work
         except ManagerError as error:
@@ -181,7 +185,7 @@ class WorkerLife:
 
     async def _open(self, order: Open, listening: list[socket.socket]) -> None:
         open_module = _attribute(order.module, "open_module", self._name)
-        # Whoever only wants errors needs no backends.
+        # A module whose requests all fail needs no backends.
         allow_empty = order.allow_empty_backends or order.user_error
         options = _Options(allow_empty, order.tells_of_config, order.unset_variables)
         self._module = await open_module(msgspec.json.decode(order.config), options, self._log)
@@ -202,7 +206,7 @@ class WorkerLife:
 
     async def _listen(self, sessions: Sessions, listening: list[socket.socket]) -> None:
         if listening:
-            # A worker that listens nowhere has no need of a WebSocket server.
+            # A worker that listens nowhere does not pay for the WebSocket server's memory.
             from .websocket_frames import listen  # noqa: PLC0415
 
             for each in listening:
@@ -214,7 +218,7 @@ class WorkerLife:
         self._servers.clear()
 
     def _report(self) -> None:
-        """Tell the pool how busy we are, once for all that has just changed."""
+        """Send the load to the pool, once for all that changes in one turn of the event loop."""
         if not self._is_report_due:
             self._is_report_due = True
             asyncio.get_running_loop().call_soon(self._report_now)
@@ -248,7 +252,7 @@ async def _follow(level: SharedLevel) -> None:
 
 
 def _attribute(module: str, attribute: str, name: str) -> Any:
-    """What the dotted `module` has by that name. Raises `RequestFailed` when it is not there."""
+    """Return an attribute of the dotted `module`. Raises `RequestFailed` when that is not there."""
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:

@@ -176,7 +176,7 @@ def test_a_client_names_no_program_and_no_proxy(service: RunningService) -> None
     ):
         answer = start(service, {name: value}, kind=kind)
         assert answer.status_code == 400
-        assert f"{name}: this is not for clients to say" in answer.json()["error"]
+        assert f"{name}: clients may not set this" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("form", ["calldata", "json"])
