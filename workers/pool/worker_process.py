@@ -88,7 +88,6 @@ class WorkerProcess:
         changes. It is killed unless it is ready within `timeout` seconds, by default
         `START_TIMEOUT`.
         """
-        self._loop = asyncio.get_running_loop()
         self._title = _title(identity, order)
         self._changed = changed
         self._timeout = START_TIMEOUT if timeout is None else timeout
@@ -102,19 +101,16 @@ class WorkerProcess:
         self.rows: list[CheckRow] | None = None
         self.settled = asyncio.Event()
         self.gone = asyncio.Event()
-        self._process, control = _start(identity)
+        self._process, pidfd, control = _start(identity)
         self.pid: int = self._process.pid
-        try:
-            self._pidfd: int | None = open_child_pidfd(self.pid)
-        except OSError:
-            control.close()
-            raise
+        self._pidfd: int | None = pidfd
         self._channel: Channel[FromWorker] = Channel(
-            control, decode_from_worker, lambda message, _: self._receive(message), self.kill
+            control, decode_from_worker, self._receive, self.kill
         )
-        self._late = self._loop.call_later(self._timeout, self._kill_late)
-        self._beat = self._loop.call_later(HEARTBEAT, self._count_beat)
-        self._watching = self._loop.create_task(self._watch(), name=f"worker {self.pid}")
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._timeout, self._kill_late)
+        self._beat = loop.call_later(HEARTBEAT, self._count_beat)
+        self._watching = loop.create_task(self._watch(), name=f"worker {self.pid}")
         try:
             self._channel.send(order, [each.dup().detach() for each in listening])
         except BaseException:
@@ -163,7 +159,7 @@ class WorkerProcess:
 
     # ----------------------------------------------------------------------------- messages
 
-    def _receive(self, message: FromWorker) -> None:
+    def _receive(self, message: FromWorker, _: list[socket.socket]) -> None:
         self._silent_beats = 0
         match message:
             case Load():
@@ -195,7 +191,7 @@ class WorkerProcess:
             self.error = RequestFailed(f"{self._title} said nothing for {silence:.0f} s")
             self.kill()
         else:
-            self._beat = self._loop.call_later(HEARTBEAT, self._count_beat)
+            self._beat = asyncio.get_running_loop().call_later(HEARTBEAT, self._count_beat)
 
     # ---------------------------------------------------------------------------------- end
 
@@ -235,20 +231,23 @@ class WorkerProcess:
         self._changed()
 
 
-def _start(identity: Identity) -> tuple[Any, socket.socket]:
-    """Start a process; return it and our end of its control connection. Raises `OSError`."""
+def _start(identity: Identity) -> tuple[Any, int, socket.socket]:
+    """Start a process; return it, a pidfd of it and our end of its control connection.
+
+    Raises `OSError`; no process is left then.
+    """
     ours, theirs = socket.socketpair()
     try:
         with theirs:
             process = _spawning.Process(target=enter, args=(theirs, identity), daemon=True)
             process.start()
+        # Remove it from multiprocess's table: the next start() would reap it, and its pid could be
+        # reused while we hold it.
+        _to_be_reaped.discard(process)
+        return process, open_child_pidfd(process.pid), ours
     except BaseException:
         ours.close()
         raise
-    # Remove it from multiprocess's table: the next start() would reap it, and its pid could be
-    # reused while we hold it.
-    _to_be_reaped.discard(process)
-    return process, ours
 
 
 def _title(identity: Identity, order: Open | Check) -> str:
