@@ -16,8 +16,7 @@ from genvm_manager.workers.web.browser.browser import (
     isolations,
 )
 
-from .service import wait_until
-from .waiting import TIMEOUT
+from .waiting import TIMEOUT, wait_until
 
 T = TypeVar("T")
 

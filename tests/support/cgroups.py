@@ -13,7 +13,7 @@ import pytest
 from genvm_manager.supervisor.cgroups.folder import kill, members, remove
 from genvm_manager.supervisor.cgroups.rules_paths import Hierarchies, parse_hierarchies
 
-from .supervisor import wait_until
+from .waiting import wait_until
 
 UNIFIED, MEMORY = "unified", "memory"
 """Hierarchies: that of cgroups v2, and that of v1's memory controller."""

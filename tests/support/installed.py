@@ -19,8 +19,8 @@ from genvm_manager.workers.genvm.cli import default_cache_dir
 from genvm_manager.workers.genvm.engine.private_cache import _stamp
 
 from .machine import Machine
-from .service import OBEDIENT, PROJECT, run_request, wait_until
-from .waiting import TIMEOUT
+from .service import OBEDIENT, PROJECT, run_request
+from .waiting import TIMEOUT, wait_until
 
 WHEELS = PROJECT / ".venv" / "wheels"
 CHECKOUT = "/root/genvm-manager"

@@ -20,8 +20,7 @@ from typing import Any
 
 import psutil
 
-from .service import wait_until
-from .waiting import TIMEOUT
+from .waiting import TIMEOUT, wait_until
 
 SCRIPT = Path(__file__).with_name("machine.sh")
 NEEDED = ("unshare", "nsenter", "pivot_root", "systemctl", "journalctl", "setpriv")

@@ -18,7 +18,8 @@ from genvm_manager.protocol.module_frames import (
     encode_request,
 )
 
-from .supervisor import Client, RunningSupervisor, wait_until
+from .supervisor import Client, RunningSupervisor
+from .waiting import wait_until
 
 LLM, WEB = ModuleKind.LLM, ModuleKind.WEB
 LIGHT: dict[ModuleKind, dict[str, Any]] = {

@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from .service import GENVM_MANAGER, RunningService, wait_until
-from .waiting import TIMEOUT
+from .service import GENVM_MANAGER, RunningService
+from .waiting import TIMEOUT, wait_until
 
 DEADLINE = TIMEOUT
 

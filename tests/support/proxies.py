@@ -19,8 +19,7 @@ from tests.conftest import PROJECT
 
 from .certificates import make_certificate
 from .studio import free_port
-from .supervisor import wait_until
-from .waiting import TIMEOUT
+from .waiting import TIMEOUT, wait_until
 
 GUIDE = (PROJECT / "docs/operations/behind-a-proxy.md").read_text()
 NAME = "genvm.example.org"

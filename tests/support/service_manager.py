@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from .supervisor import TIMEOUT
+from .waiting import TIMEOUT
 
 WATCHDOG = 0.6
 

@@ -20,8 +20,8 @@ from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 
-from .service import GENVM_MANAGER, processes_of, wait_until
-from .waiting import TIMEOUT
+from .service import GENVM_MANAGER, processes_of
+from .waiting import TIMEOUT, wait_until
 
 START_DEADLINE = TIMEOUT
 CONTRACT = Address(b"\x01" * 20)

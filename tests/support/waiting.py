@@ -14,7 +14,7 @@ _PAUSE = 0.01
 T = TypeVar("T")
 
 
-def wait_until(fact: Callable[[], T], within: float = TIMEOUT) -> T:
+def wait_until(fact: Callable[[], T | None], within: float = TIMEOUT) -> T:
     """The fact's first truthy value; fails when there is none within so many seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.service import GENVM_MANAGER, PROJECT, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import GENVM_MANAGER, PROJECT
+from tests.support.waiting import TIMEOUT, wait_until
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 PYTHON = (sys.executable, "-P", "-m")

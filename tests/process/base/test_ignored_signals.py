@@ -20,7 +20,8 @@ from genvm_manager.workers.web.browser.browser import (
 )
 from tests.support.service_manager import Listener
 from tests.support.signals import TERMINALS, blocked, caught, ignored, ignoring
-from tests.support.supervisor import PROJECT, TIMEOUT, RunningSupervisor, has_ended, wait_until
+from tests.support.supervisor import PROJECT, RunningSupervisor, has_ended
+from tests.support.waiting import TIMEOUT, wait_until
 
 CARELESS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2)
 """What only a careless launcher has ignored."""

@@ -17,7 +17,8 @@ from genvm_manager.base.network.listeners import AddressError, gunicorn_binds, l
 from genvm_manager.base.network.listening import Place, listen_at_each
 from tests.support.names import LOCALHOST_OF_BOTH
 from tests.support.service_manager import Listener
-from tests.support.supervisor import PROJECT, TIMEOUT
+from tests.support.supervisor import PROJECT
+from tests.support.waiting import TIMEOUT
 
 FOREIGN = "192.0.2.1"
 """An address that no machine has."""

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from genvm_manager.manager.launcher.private_service import private_service
-from tests.support.service import GENVM_MANAGER, processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import GENVM_MANAGER, processes_of
+from tests.support.waiting import TIMEOUT, wait_until
 
 CheckResults = dict[str, list[dict[str, Any]]]
 """By topic."""

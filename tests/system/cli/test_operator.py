@@ -13,8 +13,8 @@ import pytest
 from genvm_manager.protocol.ipc.runs import RunState
 from genvm_manager.protocol.run_result import ResultCode, RunResult
 from tests.support.operator import Operator
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 RECORDS = [{"level": "info", "message": "hi", "n": [1]}, {"level": "error", "message": "\x1b[31m"}]
 UNKNOWN = 999_999

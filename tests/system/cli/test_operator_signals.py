@@ -11,8 +11,9 @@ import pytest
 
 from genvm_manager.base.errors import ManagerError
 from tests.support.operator import DEADLINE
-from tests.support.service import GENVM_MANAGER, RunningService, wait_until
+from tests.support.service import GENVM_MANAGER, RunningService
 from tests.support.signals import blocked, caught, ignored, ignoring
+from tests.support.waiting import wait_until
 
 TERMINALS = (signal.SIGINT, signal.SIGHUP)
 ALL = (*TERMINALS, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE)

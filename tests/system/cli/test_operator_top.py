@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.operator import Operator
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from genvm_manager.base.text.printable import printable_lines
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.run_result import ResultCode, RunResult
 from tests.support.browser_page import Chromium, Page
-from tests.support.service import PROJECT, RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import PROJECT, RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.web_browser import needs_browser
 from tests.support.web_world import site
 

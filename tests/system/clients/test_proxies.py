@@ -17,7 +17,8 @@ from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
 from tests.support.event_stream import event_stream
 from tests.support.proxies import NAME, Proxy, caddy, guide_block, nginx
-from tests.support.service import RunningService, run_request, wait_until
+from tests.support.service import RunningService, run_request
+from tests.support.waiting import wait_until
 
 TOKEN = "a-token+that/nobody=guesses"
 CONFIG = f"http_workers: 1, http_threads: 8, permits: {{total: 4}}, allowed_hosts: [{NAME}]"

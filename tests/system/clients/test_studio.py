@@ -16,9 +16,9 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.host.messages import StorageRead
 from genvm_manager.protocol.run_result import ResultCode, decode_result
 from tests.support.node_host import NodeHost
-from tests.support.service import processes_of, wait_until
+from tests.support.service import processes_of
 from tests.support.studio import CONTRACT, CRASHING, SLEEPING, Studio, studio_request
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 OCTETS = "Content-Type: application/octet-stream"
 SOURCE = b"""# { "Depends": "py-genlayer:test" }

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import GENVM_MANAGER, processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import GENVM_MANAGER, processes_of
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 def test_the_demo_shows_a_contract_and_leaves_nothing_behind(

@@ -10,7 +10,8 @@ import pytest
 
 from genvm_manager.base.files.cache_folder import usual_cache_folder
 from tests.support.author import DEADLINE, Author
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 
 def test_a_state_folder_that_cannot_be_written_is_said_before_a_service_is_started(

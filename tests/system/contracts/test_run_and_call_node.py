@@ -17,7 +17,8 @@ from genvm_manager.manager.launcher.service_file import ServiceFile
 from genvm_manager.manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER
 from genvm_manager.protocol.ipc.runs import RunState
 from tests.support.author import DEADLINE, Author
-from tests.support.service import processes_of, wait_until
+from tests.support.service import processes_of
+from tests.support.waiting import wait_until
 
 ALICE = "0x2000000000000000000000000000000000000002"
 NOBODY = "0x00000000000000000000000000000000000000ff"

@@ -7,9 +7,9 @@ import signal
 import psutil
 
 from tests.support.cgroups import given_cgroup
-from tests.support.service import OBEDIENT, RunningService, wait_until
+from tests.support.service import OBEDIENT, RunningService
 from tests.support.supervisor import has_ended
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 HIDES_A_DAEMON = OBEDIENT.with_name("hides_a_daemon.py")
 

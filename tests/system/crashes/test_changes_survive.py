@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.providers import Say, provider
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 LITERAL = "sk-literal-0123456789"
 VARIABLE = "sk-variable-0123456789"

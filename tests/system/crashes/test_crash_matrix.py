@@ -23,9 +23,9 @@ from genvm_manager.base.files.state_folder import run_scratch, run_store, superv
 from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol import calldata
 from tests.conftest import PROJECT
-from tests.support.service import RunningService, processes_of, run_request, wait_until
+from tests.support.service import RunningService, processes_of, run_request
 from tests.support.supervisor import has_ended
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONFIG = "{http_workers: 1, http_threads: 16, permits: {total: 2}, drain_timeout: 1s}"
 POWER_CONFIG = "{http_workers: 1, http_threads: 32, permits: {total: 8}, drain_timeout: 1s}"

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from genvm_manager.supervisor.process.stop_requests import SHUTDOWN_GRACE
-from tests.support.service import processes_of, wait_until
+from tests.support.service import processes_of
 from tests.support.studio import DEAF, SLEEPING, Studio, studio_request
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 STARTS_AND_WAITS = """
 import subprocess, sys, threading

@@ -21,7 +21,8 @@ from tests.support.exhaustion import (
     takes_another_user,
 )
 from tests.support.module_runs import LIGHT, LLM
-from tests.support.service import GENVM_MANAGER, RunningService, run_request, wait_until
+from tests.support.service import GENVM_MANAGER, RunningService, run_request
+from tests.support.waiting import wait_until
 
 pytestmark = takes_another_user
 

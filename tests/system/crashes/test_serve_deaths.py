@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from tests.support.service import QUICKLY_GIVEN_UP, RunningService, processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import QUICKLY_GIVEN_UP, RunningService, processes_of
+from tests.support.waiting import TIMEOUT, wait_until
 
 DIES = """
 import os, pathlib, signal, sys

@@ -15,8 +15,8 @@ import pytest
 
 from genvm_manager.base.files.state_folder import run_store
 from genvm_manager.protocol import calldata
-from tests.support.service import RunningService, processes_of, run_request, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService, processes_of, run_request
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONFIG = "{http_workers: 1, http_threads: 16, permits: {total: 4}, drain_timeout: 1s}"
 LARGE = "x" * 300_000

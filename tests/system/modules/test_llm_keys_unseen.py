@@ -26,8 +26,8 @@ from tests.support.providers import (
     provider,
 )
 from tests.support.served_node import LLM, NO_BROWSER, WEB, ServedContract, ServedNode, served_node
-from tests.support.service import processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import processes_of
+from tests.support.waiting import TIMEOUT, wait_until
 
 SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing

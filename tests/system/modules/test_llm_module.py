@@ -31,8 +31,7 @@ from tests.support.providers import (
     provider,
 )
 from tests.support.served_node import LLM, NO_BROWSER, WEB, ServedContract, ServedNode, served_node
-from tests.support.service import wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.wat import Contract
 from tests.support.wat import returned as returns_answer
 

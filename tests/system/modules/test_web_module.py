@@ -16,10 +16,10 @@ import pytest
 
 from tests.support.pool import WebSocketExecutor
 from tests.support.served_node import LLM, WEB, ServedContract, ServedNode, served_node
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
 from tests.support.studio import free_port
 from tests.support.supervisor import has_ended
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.web_browser import browser_family, needs_browser
 from tests.support.web_world import Site, site
 

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from genvm_manager.manager.launcher.service_file import find_service
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 CONFIG = "{http_workers: 1, execution_retention: 300s}"
 

@@ -18,9 +18,9 @@ import pytest
 from genvm_manager.manager.launcher.service_file import find_service_file
 from genvm_manager.manager.server.gunicorn_master import MOST_RETIRED
 from genvm_manager.protocol import calldata
-from tests.support.service import RunningService, run_request, wait_until
+from tests.support.service import RunningService, run_request
 from tests.support.supervisor import has_ended
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONFIG = "{http_workers: 2, http_threads: 32, permits: {total: 4}, drain_timeout: 1s}"
 

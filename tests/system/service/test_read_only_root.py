@@ -16,7 +16,8 @@ import pytest
 from genvm_manager.base.files.state_folder import temporary_files
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
-from tests.support.service import GENVM_MANAGER, OBEDIENT, PROJECT, run_request, wait_until
+from tests.support.service import GENVM_MANAGER, OBEDIENT, PROJECT, run_request
+from tests.support.waiting import wait_until
 
 TIMEOUT = 60.0
 SCRIPT = """

@@ -17,7 +17,8 @@ import pytest
 
 from genvm_manager.base.files.state_folder import service_file
 from genvm_manager.manager.launcher.service_file import ServiceFile, find_service, find_service_file
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 NOTICED = 10.0
 """Seconds, on a busy machine; it takes half a second on a quiet one."""

@@ -17,14 +17,8 @@ from genvm_manager.manager.launcher.errors import ServiceFailed
 from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.launcher.service_file import find_service
 from genvm_manager.protocol import calldata
-from tests.support.service import (
-    QUICKLY_GIVEN_UP,
-    RunningService,
-    processes_of,
-    run_request,
-    wait_until,
-)
-from tests.support.waiting import TIMEOUT
+from tests.support.service import QUICKLY_GIVEN_UP, RunningService, processes_of, run_request
+from tests.support.waiting import TIMEOUT, wait_until
 
 MAX_WORKER_RSS = 60 << 20
 

@@ -12,7 +12,8 @@ import pytest
 from genvm_manager.base.files.state_folder import service_file
 from tests.support.names import LOCALHOST_OF_BOTH
 from tests.support.operator import DEADLINE
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module", params=["option", "setting"])

@@ -24,9 +24,8 @@ from tests.support.installed import (
     InstalledService,
 )
 from tests.support.machine import Machine, why_not
-from tests.support.service import wait_until
 from tests.support.supervisor import has_ended
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.web_browser import BROWSERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -18,8 +18,8 @@ from genvm_manager.manager.api.access import install_access_rules
 from genvm_manager.manager.api.declaration.errors import UNAUTHORIZED
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.service_file import find_service_file
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 TOKEN = "a-token+that/nobody=guesses"
 SMALL = "http_workers: 1, http_threads: 8"

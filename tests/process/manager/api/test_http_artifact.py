@@ -13,8 +13,8 @@ import pytest
 from genvm_manager.base.errors import BadRequest, RunNotFound
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact, RunState
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 RECORDS = [{"level": "info", "message": f"record {number}"} for number in range(3)]
 TEXT = "".join(f"{number:>9}\n" for number in range(60_000))

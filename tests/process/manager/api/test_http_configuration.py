@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from genvm_manager.base.errors import BadRequest, RequestFailed
-from tests.support.service import OBEDIENT, PROJECT, RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import OBEDIENT, PROJECT, RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 MAX_BODY = 300_000
 SECRET = "sk-c0ffee-that-nobody-may-see"

@@ -19,7 +19,8 @@ from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.openapi.document import document
 from genvm_manager.manager.api.operations import OPERATIONS
 from tests.support.operations import Request, example_of, json_example_of
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 MAX_BODY = 100_000
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -14,8 +14,8 @@ import pytest
 from genvm_manager.base.errors import BadRequest, RequestFailed, RunNotFound, Unavailable
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol import calldata
-from tests.support.service import RunningService, run_request, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService, run_request
+from tests.support.waiting import TIMEOUT, wait_until
 
 MAX_BODY = 100_000
 

@@ -15,8 +15,8 @@ import pytest
 from genvm_manager.manager.api.limits.concurrency import SUBSCRIBERS
 from genvm_manager.supervisor.telemetry.version import PERIOD
 from tests.support.event_stream import EventStream, event_stream
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONFIG = "http_workers: 1, http_threads: 8, permits: {total: 8}, execution_retention: 2s"
 

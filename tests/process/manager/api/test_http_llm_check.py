@@ -17,8 +17,8 @@ import pytest
 from genvm_manager.protocol.llm_check import MAX_CHECKS, ROWS_AT_ONCE
 from tests.support.provider_formats import FORMATS, Asked
 from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Reply, Say, provider
-from tests.support.service import RunningService, processes_of, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService, processes_of
+from tests.support.waiting import TIMEOUT, wait_until
 
 ROW_TIMEOUT = 5.0
 IMPATIENT = f"from genvm_manager.protocol import llm_check\nllm_check.ROW_TIMEOUT = {ROW_TIMEOUT}\n"

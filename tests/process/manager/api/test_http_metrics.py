@@ -22,9 +22,9 @@ from genvm_manager.protocol.calldata import encode
 from genvm_manager.protocol.ipc.commands import ReadMetrics
 from genvm_manager.protocol.ipc.replies import MetricsText
 from tests.conftest import PROJECT
-from tests.support.service import RunningService, run_request, wait_until
+from tests.support.service import RunningService, run_request
 from tests.support.supervisor import SHELL_MAJORS, RunningSupervisor, manifest_text
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 GUIDE = (PROJECT / "docs/operations/metrics-and-alerts.md").read_text()
 _ROW = re.compile(r"^\| `(genvm_\w+)` \| (\w+) \| ([^|]*) ?\| (.*) \|$", re.MULTILINE)

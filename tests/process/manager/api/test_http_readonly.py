@@ -26,8 +26,8 @@ from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.code import MAX_CODE
 from genvm_manager.protocol.contract.vm_errors import describe
 from genvm_manager.workers.genvm.cli import default_cache_dir
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.wat import SCRATCH, SLOT, Contract, exits_with, returns
 
 PATH = "/genvm/run/readonly"

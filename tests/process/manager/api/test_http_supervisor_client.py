@@ -36,8 +36,7 @@ from genvm_manager.protocol.ipc.replies import (
 )
 from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.protocol.ipc.status import Permits
-from tests.support.service import wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 
 PERMITS = Permits(free=1, total=2, in_use=1, queued=0, per_sync_run=1, per_nondet_run=2)
 START = StartRun(

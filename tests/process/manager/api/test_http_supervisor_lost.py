@@ -13,8 +13,8 @@ import pytest
 from genvm_manager.manager.api.declaration.errors import UNAVAILABLE
 from genvm_manager.manager.api.operations import OPERATIONS
 from tests.support.operations import example_of
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture(scope="module")

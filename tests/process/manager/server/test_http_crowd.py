@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from genvm_manager.manager.api.limits.timeouts import HEAD_TIMEOUT, STALL_TIMEOUT
-from tests.support.service import RunningService, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.service import RunningService
+from tests.support.waiting import TIMEOUT, wait_until
 
 MOST = 10
 """How many times longer than in peace an answer may take beside a crowd."""

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from genvm_manager.manager.server.gunicorn_worker import MAX_HEAD
-from tests.support.service import RunningService, wait_until
+from tests.support.service import RunningService
+from tests.support.waiting import wait_until
 
 BEGIN = b"GET /status HTTP/1.1\r\nHost: localhost\r\n"
 LAST = BEGIN + b"Connection: close\r\n\r\n"

@@ -16,7 +16,8 @@ import pytest
 
 from genvm_manager.manager.server.service import EXIT_BAD_CONFIG
 from tests.support.service_manager import Listener
-from tests.support.supervisor import PROJECT, TIMEOUT, wait_until
+from tests.support.supervisor import PROJECT
+from tests.support.waiting import TIMEOUT, wait_until
 
 GUNICORN_GIVES = 5.0
 """Seconds that requests have to end."""

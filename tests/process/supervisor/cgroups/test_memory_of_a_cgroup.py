@@ -11,7 +11,8 @@ import pytest
 
 from genvm_manager.base.check_result import decode_findings
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
-from tests.support.supervisor import TIMEOUT, RunningSupervisor
+from tests.support.supervisor import RunningSupervisor
+from tests.support.waiting import TIMEOUT
 
 LIMIT = 1 << 30
 PERMIT = LIMIT // 8

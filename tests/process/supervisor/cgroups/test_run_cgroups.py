@@ -18,14 +18,8 @@ from genvm_manager.supervisor.cgroups.folder import members, own_members
 from genvm_manager.supervisor.cgroups.leftovers import Leftovers, record_slices, slice_name
 from genvm_manager.supervisor.cgroups.run_cgroup import RunCgroup, Slice
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
-from tests.support.supervisor import (
-    CHILDREN,
-    TIMEOUT,
-    Client,
-    RunningSupervisor,
-    has_ended,
-    wait_until,
-)
+from tests.support.supervisor import CHILDREN, Client, RunningSupervisor, has_ended
+from tests.support.waiting import TIMEOUT, wait_until
 
 LIMIT = 64 << 20
 HIDES_A_DAEMON = str(CHILDREN / "hides_a_daemon.py")

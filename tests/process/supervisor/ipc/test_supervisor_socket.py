@@ -26,8 +26,8 @@ from genvm_manager.protocol.ipc.commands import GetRun, GetStatus, Hello
 from genvm_manager.protocol.ipc.replies import Failure, Welcome
 from genvm_manager.protocol.ipc.runs import Capture, MajorSelector
 from genvm_manager.supervisor.ipc.server import MAX_CLIENTS, Server
-from tests.support.supervisor import RunningSupervisor, start_command, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import RunningSupervisor, start_command
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture(scope="module")

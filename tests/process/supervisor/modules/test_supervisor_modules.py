@@ -37,8 +37,8 @@ from tests.support.module_runs import (
     stop,
 )
 from tests.support.studio import free_port
-from tests.support.supervisor import Client, RunningSupervisor, has_ended, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import Client, RunningSupervisor, has_ended
+from tests.support.waiting import TIMEOUT, wait_until
 
 R = TypeVar("R")
 STOPPING = {ModuleState.STOPPING}

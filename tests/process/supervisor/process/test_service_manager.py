@@ -12,7 +12,8 @@ import pytest
 
 from genvm_manager.supervisor.process.service_manager import ServiceManager
 from tests.support.service_manager import Listener
-from tests.support.supervisor import TIMEOUT, RunningSupervisor, has_ended, wait_until
+from tests.support.supervisor import RunningSupervisor, has_ended
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture

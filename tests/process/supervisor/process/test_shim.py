@@ -12,14 +12,8 @@ import psutil
 import pytest
 
 from genvm_manager.protocol.ipc.runs import Cause, Exit
-from tests.support.supervisor import (
-    PROJECT,
-    TIMEOUT,
-    Client,
-    RunningSupervisor,
-    has_ended,
-    wait_until,
-)
+from tests.support.supervisor import PROJECT, Client, RunningSupervisor, has_ended
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 def family(client: Client, run_id: int) -> list[psutil.Process]:

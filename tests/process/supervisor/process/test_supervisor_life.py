@@ -15,7 +15,8 @@ from genvm_manager.base.errors import BadRequest, RequestFailed, Unavailable
 from genvm_manager.protocol.ipc.commands import GetPermits
 from genvm_manager.protocol.ipc.runs import Cause, Exit, MajorSelector, RunState
 from genvm_manager.protocol.ipc.status import Permits
-from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
+from tests.support.supervisor import Client, RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 def test_an_idle_supervisor_stops_about_as_fast_as_it_starts() -> None:

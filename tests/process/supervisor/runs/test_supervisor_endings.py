@@ -23,8 +23,8 @@ from genvm_manager.base.errors import (
 from genvm_manager.base.files.state_folder import run_scratch
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.ipc.runs import Capture, Cause, Exit, MajorSelector, RunState
-from tests.support.supervisor import RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from genvm_manager.base.files.state_folder import run_scratch
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.ipc.runs import Cause, Exit
 from genvm_manager.supervisor.runs.result_channel import ResultChannel
-from tests.support.supervisor import RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 RESULT = b"\6" + (5).to_bytes(4, "little") + b"whole"
 

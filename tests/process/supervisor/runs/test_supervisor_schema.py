@@ -21,8 +21,8 @@ from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import ReadSchema, WatchStatus
 from genvm_manager.protocol.ipc.replies import Failure, RunStatus, Status
 from genvm_manager.protocol.ipc.runs import Cause, FinishedRun, RunState
-from tests.support.supervisor import MAJORS, SHELL_MAJORS, Client, RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import MAJORS, SHELL_MAJORS, Client, RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONFIG = "schema_deadline: 1s\n"
 

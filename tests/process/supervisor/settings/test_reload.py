@@ -23,8 +23,8 @@ from genvm_manager.base.settings.reload import (
 )
 from genvm_manager.protocol.ipc.commands import SetLogLevel, StartModule
 from genvm_manager.protocol.ipc.modules import ModuleKind
-from tests.support.supervisor import RunningSupervisor, manifest_text, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import RunningSupervisor, manifest_text
+from tests.support.waiting import TIMEOUT, wait_until
 
 WEB = ModuleKind.WEB
 ALONE = "webdriver_host: http://127.0.0.1:9"

@@ -22,7 +22,8 @@ from genvm_manager.base.files.state_folder import (
     supervisor_socket,
 )
 from genvm_manager.protocol.ipc.runs import Cause
-from tests.support.supervisor import TIMEOUT, Client, RunningSupervisor, wait_until
+from tests.support.supervisor import Client, RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 NOTICED = 5.0
 """Seconds, on a busy machine; it takes half a second on a quiet one."""

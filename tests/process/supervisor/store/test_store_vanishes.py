@@ -15,8 +15,8 @@ import pytest
 from genvm_manager.base.errors import ManagerError, Unavailable
 from genvm_manager.base.files.state_folder import last_run_id, run_store
 from genvm_manager.protocol.ipc.runs import Cause
-from tests.support.supervisor import RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 NOTICED = 5.0
 """Seconds, on a busy machine; it takes half a second on a quiet one."""

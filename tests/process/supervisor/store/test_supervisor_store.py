@@ -12,8 +12,8 @@ import pytest
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.files.state_folder import run_store
 from genvm_manager.protocol.ipc.runs import Capture, Cause, FinishedRun
-from tests.support.supervisor import Client, RunningSupervisor, wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.supervisor import Client, RunningSupervisor
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 def forbid_writes(supervisor: RunningSupervisor, forbidden: bool) -> None:

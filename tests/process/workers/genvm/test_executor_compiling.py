@@ -29,8 +29,7 @@ from genvm_manager.workers.genvm.engine.compiler import (
 from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from tests.support.calls import MESSAGE, OTHER, Chain, options
 from tests.support.node_host import BUILT_IN, Ended, NodeHost, run_executor
-from tests.support.service import wait_until
-from tests.support.waiting import TIMEOUT
+from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.wasm import body, export, many_locals_and_branches, module, slow_to_compile
 from tests.support.wat import Contract, returned, returns
 

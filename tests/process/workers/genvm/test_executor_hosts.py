@@ -25,7 +25,7 @@ from genvm_manager.protocol.host.server import RequestParser, answer
 from genvm_manager.protocol.run_result import ResultCode, decode_result
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import NodeHost, run_executor
-from tests.support.supervisor import wait_until
+from tests.support.waiting import wait_until
 from tests.support.wat import returns
 
 DEPLOYMENT = ExecutionData(

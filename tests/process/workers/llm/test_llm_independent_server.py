@@ -17,8 +17,8 @@ from genvm_manager.protocol.module_frames import UserFault
 from genvm_manager.workers.llm.check import check
 from tests.support.llm_module import llm_module, run
 from tests.support.providers import module_config
-from tests.support.service import wait_until
 from tests.support.studio import free_port
+from tests.support.waiting import wait_until
 
 KINDS = ("openai-compatible", "anthropic")
 
