@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from genvm_manager.base.check_result import CheckResult, encode_findings, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, encode_results, failure, ok, warning
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
 from genvm_manager.base.files.state_folder import default_state_folder
@@ -63,7 +63,7 @@ def main() -> int:
     except (ManagerError, OSError, UnicodeDecodeError) as error:
         mend = "correct it; the keys: docs/operations/configure.md"
         findings.append(failure(TOPIC, str(error), mend))
-    sys.stdout.buffer.write(encode_findings(findings))
+    sys.stdout.buffer.write(encode_results(findings))
     return 0
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from genvm_manager.base.check_result import CheckResult, encode_findings, failure, ok, warning
+from genvm_manager.base.check_result import CheckResult, encode_results, failure, ok, warning
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.text.yaml_text import load_yaml
@@ -37,7 +37,7 @@ def main() -> int:
     except (BadRequest, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         advice = "correct it; the file explains its keys"
         result = failure(TOPIC, f"{arguments.config}: {error}", advice)
-    sys.stdout.buffer.write(encode_findings([result]))
+    sys.stdout.buffer.write(encode_results([result]))
     return 0
 
 

@@ -80,8 +80,8 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
 
     It is a supervisor and the HTTP processes in front of it. One that dies is started again; if it
     keeps dying, all is stopped. A second Ctrl-C ends runs that the first one waits for, and a third
-    waits for nothing. SIGHUP has the settings of HTTP and the token read again, and no client
-    notices; but the end of the terminal stops the service.
+    waits for nothing. SIGHUP has settings, token, manifest and the modules' files read again,
+    and touches no run; but the end of the terminal stops the service.
 
     \b
     Examples:

@@ -211,6 +211,25 @@ def test_a_reload_of_http_is_noticed_by_nobody(service: InstalledService) -> Non
     wait_until(lambda: service.http.get("/status").is_success)
 
 
+def test_a_reload_of_the_supervisor_touches_no_run(service: InstalledService) -> None:
+    settings = service.machine.path(SETTINGS)
+    good = settings.read_text()
+    run_id = service.start_run(sleep_ms=600_000)
+    kept = [*service.executors(), *map(service.process, ("shim", "supervisor", "http master"))]
+    for text, event in (
+        (f"{good}max_queued: 7\n", "setting_waits_for_restart setting=max_queued"),
+        ("http_workers: none\n", "settings_not_reloaded .*http_workers: expected int"),
+        (good, "supervisor_reloaded"),
+    ):
+        settings.write_text(text)
+        service.machine.run("systemctl", "reload", SUPERVISOR)
+        found = (f"--unit={SUPERVISOR}", f"--grep={event}")
+        wait_until(lambda found=found: service.machine.try_("journalctl", *found).returncode == 0)
+    assert service.machine.unit(SUPERVISOR, "ActiveState") == "active"
+    assert not any(has_ended(process) for process in kept)
+    service.cancel(run_id)
+
+
 def test_wrong_settings_are_not_tried_again_and_again(service: InstalledService) -> None:
     settings = service.machine.path(SETTINGS)
     good = settings.read_text()

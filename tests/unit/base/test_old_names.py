@@ -69,5 +69,5 @@ def test_doctor_names_the_unit_and_the_next_step(tmp_path: Path) -> None:
     new.write_text("[Service]\nExecStart=/usr/bin/python -P -m genvm_manager.supervisor\n")
     wrong, right = examined([old, new], "run scripts/install again")
     assert wrong.says == f"{old}: `-m supervisor` is now `-m genvm_manager.supervisor`"
-    assert (wrong.verdict, wrong.do) == ("failure", "run scripts/install again")
-    assert right.verdict == "ok"
+    assert (wrong.status, wrong.do) == ("failure", "run scripts/install again")
+    assert right.status == "ok"

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from genvm_manager.base.check_result import CheckResult, Verdict, failure
+from genvm_manager.base.check_result import CheckResult, CheckStatus, failure
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli.commands.serve import FILE, FOLDER
@@ -61,8 +61,8 @@ Exit codes:
   {EX_USAGE}  the command is at fault: an option, an argument, a file
   {INTERRUPTED} interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
-_COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILURE: "red"}
-_WORDS = {Verdict.OK: "ok", Verdict.WARNING: "warn", Verdict.FAILURE: "FAIL"}
+_COLOURS = {CheckStatus.OK: "green", CheckStatus.WARNING: "yellow", CheckStatus.FAILURE: "red"}
+_WORDS = {CheckStatus.OK: "ok", CheckStatus.WARNING: "warn", CheckStatus.FAILURE: "FAIL"}
 _TOPIC_WIDTH = max(map(len, CHECKS)) + 2
 _INDENT = 6 + _TOPIC_WIDTH
 _NARROWEST = 30
@@ -129,7 +129,7 @@ def _examine(installation: Installation, quick: bool) -> Iterator[CheckResult]:
 
 
 def _show(finding: CheckResult) -> None:
-    word = click.style(_WORDS[finding.verdict].ljust(6), fg=_COLOURS[finding.verdict], bold=True)
+    word = click.style(_WORDS[finding.status].ljust(6), fg=_COLOURS[finding.status], bold=True)
     click.echo(f"{word}{finding.topic.ljust(_TOPIC_WIDTH)}{_beside(finding.says)}")
     if finding.do is not None:
         click.echo(f"{' ' * _INDENT}{dim('→')} {_beside(finding.do, 2)}")
@@ -148,17 +148,17 @@ def _beside(text: str, more: int = 0) -> str:
 
 def _conclude(findings: list[CheckResult], as_json: bool) -> None:
     """Say how it is altogether, and exit with the code for it."""
-    verdicts = Counter(finding.verdict for finding in findings)
-    worst = next(each for each in reversed(Verdict) if verdicts[each])
+    verdicts = Counter(finding.status for finding in findings)
+    worst = next(each for each in reversed(CheckStatus) if verdicts[each])
     if as_json:
         click.echo(json_text({"verdict": worst, "findings": findings}))
-    elif worst is Verdict.OK:
+    elif worst is CheckStatus.OK:
         click.secho("all is well", fg="green", bold=True)
     else:
         counted = (
-            count(verdicts[Verdict.FAILURE], "failure"),
-            count(verdicts[Verdict.WARNING], "warning"),
+            count(verdicts[CheckStatus.FAILURE], "failure"),
+            count(verdicts[CheckStatus.WARNING], "warning"),
         )
         click.secho(", ".join(counted), fg=_COLOURS[worst], bold=True)
-    if worst is Verdict.FAILURE:
+    if worst is CheckStatus.FAILURE:
         sys.exit(EX_FAILURE)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from genvm_manager.base.check_result import CheckResult, decode_findings, failure
+from genvm_manager.base.check_result import CheckResult, decode_results, failure
 from genvm_manager.base.validation import NOT_DECODED
 
 from .installation import Installation
@@ -43,7 +43,7 @@ def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckRes
         check=False,
     )
     try:
-        yield from decode_findings(ended.stdout)
+        yield from decode_results(ended.stdout)
     except NOT_DECODED:
         lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
         said = lines[-1] if lines else f"exit code {ended.returncode}"

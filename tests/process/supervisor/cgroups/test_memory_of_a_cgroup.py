@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genvm_manager.base.check_result import decode_findings
+from genvm_manager.base.check_result import decode_results
 from tests.support.cgroups import MEMORY, UNIFIED, GivenCgroup, given_cgroup
 from tests.support.supervisor import RunningSupervisor
 from tests.support.waiting import TIMEOUT
@@ -58,5 +58,5 @@ def test_doctor_says_what_bounds_it(limited: GivenCgroup, tmp_path: Path) -> Non
         timeout=TIMEOUT,
         check=True,
     )
-    (says,) = [each.says for each in decode_findings(ended.stdout) if each.topic == "memory"]
+    (says,) = [each.says for each in decode_results(ended.stdout) if each.topic == "memory"]
     assert f" of 1.0 GiB are available, bounded by {limited.folders['limited']}/memory." in says

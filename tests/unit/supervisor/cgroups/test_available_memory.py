@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genvm_manager.base.check_result import Verdict
+from genvm_manager.base.check_result import CheckStatus
 from genvm_manager.base.settings.config import Config, PermitCosts
 from genvm_manager.supervisor.cgroups.available_memory import (
     MACHINE,
@@ -181,23 +181,23 @@ def test_permits_are_worth_their_memory_and_the_dearest_run_always_fits() -> Non
 @pytest.mark.parametrize(
     ("config", "verdict", "says"),
     [
-        (Config(), Verdict.WARNING, "; one run may take 4.0 GiB (run_memory_limit)"),
-        (Config(run_memory_limit=GIB), Verdict.OK, ": 2 permits for a service that starts now"),
+        (Config(), CheckStatus.WARNING, "; one run may take 4.0 GiB (run_memory_limit)"),
+        (Config(run_memory_limit=GIB), CheckStatus.OK, ": 2 permits for a service that starts now"),
         (
             Config(run_memory_limit=GIB, permits=PermitCosts(total=9, gib_per_permit=0.25)),
-            Verdict.WARNING,
+            CheckStatus.WARNING,
             "; 9 permits stand for 2.2 GiB",
         ),
         (
             Config(run_memory_limit=GIB, permits=PermitCosts(total=8, gib_per_permit=0.25)),
-            Verdict.OK,
+            CheckStatus.OK,
             "; 8 permits are set",
         ),
     ],
 )
 def test_doctor_holds_permits_and_the_limit_of_a_run_against_it(
-    config: Config, verdict: Verdict, says: str
+    config: Config, verdict: CheckStatus, says: str
 ) -> None:
     found = examine_memory(config, AvailableMemory(2 * GIB, GIB, "/x/memory.max"))
-    assert found.verdict is verdict
+    assert found.status is verdict
     assert found.says == f"1.0 of 2.0 GiB are available, bounded by /x/memory.max{says}"
