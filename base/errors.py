@@ -114,5 +114,5 @@ _BY_CODE = _tree(ManagerError)
 
 
 def from_wire(code: str, message: str) -> ManagerError:
-    """The error that was sent as `code` and `message`; an unknown code gives the root."""
+    """Return the error that was sent as `code` and `message`; for an unknown code, the root."""
     return _BY_CODE.get(code, ManagerError)(message)

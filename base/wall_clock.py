@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 STEP = 0.1
-"""Seconds of difference from which on the wall clock was stepped; less is how they are read."""
+"""Seconds of difference that mean that the wall clock was stepped; less comes from reading both."""
 
 
 class WallClock:

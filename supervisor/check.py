@@ -1,6 +1,6 @@
 """`python -m genvm_manager.supervisor.check`: the memory for runs, and whether executors start.
 
-Prints findings (`base.check_result`). It needs no state folder and no running supervisor.
+Prints results (`base.check_result`). It needs no state folder and no running supervisor.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ _UNCACHED = "uncached"
 
 
 def main() -> int:
-    """Print what was found."""
+    """Print the results of all checks, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m genvm_manager.supervisor.check")
     for name in ("config", "root", "manifest-path", "state-dir", "cache-dir"):
         parser.add_argument(f"--{name}", type=Path, help="as the supervisor takes it")
     parser.add_argument("--precompile", action="store_true", help="compile what is not yet")
     given = parser.parse_args()
-    findings: list[CheckResult] = []
+    results: list[CheckResult] = []
     try:
         config = parse_config(given.config.read_text("utf-8-sig"))[0] if given.config else Config()
-        findings = [examine_memory(config, available_memory(config.cgroup))]
+        results = [examine_memory(config, available_memory(config.cgroup))]
         folder = given.state_dir or default_state_folder(os.environ)
         prepared = executor_environment(os.environ, config, folder, given.cache_dir)
-        findings.append(_examined_cache(prepared.cache))
+        results.append(_examined_cache(prepared.cache))
         examination = Examination(prepared.variables, given.precompile)
-        findings += _examined(config, given.root, given.manifest_path, examination)
+        results += _examined(config, given.root, given.manifest_path, examination)
     except (ManagerError, OSError, UnicodeDecodeError) as error:
         mend = "correct it; the keys: docs/operations/configure.md"
-        findings.append(failure(TOPIC, str(error), mend))
-    sys.stdout.buffer.write(encode_results(findings))
+        results.append(failure(TOPIC, str(error), mend))
+    sys.stdout.buffer.write(encode_results(results))
     return 0
 
 
@@ -87,7 +87,7 @@ def _examined_cache(cache: CacheFolder) -> CheckResult:
 def _examined(
     config: Config, root: Path | None, manifest: Path | None, examination: Examination
 ) -> Iterator[CheckResult]:
-    """A finding for each executor. Raises `RequestFailed` for a bad manifest."""
+    """Yield a result for each executor. Raises `RequestFailed` for a bad manifest."""
     root = root or (Path(config.root) if config.root else None)
     manifest = manifest or (Path(config.manifest_path) if config.manifest_path else None)
     executors = ManifestSource(manifest, root, Environment(os.environ)).current.executors

@@ -1,4 +1,4 @@
-"""The supervisor's process: the pieces are put together here, and taken apart again."""
+"""The supervisor's process: makes all its parts, and ends them in the right order."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ FRAME_ROOM = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the command line and the files it names say."""
+    """The command line, and what is in the files that it names."""
 
     folder: Path
     file: SettingsFile
@@ -111,14 +111,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What a supervisor leaves to the next one."""
+    """What the next supervisor goes on with."""
 
     store: RunStore
     handover: Handover
 
 
 def main(shim: int) -> int:
-    """Run until told to stop; the exit status. `shim` is the pipe from `process.shim`."""
+    """Run until told to stop; return the exit status. `shim` is the pipe from `process.shim`."""
     service_manager = ServiceManager.named_in(os.environ)
     try:
         setting = _setting(_arguments(), shim, service_manager)
@@ -222,7 +222,7 @@ def _first_path(argument: Path | None, configured: str | None) -> Path | None:
 
 
 def _module_folders(root: Path | None, config: Path | None) -> tuple[Path, ...]:
-    """Where modules' configurations may lie: in the root, and beside our own."""
+    """Return where modules' configurations may be: in the root, and beside the settings."""
     folders = (root and root / "config", config and config.parent)
     return tuple(folder.absolute() for folder in folders if folder)
 
@@ -237,7 +237,7 @@ def _settle_in(folder: Path) -> None:
     os.chdir(folder)
     become_subreaper()
     give_memory_back()
-    # Whoever takes us for hung sends SIGABRT: say first where we are.
+    # A service manager that takes this process for hung sends SIGABRT: print a traceback first.
     faulthandler.enable()
     # The store's thread must not wait long for its turn.
     sys.setswitchinterval(0.0005)
@@ -341,7 +341,7 @@ def _assemble(
 
 
 def _kept_file(setting: Setting) -> int | None:
-    """What outlives a kill, in the hands of whoever started us: `serve`, or a service manager."""
+    """Return the file that outlives a kill, since `serve` or a service manager holds it too."""
     manager = setting.service_manager
     if setting.handover is not None or not manager.is_there:
         return setting.handover
@@ -369,7 +369,7 @@ def _upkeep(service: Service, config: Config) -> tuple[Upkeep, StoreUpkeep]:
 
 
 def _total_permits(config: Config, log: EventLog) -> int:
-    """The configured number, or what free memory allows; at least the dearest run's cost."""
+    """Return the configured permits, or what free memory allows; at least one run's cost."""
     costs = config.permits
     if costs.total is not None:
         return max(costs.total, costs.dearest)

@@ -26,7 +26,7 @@ def default_state_folder(environment: Mapping[str, str]) -> Path:
 
 
 def modules_state_folder(environment: Mapping[str, str], address: str) -> Path:
-    """Where `genvm-modules manager` keeps the state of its service at `address`.
+    """Return where `genvm-modules manager` keeps the state of its service at `address`.
 
     `address` is `HOST:PORT` or the path of a socket.
 
@@ -64,7 +64,7 @@ def require_text(path: Path, what: str) -> None:
 
 
 def supervisor_socket(state_folder: Path) -> Path:
-    """Where the supervisor listens. Raises `ValueError` when the path is too long for a socket."""
+    """Return the path of the supervisor's socket. Raises `ValueError` when it is too long."""
     path = state_folder / "supervisor.sock"
     if len(bytes(path)) > MAX_SOCKET_PATH:
         raise ValueError(
@@ -75,17 +75,18 @@ def supervisor_socket(state_folder: Path) -> Path:
 
 
 def supervisor_lock(state_folder: Path) -> Path:
-    """The file whose lock makes a supervisor the only one; it names the holder."""
+    """Return the file whose lock makes a supervisor the only one; it names the holder."""
     return state_folder / "supervisor.lock"
 
 
 def run_store(state_folder: Path) -> Path:
-    """The SQLite database of runs."""
+    """Return the path of the SQLite database of runs."""
     return state_folder / "runs.db"
 
 
 def last_run_id(state_folder: Path) -> Path:
-    """The last run id once more, by which ids go on when the database is lost."""
+    """Return the file with a second copy of the last run id, from which ids continue without a
+    database."""
     return state_folder / "last-run-id"
 
 
@@ -95,20 +96,20 @@ def log_level_file(state_folder: Path) -> Path:
 
 
 def run_scratch(state_folder: Path) -> Path:
-    """Holds one folder per run under way: its TMPDIR."""
+    """Return the folder that holds one folder per run under way: its TMPDIR."""
     return state_folder / "tmp"
 
 
 def temporary_files(state_folder: Path) -> Path:
-    """TMPDIR of all but runs, where the machine has no other place for such files."""
+    """Return TMPDIR of all but runs, where the machine has no other place for such files."""
     return state_folder / "temporary"
 
 
 def service_file(state_folder: Path) -> Path:
-    """JSON by which the command line finds a service that `genvm-manager serve` has started."""
+    """Return the JSON file by which the command line finds a service that `serve` has started."""
     return state_folder / "service.json"
 
 
 def local_node(state_folder: Path) -> Path:
-    """The SQLite database of the local node: contracts, storage, balances."""
+    """Return the path of the local node's SQLite database: contracts, storage, balances."""
     return state_folder / "local-node.db"

@@ -58,7 +58,7 @@ def settle_temporary_files(state_folder: Path) -> None:
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A folder, removed at the end. Its name begins with `prefix`, and that with `genvm-`."""
+    """Enter a new folder, and remove it at the end. `prefix` must begin with `genvm-`."""
     with (
         tempfile.TemporaryDirectory(prefix=prefix) as folder,
         Path(folder, _IN_USE).open("wb") as lock,
@@ -79,8 +79,8 @@ def _remove_left(parent: Path) -> None:
 
 
 def _remove_unless_in_use(folder: Path) -> None:
-    """Raises `OSError` when it is in use, or is none of ours."""
-    # Nobody makes a link in a folder that only we can enter, but the folder may be none of those.
+    """Remove a folder. Raises `OSError` if it is in use or not made by `temporary_folder`."""
+    # Nobody else can make a link in a folder of ours, but this folder may be somebody else's.
     descriptor = os.open(folder / _IN_USE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,7 +90,10 @@ def _remove_unless_in_use(folder: Path) -> None:
 
 
 def _has_usual_place() -> bool:
-    """tempfile itself would go on to the folder that we happen to be in."""
+    """Return whether TMPDIR or a usual folder can be written.
+
+    `tempfile` itself would take the working directory otherwise.
+    """
     try:
         return tempfile.gettempdir() in _places()
     except FileNotFoundError:

@@ -39,7 +39,7 @@ _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: 
 
 
 def formatter(form: Form, process: str) -> logging.Formatter:
-    """What makes lines on stderr of the records of a process called `process`."""
+    """Return the formatter that makes lines for stderr of the records of a process."""
     lines = _JsonFormatter(process) if form == "json" else _ConsoleFormatter(process)
     return _JournalFormatter(lines) if _stderr_is_journal() else lines
 
@@ -50,7 +50,7 @@ class _Formatter(logging.Formatter):
         self._process = process
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The record's own, then where it comes from."""
+        """Return the record's own fields, then those of the process that wrote it."""
         fields = {**getattr(record, "fields", {}), "process": self._process}
         return fields if record.process is None else {**fields, "pid": record.process}
 
@@ -69,7 +69,7 @@ class _JsonFormatter(_Formatter):
 
 
 class _ConsoleFormatter(_Formatter):
-    """A value with spaces or control characters is quoted, one that is None left out."""
+    """Quotes a value with spaces or control characters, and leaves out one that is None."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [to_rfc3339(record.created), _NAMES.get(record.levelno, "info")]
@@ -96,7 +96,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 def _stderr_is_journal() -> bool:
-    """systemd names what it has connected to the journal, by device and inode."""
+    """Return whether systemd has connected stderr to its journal, which it names by inode."""
     try:
         stderr = os.fstat(2)
     except OSError:

@@ -1,4 +1,4 @@
-"""Secrets do not stand in the log, whoever wrote the line."""
+"""Taking secrets out of log lines, of libraries too."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def split_address(text: str, setting: str = "bind_address") -> HostPort:
 
 
 def listen_tcp(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets at all addresses of this machine that `host` stands for, on one port; 0
+    """Return listening sockets at all addresses that `host` has on this machine, on one port; 0
     takes a free one. Raises `AddressError`."""
     places = _places(host, port)
     families = {family for family, _ in places}
@@ -66,7 +66,7 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def gunicorn_binds(bind: str) -> list[str]:
-    """What gunicorn is to bind for `bind`: for the name of a host every `ADDRESS:PORT` of this
+    """Return what gunicorn has to bind for `bind`: for a host's name every `ADDRESS:PORT` of this
     machine that it stands for, on one port; all else as it is. Raises `AddressError`."""
     if bind.startswith(("unix:", "fd://")):
         return [bind]
@@ -100,7 +100,7 @@ def _places(host: str, port: int) -> list[Place]:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The `http://` URL at which this machine reaches the listener."""
+    """Return the `http://` URL at which this machine reaches the listener."""
     host, port = listener.getsockname()[:2]
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://{_in_url(reachable)}:{port}"
@@ -111,7 +111,7 @@ def _in_url(address: str) -> str:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A listening socket at `path`, for this user only. Raises `AddressError`.
+    """Return a listening socket at `path`, for this user only. Raises `AddressError`.
 
     One that was left over there is replaced.
     """

@@ -17,7 +17,7 @@ _EXPECTED = "expected unix://PATH or tcp://HOST:PORT"
 
 
 def parse_run_host(text: str) -> str | HostPort:
-    """The path of a Unix socket, or a host and port. Raises `ValueError`."""
+    """Return the path of a Unix socket, or a host and port. Raises `ValueError`."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "unix":
         return _socket_path(rest)
@@ -33,7 +33,7 @@ def parse_run_host(text: str) -> str | HostPort:
 
 
 def _socket_path(path: str) -> str:
-    """What argv and log lines can hold: no control characters, no lone surrogates."""
+    """Return whether argv and log lines can hold it: no control characters or lone surrogates."""
     if not path.startswith("/") or not path.isprintable():
         raise ValueError("expected unix:///PATH, absolute and without control characters")
     if len(path.encode()) > MAX_SOCKET_PATH:
@@ -42,7 +42,10 @@ def _socket_path(path: str) -> str:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises `ValueError` unless it can match hosts of runs: `unix:///run/node/*`, `tcp://*:80`."""
+    """Check that a pattern can match hosts of runs, as `unix:///run/node/*` and `tcp://*:80` do.
+
+    Raises `ValueError`.
+    """
     if not _UNIX_PATTERN.fullmatch(pattern) and not _TCP_PATTERN.fullmatch(pattern):
         raise ValueError(
             f"allowed_hosts_of_runs: {_EXPECTED}, with * for any characters, got {pattern[:60]!r}"

@@ -25,7 +25,7 @@ DEFAULT_PORT = 3999
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 AUTO = "auto"
-"""Of `cgroup`: the one that was delegated to us, if one was."""
+"""Value of `cgroup`: the one that was delegated to this service, if one was."""
 
 MAX_SCHEMA_DEADLINE = 3600.0
 """Seconds."""
@@ -43,7 +43,7 @@ class PermitCosts(Struct, frozen=True):
 
     @property
     def dearest(self) -> int:
-        """What the dearest run costs."""
+        """The permits of the most expensive run."""
         return max(self.sync, self.nondet)
 
 
@@ -57,8 +57,8 @@ class Config(Struct, frozen=True):
 
     max_body: Count = 64 << 20
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which clients may ask for us, without port. Empty: any, but on loopback only its
-    own: localhost, 127.0.0.1, [::1]."""
+    """Names, without port, that the Host header may have. Empty: any; at a loopback address only
+    localhost, 127.0.0.1 and [::1]."""
 
     token_file: str | None = None
     """Holds the bearer token that requests must carry; None: none is needed."""
@@ -74,7 +74,7 @@ class Config(Struct, frozen=True):
 
     execution_retention: str = "5m"
     retained_bytes: Count = 1 << 30
-    """What finished runs may count together; beyond it the oldest are forgotten early."""
+    """Bytes of all finished runs together; beyond it the oldest are removed early."""
 
     schema_deadline: str = "30s"
     """How long the run behind `POST /genvm/run/readonly` may take from its start."""
@@ -86,14 +86,14 @@ class Config(Struct, frozen=True):
     `/proc/PID/cgroup` has it; None: runs get none."""
 
     compile_cache_bytes: Annotated[int, Meta(ge=1, le=MAX_CACHE_BYTES)] = DEFAULT_CACHE_BYTES
-    """What compiled contracts may take on the disk; beyond it those used least recently go."""
+    """Bytes that compiled contracts may take on disk; then the least recently used are removed."""
 
     executor_env: dict[str, str] = {}
     allowed_extra_args: tuple[str, ...] = ("--debug-mode",)
     allow_unsafe_debug: bool = False
     allowed_hosts_of_runs: tuple[str, ...] | None = None
     """Where the `host` of a run may be: `unix:///PATH` and `tcp://HOST:PORT`, `*` for any
-    characters. None: everywhere but at what is our own."""
+    characters. None: everywhere but at sockets and ports of this service."""
 
     client_variables: tuple[str, ...] = ()
     """Variables that `${ENV[NAME]}` in a client's text may name, besides those that our own files
@@ -139,14 +139,14 @@ class Config(Struct, frozen=True):
 
 
 def _is_cgroup(path: str) -> bool:
-    """Whether it is absolute, and written as the kernel does it."""
+    """Return whether it is absolute, and written as the kernel writes it."""
     root, *names = path.split("/")
     is_plain = root == "" and names != [] and path.isprintable()
     return path == "/" or (is_plain and not {"", ".", ".."}.intersection(names))
 
 
 def parse_config(text: str) -> tuple[Config, list[str]]:
-    """The configuration in a YAML text, and the names of keys that mean nothing to us.
+    """Return the configuration in a YAML text, and the names of its unknown keys.
 
     Raises `BadRequest` that names the key at fault, or the line for text that is not YAML.
     """

@@ -1,4 +1,4 @@
-"""The variables of executors: the same for runs and for whatever examines what runs will use."""
+"""The variables of executors: the same for runs and for the checks of executors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def executor_environment(
 ) -> ExecutorEnvironment:
     """Return a few of `environment`, what the settings add, and where contracts are cached.
 
-    `cache_folder`: the one that whoever started us has chosen already.
+    `cache_folder`: the one that `serve` has chosen already, if it is our parent.
     """
     given = {**environment, **config.executor_env}
     cache = CacheFolder(cache_folder) if cache_folder else choose_cache_folder(given, state_folder)

@@ -1,4 +1,4 @@
-"""What the HTTP processes go by, read from its files at the start and at each reload."""
+"""The settings of the HTTP processes, read from their files at the start and at each reload."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class SettingsFiles:
     token: Path | None
 
     def token_file(self, config: Config) -> Path | None:
-        """Where the token is; None when none is needed."""
+        """Return the path of the token's file; None when no token is needed."""
         configured = Path(config.token_file).absolute() if config.token_file else None
         return self.token or configured
 
     def read(self) -> HttpSettings:
-        """What they say now. Raises `SettingsUnusable`."""
+        """Return what the files say now. Raises `SettingsUnusable`."""
         try:
             config, _ = parse_config(self.config.read_text("utf-8-sig") if self.config else "")
             split_address(config.bind_address)

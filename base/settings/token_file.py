@@ -21,7 +21,7 @@ class TokenFileError(Exception):
 
 
 def read_token(path: Path) -> str:
-    """The token in a file that nobody but its owner may read; root may let a group read its own.
+    """Return the token in a file that only its owner may read; root may let a group read its own.
 
     Raises `TokenFileError`.
     """
@@ -48,12 +48,12 @@ def read_token(path: Path) -> str:
 
 
 def is_open_to_others(status: os.stat_result) -> bool:
-    """Whether a file with a secret can be read by whom it is not for, or changed."""
+    """Return whether a file with a secret can be read or changed by users that it is not for."""
     return bool(status.st_mode & (0o037 if status.st_uid == 0 else 0o077))
 
 
 def _who_may(path: Path) -> str:
-    """For one who may not read the file: who may, if that is a group."""
+    """Return a hint for a user who may not read the file: which group may, if one may."""
     with suppress(OSError, KeyError):
         status = path.stat()
         if status.st_mode & stat.S_IRGRP and not os.access(path, os.R_OK):

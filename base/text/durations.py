@@ -12,8 +12,10 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises `ValueError` for anything but a number with one of the four suffixes; it does
-    not tell the text, which may be a key that somebody has put into the wrong place."""
+    """Return the seconds of a duration: a number with one of the four suffixes.
+
+    Raises `ValueError`, which does not show the text: it may be a key in the wrong place.
+    """
     matched = _FORM.fullmatch(text)
     if matched is None:
         raise ValueError("expected a duration such as 250ms, 30s, 10.5m or 1h")

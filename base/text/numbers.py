@@ -12,14 +12,14 @@ _HEXADECIMAL = re.compile(r"0x[0-9A-Fa-f]{1,64}")
 
 
 def whole_number(text: str, most: int) -> int:
-    """The number, from 0 to `most`, that decimal digits stand for. Raises `ValueError`."""
+    """Return the number, from 0 to `most`, that decimal digits stand for. Raises `ValueError`."""
     if not _DECIMAL.fullmatch(text) or (number := int(text)) > most:
         raise ValueError(f"expected decimal digits, at most {most}, got {text[:40]!r}")
     return number
 
 
 def decimal_or_hexadecimal(text: str) -> int:
-    """The number that decimal digits stand for, or hexadecimal ones after `0x`.
+    """Return the number that decimal digits stand for, or hexadecimal ones after `0x`.
 
     Raises `ValueError`.
     """

@@ -18,19 +18,19 @@ _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 
 def printable(text: str, kept: str = "\t") -> str:
-    """The text as one line; `kept` are characters that stay as they are."""
+    """Return the text as one line; the characters in `kept` stay as they are."""
     if text.isprintable() and text.isascii():
         return text
     return "".join(_shown(each, kept) for each in text)
 
 
 def printable_lines(text: str) -> str:
-    """The text, whose line feeds stay what they are."""
+    """Return the text, whose line feeds stay as they are."""
     return printable(text, "\t\n")
 
 
 def printable_json(text: str) -> str:
-    """A text of JSON with nothing unseen in it, that means the same: one line if it was one."""
+    """Return JSON of the same meaning with nothing invisible in it: one line if it was one."""
     if text.isprintable() and text.isascii():
         return text
     return "".join(_in_json(each) if _is_unseen(each) else each for each in text)

@@ -12,7 +12,7 @@ SHORTEST = 6
 
 
 class Secret:
-    """Holds a text and shows it to nobody but who calls `reveal`.
+    """Holds a text and shows it only through `reveal`.
 
     It prints as `***`, also in an f-string and inside another object's `repr`, and refuses to be
     pickled.
@@ -24,7 +24,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: for the wire, never for a log or a message."""
+        """Return the text itself: for the wire, never for a log or a message."""
         return self._text
 
     def hide_in(self, text: str) -> str:
@@ -48,7 +48,7 @@ class Secret:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """`text` with `***` wherever one of them stands in it, the longest first."""
+    """Return `text` with `***` in place of each secret in it, the longest first."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST:
             text = text.replace(secret, HIDDEN)

@@ -12,7 +12,7 @@ _FORM = re.compile(
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """The aware time that `text` names. Raises `ValueError` when it is none or has no offset."""
+    """Return the aware time that `text` names. Raises `ValueError` without an offset."""
     try:
         parsed = datetime.fromisoformat(text.upper()) if _FORM.fullmatch(text) else None
     except ValueError:

@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
     date such as 2026-99-99 or a number of 5,000 digits, and takes half of a surrogate pair."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of `node`. Raises `ConstructorError`, which shows no value."""
+        """Return the value of `node`. Raises `ConstructorError`, which shows no value."""
         try:
             value = super().construct_object(node, deep=deep)
             if isinstance(value, str):
@@ -40,7 +40,7 @@ _TextLoader.yaml_implicit_resolvers = {}
 
 
 def load_yaml(text: str | bytes, *, only_texts: bool = False) -> Any:
-    """The value in a YAML text; with `only_texts` every scalar is one, also a number or a time.
+    """Return the value of a YAML text; with `only_texts` every scalar is a text, numbers too.
 
     Raises `yaml.YAMLError` and nothing else.
     """
@@ -69,7 +69,7 @@ class _Expanded:
         """By the identity of a node; None while it is being counted."""
 
     def size(self, node: yaml.Node) -> int:
-        """Raises `Refused` when it is too much, or without end."""
+        """Check that a document is neither too large nor recursive. Raises `Refused`."""
         if id(node) not in self._known:
             self._known[id(node)] = None
             self._known[id(node)] = found = 1 + self._within(node)

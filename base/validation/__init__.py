@@ -30,7 +30,7 @@ _making = threading.Lock()
 
 
 def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """The JSON decoder of a struct, made once.
+    """Return the JSON decoder of a struct, made once.
 
     msgspec finds out about a struct when it is first used, and crashes the process when two threads
     use it first at the same time. So every first use goes through here, one at a time.
@@ -54,7 +54,7 @@ def from_value(value: Any, kind: type[T]) -> T:
 
 
 def describe(error: msgspec.ValidationError, kind: type | None = None) -> str:
-    """`"permits: expected int, got str"` from msgspec's words for the same in a `kind`."""
+    """Return a message such as `permits: expected int, got str` for an error of msgspec's."""
     text = str(error)
     if len(text) > _MAX_ERROR:
         text = text[:_MAX_ERROR] + "…" + text[max(text.rfind(" - at `"), _MAX_ERROR) :][:_MAX_ERROR]

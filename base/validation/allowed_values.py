@@ -32,7 +32,7 @@ def _alternatives(places: Iterable[types.Type]) -> Iterator[types.Type]:
 
 
 def _inner(place: types.Type, step: str) -> Iterator[types.Type]:
-    """What is in a place: a field of a name, or any item, for a bracket."""
+    """Yield the types inside a place: of the field `step`, or of any item if it is a bracket."""
     if isinstance(place, types.StructType):
         yield from (field.type for field in place.fields if field.encode_name == step)
     elif isinstance(place, (types.CollectionType, types.DictType)) and step == "[":

@@ -1,7 +1,7 @@
-"""What was changed while we run, kept where our successor finds it should we be killed.
+"""What clients have changed, for the next supervisor in case this one is killed.
 
-It is a file in memory that whoever started us holds, `serve` or systemd: what is in it, keys among
-it, is on no disk and ends with the service.
+It is a file in memory that `serve` or systemd holds too. So its content, keys among it, is on no
+disk and ends with the service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLACE = struct.Struct("<QQ")
 
 
 class _Place(NamedTuple):
-    """Where in the file what counts is; both in bytes."""
+    """Where in the file the current record is; both in bytes."""
 
     start: int
     length: int
@@ -35,36 +35,36 @@ class _Place(NamedTuple):
 
 
 class Changes(Struct):
-    """All that clients have changed and that holds until the service ends."""
+    """All that clients have changed, which holds until the service ends."""
 
     variables: dict[str, str] = {}
     permits: int | None = None
     log_level: Level | None = None
     modules: dict[ModuleKind, StartModule] = {}
     run_ids: int = 0
-    """Up to here ids of runs may have been given; counts when the state folder was lost."""
+    """Ids of runs up to this one may have been issued; used when the state folder was lost."""
 
     def __repr__(self) -> str:
-        """Shows no value: it may land in a log."""
+        """Show no value, as it may get into a log."""
         return f"<Changes of {len(self.variables)} variables and {len(self.modules)} modules>"
 
 
 class Handover:
-    """The changes so far; to be saved after each further one.
+    """The changes so far; call `save` after each further one.
 
-    The file begins with the place of what counts, which is written once that is whole, and never
-    over what counted before: whoever is killed in between leaves that.
+    Layout: a 16-byte header (offset, length) and the record. A new record is written elsewhere
+    first, then the header is switched, so a kill leaves the previous record valid.
     """
 
     def __init__(self, descriptor: int | None, log: EventLog) -> None:
-        """Reads what a supervisor before us left; None: nobody keeps anything for us."""
+        """Read what the previous supervisor left; without a `descriptor` nothing is kept."""
         self._descriptor = descriptor
         self._log = log
         self._place = _Place(_PLACE.size, 0)
         self.changes = self._read()
 
     def save(self) -> None:
-        """Make the changes known to our successor."""
+        """Write the changes for the next supervisor."""
         if self._descriptor is None:
             return
         content = memoryview(msgspec.msgpack.encode(self.changes))

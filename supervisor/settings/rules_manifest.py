@@ -61,7 +61,7 @@ class Manifest:
     """That its commands name."""
 
     def choose(self, selector: Selector, timestamp: float) -> Executor:
-        """The greatest version of a major that was available at `timestamp`, or the one named.
+        """Return the greatest version of a major available at `timestamp`, or the one named.
 
         Raises `NoExecutor` that says what was looked for.
         """
@@ -80,7 +80,7 @@ class Manifest:
         return max(found, key=lambda executor: executor.order)
 
     def newest_major(self, timestamp: float) -> int:
-        """The greatest major that was available at `timestamp`. Raises `NoExecutor`."""
+        """Return the greatest major that was available at `timestamp`. Raises `NoExecutor`."""
         majors = [each.order[0] for each in self.executors if each.available_after <= timestamp]
         if not majors:
             raise NoExecutor(f"the manifest offers no executor at {_time_text(timestamp)}")
@@ -88,7 +88,7 @@ class Manifest:
 
 
 def parse_manifest(text: str, context: CommandContext) -> Manifest:
-    """The manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""
+    """Return the manifest in a YAML text. Raises `RequestFailed` that names the key at fault."""
     try:
         # So that a time needs no quotes.
         value = load_yaml(text, only_texts=True)

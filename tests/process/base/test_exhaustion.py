@@ -58,12 +58,12 @@ from genvm_manager.workers.web.browser.pool import BrowserPool
 async def look():
     asyncio.get_running_loop().set_default_executor(loop_threads())
     resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
-    keeper = BrowserPool("/bin/sleep", 1, 1 << 30, event_log(""))
-    strictest = keeper.isolation
-    await keeper.settled()
-    assert keeper.isolation == strictest
-    print(keeper._refusal)
-    await keeper.close()
+    pool = BrowserPool("/bin/sleep", 1, 1 << 30, event_log(""))
+    strictest = pool.isolation
+    await pool.settled()
+    assert pool.isolation == strictest
+    print(pool._refusal)
+    await pool.close()
 asyncio.run(look())
 """
 

@@ -1,4 +1,4 @@
-"""As the first process of a container: others' orphans are reaped, signals and exit codes work."""
+"""As the first process of a container: it reaps all children, signals and exit codes work."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def leave_an_orphan(inside: Container, begin: str = "") -> psutil.Process:
 
 @pytest.mark.parametrize("start", [service, supervisor, http])
 @pytest.mark.parametrize("begin", ["", "setsid"])
-def test_orphans_of_others_are_reaped_and_a_stop_is_obeyed(
+def test_reparented_children_are_reaped_and_a_stop_is_obeyed(
     start: Callable[[], AbstractContextManager[Container]], begin: str
 ) -> None:
     with start() as running:

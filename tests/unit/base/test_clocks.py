@@ -30,7 +30,7 @@ def test_what_lies_between_two_moments_does_not_depend_on_a_step(step: float) ->
     clocks.sleep(4)
     ended = clocks.monotonic
     assert clocks.clock.utc(ended) - clocks.clock.utc(begun) == pytest.approx(7, abs=1e-5)
-    # Whoever looks at the wall clock counts the same age.
+    # By the wall clock the age is the same.
     assert clocks.wall - clocks.clock.utc(begun) == pytest.approx(7, abs=1e-5)
 
 
