@@ -98,19 +98,19 @@ def test_a_browser_that_is_refused_a_process_is_not_tried_with_less_isolation() 
 
 @takes_another_user
 @pytest.mark.parametrize(
-    ("most", "words"),
+    ("most", "message"),
     [
         (1, "no process for the supervisor: Resource temporarily unavailable"),
         (2, "genvm-manager supervisor: the system has no thread to spare"),
     ],
 )
 def test_a_supervisor_that_cannot_start_now_says_so_with_a_code_of_its_own(
-    tmp_path: Path, most: int, words: str
+    tmp_path: Path, most: int, message: str
 ) -> None:
     state = str(tmp_path / "state")
     ended = limited(most, sys.executable, "-m", "genvm_manager.supervisor", "--state-dir", state)
     assert ended.returncode == EX_TEMPFAIL, ended.stderr
-    assert words in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -86,7 +86,7 @@ def test_all_files_are_taken_over_and_runs_go_on(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("config.yaml", "max_queued: none", "config.yaml: max_queued: expected int, got str"),
         ("config.yaml", "a: [", "config.yaml: config: not YAML"),
@@ -95,7 +95,7 @@ def test_all_files_are_taken_over_and_runs_go_on(
     ],
 )
 def test_a_file_that_cannot_be_used_changes_nothing(
-    supervisor: RunningSupervisor, name: str, text: str, words: str
+    supervisor: RunningSupervisor, name: str, text: str, message: str
 ) -> None:
     client = supervisor.client
     run_id = client.start("slow")
@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(
     said = reload(supervisor)
     what = "settings" if name == "config.yaml" else "manifest"
     (line,) = [each for each in said.splitlines() if f"error {what}_not_reloaded reason=" in each]
-    assert words in line
+    assert message in line
     # The other file was read all the same.
     assert ("manifest_reloaded" in said) == (what == "settings")
     assert client.run("quick").exit.code == 0
@@ -131,12 +131,12 @@ def test_a_module_of_a_file_that_has_changed_is_restarted(supervisor: RunningSup
     assert "info module_restarted module=web workers=2" in reload(supervisor)
     after = web_workers(supervisor)
     assert len(after) == 2 and not set(before) & set(after)
-    for text, words in (("workers: none", "workers: expected"), ("a: [", "not YAML")):
+    for text, message in (("workers: none", "workers: expected"), ("a: [", "not YAML")):
         write_web_file(supervisor, text)
         for _ in range(2):
             said = reload(supervisor)
             (line,) = [each for each in said.splitlines() if "error module_not_reloaded" in each]
-            assert "genvm-module-web.yaml" in line and words in line
+            assert "genvm-module-web.yaml" in line and message in line
             assert web_workers(supervisor) == after
 
 
