@@ -107,10 +107,10 @@ def _parameter(parameter: Parameter[Any]) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     reply = {operation.reply.media_type: _content(operation.reply)}
-    responses: dict[str, Any] = {"200": {"description": "Done.", "content": reply}}
+    by_status: dict[str, Any] = {"200": {"description": "Done.", "content": reply}}
     for status, cases in operation.error_cases().items():
-        responses[str(status)] = _error(status, cases)
-    return responses
+        by_status[str(status)] = _error(status, cases)
+    return by_status
 
 
 def _error(status: int, cases: list[ErrorCase]) -> dict[str, Any]:

@@ -120,10 +120,10 @@ def _parameters(parameters: list[dict[str, Any]]) -> str:
     return _table(["Parameter", "Where", "Type", "Meaning, example"], rows)
 
 
-def _errors(responses: dict[str, Any]) -> str:
+def _errors(by_status: dict[str, Any]) -> str:
     rows = [
         [f"<code>{code}</code>", _text(response["description"]), _error_examples(response)]
-        for code, response in responses.items()
+        for code, response in by_status.items()
         if code != "200"
     ]
     return _table(["Error", "When", "Example"], rows)
