@@ -1,4 +1,4 @@
-"""`python -m genvm_manager.manager.cli`: the command line, as files in a tree's `bin/` start it."""
+"""The command line as `python -m genvm_manager.manager.cli`, which a root's `bin/` starts."""
 
 from . import main
 

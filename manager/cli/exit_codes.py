@@ -1,7 +1,7 @@
-"""How commands end: their exit codes, and one sentence for what went wrong.
+"""The exit codes of commands, and the sentence that tells a failure.
 
-0 to 3 speak of a contract's outcome, or of what was asked about; 64 and above of the command, with
-the numbers of BSD's sysexits where it has them.
+0 to 3 tell the result of a contract or of a check; 64 and above are failures of the command, with
+the numbers of BSD's sysexits where there is one.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ NOT_READ = 141
 TERMINATED = 143
 
 _OF_ALL = {
-    EX_USAGE: "the command is at fault: an option, an argument, a file",
+    EX_USAGE: "wrong usage: an option, an argument or a file",
     NO_SERVICE: "no service answers",
-    NOT_WRITTEN: "the output could not be written: a full disk, a closed stdout",
+    NOT_WRITTEN: "the output cannot be written: the disk is full, or stdout is closed",
     TRY_AGAIN: "the service or the system cannot do it now; try again",
-    EX_NOPERM: "the service wants a token, or another one",
+    EX_NOPERM: "token required, or the token is wrong",
     INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
-    NOT_READ: "whoever read the output reads no more, as after `| head`",
+    NOT_READ: "the reader of the output has closed it, as after `| head`",
 }
 
-UNKNOWN_RUN = {NO_SUCH_RUN: "no run with this id is known"}
+UNKNOWN_RUN = {NO_SUCH_RUN: "there is no run with this id"}
 
 
 def exit_codes(own: Mapping[int, str]) -> str:
-    """The part of a command's help that lists its exit codes; `own` go before those of all."""
+    """Return the help text with the exit codes of all commands; `own` override or add some."""
     codes = dict(sorted({**_OF_ALL, **own}.items()))
     lines = [f"  {code:<4}{meaning}" for code, meaning in codes.items()]
     return "\n".join(["\b", "Exit codes:", *lines])
 
 
 def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
-    """End the command: with one sentence on stderr, or as JSON on stdout."""
+    """Exit with a code, after one sentence on stderr, or as JSON on stdout."""
     if as_json:
         click.echo(json.dumps({"result": "failed", "error": sentence}))
     else:
@@ -61,14 +61,16 @@ def fail(sentence: str, code: int, as_json: bool) -> NoReturn:
 
 
 def shortage(error: OSError) -> str:
-    """The sentence for what `is_exhaustion` says of."""
+    """Return the sentence for an error of which `is_exhaustion` is true."""
     reason = error.strerror or error
-    return f"this command cannot go on: {reason}; try again"
+    return f"this command cannot continue: {reason}; try again"
 
 
 def unwind_on_signals() -> None:
-    """Have SIGTERM, and the terminal's end unless it is ignored, unwind what is under way, as
-    Ctrl-C does, so that nothing is left behind."""
+    """Make SIGTERM, and SIGHUP unless it is ignored, exit by an exception, as Ctrl-C does.
+
+    So context managers clean up.
+    """
     for number in (signal.SIGTERM, *heeded(signal.SIGHUP)):
         signal.signal(number, _unwind)
 
@@ -77,32 +79,34 @@ def _unwind(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(HUNG_UP if number == signal.SIGHUP else TERMINATED)
 
 
-class Misuse(click.UsageError):
-    """The command cannot be carried out as it was typed; the message says what to change."""
+class InvalidUsage(click.UsageError):
+    """The command line is wrong; the message says what to change."""
 
     exit_code = EX_USAGE
 
 
 class Command(click.Command):
-    """A command whose misuse ends with 64, as 2 means a VM error elsewhere."""
+    """A command whose wrong usage exits with 64, as 2 means a VM error for other commands."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments. Raises `InvalidUsage`."""
         try:
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from None
+            raise InvalidUsage(error.format_message(), error.ctx) from None
 
 
 class Group(Command, click.Group):
-    """A group of such commands."""
+    """A group of commands whose wrong usage exits with 64."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"no_args_is_help": False}))
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the sub-command. Raises `InvalidUsage`."""
         try:
             return super().invoke(ctx)
-        except Misuse:
+        except InvalidUsage:
             raise
         except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from None
+            raise InvalidUsage(error.format_message(), error.ctx) from None

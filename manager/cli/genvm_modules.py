@@ -1,4 +1,4 @@
-"""`genvm-modules`: the service under the name by which GenLayer Studio and nodes start it."""
+"""The command `genvm-modules`, by which GenLayer Studio and nodes start the service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .program import Program
 @click.option("--started-by", type=int, hidden=True)
 @click.pass_context
 def main(context: click.Context, root: Path, started_by: int | None) -> None:
-    """The GenVM Manager, as GenLayer Studio and nodes start it.
+    """Start the GenVM Manager as GenLayer Studio and nodes do.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def main(context: click.Context, root: Path, started_by: int | None) -> None:
 @click.option(
     "--die-with-parent",
     is_flag=True,
-    help="When the process that starts this one ends, end at once, with all runs.",
+    help="End at once, with all runs, when the process that starts this one ends.",
 )
 @click.option("--config", type=FILE, help="Settings.  [default: config/genvm-manager.yaml]")
 @click.option("--manifest-path", type=FILE, help="Executors.  [default: data/manifest.yaml]")
@@ -72,17 +72,17 @@ def manager(  # noqa: PLR0913, PLR0917 - click gives each option by itself
 ) -> None:
     """Run the GenVM Manager in the foreground until SIGINT or SIGTERM.
 
-    It is `genvm-manager serve` with the settings and the executors of the tree that this program
-    lies in. Several may run on one machine, on different ports or sockets: each has a state folder
-    of its own, and finds its runs there again when it is started at the same address. With --port 0
-    all have the same folder, so name one by --state-dir if there are to be several.
+    It is `genvm-manager serve` with the settings and the executors of the root that contains this
+    program. Several may run on one machine, on different ports or sockets: each has its own state
+    folder, and finds its runs there again when it is started at the same address. With --port 0 all
+    use the same folder, so to run several, give each a --state-dir.
 
     \b
     Exit codes:
       0  stopped as asked, or the parent ended (--die-with-parent)
       1  could not start (the port is in use, a setting is wrong, …),
-         or given up because a process kept dying
-      2  the command line is wrong; an option that is not listed here is refused
+         or gave up because a process ended again and again
+      2  wrong usage; options that are not listed here are refused
     """
     root, started_by = started
     parent = _parent(started_by) if die_with_parent else None
@@ -108,7 +108,7 @@ def _parent(started_by: int | None) -> Parent:
 
 
 def _own_folder(config: Path, host: str | None, port: int | None, socket: Path | None) -> Path:
-    """The state folder of the service that listens there."""
+    """Return the state folder of the service that listens at an address."""
     try:
         if socket is not None and host is None and port is None:
             return modules_state_folder(os.environ, str(socket))

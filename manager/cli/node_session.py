@@ -1,4 +1,4 @@
-"""The local node as a command uses it: opened, asked, shown, closed."""
+"""The local node for commands: opens it, runs a transaction, prints the receipt, closes it."""
 
 from __future__ import annotations
 
@@ -22,32 +22,29 @@ from genvm_manager.manager.cli.rendering.render import exit_code, receipt_as_jso
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.errors import ServiceFailed
 from genvm_manager.manager.launcher.private_service import private_service
-from genvm_manager.manager.local_node.execution import HttpExecutions, ServiceFault
-from genvm_manager.manager.local_node.ledger import Ledger, LedgerBusy, LedgerUnusable
-from genvm_manager.manager.local_node.node import LocalNode, Receipt, Refused
-from genvm_manager.manager.local_node.transactions import BadEmission
+from genvm_manager.manager.local_node.errors import LocalNodeFailed, Refused
+from genvm_manager.manager.local_node.execution import HttpExecutions
+from genvm_manager.manager.local_node.ledger import Ledger
+from genvm_manager.manager.local_node.node import LocalNode, Receipt
 
 from .exit_codes import EX_USAGE, INTERRUPTED, TRY_AGAIN, fail, shortage, unwind_on_signals
 
 FAILED = 3
 
-_FAULTS = (
-    BadEmission,
-    LedgerBusy,
-    LedgerUnusable,
+_FAILURES = (
+    LocalNodeFailed,
     ManagerError,
     OSError,
     ServiceFailed,
-    ServiceFault,
     TokenFileError,
     sqlite3.Error,
 )
 
 
-def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) -> NoReturn:
-    """Do `work` on the local node, show what came of it, and exit with its code."""
+def run_and_exit(options: ContractOptions, work: Callable[[LocalNode], Receipt]) -> NoReturn:
+    """Do `work` on the local node, print the receipt, and exit with the code for it."""
     with (
-        faults_in_words(options.as_json),
+        reported_failures(options.as_json),
         _ledger(options.folder) as ledger,
         _service(options) as (address, token, is_own),
         _node(ledger, address, options.deadline, token, is_own=is_own) as node,
@@ -55,14 +52,14 @@ def carry_out(options: ContractOptions, work: Callable[[LocalNode], Receipt]) ->
         receipt = work(node)
     as_json = options.as_json
     click.echo(json.dumps(receipt_as_json(receipt)) if as_json else receipt_as_text(receipt))
-    sys.exit(exit_code(receipt.outcomes[0]))
+    sys.exit(exit_code(receipt.transactions[0]))
 
 
 @contextmanager
-def faults_in_words(as_json: bool = False) -> Iterator[None]:
-    """End the command with one sentence and a code when something goes wrong inside.
+def reported_failures(as_json: bool = False) -> Iterator[None]:
+    """Exit with a sentence and a code when something fails inside.
 
-    SIGTERM and SIGHUP, like Ctrl-C, unwind what is under way, so that nothing is left behind.
+    SIGTERM and SIGHUP exit like Ctrl-C, so that context managers clean up.
     """
     unwind_on_signals()
     try:
@@ -71,9 +68,11 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
         fail(str(error), EX_USAGE, as_json)
     except Unavailable as error:
         fail(
-            f"{error}; nothing has changed, so repeat the command once it is back", FAILED, as_json
+            f"{error}; nothing has changed: repeat the command once the service is back",
+            FAILED,
+            as_json,
         )
-    except _FAULTS as error:
+    except _FAILURES as error:
         if isinstance(error, OSError) and is_exhaustion(error):
             fail(shortage(error), TRY_AGAIN, as_json)
         fail(str(error), FAILED, as_json)
@@ -85,9 +84,9 @@ def faults_in_words(as_json: bool = False) -> Iterator[None]:
 def open_node(
     state_dir: Path, address: str, deadline: str, token: str | None = None, *, is_own: bool = True
 ) -> Iterator[LocalNode]:
-    """The local node of the state folder, running its contracts on the service at `address`.
+    """Open the local node of a state folder; its contracts run on the service at `address`.
 
-    `is_own`: that service can reach what is for this user alone.
+    `is_own`: that service can access files of this user.
     """
     with (
         closing(Ledger(local_node(state_dir))) as ledger,
@@ -102,12 +101,12 @@ def _node(
 ) -> Iterator[LocalNode]:
     with HttpClient(address, token) as client:
         executions = HttpExecutions(client, deadline, is_own=is_own)
-        yield LocalNode(ledger, executions, _say_that_it_waits)
+        yield LocalNode(ledger, executions, _report_waiting)
 
 
 @contextmanager
 def _ledger(state_folder: Path) -> Iterator[Ledger]:
-    """The local node's. From here on there is a place for temporary files."""
+    """Open the local node's ledger, and choose the folder for temporary files."""
     settle_temporary_files(state_folder)
     with closing(Ledger(local_node(state_folder))) as ledger:
         yield ledger
@@ -115,16 +114,16 @@ def _ledger(state_folder: Path) -> Iterator[Ledger]:
 
 @contextmanager
 def _service(options: ContractOptions) -> Iterator[tuple[str, str | None, bool]]:
-    """Address and token of the service to use, and whether it is this user's own; one started here
-    is stopped at the end.
+    """Yield the address and token of the service to use, and whether it is this user's own.
 
-    That one has a state folder of its own, as commands at the same time would fight over ours.
+    Without one, start a private service, and stop it at the end. It has a state folder of its own,
+    because commands at the same time could not share one.
     """
     known = options.known_service()
     if known is not None:
         yield known.address, known.token(), known.is_own
         return
-    _say("no service runs here, starting one for this command; `genvm-manager serve` keeps one")
+    _say("no service runs here: starting one for this command; to keep one: genvm-manager serve")
     with (
         temporary_folder("genvm-run-") as folder,
         private_service(folder, lasting_folder=options.folder) as service,
@@ -136,5 +135,5 @@ def _say(progress: str) -> None:
     click.echo(progress, err=True)
 
 
-def _say_that_it_waits() -> None:
+def _report_waiting() -> None:
     _say("another command is using the local node; waiting for it")

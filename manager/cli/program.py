@@ -1,4 +1,4 @@
-"""What a program does before and after each of its commands."""
+"""What a program does before and after each command: signals, streams, printable errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from .streams import settled_streams
 
 
 class Program(click.Group):
-    """The group of commands that a program is, whose signals and streams are in order."""
+    """The group of a program's commands; it sets signals and streams up first."""
 
     def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run the program, and exit with a sentence if the system lacks a resource."""
         settle_signals()
         with settled_streams():
             _require_text(sys.argv[1:])
@@ -33,32 +34,34 @@ class Program(click.Group):
                 fail(shortage(error), TRY_AGAIN, as_json=False)
 
     def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        """Parse the arguments; errors show them escaped."""
         with _printable_errors():
             return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors show arguments escaped."""
         with _printable_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
 def _printable_errors() -> Iterator[None]:
-    """Have what was typed stand in errors with its escapes, as all texts of others do."""
+    """Escape what was typed in errors, as all foreign texts are escaped."""
     try:
         yield
     except click.ClickException as error:
-        # Its type says that it is final; all that shows an error reads it anew.
+        # Typed as final, but click reads it again whenever it shows the error.
         error.message = printable_lines(error.message)  # type: ignore[misc]
         raise
 
 
-def _require_text(words: Sequence[str]) -> None:
-    """End when an argument is no text: libraries fail on it as soon as they are imported."""
-    for word in words:
+def _require_text(arguments: Sequence[str]) -> None:
+    """Exit when an argument is not UTF-8: some libraries fail on it when they are imported."""
+    for argument in arguments:
         try:
-            word.encode()
+            argument.encode()
         except UnicodeEncodeError:
-            shown = os.fsencode(word)
+            shown = os.fsencode(argument)
             click.echo(
                 f"Error: the argument {shown!r} is not UTF-8; rename what it names", err=True
             )

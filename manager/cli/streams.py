@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr as a command finds them: closed, full, or read by nobody any more."""
+"""Makes stdin, stdout and stderr safe: they may be closed, full or without a reader."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _MODES = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
-"""How /dev/null takes the place of each that is closed. Writing to stdout must fail as before."""
+"""How /dev/null is opened for each closed stream; writing to stdout must still fail."""
 
 
 class OutputLost(Exception):
-    """stdout cannot be written. No `OSError`, which commands take for a fault of what they ask."""
+    """stdout cannot be written. It is not an `OSError`, which means a failure of the service."""
 
     def __init__(self, number: int) -> None:
         super().__init__("it is closed" if number == errno.EBADF else os.strerror(number))
@@ -32,7 +32,7 @@ class OutputLost(Exception):
 
 class _Stdout(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all or a part, waiting while a pipe that must not block is full."""
+        """Write all or a part; wait while a non-blocking pipe is full. Raises `OutputLost`."""
         try:
             while (written := super().write(data)) is None:
                 select.select([], [self], [])
@@ -43,7 +43,7 @@ class _Stdout(io.FileIO):
 
 class _Stderr(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """What cannot be written is lost: there is nowhere to say so."""
+        """Write, and ignore an error: there is nowhere to report it."""
         try:
             return super().write(data) or len(memoryview(data))
         except OSError:
@@ -52,8 +52,10 @@ class _Stderr(io.FileIO):
 
 @contextmanager
 def settled_streams() -> Iterator[None]:
-    """Open what is closed, and end the command with a sentence or silently, and with a code, when
-    its output cannot be written. Streams that a test has put there are left alone."""
+    """Open closed streams, and exit with a code when the output cannot be written.
+
+    Streams that a test has replaced are left alone.
+    """
     if sys.stdout is not sys.__stdout__:
         yield
         return
@@ -73,14 +75,14 @@ def settled_streams() -> Iterator[None]:
         if lost.number == errno.EPIPE:
             sys.exit(NOT_READ)
         click.echo(
-            f"Error: stdout cannot be written: {lost}; the output is not whole, send it elsewhere",
+            f"Error: stdout cannot be written: {lost}; the output is incomplete, send it elsewhere",
             err=True,
         )
         sys.exit(NOT_WRITTEN)
 
 
 def drop_output() -> None:
-    """Have stdout lead nowhere, so that what is still to be written to it does no harm."""
+    """Redirect stdout to /dev/null, so that later writes to it do not fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -95,7 +97,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _text(raw: io.FileIO, before: TextIO | None, errors: str = "strict") -> io.TextIOWrapper:
-    """A stream as Python makes it, above another file; `before` is the one that Python made."""
+    """Return a stream over another file, with the same settings as Python's own `before`."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=before.encoding if before else "utf-8",

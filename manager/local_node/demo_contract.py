@@ -1,5 +1,7 @@
 # { "Depends": "py-genlayer:test" }
 
+"""An example contract: a guestbook."""
+
 from genlayer import *
 
 
@@ -28,7 +30,7 @@ class Guestbook(gl.Contract):
 
     @gl.public.view
     def read(self) -> dict:
-        """The book as it stands."""
+        """Return the title, the owner, the lines and the visits."""
         return {
             "title": self.title,
             "owner": self.owner,

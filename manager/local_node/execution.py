@@ -21,7 +21,8 @@ from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.http_api import FinishedRunReply
 from genvm_manager.protocol.ipc.modules import ModuleState
-from genvm_manager.protocol.ipc.runs import Cause
+from genvm_manager.protocol.ipc.runs import Cause, Exit
+from genvm_manager.protocol.run_end import describe_run_end
 from genvm_manager.protocol.run_result import (
     ResultCode,
     RunResult,
@@ -29,6 +30,7 @@ from genvm_manager.protocol.run_result import (
     execution_hash,
 )
 
+from .errors import LocalNodeFailed
 from .host import LedgerHost, serving
 from .transactions import CHAIN_ID, Ending, Transaction
 
@@ -37,23 +39,19 @@ _GRACE = 60.0
 _GRACE_MS = 2_000
 
 _ENDED_BY_NODE = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
-"""A run that was stopped for these causes is the contract's fault: a VM error with this code."""
-
-
-class ServiceFault(Exception):
-    """The service does not do its part."""
+"""Causes for which the contract is at fault: the run ends with a VM error of this code."""
 
 
 class HttpExecutions:
     """Runs transactions, each within `deadline` (such as `30s`), on the service behind `client`.
 
-    Runs are a leader's. They get the modules that the service has running; without any, what they
-    compute depends on the ledger and the time alone. `is_sync` would mean replaying a leader's
+    Runs are those of a leader. They use the modules that are running; without any, their results
+    depend on the ledger and the time alone. `is_sync` is not used: it would replay a leader's
     results, and there are none here.
     """
 
     def __init__(self, client: HttpClient, deadline: str, *, is_own: bool = True) -> None:
-        """`is_own`: the service can reach what is for this user alone."""
+        """Read which modules are running. `is_own`: the service can access this user's files."""
         self._client = client
         self._deadline = deadline
         self._is_own = is_own
@@ -66,7 +64,10 @@ class HttpExecutions:
     def run(
         self, transaction: Transaction, callee: Address, permissions: str, host: LedgerHost
     ) -> Ending:
-        """Run it and wait for its end. Raises what the client raises, and `ServiceFault`."""
+        """Run a transaction and return its end.
+
+        Raises what the client raises, and `LocalNodeFailed`.
+        """
         major = self._major(transaction, host)
         with serving(host, is_private=self._is_own) as url:
             request = self._request(transaction, callee, permissions, url) | {"major": major}
@@ -79,7 +80,7 @@ class HttpExecutions:
                 raise
 
     def _major(self, transaction: Transaction, host: LedgerHost) -> int:
-        """The public-ABI major that a deployment's code asks for, then the contract's for good."""
+        """Return the public-ABI major that the code of a deployment needs, else the contract's."""
         if transaction.code is None:
             return host.major
         return self._client.detect_version(transaction.code, datetime.now(UTC))
@@ -116,11 +117,14 @@ class HttpExecutions:
         while time.monotonic() < latest:
             if (run := self._client.get_run(run_id, wait=_POLL).status) is not None:
                 return run
-        raise ServiceFault(f"run {run_id} is still not over; is the supervisor well?")
+        raise LocalNodeFailed(
+            f"run {run_id} has not ended, long after its deadline; check the service by "
+            "genvm-manager status"
+        )
 
 
 def ending_of(run_id: int, major: int, run: FinishedRunReply) -> Ending:
-    """How a run ended, for the contract that was run."""
+    """Return how a run ended for its contract."""
     result, reason = _result(run)
     return Ending(
         run_id=run_id,
@@ -135,24 +139,14 @@ def ending_of(run_id: int, major: int, run: FinishedRunReply) -> Ending:
 
 
 def _result(run: FinishedRunReply) -> tuple[RunResult | None, str | None]:
-    """The run's result, or None and why there is none."""
+    """Return the run's result, or None and the reason."""
     if (code := _ENDED_BY_NODE.get(run.cause)) is not None:
         digest = execution_hash(ResultCode.VM_ERROR, code, [], [])
         return RunResult(ResultCode.VM_ERROR, code, digest, [], [], [], None, [], None), None
     if run.consumed_result is None:
-        return None, f"the run left no result: {_how_it_ended(run)}"
+        end = describe_run_end(run.cause, Exit(run.exit_code, run.signal), reason=run.reason)
+        return None, f"the run has no result: {end}"
     try:
         return decode_result(bytes(run.consumed_result)), None
     except MalformedMessage as error:
         return None, f"the executor's result is not understood: {error}"
-
-
-def _how_it_ended(run: FinishedRunReply) -> str:
-    parts = [str(run.cause)]
-    if run.exit_code is not None:
-        parts.append(f"exit code {run.exit_code}")
-    if run.signal is not None:
-        parts.append(f"signal {run.signal}")
-    if run.reason:
-        parts.append(run.reason)
-    return ", ".join(parts)

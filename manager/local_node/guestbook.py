@@ -1,4 +1,4 @@
-"""The contract by which a service is shown or tried, as transactions of the default account."""
+"""The example contract of `demo` and `doctor`, as transactions of the default account."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CONTRACT = Path(__file__).with_name("demo_contract.py")
 
 
 def deployment(*args: Any) -> Transaction:
-    """Deploys it with these arguments of its constructor."""
+    """Return the deployment with these arguments of the constructor."""
     return _transaction(None, {"args": args}, CONTRACT.read_bytes())
 
 
 def call(contract: Address, method: str, *args: Any) -> Transaction:
-    """Calls a method of the one that lives at an address."""
+    """Return a call of a method of the contract at an address."""
     return _transaction(contract, {"method": method, "args": args})
 
 

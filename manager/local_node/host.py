@@ -1,4 +1,4 @@
-"""The node's end of the host protocol for one run (docs/spec/04-executor.md#host-protocol)."""
+"""The node's side of the host protocol for one run (docs/spec/04-executor.md#host-protocol)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from genvm_manager.protocol.host.server import serve
 from .ledger import Ledger
 
 FUEL = (1 << 64) - 1
-"""Fuel costs nothing here, so as much is left as the protocol can say."""
+"""Fuel is free here, so the remaining fuel is the largest number of the protocol."""
 
 
 class LedgerHost:
-    """Answers what one run asks, from the ledger as it stands.
+    """Answers the requests of one run from the ledger's present state.
 
-    `value` came with the call to `callee`: during the run it counts as the callee's already. The
-    local node knows no other chain (`eth_call` finds nothing), and each state of a contract is
-    its latest.
+    `value` was sent with the call to `callee`: during the run it already counts as the callee's.
+    The local node has no other chain, so `eth_call` finds nothing, and each requested state of a
+    contract is its latest.
     """
 
     def __init__(self, ledger: Ledger, callee: Address, value: int) -> None:
@@ -47,10 +47,11 @@ class LedgerHost:
 
     @property
     def major(self) -> int:
-        """The callee's public-ABI major, settled when it was deployed."""
+        """The callee's public-ABI major, which was set by its deployment."""
         return self._ledger.major(self._callee)
 
     def storage_read(self, request: StorageRead) -> bytes:
+        """Return bytes of a slot. Raises `HostRefusal` for a request that is too large."""
         if request.length > MAX_BLOB:
             raise HostRefusal(HostErrorCode.OUT_OF_STORAGE_GAS)
         if not request.length:
@@ -60,42 +61,45 @@ class LedgerHost:
         )
 
     def consume_fuel(self, request: ConsumeFuel) -> None:
-        """Nothing to count: see `FUEL`."""
+        """Do nothing: see `FUEL`."""
 
     def eth_call(self, request: EthCall) -> bytes:  # noqa: ARG002
+        """Raise `HostRefusal`: there is no other chain."""
         raise HostRefusal(HostErrorCode.ABSENT)
 
     def get_balance(self, request: GetBalance) -> int:
+        """Return the balance of an account."""
         carried = self._value if request.address == self._callee else 0
         return self._ledger.balance(request.address) + carried
 
     def remaining_fuel_as_gen(self) -> int:
+        """Return `FUEL`."""
         return FUEL
 
     def notify_nondet_disagreement(self, request: NotifyNondetDisagreement) -> None:
-        """The result says the same again, and is what counts."""
+        """Do nothing: the result tells the same again."""
 
     def consume_result(self, request: ConsumeResult) -> None:
-        """Results go to the supervisor, which hands them on over HTTP."""
+        """Do nothing: results go to the supervisor, which returns them over HTTP."""
 
 
 @contextmanager
 def serving(answers: LedgerHost, *, is_private: bool = True) -> Iterator[str]:
-    """Serve one executor in a thread; gives the `host` of its run request.
+    """Serve one executor in a thread; yield the `host` of its run request.
 
-    If `is_private` it is at a socket in a folder that only this user can enter, else on a loopback
-    port, since the executor is another user's and may live in a world of files of its own. Socket
-    and thread are gone at the end, whether the executor came or not. `OSError` when there can be
-    no socket or no thread.
+    If `is_private`, listen on a socket in a folder that only this user can access, else on a
+    loopback port, because an executor of another user may not see this user's files. The socket
+    and the thread end with the context, whether or not the executor has connected. Raises `OSError`
+    if there can be no socket or no thread.
     """
     with ExitStack() as stack:
         listener = _listen_in_private(stack) if is_private else _listen_on_loopback(stack)
-        visit = _Visit(listener, answers)
-        start_thread(visit)
+        thread = _HostThread(listener, answers)
+        start_thread(thread)
         try:
             yield _address(listener)
         finally:
-            visit.end()
+            thread.end()
 
 
 def _listen_in_private(stack: ExitStack) -> socket.socket:
@@ -114,15 +118,15 @@ def _listen_on_loopback(stack: ExitStack) -> socket.socket:
 
 
 def _address(listener: socket.socket) -> str:
-    """What a run request calls it."""
+    """Return the listener's address as in a run request."""
     if listener.family == socket.AF_UNIX:
         return f"unix://{listener.getsockname()}"
     host, port = listener.getsockname()
     return f"tcp://{host}:{port}"
 
 
-class _Visit(threading.Thread):
-    """Waits for one executor and answers it until it has finished or is gone."""
+class _HostThread(threading.Thread):
+    """Waits for one executor and answers it until it has finished or disconnected."""
 
     def __init__(self, listener: socket.socket, answers: LedgerHost) -> None:
         super().__init__(name="local-node-host", daemon=True)
@@ -136,7 +140,7 @@ class _Visit(threading.Thread):
         try:
             self._serve()
         except (OSError, HostProtocolError):
-            pass  # The executor went away; how its run ended is told over HTTP.
+            pass  # The executor has disconnected; HTTP tells how its run ended.
         except Exception as error:
             self._failure = error
 
@@ -148,7 +152,7 @@ class _Visit(threading.Thread):
                 serve(connection, self._answers)
 
     def end(self) -> None:
-        """Wake the thread wherever it waits, see it go, and raise what it failed with."""
+        """Wake the thread, wait for its end, and raise the error that it failed with."""
         self._is_over = True
         for waited_on in (self._listener, self._connection):
             with suppress(OSError):

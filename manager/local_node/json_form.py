@@ -1,13 +1,14 @@
-"""Calldata values as JSON, for arguments typed in a shell and for results read there.
+"""Calldata values as JSON, for arguments and results in a shell.
 
-Calldata has more types than JSON, so these stand for what JSON cannot say:
+Calldata has more types than JSON, so these stand for the others:
 
     {"$address": "0x…"}   an address
     {"$bytes": "0x…"}     bytes in hex, or in base64 without the 0x
     {"$int": "0x…"}       an int in hex; results use it from 4,000 digits on
     {"$map": {…}}         a map whose only key would be read as one of these
 
-All else is itself: null, true, ints of any size, strings, lists, maps. There are no floats.
+All other values are plain JSON: null, true, ints of any size, strings, lists, maps. There are no
+floats.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from typing import Any, NoReturn
 from genvm_manager.protocol.calldata import MAX_DEPTH, Address
 
 _MAX_DIGITS = 4000
-_INT = re.compile(r"-?0x[0-9A-Fa-f]+")
-"""Python and other readers of JSON refuse longer decimals, as reading them is slow."""
+"""Digits of the longest decimal: Python and other parsers of JSON refuse longer ones."""
 
+_INT = re.compile(r"-?0x[0-9A-Fa-f]+")
 _MAX_DECIMAL = 10**_MAX_DIGITS
 
 
 class BadJson(ValueError):
-    """A text that is no JSON, or JSON that stands for no calldata; says where."""
+    """A text that is not JSON, or JSON that is not calldata; the message names the place."""
 
 
 def parse(text: str) -> Any:
-    """The calldata value that a JSON text stands for. Raises `BadJson`."""
+    """Return the calldata value of a JSON text. Raises `BadJson`."""
     try:
         parsed = json.loads(
             text, parse_float=_refuse_float, parse_constant=_refuse_float, parse_int=_parse_int
@@ -46,7 +47,7 @@ def parse(text: str) -> Any:
 
 
 def render(value: Any) -> Any:
-    """What `json.dumps` can write, standing for a calldata value; `parse` reads it back."""
+    """Return a calldata value in a form for `json.dumps`; `parse` reads it back."""
     match value:
         case Address():
             return {"$address": value.as_hex}

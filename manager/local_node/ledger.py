@@ -1,7 +1,7 @@
 """The state of the local node in one SQLite file: accounts, contracts, storage pages.
 
-All that one command does is one transaction: it happens as a whole or, when the command fails or
-is interrupted, not at all. SQLite lets in one writer at a time; readers see the last whole state.
+Everything that one command changes is one transaction: all of it is committed or, if the command
+fails or is interrupted, none. SQLite allows one writer at a time; readers see the last commit.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from filelock import FileLock
 
 from genvm_manager.protocol.calldata import Address
 
+from .errors import LocalNodeFailed
+
 PAGE_SIZE = 32
 SLOT_SIZE = 32
 
 DEFAULT_SENDER = Address("0x1000000000000000000000000000000000000001")
-"""The account that commands use unless they name another; it exists from the start."""
+"""The account that commands use by default; it exists from the start."""
 
 DEFAULT_BALANCE = 10**24
-"""What the default sender starts with, in the smallest unit (10**18 make one GEN)."""
+"""The first balance of the default sender, in the smallest unit (10**18 are one GEN)."""
 
 _SCHEMA = """
 CREATE TABLE accounts (
@@ -43,54 +45,47 @@ CREATE TABLE pages (
 ) WITHOUT ROWID;
 """
 _UPGRADES = (_SCHEMA, "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0")
-"""The n-th makes version n + 1 of version n; before the second, all contracts were of major 0."""
-
-
-class LedgerBusy(Exception):
-    """Another command has been writing for longer than this one was willing to wait."""
-
-
-class LedgerUnusable(Exception):
-    """The file is no ledger that this version reads, or it cannot be written."""
+"""The n-th upgrades version n to n + 1; before the second one, all contracts were of major 0."""
 
 
 class InsufficientBalance(Exception):
-    """An account was asked for more than it has."""
+    """An account has less than the amount to take from it."""
 
 
 class Ledger:
-    """An open ledger. Reads and writes need `reading` or `writing` around them.
+    """An open ledger. Use it inside `reading` or `writing`.
 
-    Its methods may be called from several threads: the one that answers the executor reads what
+    Its methods may be called from several threads: the thread that answers the executor reads what
     the command's own thread has written so far.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, created when it is not there. Raises `LedgerUnusable`."""
+        """Open the file, or create it. Raises `LocalNodeFailed`."""
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Two that open a new file at once would trip over each other's change to WAL.
+            # Two processes that open a new file at once would fail at the change to WAL.
             with FileLock(f"{path}.lock"):
                 self._connection = _connect(path)
                 self._prepare(path)
         except (OSError, sqlite3.Error) as error:
-            raise LedgerUnusable(
+            raise LocalNodeFailed(
                 f"the local node cannot be kept in {path}: {_why(error)}"
             ) from error
 
     def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def _prepare(self, path: Path) -> None:
         version = self._version()
         if version > len(_UPGRADES):
             self.close()
-            raise LedgerUnusable(
+            raise LocalNodeFailed(
                 f"{path} has schema {version}, this program knows up to {len(_UPGRADES)}: use the "
                 "program that wrote it, or remove the file to start afresh"
             )
-        # Not before: nothing of a newer version is to be changed.
+        # Only now: a file of a newer version must not be changed.
         self._execute("PRAGMA journal_mode = WAL")
         if version < len(_UPGRADES):
             with self.writing():
@@ -112,15 +107,15 @@ class Ledger:
     def writing(
         self, timeout: float = 600.0, on_wait: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
-        """Be the one writer; commit at the end, roll back on any exception.
+        """Be the only writer; commit at the end, roll back on any exception.
 
-        `on_wait` is called when another writer is in the way, `LedgerBusy` raised when it still is
-        after `timeout` seconds.
+        Call `on_wait` if another command is writing. Raises `LocalNodeFailed` if it still is after
+        `timeout` seconds.
         """
         if not self._begin(0.2):
             on_wait()
             if not self._begin(timeout):
-                raise LedgerBusy(
+                raise LocalNodeFailed(
                     f"another command has been using the local node for {timeout:.0f} s; "
                     "wait for it or stop it"
                 )
@@ -129,7 +124,7 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """See one whole state, whatever others write meanwhile."""
+        """See one consistent state, whatever other commands write meanwhile."""
         self._execute("BEGIN")
         with self._ending("ROLLBACK"):
             yield
@@ -157,16 +152,16 @@ class Ledger:
     # ----------------------------------------------------------------------------- accounts
 
     def balance(self, address: Address) -> int:
-        """What the account has; an account that nobody has seen has 0."""
+        """Return the balance of an account; 0 for an unknown one."""
         row = self._row("SELECT balance FROM accounts WHERE address = ?", bytes(address))
         return int.from_bytes(row[0], "big") if row else 0
 
     def credit(self, address: Address, amount: int) -> None:
-        """Give the account `amount` more."""
+        """Add `amount` to the account."""
         self._set_balance(address, self.balance(address) + amount)
 
     def debit(self, address: Address, amount: int) -> None:
-        """Take `amount` from the account. Raises `InsufficientBalance`, and takes nothing."""
+        """Take `amount` from the account. Raises `InsufficientBalance` without taking anything."""
         balance = self.balance(address)
         if amount > balance:
             raise InsufficientBalance(f"{address} has {balance}, not {amount}")
@@ -181,7 +176,7 @@ class Ledger:
         )
 
     def nonce(self, address: Address) -> int:
-        """How many deployments the account has made."""
+        """Return how many deployments the account has made."""
         row = self._row("SELECT nonce FROM accounts WHERE address = ?", bytes(address))
         return int(row[0]) if row else 0
 
@@ -191,12 +186,12 @@ class Ledger:
         self._execute("UPDATE accounts SET nonce = nonce + 1 WHERE address = ?", bytes(address))
 
     def is_contract(self, address: Address) -> bool:
-        """Whether a contract was deployed at this address."""
+        """Return whether a contract was deployed at this address."""
         row = self._row("SELECT is_contract FROM accounts WHERE address = ?", bytes(address))
         return bool(row and row[0])
 
     def add_contract(self, address: Address, major: int) -> None:
-        """Note that a contract of this public-ABI major lives at this address from now on."""
+        """Record a contract of this public-ABI major at this address."""
         self._touch(address)
         self._execute(
             "UPDATE accounts SET is_contract = 1, major = ? WHERE address = ?",
@@ -205,7 +200,7 @@ class Ledger:
         )
 
     def major(self, address: Address) -> int:
-        """The public-ABI major that the contract at this address was deployed with."""
+        """Return the public-ABI major that the contract at this address was deployed with."""
         row = self._row("SELECT major FROM accounts WHERE address = ?", bytes(address))
         return int(row[0]) if row else 0
 
@@ -218,7 +213,7 @@ class Ledger:
     # ------------------------------------------------------------------------------ storage
 
     def read_storage(self, address: Address, slot: bytes, offset: int, length: int) -> bytes:
-        """`length` bytes of a slot from byte `offset` on; what was never written reads as 0."""
+        """Return `length` bytes of a slot from byte `offset` on; unwritten bytes are 0."""
         first, last = offset // PAGE_SIZE, (offset + length - 1) // PAGE_SIZE
         content = bytearray((last - first + 1) * PAGE_SIZE)
         rows = self._rows(
@@ -269,10 +264,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _why(error: OSError | sqlite3.Error) -> str:
-    """The reason, and what to do."""
+    """Return the reason and what to do."""
     if isinstance(error, OSError):
         reason, is_full = error.strerror, error.errno in (errno.ENOSPC, errno.EDQUOT)
     else:
         reason, is_full = str(error), getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
-    step = "make room on its disk" if is_full else "have this user write it, or move it away"
+    step = "free space on its disk" if is_full else "let this user write it, or move it away"
     return f"{reason}; {step}, or name another state folder by --state-dir"

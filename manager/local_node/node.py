@@ -1,8 +1,8 @@
-"""The local node: runs transactions and applies what they change.
+"""The local node: runs transactions and applies their changes.
 
-A contract's messages run after it, in order, each as a transaction of its own. Value is taken from
-its sender when the transaction is made and given to the callee when it returns; any other ending
-gives it back. Events and messages to other chains are only shown.
+A contract's messages run after it, in order, each as a transaction of its own. The value is taken
+from the sender when the transaction is made and given to the callee when the call returns; with any
+other ending it is returned to the sender. Events and messages to other chains are only shown.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from genvm_manager.protocol.addresses import deployed_address
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.permissions import CALL, DEFAULT_PERMISSIONS, READ
 
+from .errors import LocalNodeFailed, Refused
 from .host import LedgerHost
 from .ledger import InsufficientBalance, Ledger
 from .transactions import (
     CHAIN_ID,
-    BadEmission,
     DeployContract,
     Emission,
     EmitEvent,
     Ending,
     EthSend,
-    Outcome,
+    ExecutedTransaction,
     PostMessage,
     Transaction,
     address_by_nonce,
@@ -34,32 +34,29 @@ from .transactions import (
 )
 
 MAX_TRANSACTIONS = 100
-"""How many transactions one command may cause, its own included."""
+"""How many transactions one command may run, including its own."""
 
 VIEW_PERMISSIONS = READ + CALL
-"""A view reads, and calls other contracts, which then only read as well."""
-
-
-class Refused(Exception):
-    """The transaction cannot be made as it stands; the message says why and what to do."""
+"""A view may read, and call other contracts, which may then only read as well."""
 
 
 class Executions(Protocol):
-    """Runs one transaction in a GenVM, with `host` as its node."""
+    """Something that runs one transaction in a GenVM, with `host` as its node."""
 
     def run(
         self, transaction: Transaction, callee: Address, permissions: str, host: LedgerHost
-    ) -> Ending: ...
+    ) -> Ending:
+        """Run a transaction and return its end."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """All that a command caused, its own transaction first.
+    """All transactions of a command, its own first.
 
-    `undelivered`: messages over the limit of `MAX_TRANSACTIONS`; their value was given back.
+    `undelivered`: messages over the limit of `MAX_TRANSACTIONS`; their value was returned.
     """
 
-    outcomes: list[Outcome]
+    transactions: list[ExecutedTransaction]
     undelivered: list[Transaction]
 
 
@@ -69,16 +66,16 @@ class LocalNode:
     def __init__(
         self, ledger: Ledger, executions: Executions, on_wait: Callable[[], None] = lambda: None
     ) -> None:
-        """`on_wait` is called when another command is using the ledger."""
+        """Use a ledger; `on_wait` is called when another command is writing to it."""
         self._ledger = ledger
         self._executions = executions
         self._on_wait = on_wait
 
     def submit(self, transaction: Transaction) -> Receipt:
-        """Run a transaction and the messages that follow from it, and keep what they change.
+        """Run a transaction and the messages that follow from it, and keep their changes.
 
-        Raises `Refused` when it cannot be made, `LedgerBusy`, and what `Executions` raises; after
-        any of these nothing has changed.
+        Raises `Refused` if it cannot be made, `LocalNodeFailed`, and what `Executions` raises;
+        after any of these nothing has changed.
         """
         with self._ledger.writing(on_wait=self._on_wait):
             try:
@@ -87,8 +84,11 @@ class LocalNode:
                 raise Refused(f"value: {error}") from None
             return self._deliver_all(transaction)
 
-    def view(self, transaction: Transaction) -> Outcome:
-        """Call a contract that may only read. Raises `Refused` and what `Executions` raises."""
+    def view(self, transaction: Transaction) -> ExecutedTransaction:
+        """Call a contract with the permission to read only.
+
+        Raises `Refused` and what `Executions` raises.
+        """
         with self._ledger.reading():
             callee = self._callee(transaction)
             if not self._ledger.is_contract(callee):
@@ -96,47 +96,49 @@ class LocalNode:
             return self._run(transaction, callee, VIEW_PERMISSIONS)
 
     def _deliver_all(self, first: Transaction) -> Receipt:
-        outcomes = [self._deliver(first)]
-        if problem := outcomes[0].problem:
+        transactions = [self._deliver(first)]
+        if problem := transactions[0].problem:
             raise Refused(problem)
-        waiting = deque(outcomes[0].sent)
-        while waiting and len(outcomes) < MAX_TRANSACTIONS:
-            outcome = self._deliver(waiting.popleft())
-            outcomes.append(outcome)
-            waiting += outcome.sent
+        waiting = deque(transactions[0].sent)
+        while waiting and len(transactions) < MAX_TRANSACTIONS:
+            executed = self._deliver(waiting.popleft())
+            transactions.append(executed)
+            waiting += executed.sent
         for undelivered in waiting:
             self._give_back(undelivered)
-        return Receipt(outcomes, list(waiting))
+        return Receipt(transactions, list(waiting))
 
-    def _deliver(self, transaction: Transaction) -> Outcome:
-        """Run one transaction whose value was taken already, and apply or undo it."""
+    def _deliver(self, transaction: Transaction) -> ExecutedTransaction:
+        """Run one transaction, whose value was already taken, and apply or undo it."""
         callee = self._callee(transaction)
         is_contract = self._ledger.is_contract(callee)
         problem = None
         if transaction.target is None and is_contract:
-            problem = f"address {callee} is taken: its deployer has used the salt nonce before"
+            problem = f"address {callee} is in use: its deployer has used the salt nonce before"
         elif transaction.target is not None and not is_contract and transaction.names_method:
             problem = _no_contract(callee)
         if problem:
             self._give_back(transaction)
-            return Outcome(transaction, callee, problem=problem)
+            return ExecutedTransaction(transaction, callee, problem=problem)
         if transaction.target is not None and not is_contract:
             self._ledger.credit(callee, transaction.value)
-            return Outcome(transaction, callee)
-        outcome = self._run(transaction, callee, DEFAULT_PERMISSIONS)
-        return self._settle(outcome)
+            return ExecutedTransaction(transaction, callee)
+        executed = self._run(transaction, callee, DEFAULT_PERMISSIONS)
+        return self._settle(executed)
 
-    def _run(self, transaction: Transaction, callee: Address, permissions: str) -> Outcome:
+    def _run(
+        self, transaction: Transaction, callee: Address, permissions: str
+    ) -> ExecutedTransaction:
         host = LedgerHost(self._ledger, callee, transaction.value)
         ending = self._executions.run(transaction, callee, permissions, host)
-        return Outcome(transaction, callee, ending)
+        return ExecutedTransaction(transaction, callee, ending)
 
-    def _settle(self, outcome: Outcome) -> Outcome:
-        """Apply a return in full; give the value back after any other ending."""
-        transaction, callee, ending = outcome.transaction, outcome.callee, outcome.ending
+    def _settle(self, executed: ExecutedTransaction) -> ExecutedTransaction:
+        """Apply all changes of a return; return the value after any other ending."""
+        transaction, callee, ending = executed.transaction, executed.callee, executed.ending
         if ending is None or ending.result is None or not ending.is_return:
             self._give_back(transaction)
-            return outcome
+            return executed
         self._ledger.credit(callee, transaction.value)
         if transaction.target is None:
             self._ledger.add_contract(callee, ending.major)
@@ -148,16 +150,16 @@ class LocalNode:
             for emission in emissions(ending.result)
             if (follow_up := self._send(emission, callee, transaction.origin))
         ]
-        return replace(outcome, sent=sent)
+        return replace(executed, sent=sent)
 
     def _send(self, emission: Emission, sender: Address, origin: Address) -> Transaction | None:
-        """Take an emission's value from its contract; give the transaction that it becomes."""
+        """Take an emission's value from its contract; return its transaction, if it has one."""
         if isinstance(emission, EmitEvent):
             return None
         try:
             self._ledger.debit(sender, emission.value)
         except InsufficientBalance as error:
-            raise BadEmission(f"{type(emission).__name__}.value: {error}") from None
+            raise LocalNodeFailed(f"{type(emission).__name__}.value: {error}") from None
         match emission:
             case PostMessage(address, call, value):
                 return Transaction(sender, origin, address, call, value)
@@ -179,4 +181,4 @@ class LocalNode:
 
 
 def _no_contract(address: Address) -> str:
-    return f"no contract at {address} here; `genvm-manager run` deploys one"
+    return f"there is no contract at {address}; deploy one by genvm-manager run"

@@ -1,4 +1,4 @@
-"""What the local node is asked to run, and what came of it."""
+"""The transactions of the local node, before and after they ran."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.keccak import keccak256
 from genvm_manager.protocol.run_result import ResultCode, RunResult
 
+from .errors import LocalNodeFailed
+
 CHAIN_ID = 61_999
 """The chain id of GenLayer's local networks."""
 
@@ -21,10 +23,10 @@ _DEPLOYED_BY_NONCE = b"\x00"
 
 
 def address_by_nonce(sender: Address, nonce: int) -> Address:
-    """Where the contract of the sender's deployment number `nonce` comes to live.
+    """Return the address of the contract of the sender's deployment number `nonce`.
 
-    The local node's own rule: as `protocol.addresses` but for the first byte, so that the two
-    kinds never meet.
+    This is the local node's own rule: it differs from `protocol.addresses` in the first byte, so
+    that the two kinds never collide.
     """
     numbers = nonce.to_bytes(32, "big") + CHAIN_ID.to_bytes(32, "big")
     return Address(keccak256(_DEPLOYED_BY_NONCE + bytes(sender) + numbers)[: Address.SIZE])
@@ -32,7 +34,7 @@ def address_by_nonce(sender: Address, nonce: int) -> Address:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One call or deployment. `target` None: deploy `code` at an address of the node's choice.
+    """One call or deployment. `target` None: deploy `code` at an address that the node chooses.
 
     `value` is in the smallest unit. `salt_nonce`: see `protocol.addresses`; 0 means none.
     """
@@ -47,7 +49,7 @@ class Transaction:
 
     @property
     def names_method(self) -> bool:
-        """False for a bare transfer, which an account without code can take."""
+        """False for a bare transfer, which an account without code can receive."""
         try:
             call = calldata.decode(self.calldata)
         except calldata.DecodeError:
@@ -57,10 +59,10 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended. `result` None: it left none; `reason` then says why, in one sentence.
+    """How a run ended. `result` None: it has none, and `reason` tells why in one sentence.
 
-    `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own,
-    their tails where they were long.
+    `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own;
+    of long ones only the end.
     """
 
     run_id: int
@@ -74,19 +76,21 @@ class Ending:
 
     @property
     def code(self) -> ResultCode:
+        """The code of the result; an internal error without one."""
         return ResultCode.INTERNAL_ERROR if self.result is None else self.result.code
 
     @property
     def is_return(self) -> bool:
+        """Whether the contract returned."""
         return self.code is ResultCode.RETURN
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A transaction after it ran. `ending` None: value moved to an account, no code was run.
+class ExecutedTransaction:
+    """A transaction after it ran. `ending` None: only value was transferred, no code was run.
 
-    `problem`: why nothing was run and nothing moved, for messages that cannot be delivered.
-    `sent`: the transactions that follow from its messages.
+    `problem`: why nothing was run or transferred, for messages that cannot be delivered. `sent`:
+    the transactions of its messages.
     """
 
     transaction: Transaction
@@ -97,6 +101,8 @@ class Outcome:
 
 
 class PostMessage(Struct, tag=True, frozen=True):
+    """A message to another contract."""
+
     address: Address
     calldata: bytes
     value: int
@@ -104,6 +110,8 @@ class PostMessage(Struct, tag=True, frozen=True):
 
 
 class DeployContract(Struct, tag=True, frozen=True):
+    """A deployment of another contract."""
+
     calldata: bytes
     code: bytes
     value: int
@@ -112,12 +120,16 @@ class DeployContract(Struct, tag=True, frozen=True):
 
 
 class EthSend(Struct, tag=True, frozen=True):
+    """A message to another chain."""
+
     address: Address
     calldata: bytes
     value: int
 
 
 class EmitEvent(Struct, tag=True, frozen=True):
+    """An event."""
+
     topics: list[bytes]
     blob: dict[str, Any]
 
@@ -125,17 +137,16 @@ class EmitEvent(Struct, tag=True, frozen=True):
 Emission = PostMessage | DeployContract | EthSend | EmitEvent
 
 
-class BadEmission(Exception):
-    """An executor's result holds an emission that docs/spec/04-executor.md does not know."""
-
-
 def emissions(result: RunResult) -> list[Emission]:
-    """The result's emissions in order. Raises `BadEmission`, which names the field at fault."""
+    """Return the result's emissions in order.
+
+    Raises `LocalNodeFailed`, naming the field, for one that docs/spec/04-executor.md does not know.
+    """
     found: list[Emission] = []
     for index, emission in enumerate(result.emissions):
         try:
             kind: Any = Emission
             found.append(from_value(emission, kind))
         except BadRequest as error:
-            raise BadEmission(f"emissions[{index}].{error.message}") from None
+            raise LocalNodeFailed(f"emissions[{index}].{error.message}") from None
     return found

@@ -50,7 +50,7 @@ class ConfigurationFiles:
         except OSError as error:
             raise RequestFailed(f"{place}: {error.strerror}") from None
         except Refused as error:
-            raise RequestFailed(f"{place}: not YAML that can be taken: {error}") from None
+            raise RequestFailed(f"{place}: not YAML that is supported: {error}") from None
         except yaml.YAMLError as error:
             raise RequestFailed(f"{place}: not YAML{_where(error)}") from None
         if not isinstance(value, dict):

@@ -210,7 +210,7 @@ class ServiceUnderTest:
             if is_healed and self._has_started() and self.is_ready():
                 return processes
             time.sleep(_PAUSE)
-        raise ServiceUnhealthy(f"the service is not whole within {HEAL_TIMEOUT:.0f} s")
+        raise ServiceUnhealthy(f"the service is not healthy within {HEAL_TIMEOUT:.0f} s")
 
     def is_ready(self) -> bool:
         """Return whether it accepts runs."""

@@ -1,1 +1,1 @@
-"""The commands, one file each."""
+"""The commands of `genvm-manager`, one file or folder for each."""

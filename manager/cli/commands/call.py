@@ -1,4 +1,4 @@
-"""`genvm-manager call`: call a contract on the local node."""
+"""The command `genvm-manager call`, which calls a contract on the local node."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, NoReturn
 
 import click
 
-from genvm_manager.manager.cli.exit_codes import Command, Misuse
-from genvm_manager.manager.cli.node_session import carry_out
+from genvm_manager.manager.cli.exit_codes import Command, InvalidUsage
+from genvm_manager.manager.cli.node_session import run_and_exit
 from genvm_manager.manager.cli.options.contract import (
-    ENDING_HELP,
+    EXIT_CODES_HELP,
     AddressType,
     ContractOptions,
     contract_options,
@@ -19,17 +19,17 @@ from genvm_manager.manager.local_node.transactions import Transaction
 from genvm_manager.protocol.calldata import Address
 
 
-@click.command("call", cls=Command, epilog=ENDING_HELP)
+@click.command("call", cls=Command, epilog=EXIT_CODES_HELP)
 @click.argument("address", type=AddressType())
 @click.argument("method", required=False)
-@click.option("--view", is_flag=True, help="Only read: nothing may be written or sent.")
+@click.option("--view", is_flag=True, help="Read only: the method can neither write nor send.")
 @contract_options
 def command(address: Address, method: str | None, view: bool, **given: Any) -> NoReturn:
     """Call METHOD of the contract at ADDRESS on the local node.
 
-    Prints what went in and what came out. What the method wrote is kept when it returns, and the
-    messages it sent are run. Without METHOD the call only carries --value, to a contract's
-    __receive__ or to an account.
+    Prints the call and its result. If the method returns, its writes are kept and the messages that
+    it sent are run. Without METHOD the call only transfers --value, to a contract's __receive__ or
+    to an account.
 
     \b
     Examples:
@@ -39,9 +39,9 @@ def command(address: Address, method: str | None, view: bool, **given: Any) -> N
     """
     options = ContractOptions(**given)
     if view and method is None:
-        raise Misuse("--view needs a METHOD")
+        raise InvalidUsage("--view: name a METHOD, as only a method can be read")
     if view and options.value:
-        raise Misuse("--view: a view takes no --value")
+        raise InvalidUsage("--view: omit --value, as a view cannot receive it")
     transaction = Transaction(
         sender=options.sender,
         origin=options.sender,
@@ -53,4 +53,4 @@ def command(address: Address, method: str | None, view: bool, **given: Any) -> N
     def work(node: LocalNode) -> Receipt:
         return Receipt([node.view(transaction)], []) if view else node.submit(transaction)
 
-    carry_out(options, work)
+    run_and_exit(options, work)

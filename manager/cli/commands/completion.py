@@ -1,4 +1,4 @@
-"""`genvm-manager completion`."""
+"""The command `genvm-manager completion`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from genvm_manager.manager.cli.exit_codes import Command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print a script by which SHELL completes commands, options and the ids of runs.
+    """Print a script that completes commands, options and run ids in SHELL.
 
     \b
     For this session:
       source <(genvm-manager completion bash)
-    For good:
+    Permanently:
       genvm-manager completion bash > /etc/bash_completion.d/genvm-manager
       genvm-manager completion zsh > "${fpath[1]}/_genvm-manager"
       cd ~/.config/fish/completions

@@ -1,4 +1,4 @@
-"""`genvm-manager demo`: a contract deployed and called, from nothing to nothing."""
+"""The command `genvm-manager demo`, which deploys and calls an example contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 from genvm_manager.base.files.state_folder import default_state_folder
 from genvm_manager.base.files.temporary_files import settle_temporary_files, temporary_folder
-from genvm_manager.manager.cli.node_session import faults_in_words, open_node
+from genvm_manager.manager.cli.node_session import open_node, reported_failures
 from genvm_manager.manager.cli.rendering.render import exit_code, receipt_as_text
 from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.local_node.guestbook import CONTRACT, call, deployment
@@ -27,16 +27,16 @@ DEADLINE = "1m"
 
 @click.command("demo")
 def command() -> None:
-    """Deploy and call a contract on a service of its own.
+    """Deploy and call an example contract on a service of its own.
 
-    Starts the service on a free port, with its state in a temporary folder, deploys a guestbook,
-    signs it, reads it, and shows what went in and what came out. Then it stops the service and
-    leaves nothing behind. The first time on a machine, compiling Python for WebAssembly takes some
+    Starts a service on a free port with its state in a temporary folder, deploys a guestbook
+    contract, signs it, reads it, and shows each call and its result. Then it stops the service and
+    removes everything. On the first use on a machine, compiling Python for WebAssembly takes some
     seconds.
     """
-    with faults_in_words(), _fresh_node() as node:
+    with reported_failures(), _fresh_node() as node:
         receipt = _deploy(node, "Guests of GenVM")
-        guestbook = receipt.outcomes[0].callee
+        guestbook = receipt.transactions[0].callee
         _call(node, guestbook, "sign", "Hello from a contract")
         _call(node, guestbook, "read", view=True)
 
@@ -54,7 +54,7 @@ def _fresh_node() -> Iterator[LocalNode]:
         click.echo(f"{service.address} answers after {time.monotonic() - start:.1f} s.")
         yield node
         click.echo("\nStopping the service …")
-    click.echo(f"Done in {time.monotonic() - start:.1f} s; nothing is left behind.")
+    click.echo(f"Done in {time.monotonic() - start:.1f} s; everything was removed.")
 
 
 def _deploy(node: LocalNode, *args: Any) -> Receipt:
@@ -68,15 +68,15 @@ def _call(node: LocalNode, target: Address, method: str, *args: Any, view: bool 
     return _show(Receipt([node.view(transaction)], []) if view else node.submit(transaction))
 
 
-def _show_command(*words: str, args: tuple[Any, ...], view: bool = False) -> None:
-    """The command that would do the same on a node that stays."""
-    line = ["genvm-manager", *words, *(["--args", json.dumps(args)] if args else [])]
+def _show_command(*command: str, args: tuple[Any, ...], view: bool = False) -> None:
+    """Print the command that does the same on a permanent local node."""
+    line = ["genvm-manager", *command, *(["--args", json.dumps(args)] if args else [])]
     click.secho("\n$ " + shlex.join(line + ["--view"] * view), bold=True)
 
 
 def _show(receipt: Receipt) -> Receipt:
-    """Print what came of it; end the demo here unless it returned."""
+    """Print the receipt; exit here if the contract did not return."""
     click.echo(receipt_as_text(receipt))
-    if code := exit_code(receipt.outcomes[0]):
+    if code := exit_code(receipt.transactions[0]):
         sys.exit(code)
     return receipt

@@ -1,4 +1,4 @@
-"""`genvm-manager detect-version`."""
+"""The command `genvm-manager detect-version`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 
 from genvm_manager.manager.cli.exit_codes import Command, exit_codes
 from genvm_manager.manager.cli.options.parameters import ContractType, deployment_time
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import json_text
+from genvm_manager.manager.cli.service_connection import connected
 from genvm_manager.protocol.http_api import DetectedVersion
 
 
@@ -19,12 +20,12 @@ from genvm_manager.protocol.http_api import DetectedVersion
 @deployment_time
 @service_options()
 def command(code: bytes, at: datetime, **given: Any) -> None:
-    """Say which major of the executor the contract in FILE asks for (- is stdin).
+    """Show which major version of the executor the contract in FILE needs (- is stdin).
 
-    At most it is the newest that the service offered at the time of the deployment.
+    It is at most the newest one that the service offered at the time of the deployment.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client:
+    with connected(options) as client:
         major = client.detect_version(code, at)
     if options.as_json:
         click.echo(json_text(DetectedVersion(major)))

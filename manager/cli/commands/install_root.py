@@ -1,4 +1,4 @@
-"""`genvm-manager install-root`."""
+"""The command `genvm-manager install-root`."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from genvm_manager.manager.launcher.install_root import RootRefused, install_roo
 @click.command("install-root")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--force", is_flag=True, help="Replace files that you changed; yours stay as NAME.old."
+    "--force", is_flag=True, help="Replace files that you changed; yours are kept as NAME.old."
 )
 def command(folder: Path, force: bool) -> None:
-    """Lay down in DIR the folder tree that GenLayer Studio and nodes expect of a GenVM.
+    """Create in DIR the folder tree that GenLayer Studio and nodes expect of a GenVM.
 
-    DIR is made if need be. Its programs start this very installation. Come again after an upgrade:
-    files as they were laid down are brought up to date, and those that you changed stay yours. If
-    one that you changed is also new here, nothing is done, unless you say --force.
+    DIR is created if it does not exist. Its programs start this installation. Re-run to upgrade:
+    unchanged files are updated, and files that you changed are kept. If a file that you changed
+    also has a new version, nothing is done without --force.
 
     \b
-    What there is in it:
+    The tree:
       bin/genvm-modules              what Studio and nodes start
       bin/genvm-manager              the command line, with the tree's settings
-      config/genvm-manager.yaml      settings, each explained
+      config/genvm-manager.yaml      settings, with explanations
       config/genvm-module-llm.yaml   models that answer prompts
       config/genvm-module-web.yaml   access to the web
-      data/manifest.yaml             which executors there are
+      data/manifest.yaml             the list of executors
       executor/VERSION/bin/genvm     the executors
 
     \b
     Exit codes:
       0  done
-      1  refused, and nothing was changed; the message says why
-      2  the command line is wrong
+      1  refused without a change; the message says why
+      2  wrong usage
     """
     root = folder.absolute()
     try:
@@ -51,7 +51,7 @@ def command(folder: Path, force: bool) -> None:
     for name in installed.replaced:
         click.echo(f"replaced  {name} (yours is {name}.old)")
     for name in installed.kept:
-        click.echo(f"kept      {name}, which you changed")
+        click.echo(f"kept      {name} (changed by you)")
     click.echo(f"{printable(f'{root} is ready. Settings: {settings_of(root)}.')} Start it:")
     program = printable(shlex.quote(str(root / "bin" / "genvm-modules")))
     click.echo(f"  {program} manager --port 3999")

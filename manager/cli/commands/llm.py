@@ -1,4 +1,4 @@
-"""`genvm-manager llm`."""
+"""The command `genvm-manager llm`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ import msgspec
 
 from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.process.threads import started_threads
-from genvm_manager.manager.cli.exit_codes import EX_FAILURE, Command, Group, Misuse, exit_codes
+from genvm_manager.manager.cli.exit_codes import (
+    EX_FAILURE,
+    Command,
+    Group,
+    InvalidUsage,
+    exit_codes,
+)
+from genvm_manager.manager.cli.llm_models import NamedModel, models_in
 from genvm_manager.manager.cli.options.config_file import ConfigType, config_in
-from genvm_manager.manager.cli.options.llm_models import NamedModel, models_in
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import count, json_text
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.rendering.tables import Cell, Column, Row, show_table
+from genvm_manager.manager.cli.service_connection import connected
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.manager.launcher.install_root import module_settings
 from genvm_manager.protocol.llm_check import MAX_CHECKS, CheckConfig, CheckRow, Provider
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NO_KEY = "key: the variable "
-"""How the service begins to say that a variable of a key is not set."""
+"""The beginning of the service's message that the variable of a key is not set."""
 
 _COLUMNS = (
     Column("BACKEND"),
@@ -36,45 +43,47 @@ _COLUMNS = (
     Column("STATE"),
     Column("ANSWER", folds=True),
 )
-_ENDING = exit_codes(
+_EXIT_CODES = exit_codes(
     {
-        0: "a model answers, and all others do that have a key",
-        1: "a model does not answer, or none has a key",
+        0: "all models with a key answer, and there is at least one",
+        1: "a model with a key does not answer, or no model has a key",
     }
 )
 
 
 @click.group("llm", cls=Group)
 def command() -> None:
-    """Try the models that answer the prompts of contracts."""
+    """Check the models that answer the prompts of contracts."""
 
 
-@command.command("check", cls=Command, epilog=_ENDING)
+@command.command("check", cls=Command, epilog=_EXIT_CODES)
 @click.argument("file", required=False, type=ConfigType())
 @click.option(
     "--root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     envvar="GENVM_MANAGER_ROOT",
-    help="Without FILE: the tree whose settings are checked.  [default: $GENVM_MANAGER_ROOT, else "
+    help="Without FILE: the root whose settings are checked.  [default: $GENVM_MANAGER_ROOT, else "
     "the package's own settings]",
 )
-@click.option("--provider", type=click.Choice(get_args(Provider)), help="Check one model: of whom,")
-@click.option("--host", help="where, such as https://api.openai.com,")
-@click.option("--model", help="which,")
+@click.option(
+    "--provider", type=click.Choice(get_args(Provider)), help="Check one model: its provider."
+)
+@click.option("--host", help="Its host, such as https://api.openai.com.")
+@click.option("--model", help="Its name.")
 @click.option(
     "--key-env",
     metavar="NAME",
-    help="by which key: the variable of this command that holds it, else of the service.",
+    help="The environment variable with its key, of this command or else of the service.",
 )
-@click.option("--prompt", default="Say hello.", show_default=True, help="What each model is asked.")
+@click.option("--prompt", default="Say hello.", show_default=True, help="The prompt to send.")
 @service_options()
 def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: Any) -> None:
-    """Ask every model of an LLM module's settings whether it answers.
+    """Check whether every model of an LLM module's settings answers.
 
-    The service asks them, all at once, each for up to a minute; no module need run. Settings are
-    those in FILE (YAML or JSON, - is stdin), else of --root. Backends and models that are not
-    enabled are left out. A backend whose key is not set would be left out by the module: that alone
-    is no failure. Keys are never shown, and cannot be given as arguments.
+    The service sends a prompt to all of them at once, each for up to a minute; no module needs to
+    run. The settings are those in FILE (YAML or JSON, - is stdin), else of --root. Disabled
+    backends and models are skipped. A backend without a key is not a failure, since the module
+    would skip it. Keys are never shown, and cannot be given as arguments.
 
     \b
     Examples:
@@ -88,10 +97,10 @@ def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: 
     one = {name: given.pop(name) for name in ("provider", "host", "model", "key_env")}
     options = ServiceOptions(**given)
     if any(one.values()) and file is not None:
-        raise Misuse("FILE: either settings, or one model by --provider, --host and --model")
+        raise InvalidUsage("FILE: give either FILE, or one model by --provider, --host and --model")
     models = [_one_model(**one)] if any(one.values()) else _models_of(file, root)
-    with asking(options) as client, Progress(f"asking {count(len(models), 'model')}"):
-        rows = _ask(client, models, prompt)
+    with connected(options) as client, Progress(f"checking {count(len(models), 'model')}"):
+        rows = _check(client, models, prompt)
     if options.as_json:
         click.echo(json_text([_as_json(*each) for each in zip(models, rows, strict=True)]))
     else:
@@ -102,22 +111,24 @@ def check(file: dict[str, Any] | None, root: Path | None, prompt: str, **given: 
 
 
 def _models_of(file: dict[str, Any] | None, root: Path | None) -> list[NamedModel]:
-    """Those of the settings. Raises `Misuse`."""
+    """Return the models of the settings. Raises `InvalidUsage`."""
     try:
         models = models_in(_default_settings(root) if file is None else file)
     except BadRequest as error:
-        raise Misuse(f"settings: {error}") from None
+        raise InvalidUsage(f"settings: {error}") from None
     if not models:
-        raise Misuse("no model is enabled in these settings")
+        raise InvalidUsage("no model is enabled in these settings; enable one")
     return models
 
 
 def _one_model(
     provider: Provider | None, host: str | None, model: str | None, key_env: str | None
 ) -> NamedModel:
-    """The one that the options describe. Raises `Misuse`."""
+    """Return the model that the options describe. Raises `InvalidUsage`."""
     if provider is None or host is None or model is None:
-        raise Misuse("one model needs --provider, --host and --model, and most a --key-env")
+        raise InvalidUsage(
+            "to check one model, give --provider, --host and --model, and for most --key-env"
+        )
     return NamedModel(provider, CheckConfig(host, provider, model, _key(key_env)))
 
 
@@ -125,8 +136,8 @@ def _key(variable: str | None) -> str:
     if variable is None:
         return ""
     if not _VARIABLE.fullmatch(variable):
-        raise Misuse(
-            "--key-env: expected the name of a variable; a key itself is never an argument"
+        raise InvalidUsage(
+            "--key-env: expected the name of a variable; a key itself cannot be an argument"
         )
     return os.environ.get(variable) or f"${{ENV[{variable}]}}"
 
@@ -138,18 +149,18 @@ def _default_settings(root: Path | None) -> dict[str, Any]:
     try:
         return config_in(place.read_bytes())
     except (OSError, ValueError) as error:
-        raise Misuse(f"{place}: {error}") from None
+        raise InvalidUsage(f"{place}: {error}") from None
 
 
-def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[CheckRow]:
-    """A row for each model. Models that are asked alike are asked by one request."""
+def _check(client: HttpClient, models: list[NamedModel], prompt: str) -> list[CheckRow]:
+    """Return a row for each model. Models with equal parameters share one request."""
     groups: dict[bytes, list[int]] = {}
     for index, model in enumerate(models):
-        groups.setdefault(msgspec.json.encode(model.asked(prompt)), []).append(index)
+        groups.setdefault(msgspec.json.encode(model.check_prompt(prompt)), []).append(index)
     with _threads(min(len(groups), MAX_CHECKS)) as for_each:
         answers = for_each(
             lambda group: client.check_llm(
-                [models[index].config for index in group], [models[group[0]].asked(prompt)]
+                [models[index].config for index in group], [models[group[0]].check_prompt(prompt)]
             ),
             groups.values(),
         )
@@ -163,7 +174,7 @@ def _ask(client: HttpClient, models: list[NamedModel], prompt: str) -> list[Chec
 
 @contextmanager
 def _threads(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` whose calls are made at once; one after the other where there are no threads."""
+    """Yield a `map` that calls in parallel, or one after the other if threads are exhausted."""
     try:
         pool = started_threads("check", most)
     except BlockingIOError:
@@ -179,12 +190,12 @@ def _lacks_key(row: CheckRow) -> bool:
 
 def _row(model: NamedModel, row: CheckRow) -> Row:
     if row.available:
-        state, said = Cell("answers", "green"), row.response
+        state, answer = Cell("answers", "green"), row.response
     elif _lacks_key(row):
-        state, said = Cell("no key", "yellow"), row.error
+        state, answer = Cell("no key", "yellow"), row.error
     else:
-        state, said = Cell("fails", "red"), row.error
-    return model.backend, model.config.model, state, " ".join((said or "").split())
+        state, answer = Cell("fails", "red"), row.error
+    return model.backend, model.config.model, state, " ".join((answer or "").split())
 
 
 def _as_json(model: NamedModel, row: CheckRow) -> dict[str, Any]:

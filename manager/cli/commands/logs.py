@@ -1,4 +1,4 @@
-"""`genvm-manager logs`."""
+"""The command `genvm-manager logs`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import click
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli.exit_codes import UNKNOWN_RUN, Command, exit_codes
 from genvm_manager.manager.cli.options.run_ids import RunIdType
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import dim
 from genvm_manager.manager.cli.rendering.progress import Progress
-from genvm_manager.manager.cli.run_end import bearing_restarts, state_of
+from genvm_manager.manager.cli.run_end import across_restarts, state_of
+from genvm_manager.manager.cli.service_connection import connected
 from genvm_manager.manager.cli.tail_reader import Piece, TailReader
 from genvm_manager.manager.client.client import HttpClient
 from genvm_manager.protocol.ipc.runs import Artifact, RunState
@@ -28,30 +29,30 @@ _LABELS = {Artifact.STDOUT: "stdout", Artifact.STDERR: "stderr", Artifact.GENVM_
 _COLOURS = {"error": "red", "warn": "yellow"}
 
 _PAUSE = 0.25
-"""Seconds until one looks again."""
+"""Seconds between two requests while a run is followed."""
 
 
 @click.command("logs", cls=Command, epilog=exit_codes({0: "done", **UNKNOWN_RUN}))
 @click.argument("run_id", metavar="ID", type=RunIdType())
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the run ends.")
 @click.option(
     "--only",
     type=click.Choice(list(_LABELS.values())),
     multiple=True,
-    help="This output; may be repeated. stdout or stderr alone come as they were written.",
+    help="Print only this output; may be repeated. stdout or stderr alone are printed unchanged.",
 )
 @service_options()
 def command(run_id: int, follow: bool, only: tuple[str, ...], **given: Any) -> None:
-    """Print what the run ID has written: its stdout, its stderr, its executor's log.
+    """Print the output of the run ID: its stdout, its stderr, its executor's log.
 
-    Of each line the first word says where it was written. The beginning of a long output is not
-    kept; how much is missing is said on stderr. A run that waits for permits has written nothing.
+    Each line starts with its source. The beginning of a long output is not kept; stderr tells how
+    much is missing. A run that waits for permits has no output yet.
 
-    --json prints an object for each line: `output`, and `text` or of the log `record`.
+    --json prints an object for each line: `output`, and `text` or, for the log, `record`.
     """
     options = ServiceOptions(**given)
     outputs = [output for output, label in _LABELS.items() if not only or label in only]
-    with asking(options) as client:
+    with connected(options) as client:
         if follow:
             _await_start(client, run_id)
         make = _printer(options.as_json, len(outputs) == 1)
@@ -63,15 +64,15 @@ def _await_start(client: HttpClient, run_id: int) -> None:
     with Progress(f"run {run_id} waits for permits"):
         while state is RunState.QUEUED:
             time.sleep(_PAUSE)
-            state = bearing_restarts(lambda: state_of(client, run_id))
+            state = across_restarts(lambda: state_of(client, run_id))
 
 
 def _read(readers: list[tuple[TailReader, Printer]], follow: bool) -> None:
-    """Each output to its present end, or with `follow` all of them to the end of the run."""
+    """Print each output to its present end, or with `follow` all of them to the run's end."""
     while readers:
         for reader in list(readers):
-            follower, printer = reader
-            while (piece := follower.next()).has_more:
+            tail, printer = reader
+            while (piece := tail.next()).has_more:
                 printer.show(piece)
             printer.show(piece)
             if piece.is_last or not follow:
@@ -92,24 +93,24 @@ def _printer(as_json: bool, is_alone: bool) -> Callable[[Artifact], Printer]:
 
 
 class Printer:
-    """Prints an output that comes in pieces, as it was written."""
+    """Prints the pieces of an output unchanged."""
 
     def __init__(self, output: Artifact) -> None:
         self._output = output
 
     def show(self, piece: Piece) -> None:
-        """The next piece."""
+        """Print the next piece."""
         if piece.missed:
             text = f"({piece.missed} bytes of {_LABELS[self._output]} are not kept)"
             click.echo(dim(text), err=True)
         click.echo(piece.content, nl=False)
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Print what is left, as no more pieces follow."""
 
 
 class LinePrinter(Printer):
-    """Prints it line by line, each in the form that is made of it."""
+    """Prints an output line by line, each formatted by `form`."""
 
     def __init__(self, output: Artifact, form: Callable[[Artifact, str], str]) -> None:
         super().__init__(output)
@@ -118,14 +119,16 @@ class LinePrinter(Printer):
         self._rest = ""
 
     def show(self, piece: Piece) -> None:
+        """Print the lines that are complete."""
         super().show(replace(piece, content=b""))
         *lines, self._rest = (self._rest + self._decoder.decode(piece.content)).split("\n")
         for line in lines:
             click.echo(self._form(self._output, line))
 
     def end(self) -> None:
+        """Print the last line if it has no newline."""
         rest = self._rest + self._decoder.decode(b"", final=True)
-        # Of a log only the bracket is left that closes it.
+        # The rest of a log is only its closing bracket.
         if rest and self._output is not Artifact.GENVM_LOG:
             click.echo(self._form(self._output, rest))
 
@@ -151,7 +154,7 @@ def _bare_line(output: Artifact, line: str) -> str:
 
 
 def _record(line: str) -> dict[str, Any]:
-    """A line of a log: a bracket or comma, and an object."""
+    """Parse a line of a log: a bracket or comma, and an object."""
     record = json.loads(line[1:])
     assert isinstance(record, dict)
     return record

@@ -1,4 +1,4 @@
-"""`genvm-manager module`."""
+"""The command `genvm-manager module`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from genvm_manager.base.errors import ModuleAlreadyRunning, RequestFailed
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli.exit_codes import Command, Group, exit_codes
 from genvm_manager.manager.cli.options.config_file import ConfigType
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import NONE, count, json_text, size, span
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.rendering.tables import Cell, Column, Row, show_table
+from genvm_manager.manager.cli.service_connection import connected
 from genvm_manager.manager.client.client import HttpClient, ModuleStart
 from genvm_manager.protocol.http_api import (
     ModuleReply,
@@ -40,15 +41,18 @@ _COLUMNS = (
     Column("REASON", folds=True),
 )
 _STATES = {ModuleState.RUNNING: "green", ModuleState.FAILED: "red", ModuleState.STOPPED: "dim"}
-_START_ENDING = exit_codes({0: "it answers requests", 1: "it runs already, or it did not start"})
+_START_EXIT_CODES = exit_codes(
+    {0: "it answers requests", 1: "it is already running, or it did not start"}
+)
 
 
 @click.group("module", cls=Group)
 def command() -> None:
-    """Start, stop and look at the LLM and the web module.
+    """Start, stop and show the LLM and the web module.
 
-    Contracts that are not deterministic ask models and read the web through them. A run needs both,
-    unless it says which; those of `genvm-manager run` and `call` get what runs.
+    Through them, nondeterministic contracts send prompts to models and read the web. A run needs
+    both, unless its request names others; runs of `genvm-manager run` and `call` use those that are
+    running.
     """
 
 
@@ -65,20 +69,21 @@ def _start_options(decorated: F) -> F:
         click.option(
             "--allow-empty-backends",
             is_flag=True,
-            help="Also start with a --config whose models cannot be asked.",
+            help="Start even if no backend is usable.",
         ),
         click.option(
             "--config",
             type=ConfigType(),
-            help="Its settings, YAML or JSON (- is stdin), laid over config/genvm-module-KIND.yaml "
-            "of the service's root, else the package's; with `backends` they stand alone.",
+            help="Its settings, YAML or JSON (- is stdin). They override those in "
+            "config/genvm-module-KIND.yaml of the service's root, else the package's; with "
+            "`backends` they replace them.",
         ),
     ):
         decorated = option(decorated)
     return decorated
 
 
-@command.command("start", cls=Command, epilog=_START_ENDING)
+@command.command("start", cls=Command, epilog=_START_EXIT_CODES)
 @_kind()
 @_start_options
 @service_options()
@@ -97,13 +102,13 @@ def start(
       genvm-manager module start llm --config models.yaml
     """
     options = ServiceOptions(**given)
-    with asking(options) as client, Progress(f"starting the {kind} module"):
+    with connected(options) as client, Progress(f"starting the {kind} module"):
         _start(client, kind, ModuleStart(config, allow_empty_backends, user_error))
         status = client.status()
-    _tell(options, ModuleStarted(), f"{kind} runs: {_workers(status, kind)}")
+    _print(options, ModuleStarted(), f"{kind} runs: {_workers(status, kind)}")
 
 
-@command.command("restart", cls=Command, epilog=_START_ENDING)
+@command.command("restart", cls=Command, epilog=_START_EXIT_CODES)
 @_kind()
 @_start_options
 @service_options()
@@ -114,32 +119,32 @@ def restart(
     user_error: bool,
     **given: Any,
 ) -> None:
-    """Put a new one in place of a module, or start it.
+    """Replace a module by a new one, or start it.
 
-    The old one goes on when the new one does not start. Runs that use the old one keep it.
+    If the new one does not start, the old one continues. Runs that use the old one keep it.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client, Progress(f"restarting the {kind} module"):
+    with connected(options) as client, Progress(f"restarting the {kind} module"):
         client.restart_module(kind, ModuleStart(config, allow_empty_backends, user_error))
         status = client.status()
-    _tell(options, ModuleRestarted(), f"a new {kind} runs: {_workers(status, kind)}")
+    _print(options, ModuleRestarted(), f"a new {kind} runs: {_workers(status, kind)}")
 
 
-@command.command("stop", cls=Command, epilog=exit_codes({0: "it does not run, or did not before"}))
+@command.command("stop", cls=Command, epilog=exit_codes({0: "it is stopped, now or earlier"}))
 @_kind()
 @service_options()
 def stop(kind: ModuleKind, **given: Any) -> None:
-    """Stop a module, and wait until nothing is left of it.
+    """Stop a module, and wait until all its processes have ended.
 
-    The runs that use it may finish within `drain_timeout`; a second stop does not wait for them.
+    Runs that use it may finish within `drain_timeout`; a second stop does not wait for them.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client, Progress(f"stopping the {kind} module"):
+    with connected(options) as client, Progress(f"stopping the {kind} module"):
         did_run = client.stop_module(kind)
     if did_run:
-        _tell(options, ModuleStopped("module_stopped"), f"{kind} is stopped")
+        _print(options, ModuleStopped("module_stopped"), f"{kind} is stopped")
     else:
-        _tell(options, ModuleStopped("module_not_running"), f"{kind} did not run")
+        _print(options, ModuleStopped("module_not_running"), f"{kind} was not running")
 
 
 @command.command("status", cls=Command, epilog=exit_codes({0: "done"}))
@@ -151,7 +156,7 @@ def status(kind: ModuleKind | None, **given: Any) -> None:
     --json prints `modules` of GET /status.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client:
+    with connected(options) as client:
         modules = client.status().modules
     shown = {each: module for each, module in modules.items() if kind in (None, each)}
     if options.as_json:
@@ -167,13 +172,11 @@ def _start(client: HttpClient, kind: ModuleKind, how: ModuleStart) -> None:
         if error.message != ModuleAlreadyRunning().message:
             raise
         restart = f"genvm-manager module restart {kind}"
-        raise RequestFailed(
-            f"{kind} runs already; `{restart}` puts a new one in its place"
-        ) from None
+        raise RequestFailed(f"{kind} is already running; to replace it: {restart}") from None
 
 
-def _tell(options: ServiceOptions, reply: msgspec.Struct, words: str) -> None:
-    click.echo(json_text(reply) if options.as_json else printable(words))
+def _print(options: ServiceOptions, reply: msgspec.Struct, text: str) -> None:
+    click.echo(json_text(reply) if options.as_json else printable(text))
 
 
 def _workers(status: StatusReply, kind: ModuleKind) -> str:
@@ -183,7 +186,7 @@ def _workers(status: StatusReply, kind: ModuleKind) -> str:
 
 
 def _rows(kind: ModuleKind, module: ModuleReply) -> Iterator[Row]:
-    """A row for each process; of the module itself in the first."""
+    """Yield a row for each process; the first one also shows the module itself."""
     since = (datetime.now(UTC) - module.since).total_seconds()
     own: Row = (kind, Cell(module.state, _STATES.get(module.state, "yellow")), span(since))
     if not module.workers:

@@ -1,4 +1,4 @@
-"""`genvm-manager permits`."""
+"""The command `genvm-manager permits`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import click
 
 from genvm_manager.manager.cli.exit_codes import Command, exit_codes
 from genvm_manager.manager.cli.options.parameters import NumberType
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import count, json_text
+from genvm_manager.manager.cli.service_connection import connected
 
 MAX_PERMITS = 1_000_000
 
@@ -18,16 +19,16 @@ MAX_PERMITS = 1_000_000
 @click.argument("total", metavar="[N]", type=NumberType(1, MAX_PERMITS), required=False)
 @service_options()
 def command(total: int | None, **given: Any) -> None:
-    """Show how many permits there are, or have N of them from now on.
+    """Show the number of permits, or set it to N.
 
-    They bound how many runs there are at once. When there are fewer, runs under way keep theirs,
-    and new ones wait. It holds until the supervisor starts again; `permits.total` of the settings
-    holds for good.
+    Permits limit how many runs are under way at once. After N was lowered, runs under way keep
+    their permits and new ones wait. N holds until the supervisor is started again; set it
+    permanently by `permits.total` in the settings.
 
-    --json prints what GET /permits answers.
+    --json prints the answer of GET /permits.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client:
+    with connected(options) as client:
         if total is not None:
             client.set_permits(total)
         permits = client.permits()

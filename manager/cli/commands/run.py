@@ -1,4 +1,4 @@
-"""`genvm-manager run`: deploy a contract on the local node."""
+"""The command `genvm-manager run`, which deploys a contract on the local node."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 import click
 
 from genvm_manager.manager.cli.exit_codes import Command
-from genvm_manager.manager.cli.node_session import carry_out
+from genvm_manager.manager.cli.node_session import run_and_exit
 from genvm_manager.manager.cli.options.contract import (
-    ENDING_HELP,
+    EXIT_CODES_HELP,
     ContractOptions,
     contract_options,
 )
@@ -17,15 +17,15 @@ from genvm_manager.manager.cli.options.parameters import ContractType
 from genvm_manager.manager.local_node.transactions import Transaction
 
 
-@click.command("run", cls=Command, epilog=ENDING_HELP)
+@click.command("run", cls=Command, epilog=EXIT_CODES_HELP)
 @click.argument("contract", type=ContractType())
 @contract_options
 def command(contract: bytes, **given: Any) -> NoReturn:
     """Deploy CONTRACT, a file, on the local node.
 
-    Runs its constructor and prints the contract's address, what went in and what came out: the
-    storage it wrote, the messages and events it emitted, its output, the time it took. The local
-    node is one file in the state folder: the contract stays there for `genvm-manager call`.
+    Runs its constructor and prints the contract's address, the call and its result: the storage
+    that it wrote, the messages and events that it emitted, its output and its time. The local node
+    is one file in the state folder: the contract is kept there for `genvm-manager call`.
 
     \b
     Examples:
@@ -42,4 +42,4 @@ def command(contract: bytes, **given: Any) -> NoReturn:
         value=options.value,
         code=contract,
     )
-    carry_out(options, lambda node: node.submit(transaction))
+    run_and_exit(options, lambda node: node.submit(transaction))

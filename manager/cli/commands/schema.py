@@ -1,4 +1,4 @@
-"""`genvm-manager schema`."""
+"""The command `genvm-manager schema`."""
 
 from __future__ import annotations
 
@@ -14,48 +14,55 @@ from msgspec import Struct
 from genvm_manager.base.text.printable import printable, printable_json, printable_lines
 from genvm_manager.manager.cli.exit_codes import Command, exit_codes
 from genvm_manager.manager.cli.options.parameters import ContractType, deployment_time
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.progress import Progress
+from genvm_manager.manager.cli.service_connection import connected
 
-_ENDING = exit_codes({0: "done", 1: "the contract failed instead, took too long, or has no schema"})
+_EXIT_CODES = exit_codes(
+    {0: "done", 1: "the contract failed, exceeded its deadline, or has no schema"}
+)
 
 
 class Signature(Struct, frozen=True):
-    """Parameters by position and by name, each with its type (docs/spec/06-contracts.md#schema)."""
+    """Positional and keyword parameters with their types (docs/spec/06-contracts.md#schema)."""
 
     params: list[tuple[str, Any]] = []
     kwparams: dict[str, Any] = {}
 
 
 class Method(Signature, frozen=True):
+    """A public method."""
+
     readonly: bool = False
     payable: bool = False
     ret: Any = "any"
 
 
 class Schema(Struct, frozen=True):
+    """The constructor and the public methods of a contract."""
+
     ctor: Signature
     methods: dict[str, Method]
 
 
-@click.command("schema", cls=Command, epilog=_ENDING)
+@click.command("schema", cls=Command, epilog=_EXIT_CODES)
 @click.argument("code", metavar="FILE", type=ContractType())
 @deployment_time
 @service_options()
 def command(code: bytes, at: datetime, **given: Any) -> None:
-    """Show which methods the contract in FILE has (- is stdin).
+    """Show the methods of the contract in FILE (- is stdin).
 
-    The contract is run for it, with no permission but to read. --json prints the schema as the
-    contract tells it.
+    The contract is run for it, with the permission to read only. --json prints the schema as the
+    contract returns it.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client, Progress("asking the contract"):
+    with connected(options) as client, Progress("running the contract"):
         schema = client.contract_schema(code, at)
     click.echo(printable_json(schema) if options.as_json else "\n".join(lines_of(schema)))
 
 
 def lines_of(schema: str) -> Iterator[str]:
-    """A line for each method; one of a form that we do not know is shown as it is."""
+    """Yield a line for each method; a schema of an unknown form is shown as JSON."""
     try:
         known = msgspec.json.decode(schema, type=Schema)
     except msgspec.ValidationError:
@@ -76,7 +83,7 @@ def _line(kind: str, name: str, signature: Signature) -> str:
 
 
 def _type(kind: Any) -> str:
-    """A type as Python writes it."""
+    """Return a type in Python's notation."""
     match kind:
         case str():
             return kind

@@ -1,4 +1,4 @@
-"""`genvm-manager serve`."""
+"""The command `genvm-manager serve`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from setproctitle import setproctitle
@@ -51,37 +52,27 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--root",
     type=FOLDER,
     envvar="GENVM_MANAGER_ROOT",
-    help="Take settings and executors from this tree; see genvm-manager install-root.",
+    help="Use the settings and executors of this root; see genvm-manager install-root.",
 )
 @click.option("--config", type=FILE, help="Settings, YAML.  [default: those of --root]")
-@click.option("--manifest-path", type=FILE, help="Which executors there are, YAML.")
+@click.option("--manifest-path", type=FILE, help="The list of executors, YAML.")
 @click.option(
     "--token-file",
     type=FILE,
-    help="Holds a bearer token that all requests for data must carry; mode 0600.",
+    help="File with the bearer token that requests for data need; mode 0600.",
 )
 @click.option(
     "--precompile/--no-precompile",
     default=True,
-    help="Compile the built-in executor's guest first; takes seconds, once.",
+    help="Compile the built-in executor's guest at the start; takes seconds, once.",
 )
-def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
-    host: str | None,
-    port: int | None,
-    socket: Path | None,
-    state_dir: Path | None,
-    root: Path | None,
-    config: Path | None,
-    manifest_path: Path | None,
-    token_file: Path | None,
-    precompile: bool,
-) -> None:
+def command(**given: Any) -> None:
     """Run the service in the foreground until Ctrl-C or SIGTERM.
 
-    It is a supervisor and the HTTP processes in front of it. One that dies is started again; if it
-    keeps dying, all is stopped. A second Ctrl-C ends runs that the first one waits for, and a third
-    waits for nothing. SIGHUP has settings, token, manifest and the modules' files read again,
-    and touches no run; but the end of the terminal stops the service.
+    It consists of a supervisor and the HTTP processes in front of it. One that ends is started
+    again; if it ends again and again, everything is stopped. A second Ctrl-C ends the runs that the
+    first one waits for; a third one waits for nothing. SIGHUP reloads settings, token, manifest and
+    the modules' files without touching a run; but when the terminal closes, the service stops.
 
     \b
     Examples:
@@ -93,16 +84,31 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
     \b
     Exit codes:
       0  stopped as asked
-      1  could not start (the state folder or the port is in use, …), or given up
-         because a process kept dying
-      2  the command line is wrong
+      1  could not start (the state folder or the port is in use, …), or gave up
+         because a process ended again and again
+      2  wrong usage
     """
+    serve(_settings(**given))
+
+
+def _settings(  # noqa: PLR0913 - one for each option
+    *,
+    host: str | None,
+    port: int | None,
+    socket: Path | None,
+    state_dir: Path | None,
+    root: Path | None,
+    config: Path | None,
+    manifest_path: Path | None,
+    token_file: Path | None,
+    precompile: bool,
+) -> ServiceSettings:
     try:
         folder = (state_dir or default_state_folder(os.environ)).absolute()
     except BadRequest as error:
         raise click.UsageError(error.message) from None
     config = config or (root and settings_of(root))
-    settings = ServiceSettings(
+    return ServiceSettings(
         state_folder=folder,
         config_path=config and config.absolute(),
         root=root and root.absolute(),
@@ -113,13 +119,12 @@ def command(  # noqa: PLR0913, PLR0917 - click gives each option by itself
         token_file=token_file and token_file.absolute(),
         precompile=precompile,
     )
-    serve(settings)
 
 
 def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
     """Run the service until it is asked to stop, or until `parent`, if given, ends.
 
-    Exits with 1 when it cannot start or is given up.
+    Exit with 1 when it cannot start or gives up.
     """
     try:
         _require_text(settings)
@@ -127,7 +132,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         _say(f"genvm-manager: {error}", is_error=True)
         sys.exit(1)
     setproctitle(f"genvm-manager serve {settings.state_folder}")
-    # Keys of providers may be in our environment: no core shows them, nor those of our processes.
+    # The environment may hold keys of providers, so no process of the service dumps core.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         config, _ = read_config(settings.config_path)
@@ -140,7 +145,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
         ):
             _greet(service, settings.state_folder)
             service.run()
-            log.info("stopping; once more to hurry")
+            log.info("stopping (press Ctrl-C again to force)")
     except StopRequested:
         return
     except ServiceFailed as failure:
@@ -150,7 +155,7 @@ def serve(settings: ServiceSettings, parent: Parent | None = None) -> None:
 
 
 def _require_text(settings: ServiceSettings) -> None:
-    """Raise `BadRequest` for a path that no note, log or reply could show."""
+    """Raise `BadRequest` for a path that is not UTF-8: no log or reply could hold it."""
     require_text(settings.state_folder, "state folder")
     named = (settings.socket, settings.config_path, settings.root, settings.manifest_path)
     for path in (*named, settings.token_file):
@@ -159,7 +164,7 @@ def _require_text(settings: ServiceSettings) -> None:
 
 
 def _say(line: str, *, is_error: bool = False) -> None:
-    # Whoever read our output may be gone; that is no reason to go without cleaning up.
+    # The reader of the output may be gone; the service must clean up all the same.
     try:
         click.echo(line, err=is_error)
     except OutputLost:

@@ -1,4 +1,4 @@
-"""`genvm-manager status`."""
+"""The command `genvm-manager status`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import msgspec
 
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli.exit_codes import EX_FAILURE, Command, exit_codes
-from genvm_manager.manager.cli.options.service import ServiceOptions, asking, service_options
+from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.formatting import count, dim, json_text
+from genvm_manager.manager.cli.service_connection import connected
 from genvm_manager.protocol.http_api import StatusReply
 from genvm_manager.protocol.ipc.modules import ModuleState
 from genvm_manager.protocol.ipc.runs import RunState
 
-_ENDING = exit_codes(
+_EXIT_CODES = exit_codes(
     {
-        0: "the service takes runs and found nothing wrong with itself",
-        1: "it answers, but takes no runs, or its audit found something",
+        0: "the service takes runs, and its audit is ok",
+        1: "it answers, but takes no runs, or its audit found a problem",
     }
 )
 _MODULES = {ModuleState.RUNNING: "green", ModuleState.FAILED: "red"}
 
 
-@click.command("status", cls=Command, epilog=_ENDING)
+@click.command("status", cls=Command, epilog=_EXIT_CODES)
 @service_options()
 def command(**given: Any) -> None:
     """Show modules, permits and runs at a glance.
 
-    With --json it is what GET /status answers, and `url`, `ready`, and `reason` where it is not
-    ready.
+    --json prints the answer of GET /status with `url`, `ready`, and the `reason` if not ready.
     """
     options = ServiceOptions(**given)
-    with asking(options) as client:
+    with connected(options) as client:
         refusal = client.refusal()
         status = client.status()
     if options.as_json:
@@ -49,7 +49,7 @@ def command(**given: Any) -> None:
 
 
 def status_lines(url: str, refusal: str | None, status: StatusReply) -> Iterator[str]:
-    """For people; `refusal` says why the service takes no runs."""
+    """Yield lines for people; `refusal` tells why the service takes no runs."""
     colour = "red" if refusal else "green"
     yield f"{url} {click.style(printable(refusal or 'takes runs'), fg=colour, bold=True)}"
     yield _labelled("modules", ", ".join(_modules(status)))

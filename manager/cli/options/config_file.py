@@ -1,4 +1,4 @@
-"""A module's configuration, read from a file that somebody names."""
+"""The option for a module's configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_SIZE = 4 << 20
 
 
 class ConfigType(click.Path):
-    """A file with a map in YAML or JSON, or - for stdin; gives the map."""
+    """A file with a map in YAML or JSON, or - for stdin; the value is the map."""
 
     name = "file"
 
@@ -24,6 +24,7 @@ class ConfigType(click.Path):
         super().__init__(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read the file and return the map."""
         if isinstance(value, dict):
             return value
         path: Any = super().convert(value, param, ctx)
@@ -37,7 +38,7 @@ class ConfigType(click.Path):
 
 
 def config_in(content: bytes) -> dict[str, Any]:
-    """The map in a YAML or JSON text. Raises `ValueError`, which never shows a value."""
+    """Return the map in a YAML or JSON text. Raises `ValueError`, which never shows a value."""
     if len(content) > MAX_SIZE:
         raise ValueError(f"longer than {MAX_SIZE} bytes")
     try:
@@ -47,7 +48,7 @@ def config_in(content: bytes) -> dict[str, Any]:
         where = f" in line {mark.line + 1}" if mark else ""
         raise ValueError(f"not YAML: {error.problem}{where}") from None
     except Refused as error:
-        raise ValueError(f"not YAML that can be taken: {error}") from None
+        raise ValueError(f"not YAML that is supported: {error}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {type(error).__name__}") from None
     if not isinstance(config, dict):

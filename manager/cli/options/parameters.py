@@ -1,4 +1,4 @@
-"""What several commands take: how its text is read, and how a shell completes it."""
+"""Types of arguments and options that several commands have."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ MAX_VALUE = (1 << 256) - 1
 
 
 class UrlType(click.ParamType[Any]):
+    """The URL of a service."""
+
     name = "url"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Check the URL."""
         if not _is_url(value):
             self.fail(f"expected http://HOST:PORT or unix:PATH, got {value!r}", param, ctx)
         return str(value)
@@ -37,21 +40,22 @@ def _is_url(text: str) -> bool:
         return False
     try:
         parts = urlsplit(text)
-        names_no_one = parts.port != 0 and "@" not in parts.netloc
+        is_plain = parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         return False
     if parts.scheme == "unix":
         return bool(parts.path)
-    return parts.scheme in ("http", "https") and names_no_one and is_host(parts.hostname or "")
+    return parts.scheme in ("http", "https") and is_plain and is_host(parts.hostname or "")
 
 
 class NumberType(click.IntRange):
-    """A whole number in decimal digits: click's own also takes `1_000`, ` 12 ` and `+5`."""
+    """A whole number in decimal digits only: click's own also accepts `1_000`, ` 12 ` and `+5`."""
 
     def __init__(self, least: int, most: int) -> None:
         super().__init__(least, most)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Parse the number."""
         if isinstance(value, str) and not _DIGITS.fullmatch(value):
             self.fail(f"expected a number in decimal digits, got {value[:40]!r}", param, ctx)
         number: int = super().convert(value, param, ctx)
@@ -59,11 +63,12 @@ class NumberType(click.IntRange):
 
 
 class DurationType(click.ParamType[Any]):
-    """Stays text, such as `30s`."""
+    """A duration, such as `30s`, which stays text."""
 
     name = "duration"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Check the duration."""
         try:
             parse_duration(value)
         except ValueError as error:
@@ -72,14 +77,14 @@ class DurationType(click.ParamType[Any]):
 
 
 class PortType(NumberType):
-    """A port to listen at; 0 stands for a free one."""
+    """A port to listen on; 0 means any free one."""
 
     def __init__(self) -> None:
         super().__init__(0, MAX_PORT)
 
 
 class ContractType(click.Path):
-    """A file with a contract's code, or - for stdin; gives the bytes."""
+    """A file with a contract's code, or - for stdin; the value is its bytes."""
 
     name = "file"
 
@@ -87,6 +92,7 @@ class ContractType(click.Path):
         super().__init__(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read the file; warn if the service cannot find the contract's header."""
         if isinstance(value, bytes):
             return value
         path: Any = super().convert(value, param, ctx)
@@ -103,11 +109,12 @@ class ContractType(click.Path):
 
 
 class TimeType(click.ParamType[datetime]):
-    """RFC 3339."""
+    """A time in RFC 3339."""
 
     name = "time"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        """Parse the time."""
         if isinstance(value, datetime):
             return value
         try:
@@ -117,10 +124,10 @@ class TimeType(click.ParamType[datetime]):
 
 
 def deployment_time(command: F) -> F:
-    """Give a command the option `at`, an aware time."""
+    """Add the option `at`, an aware time, to a command."""
     return click.option(
         "--at",
         type=TimeType(),
         default=lambda: datetime.now(UTC),
-        help="When the contract is deployed, such as 2026-01-31T12:00:00Z.  [default: now]",
+        help="The time of the deployment, such as 2026-01-31T12:00:00Z.  [default: now]",
     )(command)

@@ -1,4 +1,4 @@
-"""The ids of runs as arguments of commands."""
+"""The argument for a run's id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .service import listed_runs
 
 
 class RunIdType(NumberType):
-    """A run's id; a shell completes those that the service lists."""
+    """A run's id; a shell completes the ids that the service lists."""
 
     name = "id"
 
@@ -28,6 +28,7 @@ class RunIdType(NumberType):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
+        """Return the listed ids that begin with the incomplete one; none without a service."""
         with suppress(ManagerError, OSError):
             return [
                 CompletionItem(run_id, help=state)

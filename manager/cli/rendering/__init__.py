@@ -1,1 +1,1 @@
-"""How commands show what they have learned."""
+"""How commands print results: text and tables for people, JSON for scripts."""

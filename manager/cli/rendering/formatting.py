@@ -1,4 +1,4 @@
-"""Figures and runs as people read them."""
+"""Formats durations, sizes and counts for people."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import msgspec
 from genvm_manager.base.text.printable import printable_json
 
 NONE = "-"
-"""In place of what is not known, or does not apply."""
+"""Stands for a value that is unknown or does not apply."""
 
 
 def json_text(value: Any) -> str:
-    """One line of JSON, which steers no terminal."""
+    """Return one line of JSON without characters that control a terminal."""
     return printable_json(msgspec.json.encode(value).decode("utf-8", "surrogatepass"))
 
 
 def span(seconds: float | None) -> str:
-    """`48ms`, `1.3s`, `12s`, `5m07s`, `3h25m`, `2d04h`."""
+    """Format a duration: `48ms`, `1.3s`, `12s`, `5m07s`, `3h25m`, `2d04h`."""
     if seconds is None:
         return NONE
     seconds = max(0.0, seconds)
@@ -38,7 +38,7 @@ def span(seconds: float | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """`812 B`, `46 MiB`, `1.4 GiB`."""
+    """Format bytes: `812 B`, `46 MiB`, `1.4 GiB`."""
     if count is None:
         return NONE
     figure = float(count)
@@ -50,9 +50,10 @@ def size(count: int | None) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
+    """Format a number of things: `1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def dim(text: str) -> str:
+    """Return the text in a dim style."""
     return click.style(text, dim=True)

@@ -1,4 +1,4 @@
-"""Saying what is waited for, once that takes more than a second."""
+"""Shows what a command waits for, once that takes more than a second."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from genvm_manager.base.process.threads import start_thread
 
 from .formatting import span
 
-TIMEOUT = 1.0
-"""Seconds of silence."""
+DELAY = 1.0
+"""Seconds until something is shown."""
 
 _REFRESH = 0.25
 
 
 class Progress:
-    """While the context is entered: a line on stderr, which on a terminal lives and then goes.
+    """Shows a line on stderr while the context is entered; on a terminal it is live, then erased.
 
-    `text` may be changed at any time. Where the system has no thread to spare, nothing is shown.
+    `text` may be changed at any time. If the system lacks a thread, nothing is shown.
     """
 
     def __init__(self, text: str) -> None:
@@ -48,7 +48,7 @@ class Progress:
             self._thread.join()
 
     def _show(self) -> None:
-        if self._is_over.wait(TIMEOUT):
+        if self._is_over.wait(DELAY):
             return
         if sys.stderr.isatty():
             self._live()

@@ -1,4 +1,4 @@
-"""How the outcome of a run is shown: aligned lines for people, one JSON object for scripts."""
+"""Renders the result of a run: aligned lines for people, one JSON object for scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.local_node.json_form import render
 from genvm_manager.manager.local_node.node import Receipt
-from genvm_manager.manager.local_node.transactions import Ending, Outcome
+from genvm_manager.manager.local_node.transactions import Ending, ExecutedTransaction
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import ROOT_SLOT, indirection
@@ -44,44 +44,44 @@ _SLOT_NAMES = {
 _COLOURS = {"return": "green", "user_error": "yellow"}
 
 
-def exit_code(outcome: Outcome) -> int:
-    """What a command exits with: 0 return, 1 user error, 2 VM error, 3 internal error."""
-    return 0 if outcome.ending is None else EXIT_CODES[outcome.ending.code]
+def exit_code(executed: ExecutedTransaction) -> int:
+    """Return the exit code: 0 return, 1 user error, 2 VM error, 3 internal error."""
+    return 0 if executed.ending is None else EXIT_CODES[executed.ending.code]
 
 
 # ------------------------------------------------------------------------------------ for scripts
 
 
 def receipt_as_json(receipt: Receipt) -> dict[str, Any]:
-    """The first outcome, with those of the messages that followed from it."""
-    first, *following = receipt.outcomes
-    return outcome_as_json(first) | {
-        "messages": [outcome_as_json(outcome) for outcome in following],
+    """Return the first transaction, with those of the messages that followed from it."""
+    first, *following = receipt.transactions
+    return transaction_as_json(first) | {
+        "messages": [transaction_as_json(executed) for executed in following],
         "undelivered": len(receipt.undelivered),
     }
 
 
-def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """One transaction: what went in and what came out. Values are as `json_form` says."""
-    transaction, ending = outcome.transaction, outcome.ending
+def transaction_as_json(executed: ExecutedTransaction) -> dict[str, Any]:
+    """Return one transaction: its call and its result. Values are in the form of `json_form`."""
+    transaction, ending = executed.transaction, executed.ending
     shown: dict[str, Any] = {
-        "kind": _kind(outcome),
-        "contract": str(outcome.callee),
+        "kind": _kind(executed),
+        "contract": str(executed.callee),
         "sender": str(transaction.sender),
         "value": transaction.value,
         "call": _readable_call(transaction.calldata),
-        "result": "undelivered" if outcome.problem else _result_word(outcome.ending),
+        "result": "undelivered" if executed.problem else _result_name(executed.ending),
     }
-    if outcome.problem is not None:
-        shown["error"] = outcome.problem
+    if executed.problem is not None:
+        shown["error"] = executed.problem
     return shown if ending is None else shown | ending_as_json(ending)
 
 
 def ending_as_json(ending: Ending) -> dict[str, Any]:
-    """One run: how it ended and what came out."""
+    """Return how a run ended and its result."""
     result = ending.result
     shown: dict[str, Any] = {
-        "result": _result_word(ending),
+        "result": _result_name(ending),
         "run_id": ending.run_id,
         "wall_ms": ending.wall_ms,
         "cpu_seconds": ending.cpu_seconds,
@@ -115,13 +115,13 @@ def _readable_call(call: bytes) -> Any:
         return render(call)
 
 
-def _kind(outcome: Outcome) -> str:
-    if outcome.transaction.target is None:
+def _kind(executed: ExecutedTransaction) -> str:
+    if executed.transaction.target is None:
         return "deployment"
-    return "transfer" if outcome.ending is None and outcome.problem is None else "call"
+    return "transfer" if executed.ending is None and executed.problem is None else "call"
 
 
-def _result_word(ending: Ending | None) -> str:
+def _result_name(ending: Ending | None) -> str:
     return "return" if ending is None else ending.code.name.lower()
 
 
@@ -136,42 +136,42 @@ def _pages(ending: Ending) -> Iterator[tuple[bytes, int, bytes]]:
 
 
 def receipt_as_text(receipt: Receipt) -> str:
-    """Several lines per transaction, those of messages set in."""
-    first, *following = receipt.outcomes
-    blocks = [outcome_as_text(first)]
-    blocks += [textwrap.indent(outcome_as_text(outcome), "  ") for outcome in following]
+    """Return several lines per transaction; those of messages are indented."""
+    first, *following = receipt.transactions
+    blocks = [transaction_as_text(first)]
+    blocks += [textwrap.indent(transaction_as_text(executed), "  ") for executed in following]
     if receipt.undelivered:
         blocks.append(
-            f"{len(receipt.undelivered)} more messages were not delivered: one command causes "
-            f"at most {len(receipt.outcomes)} transactions. Their value was given back."
+            f"{len(receipt.undelivered)} more messages were not delivered, because one command "
+            f"runs at most {len(receipt.transactions)} transactions. Their value was returned."
         )
     return "\n".join(blocks)
 
 
-def outcome_as_text(outcome: Outcome) -> str:
-    """What went in, what came out, what changed, how long it took."""
-    word = "undelivered" if outcome.problem else _result_word(outcome.ending)
-    head = _headline(f"{_kind(outcome)} {outcome.callee}", word)
-    lines = [head, *_label("in", _call_notation(outcome))]
-    lines += _label("sender", str(outcome.transaction.sender))
-    if outcome.transaction.value:
-        lines += _label("value", str(outcome.transaction.value))
-    if outcome.problem is not None:
-        lines += _label("why", outcome.problem)
-    if outcome.ending is not None:
-        lines += _ending_lines(outcome.ending)
+def transaction_as_text(executed: ExecutedTransaction) -> str:
+    """Return the call, its result, its changes and its time."""
+    result = "undelivered" if executed.problem else _result_name(executed.ending)
+    head = _headline(f"{_kind(executed)} {executed.callee}", result)
+    lines = [head, *_label("in", _call_notation(executed))]
+    lines += _label("sender", str(executed.transaction.sender))
+    if executed.transaction.value:
+        lines += _label("value", str(executed.transaction.value))
+    if executed.problem is not None:
+        lines += _label("why", executed.problem)
+    if executed.ending is not None:
+        lines += _ending_lines(executed.ending)
     return "\n".join(lines)
 
 
 def ending_as_text(ending: Ending) -> str:
-    """The same for a run of which no more is known than its end."""
-    head = _headline(f"run {ending.run_id}", _result_word(ending))
+    """Return the same for a run of which only its end is known."""
+    head = _headline(f"run {ending.run_id}", _result_name(ending))
     return "\n".join([head, *_ending_lines(ending)])
 
 
-def _headline(what: str, word: str) -> str:
-    spoken = word.replace("vm_", "VM_").replace("_", " ")
-    return click.style(f"{what}: {spoken}", fg=_COLOURS.get(word, "red"), bold=True)
+def _headline(what: str, result: str) -> str:
+    shown = result.replace("vm_", "VM_").replace("_", " ")
+    return click.style(f"{what}: {shown}", fg=_COLOURS.get(result, "red"), bold=True)
 
 
 def _ending_lines(ending: Ending) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
 
 
 def _meaning(ending: Ending) -> str:
-    """What a VM error tells the contract's author to do; empty for any other ending."""
+    """Return what a VM error means for the contract's author; empty for any other ending."""
     if ending.result is None or ending.code is not ResultCode.VM_ERROR:
         return ""
     return textwrap.fill(describe(str(ending.result.data)) or "", _MAX_WIDTH)
@@ -227,7 +227,7 @@ def _emission_lines(ending: Ending) -> Iterator[str]:
 
 
 def _label(label: str, text: str) -> Iterator[str]:
-    """`text` beside its label, its further lines below; nothing for no text."""
+    """Yield the text beside its label, further lines below; nothing for an empty text."""
     lines = [_cut(printable(line)) for line in _lines(text)]
     if len(lines) > _MAX_LINES:
         cut = len(lines) - _MAX_LINES
@@ -238,25 +238,25 @@ def _label(label: str, text: str) -> Iterator[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """Its lines, as a terminal has them."""
+    """Split a text into lines as a terminal does."""
     return text.removesuffix("\n").replace("\r\n", "\n").split("\n") if text else []
 
 
-def _call_notation(outcome: Outcome) -> str:
-    """`sign("hello", times=2)`, as the contract's author would write it."""
-    name = "__init__" if outcome.transaction.target is None else ""
+def _call_notation(executed: ExecutedTransaction) -> str:
+    """Return the call as the contract's author would write it: `sign("hello", times=2)`."""
+    name = "__init__" if executed.transaction.target is None else ""
     try:
-        call = calldata.decode(outcome.transaction.calldata)
+        call = calldata.decode(executed.transaction.calldata)
         name = call.get("method", call.get("", name))
         positional = [_brief(value) for value in call.get("args", [])]
         keyword = [f"{key}={_brief(value)}" for key, value in call.get("kwargs", {}).items()]
     except (calldata.DecodeError, AttributeError, TypeError):
-        return "0x" + outcome.transaction.calldata.hex()
+        return "0x" + executed.transaction.calldata.hex()
     return f"{name}({', '.join(positional + keyword)})" if name else "transfer"
 
 
 def _brief(value: Any) -> str:
-    """The value in its JSON form, shortened; an address as it prints."""
+    """Return the value as shortened JSON; an address without quotes."""
     if isinstance(value, Address):
         return str(value)
     return _cut(json.dumps(render(value), ensure_ascii=False))
@@ -269,7 +269,7 @@ def _cut(line: str) -> str:
 
 
 def _in_full(value: Any) -> str:
-    """The value on one line where it fits, else on several."""
+    """Return the value on one line if it fits, else on several."""
     line = _brief(value)
     if len(line) <= _MAX_WIDTH:
         return line
@@ -277,7 +277,7 @@ def _in_full(value: Any) -> str:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """`pages 0-3, 7` for 0, 1, 2, 3, 7."""
+    """Return `pages 0-3, 7` for 0, 1, 2, 3, 7."""
     starts = [numbers[0], *(b for a, b in pairwise(numbers) if b != a + 1)]
     ends = [*(a for a, b in pairwise(numbers) if b != a + 1), numbers[-1]]
     spans = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]

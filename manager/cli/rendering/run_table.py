@@ -1,4 +1,4 @@
-"""Runs as `ps` and `top` show them."""
+"""The table of runs that `ps` and `top` show."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ _STATES = {RunState.RUNNING: "green", RunState.FINISHED: "dim"}
 _CAUSES = {Cause.EXITED: ""}
 
 
-def is_over(run: ExecutionReply) -> bool:
+def has_ended(run: ExecutionReply) -> bool:
+    """Return whether the run is finished."""
     return run.state is RunState.FINISHED
 
 
 def in_order(executions: Mapping[str, ExecutionReply]) -> list[tuple[int, ExecutionReply]]:
-    """By their ids."""
+    """Return the runs sorted by id."""
     return sorted((int(run_id), run) for run_id, run in executions.items())
 
 
 def row(run_id: int, run: ExecutionReply) -> Row:
-    """`AGE` counts from its acceptance, `TIME` is what it has run."""
+    """Return a run's row: AGE counts from its acceptance, TIME from its start."""
     now = time.time()
     cause = NONE if run.cause is None else str(run.cause)
     return (

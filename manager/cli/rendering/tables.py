@@ -1,4 +1,4 @@
-"""Tables for people: aligned columns, as wide as the terminal, or as wide as needed in a pipe."""
+"""Tables for people: aligned columns, as wide as the terminal, or as needed in a pipe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PIPE_WIDTH = 10_000
-"""Nothing is cut for a program that reads."""
+"""Columns when the output is not a terminal: nothing is cut for a program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`folds`: a cell too long for its line goes on in the next, else it is cut."""
+    """A column. `folds`: a long cell continues on the next line; otherwise it is cut."""
 
     name: str
     justify: Literal["left", "right"] = "left"
@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text in a style of rich's."""
+    """A text with a style of rich."""
 
     text: str
     style: str
@@ -40,7 +40,7 @@ Row = Sequence[str | Cell]
 
 def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print a table; with colours on a terminal only."""
-    from rich.console import Console  # noqa: PLC0415 - for whoever shows one
+    from rich.console import Console  # noqa: PLC0415 - imported only for tables
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as shown:
@@ -50,7 +50,7 @@ def show_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
-    """The same for rich's own displays."""
+    """Return the table for rich's own displays."""
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415
 

@@ -83,7 +83,7 @@ def test_the_tab_key_of_an_interactive_bash(service: RunningService) -> None:
         terminal.press("genvm-manager detec\t")
         terminal.shows("genvm-manager detect-version")
         terminal.press("--help\n")
-        terminal.shows("Say which major of the executor")
+        terminal.shows("Show which major version of the executor")
     finally:
         terminal.close()
 

@@ -67,7 +67,7 @@ def test_all_is_well_on_a_private_service_and_nothing_is_left(state: Path) -> No
         "versions", "clock", "disk", "limits", "memory", "settings", "token", "state folder",
         "cache", "names", "executors", "browser", "service", "trial run",
     }  # fmt: skip
-    assert found["service"][0]["says"] == "none runs here now"
+    assert found["service"][0]["says"] == "no service runs here now"
     assert "deployed, called and read" in found["trial run"][0]["says"]
     assert found["trial run"][0]["says"].endswith("on a private service")
     assert found["executors"][0]["says"] == "v0.2.0 starts and is whole"
@@ -92,7 +92,7 @@ def test_people_read_a_line_for_each_point_and_a_conclusion(state: Path) -> None
     )
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
-    assert f"warn  state folder  {state}: others may look into it" in lines
+    assert f"warn  state folder  {state}: other users may read it" in lines
     assert f"                    → chmod 700 {state}" in lines
     assert lines[0].startswith("ok    versions      genvm-manager ")
     assert lines[-1].startswith("0 failures, ")
@@ -112,7 +112,7 @@ def test_what_is_wrong_with_files_is_named(tmp_path: Path, state: Path) -> None:
 
     config.write_text('{colour: red, bind_address: "0.0.0.0:80", permits: {total: 900000}}')
     warned = failing(doctor(*options, code=0), "warning")
-    assert "no such keys: colour" in warned["settings"]
+    assert "unknown keys: colour" in warned["settings"]
     assert "can be reached from other machines" in warned["token"]
     assert "900000 permits stand for" in warned["memory"]
 
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_the_state_folder_is_named(tmp_path: Path) -> None:
     )
     absent = tmp_path / "not" / "yet"
     found = doctor("--quick", "--state-dir", str(absent), code=0)
-    assert found["state folder"][0]["says"] == f"{absent} is made when the service starts"
+    assert found["state folder"][0]["says"] == f"{absent} will be created when the service starts"
     assert not absent.exists()
 
 
@@ -148,7 +148,7 @@ def test_what_is_wrong_with_executors_is_named(tmp_path: Path, state: Path) -> N
     assert "No such file" in said["executors"]
     assert said["trial run"]
     warned = failing(found, "warning")
-    assert "holds keys, and others may read it" in warned["settings"]
+    assert "holds keys, and other users may read it" in warned["settings"]
     assert "secret" not in json.dumps(found)
     assert "/nonexistent is not a program" in warned["browser"]
     manifest.write_text("executor_versions: []")

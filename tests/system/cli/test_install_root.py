@@ -151,7 +151,7 @@ def test_a_changed_file_stays_when_ours_has_nothing_new(root: Path) -> None:
     before = contents(root)
     ended = install(root)
     assert ended.returncode == 0
-    assert f"kept      {SETTINGS}, which you changed" in ended.stdout
+    assert f"kept      {SETTINGS} (changed by you)" in ended.stdout
     assert contents(root) == before
 
 

@@ -188,11 +188,10 @@ def test_kill_says_how_it_ended_and_may_be_repeated(
 ) -> None:
     run_id = str(service.start_run({"sleep_ms": 600_000}))
     assert (
-        f"run {run_id} is over: cancelled by SIGTERM after "
-        in operator.types("kill", run_id).stdout
+        f"run {run_id} ended: cancelled by SIGTERM after " in operator.types("kill", run_id).stdout
     )
     again = operator.types("kill", run_id).stdout
-    assert again.startswith(f"run {run_id} was over before: cancelled by SIGTERM")
+    assert again.startswith(f"run {run_id} had already ended: cancelled by SIGTERM")
     as_json = operator.reads("kill", run_id, "--grace", "0s")
     assert (as_json["genvm_id"], as_json["was"]) == (int(run_id), "finished")
     assert (as_json["cause"], as_json["signal"], as_json["exit_code"]) == ("cancelled", 15, None)
@@ -200,7 +199,7 @@ def test_kill_says_how_it_ended_and_may_be_repeated(
 
 def test_kill_takes_a_run_off_the_queue(operator: Operator) -> None:
     with operator.fills_the_queue({}) as (run_id, future):
-        assert operator.types("kill", str(run_id)).stdout == f"run {run_id} is over: cancelled\n"
+        assert operator.types("kill", str(run_id)).stdout == f"run {run_id} ended: cancelled\n"
         assert future.exception() is not None
 
 
@@ -210,7 +209,7 @@ def test_kill_takes_a_run_off_the_queue(operator: Operator) -> None:
         ({"result": result(ResultCode.RETURN, {"a": 1})}, 0, ["return", '{"a": 1}']),
         ({"result": result(ResultCode.USER_ERROR, "not today")}, 1, ["user error", '"not today"']),
         ({"result": result(ResultCode.VM_ERROR, "OOM")}, 2, ["VM error", "OOM", "meaning"]),
-        ({"exit": 7}, 3, ["internal error", "exit code 7"]),
+        ({"exit": 7}, 3, ["internal error", "with code 7"]),
     ],
 )
 def test_wait_exits_as_the_contract_did(
@@ -231,7 +230,7 @@ def test_wait_no_longer_than_it_is_told(service: RunningService, operator: Opera
     begin = time.monotonic()
     ended = operator.types("wait", str(run_id), "--timeout", "1500ms", code=124)
     assert time.monotonic() - begin >= 1.5
-    assert f"run {run_id} is not over after 1500ms" in ended.stderr
+    assert f"run {run_id} has not ended within 1500ms" in ended.stderr
     assert f"waiting for run {run_id}, which is running …" in ended.stderr
     service.client.cancel(run_id, grace_ms=0)
 
@@ -260,7 +259,7 @@ def test_permits_are_shown_and_changed(service: RunningService, operator: Operat
 
 
 def test_the_log_level_is_changed(service: RunningService, operator: Operator) -> None:
-    assert operator.types("log-level", "debug").stdout == "every process logs from debug on\n"
+    assert operator.types("log-level", "debug").stdout == "log level is now debug\n"
     assert operator.reads("log-level", "info") == {"level": "info", "result": "log_level_set"}
     assert "log_level_set" in service.log
 
@@ -272,7 +271,7 @@ def test_the_log_level_is_changed(service: RunningService, operator: Operator) -
 def test_an_unknown_run(operator: Operator, command: str) -> None:
     ended = operator.types(command, str(UNKNOWN), code=66)
     assert ended.stderr == (
-        f"Error: GenVM with id {UNKNOWN} not found; `genvm-manager ps --all` lists those that are "
+        f"Error: GenVM with id {UNKNOWN} not found; genvm-manager ps --all lists the runs that are "
         "kept\n"
     )
     assert operator.reads(command, str(UNKNOWN), code=66)["result"] == "failed"

@@ -66,14 +66,14 @@ def test_without_the_token_it_says_how_to_give_it(service: RunningService, tmp_p
     ended = run(service, f"permits --url {service.url}")
     assert (ended.returncode, ended.stdout) == (77, "")
     assert ended.stderr == (
-        "Error: the service wants its token: --token-file or GENVM_MANAGER_TOKEN_FILE names it\n"
+        "Error: token required: name its file by --token-file or GENVM_MANAGER_TOKEN_FILE\n"
     )
     other = tmp_path / "token"
     other.touch(mode=0o600)
     other.write_text("another-token-of-the-tests")
     ended = run(service, f"permits --url {service.url} --token-file {other}")
     assert ended.returncode == 77
-    assert "not the one that the service wants" in ended.stderr
+    assert "wrong token: name the file" in ended.stderr
     other.chmod(0o644)
     ended = run(service, f"permits --url {service.url} --token-file {other}")
     assert (ended.returncode, "others may read it" in ended.stderr) == (77, True)
@@ -97,7 +97,7 @@ def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) ->
     assert ended.exit_code == 69
     assert (ended.stdout, ended.stderr) == (
         "",
-        f"Error: no service runs on {tmp_path}; start one: genvm-manager serve --state-dir "
+        f"Error: no service runs on {tmp_path}; start one by genvm-manager serve --state-dir "
         f"{tmp_path}, or name another one by --url\n",
     )
 
@@ -131,7 +131,7 @@ def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) ->
         ("module start", "Missing argument 'llm|web'"),
         ("module start db", "'db' is not one of"),
         ("module start web --config /nonexistent", "does not exist"),
-        ("llm check --provider ollama", "one model needs --provider, --host and --model"),
+        ("llm check --provider ollama", "give --provider, --host and --model"),
         ("llm check --provider other", "'other' is not one of"),
         (
             "llm check --provider ollama --host http://h --model m --key-env sk-123",

@@ -57,7 +57,7 @@ def test_a_module_is_started_shown_restarted_and_stopped(operator: Operator) -> 
     assert operator.types("module", "start", "LLM").stdout == f"llm runs: 2 workers; {NO_KEYS}\n"
     again = operator.types("module", "start", "llm", code=1)
     assert again.stderr == (
-        "Error: llm runs already; `genvm-manager module restart llm` puts a new one in its place\n"
+        "Error: llm is already running; to replace it: genvm-manager module restart llm\n"
     )
     head, *rows = operator.types("module", "status", "llm").stdout.splitlines()
     assert head.split()[:4] == ["MODULE", "STATE", "SINCE", "PID"]
@@ -73,7 +73,7 @@ def test_a_module_is_started_shown_restarted_and_stopped(operator: Operator) -> 
     assert f"llm running ({NO_KEYS})" in operator.types("status").stdout
     assert after["reason"] == NO_KEYS
     assert operator.types("module", "stop", "llm").stdout == "llm is stopped\n"
-    assert operator.types("module", "stop", "llm").stdout == "llm did not run\n"
+    assert operator.types("module", "stop", "llm").stdout == "llm was not running\n"
     assert operator.reads("module", "stop", "llm") == {"result": "module_not_running"}
 
 

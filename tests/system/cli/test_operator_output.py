@@ -15,9 +15,9 @@ from tests.support.service import GENVM_MANAGER, RunningService
 FULL = "no room"
 CLOSED = ">&-"
 SENTENCES = {
-    FULL: "Error: stdout cannot be written: No space left on device; the output is not whole, "
+    FULL: "Error: stdout cannot be written: No space left on device; the output is incomplete, "
     "send it elsewhere\n",
-    CLOSED: "Error: stdout cannot be written: it is closed; the output is not whole, "
+    CLOSED: "Error: stdout cannot be written: it is closed; the output is incomplete, "
     "send it elsewhere\n",
 }
 WITHOUT_SERVICE = [["--help"], ["--version"], ["completion", "bash"], ["schema", "--help"]]

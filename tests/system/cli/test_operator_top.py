@@ -59,7 +59,7 @@ def test_top_leaves_the_terminal_as_it_was(
 
 
 def test_top_needs_a_terminal_but_not_for_scripts(operator: Operator) -> None:
-    assert "top needs a terminal; `genvm-manager ps`" in operator.types("top", code=64).stderr
+    assert "top needs a terminal; use genvm-manager ps" in operator.types("top", code=64).stderr
     with operator.watches("top", "--json", "--interval", "100ms") as command:
         wait_until(lambda: command.stdout.count("\n") >= 3)
         first, second, *_ = command.stdout.splitlines()

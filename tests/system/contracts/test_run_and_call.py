@@ -180,8 +180,8 @@ def test_a_service_that_is_not_there_is_3(tmp_path: Path) -> None:
         (("call", NOBODY, "read"), "no contract at 0x"),
         (("call", NOBODY, "read", "--view"), "no contract at 0x"),
         (("call", "0xzz", "read"), "an address is 0x"),
-        (("call", NOBODY, "--view"), "--view needs a METHOD"),
-        (("call", NOBODY, "read", "--view", "--value", "1"), "takes no --value"),
+        (("call", NOBODY, "--view"), "--view: name a METHOD"),
+        (("call", NOBODY, "read", "--view", "--value", "1"), "omit --value"),
     ],
 )
 def test_what_cannot_be_done_is_64_and_says_why(

@@ -247,5 +247,5 @@ def test_a_command_that_needs_a_thread_or_a_process_says_to_try_again(
         (["completion", "bash"], NO_PROCESS),
     ):
         ended = command_alone(service, *arguments)
-        said = f"Error: this command cannot go on: {reason}; try again\n"
+        said = f"Error: this command cannot continue: {reason}; try again\n"
         assert (ended.returncode, ended.stderr) == (75, said)

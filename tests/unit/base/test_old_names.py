@@ -9,7 +9,7 @@ import pytest
 
 from genvm_manager.base.errors import RequestFailed
 from genvm_manager.base.old_names import RENAMED, renamed_program
-from genvm_manager.manager.cli.commands.doctor.old_names import examined
+from genvm_manager.manager.cli.commands.doctor.old_names import check_files
 from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 
 NEW = "`-m workers.genvm` is now `-m genvm_manager.workers.genvm`"
@@ -67,7 +67,7 @@ def test_doctor_names_the_unit_and_the_next_step(tmp_path: Path) -> None:
     old, new = tmp_path / "genvm-old.service", tmp_path / "genvm-new.service"
     old.write_text("[Service]\nExecStart=/usr/bin/python -P -m supervisor --state-dir=/var/x\n")
     new.write_text("[Service]\nExecStart=/usr/bin/python -P -m genvm_manager.supervisor\n")
-    wrong, right = examined([old, new], "run scripts/install again")
+    wrong, right = check_files([old, new], "run scripts/install again")
     assert wrong.says == f"{old}: `-m supervisor` is now `-m genvm_manager.supervisor`"
     assert (wrong.status, wrong.do) == ("failure", "run scripts/install again")
     assert right.status == "ok"

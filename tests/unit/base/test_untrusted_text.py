@@ -101,7 +101,7 @@ def test_yaml_whose_aliases_expand_without_end_is_refused_at_once(
 ) -> None:
     with pytest.raises(Refused, match=reason):
         load_yaml(text, only_texts=only_texts)
-    with pytest.raises(ValueError, match=f"not YAML that can be taken: .*{reason}"):
+    with pytest.raises(ValueError, match=f"not YAML that is supported: .*{reason}"):
         config_in(text.encode())
     with pytest.raises(BadRequest, match=reason):
         parse_config(text)

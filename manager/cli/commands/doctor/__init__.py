@@ -1,4 +1,4 @@
-"""`genvm-manager doctor`: whether the installation is whole, and what to do where it is not."""
+"""The command `genvm-manager doctor`, which checks the installation and advises on problems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genvm_manager.manager.cli.exit_codes import (
     EX_USAGE,
     INTERRUPTED,
     Command,
-    Misuse,
+    InvalidUsage,
     fail,
     unwind_on_signals,
 )
@@ -34,9 +34,9 @@ from . import files, machine, parts, trial
 from .installation import Installation
 from .old_names import old_names
 
-Examine = Callable[[Installation], Iterator[CheckResult]]
+Check = Callable[[Installation], Iterator[CheckResult]]
 
-CHECKS: dict[str, Examine] = {
+CHECKS: dict[str, Check] = {
     "versions": machine.programs,
     "clock": machine.clock,
     "disk": machine.disk,
@@ -53,12 +53,12 @@ CHECKS: dict[str, Examine] = {
 
 _SLOW = ("browser", "trial run")
 
-_ENDING = f"""
+_EXIT_CODES = f"""
 \b
 Exit codes:
-  0   all is well, warnings aside
-  1   something does not work
-  {EX_USAGE}  the command is at fault: an option, an argument, a file
+  0   all checks passed, some perhaps with warnings
+  1   a check failed
+  {EX_USAGE}  wrong usage: an option, an argument or a file
   {INTERRUPTED} interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
 _COLOURS = {CheckStatus.OK: "green", CheckStatus.WARNING: "yellow", CheckStatus.FAILURE: "red"}
@@ -68,13 +68,13 @@ _INDENT = 6 + _TOPIC_WIDTH
 _NARROWEST = 30
 
 
-@click.command("doctor", cls=Command, epilog=_ENDING)
-@click.option("--config", "config_path", type=FILE, help="Settings, as of serve.")
+@click.command("doctor", cls=Command, epilog=_EXIT_CODES)
+@click.option("--config", "config_path", type=FILE, help="Settings, as for serve.")
 @click.option(
-    "--root", type=FOLDER, envvar="GENVM_MANAGER_ROOT", help="Tree of executors, as of serve."
+    "--root", type=FOLDER, envvar="GENVM_MANAGER_ROOT", help="Root with executors, as for serve."
 )
-@click.option("--manifest-path", type=FILE, help="Which executors there are, as of serve.")
-@click.option("--quick", is_flag=True, help="Start neither a browser nor a trial run.")
+@click.option("--manifest-path", type=FILE, help="The list of executors, as for serve.")
+@click.option("--quick", is_flag=True, help="Skip the browser and the trial run.")
 @service_options("The service's folder.")
 def command(
     config_path: Path | None,
@@ -83,12 +83,12 @@ def command(
     quick: bool,
     **given: Any,
 ) -> None:
-    """Examine the installation, and say for each failing point what to do.
+    """Check the installation, and advise on each problem.
 
-    Give it the options that the service is started with, and run it as the service's user. It looks
-    at versions, clock, disk, limits, settings, the token, the state folder, every executor and
-    whether it is compiled, the browser, and the service if one runs. At last a contract is deployed
-    and called, on that service, else on a private one for the time.
+    Give it the options that the service is started with, and run it as the service's user. It
+    checks versions, clock, disk, limits, settings, the token, the state folder, every executor and
+    whether it is compiled, the browser, and the service if one runs. Finally it deploys and calls a
+    contract, on that service or on a temporary one.
 
     \b
     Examples:
@@ -101,42 +101,42 @@ def command(
     as_json = installation.options.as_json
     try:
         _ = installation.folder
-    except Misuse as error:
+    except InvalidUsage as error:
         fail(error.message, EX_USAGE, as_json)
-    findings = []
+    results = []
     try:
-        for finding in _examine(installation, quick):
-            findings.append(finding)
+        for result in _check(installation, quick):
+            results.append(result)
             if not as_json:
-                _show(finding)
+                _show(result)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED, as_json)
-    _conclude(findings, as_json)
+    _summarise(results, as_json)
 
 
-def _examine(installation: Installation, quick: bool) -> Iterator[CheckResult]:
-    for topic, examine in CHECKS.items():
+def _check(installation: Installation, quick: bool) -> Iterator[CheckResult]:
+    for topic, check in CHECKS.items():
         if quick and topic in _SLOW:
             continue
-        with Progress(f"examining: {topic}"):
+        with Progress(f"checking: {topic}"):
             try:
-                found = list(examine(installation))
+                found = list(check(installation))
             except Exception as error:  # A check that fails must not hide the others.
-                reason = f"it could not be examined: {type(error).__name__}: {error}"
+                reason = f"the check failed: {type(error).__name__}: {error}"
                 step = "try again" if is_exhaustion(error) else "report it"
                 found = [failure(topic, reason, step)]
         yield from found
 
 
-def _show(finding: CheckResult) -> None:
-    word = click.style(_WORDS[finding.status].ljust(6), fg=_COLOURS[finding.status], bold=True)
-    click.echo(f"{word}{finding.topic.ljust(_TOPIC_WIDTH)}{_beside(finding.says)}")
-    if finding.do is not None:
-        click.echo(f"{' ' * _INDENT}{dim('→')} {_beside(finding.do, 2)}")
+def _show(result: CheckResult) -> None:
+    word = click.style(_WORDS[result.status].ljust(6), fg=_COLOURS[result.status], bold=True)
+    click.echo(f"{word}{result.topic.ljust(_TOPIC_WIDTH)}{_beside(result.says)}")
+    if result.do is not None:
+        click.echo(f"{' ' * _INDENT}{dim('→')} {_beside(result.do, 2)}")
 
 
 def _beside(text: str, more: int = 0) -> str:
-    """The text, on a terminal in lines that all begin where the first does."""
+    """Return the text, wrapped on a terminal into lines that are indented like the first."""
     text = " ".join(text.split())
     if not sys.stdout.isatty():
         return printable(text)
@@ -146,18 +146,18 @@ def _beside(text: str, more: int = 0) -> str:
     return f"\n{' ' * indent}".join(lines)
 
 
-def _conclude(findings: list[CheckResult], as_json: bool) -> None:
-    """Say how it is altogether, and exit with the code for it."""
-    verdicts = Counter(finding.status for finding in findings)
-    worst = next(each for each in reversed(CheckStatus) if verdicts[each])
+def _summarise(results: list[CheckResult], as_json: bool) -> None:
+    """Print the summary; exit with a failure's code if there is one."""
+    counts = Counter(result.status for result in results)
+    worst = next(each for each in reversed(CheckStatus) if counts[each])
     if as_json:
-        click.echo(json_text({"verdict": worst, "findings": findings}))
+        click.echo(json_text({"verdict": worst, "findings": results}))
     elif worst is CheckStatus.OK:
-        click.secho("all is well", fg="green", bold=True)
+        click.secho("all checks passed", fg="green", bold=True)
     else:
         counted = (
-            count(verdicts[CheckStatus.FAILURE], "failure"),
-            count(verdicts[CheckStatus.WARNING], "warning"),
+            count(counts[CheckStatus.FAILURE], "failure"),
+            count(counts[CheckStatus.WARNING], "warning"),
         )
         click.secho(", ".join(counted), fg=_COLOURS[worst], bold=True)
     if worst is CheckStatus.FAILURE:

@@ -1,4 +1,4 @@
-"""What lies on the disk: settings, the token, the state folder."""
+"""Checks of files: settings, the token, the state folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.files.state_folder import supervisor_socket
 from genvm_manager.base.network.listeners import AddressError, split_address
 from genvm_manager.base.settings.token_file import TokenFileError, is_open_to_others, read_token
+from genvm_manager.manager.cli.llm_models import NamedModel, models_in
 from genvm_manager.manager.cli.options.config_file import config_in
-from genvm_manager.manager.cli.options.llm_models import NamedModel, models_in
 from genvm_manager.manager.launcher.errors import ServiceFailed
 from genvm_manager.manager.launcher.service_settings import read_config
 
@@ -23,7 +23,7 @@ from .installation import Installation
 
 
 def settings(installation: Installation) -> Iterator[CheckResult]:
-    """The service's own, and the LLM module's where a tree has them."""
+    """Check the service's settings, and the LLM module's if the root has them."""
     topic = "settings"
     path = installation.config_path
     try:
@@ -33,9 +33,9 @@ def settings(installation: Installation) -> Iterator[CheckResult]:
         return
     if unknown:
         names = ", ".join(unknown)
-        yield warning(topic, f"{path}: no such keys: {names}", "correct or remove them")
+        yield warning(topic, f"{path}: unknown keys: {names}", "correct or remove them")
     else:
-        yield ok(topic, f"{path or 'none are given; all keys have their defaults'}")
+        yield ok(topic, f"{path or 'no file is given; all keys have their defaults'}")
     if llm := installation.module_settings("llm"):
         yield _models(llm)
 
@@ -49,7 +49,7 @@ def _models(path: Path) -> CheckResult:
     if is_open_to_others(path.stat()) and any(_has_literal_key(model) for model in models):
         return warning(
             topic,
-            f"{path}: holds keys, and others may read it",
+            f"{path}: holds keys, and other users may read it",
             f"chmod 600 {path}, or write ${{ENV[NAME]}} in place of keys",
         )
     return ok(topic, f"{path}: {len(models)} models are enabled")
@@ -60,7 +60,7 @@ def _has_literal_key(model: NamedModel) -> bool:
 
 
 def token(installation: Installation) -> Iterator[CheckResult]:
-    """The token's file, and whether one is needed."""
+    """Check the token's file, and whether a token is needed."""
     topic = "token"
     path = installation.token_file
     if path is not None:
@@ -71,15 +71,15 @@ def token(installation: Installation) -> Iterator[CheckResult]:
                 topic, str(error), "make it anew: docs/operations/access-control.md#token"
             )
         else:
-            yield ok(topic, f"{path} is private and holds one")
+            yield ok(topic, f"{path} is private and holds a token")
         return
     address = installation.config.bind_address
     if _is_loopback(address):
-        yield ok(topic, f"none; {address} can be reached from this machine only")
+        yield ok(topic, f"no token; {address} can be reached from this machine only")
     else:
         yield warning(
             topic,
-            f"none is needed, and {address} can be reached from other machines",
+            f"no token, but {address} can be reached from other machines",
             "set token_file: see docs/operations/access-control.md#token",
         )
 
@@ -93,7 +93,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def state_folder(installation: Installation) -> Iterator[CheckResult]:
-    """Whether the service's user, and nobody else, can work in it."""
+    """Check that the service's user, and no other, can use the state folder."""
     topic = "state folder"
     folder = installation.folder
     try:
@@ -108,11 +108,11 @@ def state_folder(installation: Installation) -> Iterator[CheckResult]:
     owner = _user_name(status.st_uid)
     if not stat.S_ISDIR(status.st_mode) or not os.access(folder, os.W_OK | os.X_OK):
         user = _user_name(os.geteuid())
-        yield failure(topic, f"{folder} is nothing that {user} may write to", "choose another")
+        yield failure(topic, f"{user} cannot write to {folder}", "choose another folder")
     elif status.st_mode & 0o077:
-        yield warning(topic, f"{folder}: others may look into it", f"chmod 700 {folder}")
+        yield warning(topic, f"{folder}: other users may read it", f"chmod 700 {folder}")
     elif status.st_uid != os.geteuid():
-        says = f"{folder} belongs to {owner}, who may see other things than you"
+        says = f"{folder} belongs to {owner}, for whom these checks may differ"
         yield warning(topic, says, f"sudo -u {owner} genvm-manager doctor …")
     else:
         yield ok(topic, f"{folder} is {owner}'s, and private")
@@ -121,11 +121,11 @@ def state_folder(installation: Installation) -> Iterator[CheckResult]:
 def _to_be_made(folder: Path) -> CheckResult:
     parent = next(each for each in folder.parents if os.path.exists(each))
     if os.access(parent, os.W_OK | os.X_OK):
-        return ok("state folder", f"{folder} is made when the service starts")
+        return ok("state folder", f"{folder} will be created when the service starts")
     return failure(
         "state folder",
-        f"{folder} is not there and cannot be made in {parent}",
-        f"make it: install -d -m 700 -o {_user_name(os.geteuid())} {folder}",
+        f"{folder} does not exist and cannot be created in {parent}",
+        f"create it: install -d -m 700 -o {_user_name(os.geteuid())} {folder}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is examined: the files and folders of one installation, as its service is given them."""
+"""What is checked: the files and folders of one installation, as given to its service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genvm_manager.manager.launcher.service_settings import read_config
 
 @dataclass(frozen=True)
 class Installation:
-    """`root` and `manifest_path`, if given, are used instead of those that the settings name."""
+    """The options of `doctor`; `root` and `manifest_path` override those in the settings."""
 
     options: ServiceOptions
     config_path: Path | None
@@ -23,11 +23,12 @@ class Installation:
 
     @property
     def folder(self) -> Path:
+        """The state folder."""
         return self.options.folder
 
     @cached_property
     def config(self) -> Config:
-        """The settings; those that hold when none are given in place of unreadable ones."""
+        """The settings; the defaults if there are none or they cannot be read."""
         try:
             return read_config(self.config_path)[0]
         except ServiceFailed:
@@ -35,18 +36,22 @@ class Installation:
 
     @property
     def token_file(self) -> Path | None:
+        """The token's file, if the options or the settings name one."""
         configured = self.config.token_file
         return self.options.token_file or (Path(configured) if configured else None)
 
     @property
-    def tree(self) -> Path | None:
-        """The root that is in force."""
+    def effective_root(self) -> Path | None:
+        """The root of the options, else of the settings."""
         return self.root or (Path(self.config.root) if self.config.root else None)
 
     def module_settings(self, kind: str) -> Path | None:
-        """The file with a module's settings, in the tree or beside the service's own; None: those
-        of the package hold."""
+        """Return the file with a module's settings, in the root or beside the service's settings.
+
+        None: the module's default settings are used.
+        """
         name = f"genvm-module-{kind}.yaml"
-        folders = (self.tree and self.tree / "config", self.config_path and self.config_path.parent)
+        root = self.effective_root
+        folders = (root and root / "config", self.config_path and self.config_path.parent)
         places = [folder / name for folder in folders if folder]
         return next((path for path in places if path.exists()), None)

@@ -1,4 +1,4 @@
-"""The machine: programs, kernel, clock, disk, limits."""
+"""Checks of the machine: programs, kernel, clock, disk, limits."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 
 _LEAST_SPACE = 100 * _MIB
-"""Below that much free space nothing is to be relied on."""
+"""With less free space than this, the service is not reliable."""
 
 _GUEST_SPACE = 256 * _MIB
-"""What the compiled interpreter takes besides contracts, and a little."""
+"""Bytes for the compiled interpreter, with some reserve."""
 
 _FEW_DESCRIPTORS = 4096
 _FEW_PROCESSES = 2048
 """Threads count as processes: each HTTP worker may have `http_threads` of them."""
 
 _CLOCK_UNSYNCHRONISED = 5
-"""What adjtimex(2) returns then (TIME_ERROR)."""
+"""The result of adjtimex(2) for an unsynchronised clock (TIME_ERROR)."""
 
 _TIMEX_SIZE = 512
-"""Bytes that hold a `struct timex` of any Linux; all zero it asks and changes nothing."""
+"""Bytes for a `struct timex` of any Linux; filled with zeros it only reads."""
 
 
 def programs(_: Installation) -> Iterator[CheckResult]:
-    """Python, our libraries, the kernel."""
+    """Check Python, the libraries and the kernel."""
     topic = "versions"
     needed = [re.split(r"[^\w.-]", each)[0] for each in requires("genvm-manager") or ()
               if "extra ==" not in each]  # fmt: skip
@@ -62,7 +62,7 @@ def programs(_: Installation) -> Iterator[CheckResult]:
         os.close(os.memfd_create("doctor"))
         yield ok(topic, kernel)
     except (OSError, AttributeError) as error:
-        yield failure(topic, f"{kernel}: {error}", "Linux 5.3 or newer is needed")
+        yield failure(topic, f"{kernel}: {error}", "use Linux 5.3 or newer")
 
 
 def _is_installed(name: str) -> bool:
@@ -73,22 +73,22 @@ def _is_installed(name: str) -> bool:
 
 
 def clock(_: Installation) -> Iterator[CheckResult]:
-    """Whether the time is credible, and somebody keeps it right."""
+    """Check that the time is plausible and kept synchronised."""
     topic = "clock"
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    mend = "set it, and have it kept right: apt-get install systemd-timesyncd, or chrony"
-    # These files were written when the program was installed.
+    advice = "set it and keep it synchronised: apt-get install systemd-timesyncd, or chrony"
+    # The files of the program were written when it was installed.
     installed = Path(protocol.__file__).stat().st_mtime
     if time.time() < installed:
-        yield failure(topic, f"it is {now}, before this program was installed", mend)
+        yield failure(topic, f"it is {now}, before this program was installed", advice)
     elif _is_synchronised() is False:
-        yield warning(topic, f"{now}; nothing keeps it right, says the kernel", mend)
+        yield warning(topic, f"{now}, not synchronised according to the kernel", advice)
     else:
         yield ok(topic, f"{now}{', synchronised' if _is_synchronised() else ''}")
 
 
 def _is_synchronised() -> bool | None:
-    """What the kernel was told by whatever keeps the clock; None where it cannot be asked."""
+    """Return whether the kernel's clock is synchronised; None if that cannot be read."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
     except (OSError, AttributeError):
@@ -97,17 +97,17 @@ def _is_synchronised() -> bool | None:
 
 
 def disk(installation: Installation) -> Iterator[CheckResult]:
-    """Room for the state, for what is compiled and for temporary files."""
+    """Check the space for the state, for compiled contracts and for temporary files."""
     wanted = installation.config.retained_bytes + _LEAST_SPACE
-    yield _room("state folder", installation.folder, wanted)
+    yield _space("state folder", installation.folder, wanted)
     environment = {**os.environ, **installation.config.executor_env}
     cache = choose_cache_folder(environment, installation.folder).path
-    yield _room("cache", cache, installation.config.compile_cache_bytes + _GUEST_SPACE)
+    yield _space("cache", cache, installation.config.compile_cache_bytes + _GUEST_SPACE)
     yield from _temporary_files(installation)
 
 
 def _temporary_files(installation: Installation) -> Iterator[CheckResult]:
-    """From here on doctor itself has a place for them, if there is one."""
+    """Check the folder for temporary files, and let `doctor` use it from here on."""
     try:
         settle_temporary_files(installation.folder)
     except NoTemporaryFolder as error:
@@ -115,30 +115,30 @@ def _temporary_files(installation: Installation) -> Iterator[CheckResult]:
         return
     place = Path(tempfile.gettempdir())
     if place == temporary_files(installation.folder):
-        yield ok("disk", f"temporary files go to {place}, as no other place can be written")
+        yield ok("disk", f"temporary files go to {place}, as no other folder is writable")
 
 
-def _room(what: str, folder: Path, wanted: int) -> CheckResult:
+def _space(what: str, folder: Path, wanted: int) -> CheckResult:
     place = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     free = shutil.disk_usage(place).free
     says = f"{free / _GIB:.1f} GiB are free for the {what}, {folder}"
-    mend = "make room there, or choose another folder"
+    advice = "free some space there, or choose another folder"
     if free < _LEAST_SPACE:
-        return failure("disk", says, mend)
+        return failure("disk", says, advice)
     if free < wanted:
-        return warning("disk", f"{says}; up to {wanted / _GIB:.1f} GiB may be used", mend)
+        return warning("disk", f"{says}; up to {wanted / _GIB:.1f} GiB may be needed", advice)
     return ok("disk", says)
 
 
 def limits(_: Installation) -> Iterator[CheckResult]:
-    """What the system lets a process have: descriptors, processes, address space."""
+    """Check the limits for descriptors, processes and address space."""
     topic = "limits"
     raise_it = "raise it: ulimit, /etc/security/limits.conf, or Limit… of the unit"
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     found = f"{_limit(descriptors)} descriptors, {_limit(processes)} processes"
     if _is_below(descriptors, _FEW_DESCRIPTORS) or _is_below(processes, _FEW_PROCESSES):
-        needed = f"{_FEW_DESCRIPTORS} and {_FEW_PROCESSES} are wanted"
+        needed = f"at least {_FEW_DESCRIPTORS} and {_FEW_PROCESSES} are recommended"
         yield warning(topic, f"{found}; {needed}", raise_it)
     else:
         yield ok(topic, found)
@@ -146,7 +146,7 @@ def limits(_: Installation) -> Iterator[CheckResult]:
         yield failure(
             topic,
             "address space is limited (ulimit -v), and WebAssembly reserves much of it",
-            "have it unlimited",
+            "set it to unlimited",
         )
 
 

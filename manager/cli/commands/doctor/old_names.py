@@ -1,4 +1,4 @@
-"""Units and scripts of an earlier version, which start programs by names that are gone."""
+"""Checks for units and scripts of an earlier version, which use old names of programs."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ UNIT_FOLDERS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"))
 _UNITS = ("genvm-*.service", "genvm-*.service.d/*.conf")
 _SCRIPTS = ("bin/genvm-*", "executor/*/bin/genvm")
 _MAX_SIZE = 64 << 10
-"""Bytes; a larger file is neither a unit nor a script of ours."""
+"""Bytes; a larger file is neither a unit nor a script of this project."""
 
 
 def old_names(installation: Installation) -> Iterator[CheckResult]:
-    """Examine the units of this machine, and the scripts of the tree in force."""
-    tree = installation.tree
+    """Check the units of this machine, and the scripts of the root."""
+    root = installation.effective_root
     units = [path for folder in UNIT_FOLDERS for path in _found(folder, _UNITS)]
-    scripts = _found(tree, _SCRIPTS) if tree else []
-    yield from examined(units, "run scripts/install again, or change it with systemctl edit")
-    yield from examined(scripts, f"run genvm-manager install-root {tree} again")
+    scripts = _found(root, _SCRIPTS) if root else []
+    yield from check_files(units, "run scripts/install again, or change it with systemctl edit")
+    yield from check_files(scripts, f"run genvm-manager install-root {root} again")
     if not units and not scripts:
-        yield ok("names", "no unit and no tree starts a program by a name that is gone")
+        yield ok("names", "no unit and no root starts a program by an old name")
 
 
-def examined(paths: Iterable[Path], step: str) -> Iterator[CheckResult]:
+def check_files(paths: Iterable[Path], step: str) -> Iterator[CheckResult]:
     """Yield a result for each file: whether it starts a program by an old name."""
     for path in paths:
         renamed = renamed_program(path.read_text(errors="replace"))
         if renamed:
             yield failure("names", f"{path}: {renamed}", step)
         else:
-            yield ok("names", f"{path} starts programs by their present names")
+            yield ok("names", f"{path} starts programs by their current names")
 
 
 def _found(folder: Path, patterns: Iterable[str]) -> list[Path]:

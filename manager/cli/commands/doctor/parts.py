@@ -1,4 +1,4 @@
-"""Parts that examine themselves, each in a process of its own."""
+"""Checks that parts of the service make themselves, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from genvm_manager.base.validation import NOT_DECODED
 from .installation import Installation
 
 _TIMEOUT = 300.0
-"""Seconds for a part; each of the executors has a minute in it."""
+"""Seconds for one part's checks; each executor has a minute of them."""
 
 
 def executors(installation: Installation) -> Iterator[CheckResult]:
-    """The memory for runs; those of the manifest: whether each is there, starts, is compiled."""
+    """Check the memory for runs, and whether each executor exists, starts and is compiled."""
     given = {
         "config": installation.config_path,
         "root": installation.root,
@@ -24,17 +24,17 @@ def executors(installation: Installation) -> Iterator[CheckResult]:
         "state-dir": installation.folder,
     }
     arguments = [f"--{name}={path}" for name, path in given.items() if path is not None]
-    yield from _ask("executors", "genvm_manager.supervisor.check", arguments)
+    yield from _check_part("executors", "genvm_manager.supervisor.check", arguments)
 
 
 def browser(installation: Installation) -> Iterator[CheckResult]:
-    """What renders pages for contracts."""
+    """Check the browser, which renders pages for contracts."""
     settings = installation.module_settings("web")
     arguments = [] if settings is None else [f"--config={settings}"]
-    yield from _ask("browser", "genvm_manager.workers.web.check", arguments)
+    yield from _check_part("browser", "genvm_manager.workers.web.check", arguments)
 
 
-def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckResult]:
+def _check_part(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckResult]:
     ended = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
@@ -46,5 +46,5 @@ def _ask(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckRes
         yield from decode_results(ended.stdout)
     except NOT_DECODED:
         lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = lines[-1] if lines else f"exit code {ended.returncode}"
-        yield failure(topic, f"{module} did not work: {said}", "install genvm-manager again")
+        reason = lines[-1] if lines else f"exit code {ended.returncode}"
+        yield failure(topic, f"{module} failed: {reason}", "install genvm-manager again")

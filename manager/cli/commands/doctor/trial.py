@@ -1,4 +1,4 @@
-"""The running service, and a contract that is deployed and called on it or on a private one."""
+"""Checks of the running service, and a trial run of a contract."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from genvm_manager.manager.client.client import HttpClient, Unreachable
 from genvm_manager.manager.launcher.errors import ServiceFailed
 from genvm_manager.manager.launcher.private_service import private_service
 from genvm_manager.manager.local_node import guestbook
+from genvm_manager.manager.local_node.errors import LocalNodeFailed
 from genvm_manager.manager.local_node.node import LocalNode
-from genvm_manager.manager.local_node.transactions import Ending, Outcome
+from genvm_manager.manager.local_node.transactions import Ending
 from genvm_manager.protocol.http_api import StatusReply
 from genvm_manager.protocol.ipc.modules import ModuleState
 
@@ -31,22 +32,18 @@ _DEADLINE = "1m"
 _LINE = "Hello, doctor"
 
 
-class TrialFailed(Exception):
-    """The contract did not do what it does elsewhere; the message says what it did."""
-
-
 def service(installation: Installation) -> Iterator[CheckResult]:
-    """Whether one runs, takes runs, and is well."""
+    """Check whether a service runs, takes runs and has no problem."""
     topic = "service"
     try:
         access = installation.options.service()
         with HttpClient(access.address, access.token()) as client:
             refusal, status = client.refusal(), client.status()
     except Unreachable:
-        yield ok(topic, "none runs here now")
+        yield ok(topic, "no service runs here now")
         return
     if refusal is not None:
-        yield failure(topic, f"{access.address}: {refusal}", "its log says more")
+        yield failure(topic, f"{access.address}: {refusal}", "see its log")
     else:
         yield ok(topic, f"{access.address} takes runs")
     yield from _health(status)
@@ -59,51 +56,52 @@ def _health(status: StatusReply) -> Iterator[CheckResult]:
     for kind, module in status.modules.items():
         if module.state is ModuleState.FAILED:
             says = f"the {kind} module has failed: {module.reason}"
-            yield failure("service", says, f"mend that, then: genvm-manager module start {kind}")
+            yield failure("service", says, f"correct that, then: genvm-manager module start {kind}")
         elif module.reason is not None:
             says = f"the {kind} module is {module.state}: {module.reason}"
-            yield warning("service", says, f"mend that, then: genvm-manager module restart {kind}")
+            yield warning(
+                "service", says, f"correct that, then: genvm-manager module restart {kind}"
+            )
 
 
 def trial_run(installation: Installation) -> Iterator[CheckResult]:
-    """A contract deployed, called and read."""
+    """Deploy, call and read a contract on the running service, or else on a private one."""
     topic = "trial run"
     try:
         settle_temporary_files(installation.folder)
     except NoTemporaryFolder as error:
-        yield failure(topic, f"none was made: {error}", "mount a tmpfs at /tmp")
+        yield failure(topic, f"not possible: {error}", "mount a tmpfs at /tmp")
         return
-    with temporary_folder("genvm-doctor-") as folder:
-        try:
-            with _somewhere(installation, folder) as (where, access):
-                start = time.monotonic()
-                with open_node(
-                    folder, access.address, _DEADLINE, access.token(), is_own=access.is_own
-                ) as node:
-                    _visit(node)
-                passed = time.monotonic() - start
-            yield ok(topic, f"a contract was deployed, called and read in {passed:.1f} s {where}")
-        except _Busy as busy:
-            yield warning(topic, f"none was made: {busy}", "come again when there is a permit free")
-        except TrialFailed as error:
-            yield failure(topic, str(error), "genvm-manager demo shows more")
-        except (ManagerError, ServiceFailed, OSError) as error:
-            yield failure(topic, str(error), "the service's log says more")
-
-
-class _Busy(Exception):
-    """The service has no permit to spare."""
+    running = installation.options.known_service()
+    try:
+        if running is not None and (busy := _permits_in_use(running)):
+            yield warning(topic, f"skipped: {busy}", "repeat it when permits are free")
+            return
+        with (
+            temporary_folder("genvm-doctor-") as folder,
+            _service(installation, running, folder) as (where, access),
+        ):
+            start = time.monotonic()
+            with open_node(
+                folder, access.address, _DEADLINE, access.token(), is_own=access.is_own
+            ) as node:
+                fault = _try_contract(node)
+            passed = time.monotonic() - start
+    except (ManagerError, LocalNodeFailed, ServiceFailed, OSError) as error:
+        yield failure(topic, str(error), "see the service's log")
+        return
+    if fault is not None:
+        yield failure(topic, fault, "see genvm-manager demo")
+    else:
+        yield ok(topic, f"a contract was deployed, called and read in {passed:.1f} s {where}")
 
 
 @contextmanager
-def _somewhere(installation: Installation, folder: Path) -> Iterator[tuple[str, Access]]:
-    """The service that runs, else a private one with the same settings and executors.
-
-    Raises `_Busy`.
-    """
-    running = installation.options.known_service()
+def _service(
+    installation: Installation, running: Access | None, folder: Path
+) -> Iterator[tuple[str, Access]]:
+    """Yield the running service, else a private one with the same settings and executors."""
     if running is not None:
-        _require_permits(running)
         yield f"on {running.address}", running
         return
     with private_service(
@@ -120,34 +118,38 @@ def _somewhere(installation: Installation, folder: Path) -> Iterator[tuple[str, 
         )
 
 
-def _require_permits(access: Access) -> None:
-    """So that we do not wait for hours behind others."""
+def _permits_in_use(access: Access) -> str | None:
+    """Return why a run would have to wait for permits, or None: it could wait for hours."""
     with HttpClient(access.address, access.token()) as client:
         permits = client.status().permits
     needed = max(permits.per_sync_run, permits.per_nondet_run)
     if permits.queued or permits.current < needed:
-        raise _Busy(f"{permits.current} of {permits.max} permits are free")
+        return f"{permits.current} of {permits.max} permits are free"
+    return None
 
 
-def _visit(node: LocalNode) -> None:
-    deployed = _returned(node.submit(guestbook.deployment("Guests of the doctor")).outcomes[0])
-    _returned(node.submit(guestbook.call(deployed.callee, "sign", _LINE)).outcomes[0])
-    read = _returned(node.view(guestbook.call(deployed.callee, "read")))
-    assert read.ending is not None and read.ending.result is not None
-    if read.ending.result.data["lines"] != [_LINE]:
-        raise TrialFailed(f"the contract read {read.ending.result.data!r}")
+def _try_contract(node: LocalNode) -> str | None:
+    """Deploy, call and read the example contract; return what was wrong, or None."""
+    deployed = node.submit(guestbook.deployment("Guests of the doctor")).transactions[0]
+    if fault := _fault(deployed.ending):
+        return fault
+    signed = node.submit(guestbook.call(deployed.callee, "sign", _LINE)).transactions[0]
+    if fault := _fault(signed.ending):
+        return fault
+    read = node.view(guestbook.call(deployed.callee, "read")).ending
+    if fault := _fault(read):
+        return fault
+    assert read is not None and read.result is not None
+    lines = read.result.data["lines"]
+    return None if lines == [_LINE] else f"the contract has returned the lines {lines!r}"
 
 
-def _returned(outcome: Outcome) -> Outcome:
-    ending = outcome.ending
-    if ending is None or not ending.is_return:
-        raise TrialFailed(f"a contract that works elsewhere did not here: {_what(ending)}")
-    return outcome
-
-
-def _what(ending: Ending | None) -> str:
+def _fault(ending: Ending | None) -> str | None:
+    """Return how a call of the contract failed, or None."""
     if ending is None:
-        return "it was not run"
-    said = ending.reason if ending.result is None else repr(ending.result.data)
+        return "the contract was not run"
+    if ending.is_return:
+        return None
+    reason = ending.reason if ending.result is None else repr(ending.result.data)
     last = ending.stderr.strip().splitlines()[-1:]
-    return ", ".join([f"run {ending.run_id}: {said}", *last])
+    return ", ".join([f"run {ending.run_id} of the contract failed: {reason}", *last])

@@ -71,7 +71,7 @@ def test_a_note_of_another_process_boot_or_folder_names_nobody(
     assert words in str(service_file_fault(tmp_path))
     ended = status(tmp_path, tmp_path)
     assert ended.returncode == 69
-    assert f"no service runs on {tmp_path}: service.json there names none, {words}" in ended.stderr
+    assert f"no service runs on {tmp_path}: its service.json is not usable, {words}" in ended.stderr
 
 
 def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_pa
     for folder in (usual, None):
         ended = status(folder, tmp_path)
         assert ended.returncode == 69, ended
-        assert "service.json there names none, it was written by another version" in ended.stderr
+        assert "its service.json is not usable, it was written by another version" in ended.stderr
         assert "Traceback" not in ended.stderr
 
 
@@ -101,6 +101,6 @@ def test_a_fifo_in_place_of_the_note_holds_up_no_command(tmp_path: Path) -> None
     assert find_service_file(tmp_path) is None
     ended = status(tmp_path, tmp_path)
     assert ended.returncode == 69
-    assert "service.json there names none" in ended.stderr
+    assert "its service.json is not usable" in ended.stderr
     assert ensure_service_file(tmp_path, own_file(tmp_path))
     assert find_service_file(tmp_path) == own_file(tmp_path)

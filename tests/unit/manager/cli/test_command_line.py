@@ -12,8 +12,8 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.text.printable import printable
 from genvm_manager.manager.cli import main as program
 from genvm_manager.manager.cli.commands.schema import lines_of
-from genvm_manager.manager.cli.options.llm_models import models_in
-from genvm_manager.manager.cli.rendering.cpu_share import CpuShares
+from genvm_manager.manager.cli.commands.top.cpu_usage import CpuUsage
+from genvm_manager.manager.cli.llm_models import models_in
 from genvm_manager.manager.cli.rendering.formatting import size, span
 
 
@@ -58,15 +58,15 @@ def test_nothing_steers_the_terminal() -> None:
     assert shown == r"a\x1b[2J\x0d\x07\x9b1mb" "\tc" r"\x7f"
 
 
-def test_the_share_of_a_processor_is_that_of_the_last_seconds() -> None:
-    shares = CpuShares()
-    assert shares.share(1, 100.0, 7.0) is None
-    assert shares.share(1, 102.0, 8.0) == pytest.approx(0.5)
+def test_the_use_of_a_processor_is_that_of_the_last_seconds() -> None:
+    usage = CpuUsage()
+    assert usage.add(1, 100.0, 7.0) is None
+    assert usage.add(1, 102.0, 8.0) == pytest.approx(0.5)
     for second in range(103, 120):
-        last = shares.share(1, float(second), 8.0 + 2.0 * (second - 102))
+        last = usage.add(1, float(second), 8.0 + 2.0 * (second - 102))
     assert last == pytest.approx(2.0), "what was before is forgotten"
-    shares.keep({2})
-    assert shares.share(1, 121.0, 50.0) is None
+    usage.keep({2})
+    assert usage.add(1, 121.0, 50.0) is None
 
 
 def test_types_of_a_schema_are_written_as_python_writes_them() -> None:
@@ -99,13 +99,13 @@ def test_models_of_settings_that_are_enabled() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [["ps"], ["serve"], ["wait", "1"], ["module", "status", "llm"], ["--zz"], ["logs", "1"]],
 )
 def test_an_error_shows_what_was_typed_with_its_escapes(
-    words: list[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = [*words, "\x1b[2J\n\u202ex"]
+    typed = [*arguments, "\x1b[2J\n\u202ex"]
     monkeypatch.setattr("sys.argv", ["genvm-manager", *typed])
     told = CliRunner().invoke(program, typed).stderr
     assert "Error: " in told

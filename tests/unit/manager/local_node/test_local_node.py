@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from genvm_manager.manager.local_node.errors import LocalNodeFailed, Refused
 from genvm_manager.manager.local_node.host import LedgerHost, serving
 from genvm_manager.manager.local_node.ledger import DEFAULT_BALANCE, DEFAULT_SENDER, Ledger
-from genvm_manager.manager.local_node.node import MAX_TRANSACTIONS, LocalNode, Refused
+from genvm_manager.manager.local_node.node import MAX_TRANSACTIONS, LocalNode
 from genvm_manager.manager.local_node.transactions import (
     CHAIN_ID,
-    BadEmission,
     Ending,
     Transaction,
     address_by_nonce,
@@ -126,18 +126,18 @@ def test_a_deployment_that_returns_is_kept(
         return result(changes=[(KEY, b"\x01" * 32)])
 
     executions.script = script
-    (outcome,) = node.submit(deployment(value=5)).outcomes
-    assert outcome.callee == address_by_nonce(DEFAULT_SENDER, 0)
-    assert stored(ledger, outcome.callee) == b"\x01" * 32
-    assert balances(ledger, outcome.callee, DEFAULT_SENDER) == [5, DEFAULT_BALANCE - 5]
+    (executed,) = node.submit(deployment(value=5)).transactions
+    assert executed.callee == address_by_nonce(DEFAULT_SENDER, 0)
+    assert stored(ledger, executed.callee) == b"\x01" * 32
+    assert balances(ledger, executed.callee, DEFAULT_SENDER) == [5, DEFAULT_BALANCE - 5]
     executions.script = lambda *_: result()
-    assert node.submit(deployment()).outcomes[0].callee == address_by_nonce(DEFAULT_SENDER, 1)
+    assert node.submit(deployment()).transactions[0].callee == address_by_nonce(DEFAULT_SENDER, 1)
 
 
 def test_a_contract_keeps_the_major_it_was_deployed_with(node: LocalNode, ledger: Ledger) -> None:
-    (outcome,) = node.submit(deployment()).outcomes
+    (executed,) = node.submit(deployment()).transactions
     with ledger.reading():
-        assert LedgerHost(ledger, outcome.callee, 0).major == MAJOR
+        assert LedgerHost(ledger, executed.callee, 0).major == MAJOR
 
 
 @pytest.mark.parametrize(
@@ -153,20 +153,20 @@ def test_any_other_ending_changes_nothing(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions, ended: RunResult | None
 ) -> None:
     executions.script = lambda *_: ended
-    (outcome,) = node.submit(deployment(value=5)).outcomes
-    assert outcome.sent == []
-    assert balances(ledger, outcome.callee, DEFAULT_SENDER) == [0, DEFAULT_BALANCE]
-    assert stored(ledger, outcome.callee) == bytes(32)
+    (executed,) = node.submit(deployment(value=5)).transactions
+    assert executed.sent == []
+    assert balances(ledger, executed.callee, DEFAULT_SENDER) == [0, DEFAULT_BALANCE]
+    assert stored(ledger, executed.callee) == bytes(32)
     with ledger.reading():
-        assert not ledger.is_contract(outcome.callee)
+        assert not ledger.is_contract(executed.callee)
         assert ledger.nonce(DEFAULT_SENDER) == 0
 
 
 def test_messages_run_in_order_as_their_contracts(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions
 ) -> None:
-    first = node.submit(deployment(value=10)).outcomes[0].callee
-    second = node.submit(deployment()).outcomes[0].callee
+    first = node.submit(deployment(value=10)).transactions[0].callee
+    second = node.submit(deployment()).transactions[0].callee
     executions.ran.clear()
 
     def script(transaction: Transaction, callee: Address, host: HostClient) -> RunResult:
@@ -183,14 +183,19 @@ def test_messages_run_in_order_as_their_contracts(
         (first, DEFAULT_SENDER, second, 3),
         (first, DEFAULT_SENDER, second, 2),
     ]
-    assert [outcome.ending is None for outcome in receipt.outcomes] == [False, False, False, True]
+    assert [executed.ending is None for executed in receipt.transactions] == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert balances(ledger, first, second, ALICE) == [10 - 3 - 1, 3, 1]
 
 
 def test_value_of_a_message_is_out_of_the_contracts_hands(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions
 ) -> None:
-    first = node.submit(deployment(value=10)).outcomes[0].callee
+    first = node.submit(deployment(value=10)).transactions[0].callee
     seen = []
 
     def script(transaction: Transaction, callee: Address, host: HostClient) -> RunResult:
@@ -208,8 +213,8 @@ def test_a_message_that_cannot_be_delivered_gives_its_value_back(
 ) -> None:
     executions.script = lambda *_: result(emissions=[post(ALICE, 4)])
     receipt = node.submit(deployment(value=10))
-    assert "no contract at" in (receipt.outcomes[1].problem or "")
-    assert balances(ledger, ALICE, receipt.outcomes[0].callee) == [0, 10]
+    assert "no contract at" in (receipt.transactions[1].problem or "")
+    assert balances(ledger, ALICE, receipt.transactions[0].callee) == [0, 10]
 
 
 def test_contracts_deploy_contracts(
@@ -230,11 +235,11 @@ def test_contracts_deploy_contracts(
         return result(emissions=children if transaction.code == b"# code" else [])
 
     executions.script = script
-    parent, salted, plain, again = node.submit(deployment(value=5)).outcomes
+    parent, salted, plain, again = node.submit(deployment(value=5)).transactions
     assert salted.callee == deployed_address(parent.callee, 7, CHAIN_ID)
     assert plain.callee == address_by_nonce(parent.callee, 0)
     assert again.callee == salted.callee
-    assert "is taken" in (again.problem or "")
+    assert "is in use" in (again.problem or "")
     assert balances(ledger, parent.callee, salted.callee, plain.callee) == [3, 1, 1]
 
 
@@ -243,9 +248,9 @@ def test_messages_without_end_are_cut_off(
 ) -> None:
     executions.script = lambda _, callee, __: result(emissions=[post(callee, 1), post(callee, 1)])
     receipt = node.submit(deployment(value=1000))
-    assert len(receipt.outcomes) == MAX_TRANSACTIONS
+    assert len(receipt.transactions) == MAX_TRANSACTIONS
     assert len(receipt.undelivered) == MAX_TRANSACTIONS + 1
-    assert balances(ledger, receipt.outcomes[0].callee) == [1000]
+    assert balances(ledger, receipt.transactions[0].callee) == [1000]
 
 
 def test_other_chains_get_value_and_events_are_left_alone(
@@ -258,8 +263,8 @@ def test_other_chains_get_value_and_events_are_left_alone(
         ]
     )
     receipt = node.submit(deployment(value=3))
-    assert len(receipt.outcomes) == 1
-    assert balances(ledger, ALICE, receipt.outcomes[0].callee) == [2, 1]
+    assert len(receipt.transactions) == 1
+    assert balances(ledger, ALICE, receipt.transactions[0].callee) == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +283,7 @@ def test_an_executor_that_makes_things_up_changes_nothing(
     complaint: str,
 ) -> None:
     executions.script = lambda *_: result(emissions=[emission])
-    with pytest.raises(BadEmission) as raised:
+    with pytest.raises(LocalNodeFailed) as raised:
         node.submit(deployment(value=5))
     assert complaint in str(raised.value)
     assert balances(ledger, DEFAULT_SENDER) == [DEFAULT_BALANCE]
@@ -297,8 +302,8 @@ def test_what_cannot_be_made_is_refused(node: LocalNode, ledger: Ledger) -> None
 def test_an_account_takes_a_transfer_without_any_run(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions
 ) -> None:
-    (outcome,) = node.submit(transfer(ALICE, 9)).outcomes
-    assert (outcome.ending, executions.ran) == (None, [])
+    (executed,) = node.submit(transfer(ALICE, 9)).transactions
+    assert (executed.ending, executions.ran) == (None, [])
     assert balances(ledger, ALICE) == [9]
 
 
@@ -306,16 +311,16 @@ def test_a_view_reads_and_keeps_nothing(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions
 ) -> None:
     executions.script = lambda *_: result(changes=[(KEY, b"\x01" * 32)])
-    contract = node.submit(deployment()).outcomes[0].callee
+    contract = node.submit(deployment()).transactions[0].callee
 
     def script(_: Transaction, callee: Address, host: HostClient) -> RunResult:
         read = StorageRead(StorageType.LATEST_FINAL, callee, SLOT, 0, 2)
         return result(data=host.storage_read(read), changes=[(KEY, b"\x02" * 32)])
 
     executions.script = script
-    outcome = node.view(call(contract))
-    assert outcome.ending and outcome.ending.result
-    assert outcome.ending.result.data == b"\x01\x01"
+    executed = node.view(call(contract))
+    assert executed.ending and executed.ending.result
+    assert executed.ending.result.data == b"\x01\x01"
     assert executions.ran[-1][2] == "rc"
     assert stored(ledger, contract) == b"\x01" * 32
 
@@ -323,7 +328,7 @@ def test_a_view_reads_and_keeps_nothing(
 def test_an_interrupted_command_changes_nothing(
     node: LocalNode, ledger: Ledger, executions: ScriptedExecutions
 ) -> None:
-    first = node.submit(deployment(value=10)).outcomes[0].callee
+    first = node.submit(deployment(value=10)).transactions[0].callee
 
     def script(transaction: Transaction, callee: Address, host: HostClient) -> RunResult:
         if transaction.sender == first:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from genvm_manager.manager.local_node.errors import LocalNodeFailed
 from genvm_manager.manager.local_node.ledger import (
     DEFAULT_BALANCE,
     DEFAULT_SENDER,
     InsufficientBalance,
     Ledger,
-    LedgerBusy,
-    LedgerUnusable,
 )
 from genvm_manager.protocol.calldata import Address
 from tests.support.waiting import TIMEOUT
@@ -110,7 +109,7 @@ def test_one_writer_at_a_time_and_readers_see_the_last_whole_state(
         with other.reading():
             assert other.balance(ALICE) == 0
         with (
-            pytest.raises(LedgerBusy, match="another command"),
+            pytest.raises(LocalNodeFailed, match="another command"),
             other.writing(timeout=0.05, on_wait=lambda: waits.append(True)),
         ):
             pass
@@ -123,18 +122,18 @@ def test_one_writer_at_a_time_and_readers_see_the_last_whole_state(
 def test_files_that_are_no_ledger_are_refused(tmp_path: Path) -> None:
     noise = tmp_path / "noise.db"
     noise.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(LedgerUnusable, match="noise"):
+    with pytest.raises(LocalNodeFailed, match="noise"):
         Ledger(noise)
     newer = tmp_path / "newer.db"
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = newer.read_bytes()
-    with pytest.raises(LedgerUnusable, match="has schema 99, this program knows up to 2: use the"):
+    with pytest.raises(LocalNodeFailed, match="has schema 99, this program knows up to 2: use the"):
         Ledger(newer)
     assert newer.read_bytes() == before
     (tmp_path / "file").touch()
-    with pytest.raises(LedgerUnusable, match="file"):
+    with pytest.raises(LocalNodeFailed, match="file"):
         Ledger(tmp_path / "file" / "local-node.db")
 
 

@@ -1,4 +1,4 @@
-"""Keys that are pressed, each when it is pressed and not after Enter."""
+"""Reads keys at once, without waiting for Enter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 END = "\x04"
-"""Ctrl-D, or no terminal any more."""
+"""Ctrl-D, or the end of the terminal."""
 
 
 class Keyboard:
@@ -21,14 +21,17 @@ class Keyboard:
         self._descriptor = descriptor
 
     def key(self, within: float) -> str:
-        """The key that is pressed within so many seconds, else nothing; `END` for the end."""
+        """Return the key that is pressed within so many seconds, else an empty text.
+
+        Return `END` at the end of the input.
+        """
         ready, _, _ = select.select([self._descriptor], [], [], within)
         return (os.read(self._descriptor, 1).decode("latin-1") or END) if ready else ""
 
 
 @contextmanager
 def keyboard() -> Iterator[Keyboard]:
-    """The keyboard; the terminal is left as it was."""
+    """Read single keys while the context is entered; restore the terminal afterwards."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)

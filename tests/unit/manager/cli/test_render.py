@@ -1,4 +1,4 @@
-"""How outcomes are shown: `genvm_manager.manager.cli.rendering.render`."""
+"""How transactions are shown: `genvm_manager.manager.cli.rendering.render`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from genvm_manager.manager.cli.rendering.render import (
     exit_code,
-    outcome_as_json,
     receipt_as_json,
     receipt_as_text,
+    transaction_as_json,
 )
 from genvm_manager.manager.local_node.node import Receipt
-from genvm_manager.manager.local_node.transactions import Ending, Outcome, Transaction
+from genvm_manager.manager.local_node.transactions import Ending, ExecutedTransaction, Transaction
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.run_result import ResultCode, RunResult
@@ -43,8 +43,8 @@ def ending(
 
 
 def shown(ended: Ending, transaction: Transaction | None = None) -> str:
-    outcome = Outcome(transaction or call({"method": "m"}), CONTRACT, ended)
-    return click.unstyle(receipt_as_text(Receipt([outcome], [])))
+    executed = ExecutedTransaction(transaction or call({"method": "m"}), CONTRACT, ended)
+    return click.unstyle(receipt_as_text(Receipt([executed], [])))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def shown(ended: Ending, transaction: Transaction | None = None) -> str:
     ],
 )
 def test_exit_codes(ended: Ending | None, code: int) -> None:
-    assert exit_code(Outcome(call({}), CONTRACT, ended)) == code
+    assert exit_code(ExecutedTransaction(call({}), CONTRACT, ended)) == code
 
 
 def test_a_vm_error_says_what_to_do_next() -> None:
@@ -78,16 +78,18 @@ def test_pages_are_counted_and_listed() -> None:
 
 
 def test_output_cannot_steer_the_terminal() -> None:
-    outcome = Outcome(call({}), CONTRACT, ending(stdout="a\x1b[2Jb\n\ttab\x9b1m"))
-    text = receipt_as_text(Receipt([outcome], []))
+    executed = ExecutedTransaction(call({}), CONTRACT, ending(stdout="a\x1b[2Jb\n\ttab\x9b1m"))
+    text = receipt_as_text(Receipt([executed], []))
     assert "\x1b[2J" not in text
     assert "\x9b" not in text
     assert r"a\x1b[2Jb" in text
 
 
 def test_output_makes_no_lines_of_its_own() -> None:
-    outcome = Outcome(call({}), CONTRACT, ending(stdout="a\r\x85\u2028\x0b\x0cstorage forged"))
-    text = receipt_as_text(Receipt([outcome], []))
+    executed = ExecutedTransaction(
+        call({}), CONTRACT, ending(stdout="a\r\x85\u2028\x0b\x0cstorage forged")
+    )
+    text = receipt_as_text(Receipt([executed], []))
     assert r"a\x0d\x85\u2028\x0b\x0cstorage forged" in text
 
 
@@ -96,7 +98,9 @@ def test_what_is_long_is_cut_for_people_and_whole_for_scripts() -> None:
     text = shown(ending(stdout=lines, data="x" * 5000))
     assert "60 more lines" in text
     assert len(text) < 4000
-    found = outcome_as_json(Outcome(call({}), CONTRACT, ending(stdout=lines, data="x" * 5000)))
+    found = transaction_as_json(
+        ExecutedTransaction(call({}), CONTRACT, ending(stdout=lines, data="x" * 5000))
+    )
     assert (found["stdout"], found["returned"]) == (lines, "x" * 5000)
 
 
@@ -113,7 +117,7 @@ def test_what_is_long_is_cut_for_people_and_whole_for_scripts() -> None:
 )
 def test_any_calldata_can_be_shown(data: Any, notation: str) -> None:
     assert f"  in       {notation}" in shown(ending(), call(data))
-    json.dumps(outcome_as_json(Outcome(call(data), CONTRACT, ending())))
+    json.dumps(transaction_as_json(ExecutedTransaction(call(data), CONTRACT, ending())))
 
 
 def test_calls_are_written_as_their_author_would() -> None:
@@ -130,8 +134,8 @@ def test_emissions_and_messages() -> None:
         "on": "finalized",
     }
     event = {"type": "EmitEvent", "topics": [b"\x01" * 32], "blob": {"a": 1}}
-    first = Outcome(call({"method": "m"}), CONTRACT, ending(emissions=(post, event)))
-    second = Outcome(call({"method": "hear"}), ALICE, problem="no contract there")
+    first = ExecutedTransaction(call({"method": "m"}), CONTRACT, ending(emissions=(post, event)))
+    second = ExecutedTransaction(call({"method": "hear"}), ALICE, problem="no contract there")
     receipt = Receipt([first, second], [call({})] * 2)
     text = click.unstyle(receipt_as_text(receipt))
     assert f"PostMessage to {ALICE}, value 3\n" in text

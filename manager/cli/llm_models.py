@@ -11,14 +11,14 @@ from msgspec import Struct
 from genvm_manager.base.validation import from_value
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, Provider
 
-USUAL_MAX_TOKENS = 4096
-USUAL_TEMPERATURE = 1.0
-"""What providers take by themselves: some models refuse any other."""
+DEFAULT_MAX_TOKENS = 4096
+DEFAULT_TEMPERATURE = 1.0
+"""The default of providers; some models refuse any other."""
 
 
 class _Model(Struct, frozen=True):
     enabled: bool = True
-    max_tokens: int = USUAL_MAX_TOKENS
+    max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     use_max_completion_tokens: bool = False
 
@@ -37,16 +37,16 @@ class _Settings(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """A model of a backend, and how it is asked."""
+    """A model of a backend, with the parameters for its prompts."""
 
     backend: str
     config: CheckConfig
-    max_tokens: int = USUAL_MAX_TOKENS
-    temperature: float = USUAL_TEMPERATURE
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float = DEFAULT_TEMPERATURE
     use_max_completion_tokens: bool = False
 
-    def asked(self, prompt: str) -> CheckPrompt:
-        """The prompt, as the module would send it to this model."""
+    def check_prompt(self, prompt: str) -> CheckPrompt:
+        """Return the prompt as the module would send it to this model."""
         return CheckPrompt(
             system_message=None,
             user_message=prompt,
@@ -57,14 +57,14 @@ class NamedModel:
 
 
 def models_in(settings: Mapping[str, Any]) -> list[NamedModel]:
-    """All that are enabled. Raises `BadRequest` naming the key at fault."""
+    """Return all enabled models. Raises `BadRequest` naming the invalid key."""
     backends = from_value(settings, _Settings).backends
     return [
         NamedModel(
             backend=backend_name,
             config=CheckConfig(backend.host, backend.provider, model_name, backend.key),
             max_tokens=model.max_tokens,
-            temperature=USUAL_TEMPERATURE if model.temperature is None else model.temperature,
+            temperature=DEFAULT_TEMPERATURE if model.temperature is None else model.temperature,
             use_max_completion_tokens=model.use_max_completion_tokens,
         )
         for backend_name, backend in backends.items()
