@@ -43,8 +43,8 @@ def _common(module: str, settings: ServiceSettings) -> list[str]:
 
 
 def _given(options: dict[str, Path | None] | dict[str, Path | int | None]) -> list[str]:
-    words: list[str] = []
+    arguments: list[str] = []
     for name, value in options.items():
         if value is not None:
-            words += [name, str(value)]
-    return words
+            arguments += [name, str(value)]
+    return arguments

@@ -185,7 +185,7 @@ class ServiceProcess:
         """
         assert self._process is not None
         for pause in pauses(self._session_grace):
-            if not self._shares_its_session():
+            if not self._has_session_members():
                 break
             time.sleep(pause)
         # Before `wait`: once the leader is reaped, the group's number may become another's.
@@ -196,7 +196,7 @@ class ServiceProcess:
         self._process = None
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 
-    def _shares_its_session(self) -> bool:
+    def _has_session_members(self) -> bool:
         """Return whether another process of its session is alive."""
         assert self._process is not None
         for pid in psutil.pids():

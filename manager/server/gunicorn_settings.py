@@ -1,4 +1,4 @@
-"""Everything that gunicorn is told, in one place."""
+"""All settings of gunicorn, in one place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADER_SIZE = 4094
 
 
 def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
-    """gunicorn's settings; `binds` in its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
+    """Return gunicorn's settings. `binds` has its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
     threads = ConcurrencyLimits(config.http_threads).threads
 
     def name_master(_arbiter: object, _worker: object) -> None:
@@ -42,8 +42,8 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
             log.warning(
                 "bind_address_without_meaning", reason="systemd listens, by genvm-manager.socket"
             )
-        # What is not its own is needed again by whoever gave it: gunicorn would unlink Unix sockets
-        # when it stops, but for those of systemd.
+        # gunicorn unlinks Unix sockets when it stops, but for those of systemd. Those of `serve`
+        # have to stay as well: its next HTTP listens on them.
         arbiter.systemd = arbiter.systemd or are_given
 
     return {
@@ -61,20 +61,20 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "umask": 0o177,
         "worker_tmp_dir": _heartbeat_folder(state_folder),
         "control_socket_disable": True,
-        # gunicorn would have whoever asks from this machine, any proxy's client with it, say by
-        # which path and scheme a request came.
+        # gunicorn would believe headers about path and scheme of all clients on this machine, and
+        # so of all clients of a proxy here.
         "forwarder_headers": "",
         "secure_scheme_headers": {},
         "logger_class": JoinedLogger,
         "errorlog": None,
         "pre_request": begin_request,
-        # gunicorn sets its own titles just before these two.
+        # gunicorn sets its own title in a worker just before it calls the second.
         "pre_fork": name_master,
         "post_fork": name_worker,
     }
 
 
 def _heartbeat_folder(state_folder: Path) -> str:
-    """Workers touch a file there each second: in memory, so that a slow disk kills no worker."""
+    """Return where workers touch a file each second: in memory, so that a slow disk kills none."""
     shared_memory = "/dev/shm"  # noqa: S108 - the files are unlinked as soon as they are open
     return shared_memory if os.access(shared_memory, os.W_OK) else str(state_folder)

@@ -61,22 +61,22 @@ def test_doctor_looks_at_the_folder_that_runs_use(tmp_path: Path) -> None:
         env={**os.environ, "GENVM_CACHE_DIR": str(spoilt)},
         capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
-    findings = {each["topic"]: each for each in json.loads(ended.stdout)["findings"]}
-    assert findings["cache"]["verdict"] == "warning"
-    assert findings["cache"]["says"] == (
+    results = {each["topic"]: each for each in json.loads(ended.stdout)["findings"]}
+    assert results["cache"]["verdict"] == "warning"
+    assert results["cache"]["says"] == (
         f"compiled contracts are kept in {state / 'cache'}, since nothing can be kept in {spoilt} "
         "(it is not a folder)"
     )
     assert not state.exists()
 
 
-class Stranger:
+class HomelessUser:
     """Runs commands as a user without a name or a home, who may read this Python."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def command(self, *words: str, **variables: str) -> list[str]:
+    def command(self, *arguments: str, **variables: str) -> list[str]:
         """In a mount namespace of its own, where nobody is kept from the interpreter."""
         prefix = Path(sys.base_prefix)
         closed = [each for each in prefix.parents if not each.stat().st_mode & 0o001]
@@ -92,11 +92,11 @@ class Stranger:
         own = f"setpriv --reuid {NOBODY_S} --regid 0 --clear-groups"
         plain = f"env -i PATH={os.environ['PATH']} {shlex.join(given)}"
         script = f'cd / && {opened} && exec {own} {plain} "$@"'
-        return ["unshare", "--mount", "sh", "-c", script, "sh", *words]
+        return ["unshare", "--mount", "sh", "-c", script, "sh", *arguments]
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*words, **variables),
+            self.command(*arguments, **variables),
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
@@ -105,24 +105,24 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger() -> Iterator[Stranger]:
+def homeless() -> Iterator[HomelessUser]:
     folder = Path(tempfile.mkdtemp(prefix="genvm-test-"))
     folder.chmod(0o755)
     (folder / "own").mkdir(mode=0o770)
     os.chown(folder / "own", NOBODY_S, 0)
     try:
-        yield Stranger(folder)
+        yield HomelessUser(folder)
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def serving(stranger: Stranger, state: Path, **variables: str) -> Iterator[str]:
-    """The service as the stranger starts it; gives its URL. Its log is at `state`.log."""
+def serving(homeless: HomelessUser, state: Path, **variables: str) -> Iterator[str]:
+    """The service as a user without a home starts it; gives its URL. Its log is at `state`.log."""
     log = state.with_suffix(".log")
-    words = [GENVM_MANAGER, "serve", "--port=0", "--no-precompile", f"--state-dir={state}"]
+    arguments = [GENVM_MANAGER, "serve", "--port=0", "--no-precompile", f"--state-dir={state}"]
     with log.open("w") as output:
-        process = subprocess.Popen(stranger.command(*words, **variables), stderr=output)
+        process = subprocess.Popen(homeless.command(*arguments, **variables), stderr=output)
     try:
         wait_until(lambda: find_service(state) is not None or process.poll() is not None, TIMEOUT)
         url = find_service(state)
@@ -135,10 +135,10 @@ def serving(stranger: Stranger, state: Path, **variables: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("variables", [{}, {"HOME": "/"}, {"HOME": "/proc/nowhere"}])
 def test_without_a_home_contracts_are_kept_in_the_state_folder(
-    stranger: Stranger, variables: dict[str, str]
+    homeless: HomelessUser, variables: dict[str, str]
 ) -> None:
-    state = stranger.folder / "own" / "state"
-    with serving(stranger, state, **variables) as url:
+    state = homeless.folder / "own" / "state"
+    with serving(homeless, state, **variables) as url:
         read_schema(url)
     log = state.with_suffix(".log").read_text()
     assert f"compiled contracts are kept in {state / 'cache'}, since " in log
@@ -148,7 +148,7 @@ def test_without_a_home_contracts_are_kept_in_the_state_folder(
 
 @pytest.mark.parametrize("variables", [{}, {"HOME": "/"}])
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("arguments", "code"),
     [
         (["--help"], 0),
         (["serve"], None),
@@ -158,23 +158,23 @@ def test_without_a_home_contracts_are_kept_in_the_state_folder(
     ],
 )
 def test_without_a_home_commands_say_what_to_do(
-    stranger: Stranger, variables: dict[str, str], words: list[str], code: int | None
+    homeless: HomelessUser, variables: dict[str, str], arguments: list[str], code: int | None
 ) -> None:
-    ended = stranger.run(GENVM_MANAGER, *words, **variables)
+    ended = homeless.run(GENVM_MANAGER, *arguments, **variables)
     said = ended.stdout + ended.stderr
     assert "Traceback" not in said
     assert "the check failed" not in said
     assert "install again" not in said
     if code is not None:
         assert ended.returncode == code
-    elif not variables and words[0] != "run":
+    elif not variables and arguments[0] != "run":
         assert "HOME is not set and this user has no home: name one by --state-dir" in said
 
 
-def test_without_a_home_the_executor_s_own_check_works(stranger: Stranger) -> None:
+def test_without_a_home_the_executor_s_own_check_works(homeless: HomelessUser) -> None:
     for variables in ({}, {"HOME": "/"}, {"TMPDIR": "/proc"}):
         python = [sys.executable, "-P", "-m", "genvm_manager.workers.genvm", "check"]
-        ended = stranger.run(*python, **variables)
+        ended = homeless.run(*python, **variables)
         assert ended.returncode == 0, ended
         assert "Traceback" not in ended.stderr
         assert "ok       CPython 3.12 for WASI: file present" in ended.stdout

@@ -50,8 +50,8 @@ def step(clock: Path, seconds: float) -> None:
     draft.replace(clock)
 
 
-def shown(service: RunningService, *words: str) -> dict[str, object]:
-    ended = service.genvm_manager(*words, "--state-dir", str(service.state), "--json")
+def shown(service: RunningService, *arguments: str) -> dict[str, object]:
+    ended = service.genvm_manager(*arguments, "--state-dir", str(service.state), "--json")
     assert ended.returncode == 0, ended
     found = msgspec.json.decode(ended.stdout)
     assert isinstance(found, dict)

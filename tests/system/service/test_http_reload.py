@@ -242,8 +242,8 @@ def test_a_reload_of_serve_takes_over_what_both_halves_use(service: RunningServi
     assert service.http.get("/healthz", headers={"Host": "genvm.example"}).is_success
     bearer = {"Authorization": "Bearer secret-of-the-first-day"}
     assert service.http.get("/status", headers=bearer).is_success
-    note = find_service_file(service.state)
-    assert note is not None and note.token_file == str(token)
+    file = find_service_file(service.state)
+    assert file is not None and file.token_file == str(token)
     for line in (
         "warn setting_waits_for_restart setting=max_queued process=supervisor",
         "warn setting_waits_for_restart setting=max_body process=http",
@@ -387,7 +387,7 @@ def test_a_terminal_that_hangs_up_stops_what_it_has_started(
 
 
 def test_the_http_side_alone_can_be_started_again(service: RunningService) -> None:
-    """As a process manager does it: a planned stop of HTTP tells who waits to come again."""
+    """As a process manager does it: a planned stop of HTTP answers waiting requests with 503."""
     service.client.set_permits(2)
     running = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     body = calldata.encode(run_request({"exit": 4}, host_genvm_id="queued"))

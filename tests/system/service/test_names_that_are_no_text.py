@@ -37,11 +37,11 @@ def strange(tmp_path: Path) -> bytes:
 COMMANDS = ["serve --port 0 --no-precompile", "status", "doctor --quick", "permits", "logs 1"]
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("command_line", COMMANDS)
 def test_a_named_state_folder_that_is_no_text_is_refused(
-    strange: bytes, tmp_path: Path, words: str
+    strange: bytes, tmp_path: Path, command_line: str
 ) -> None:
-    command = [GENVM_MANAGER, *words.split(), b"--state-dir", strange]
+    command = [GENVM_MANAGER, *command_line.split(), b"--state-dir", strange]
     code, said = ended([*command], bytes(tmp_path), tmp_path)
     assert code == 64
     assert said.splitlines() == [
@@ -50,11 +50,11 @@ def test_a_named_state_folder_that_is_no_text_is_refused(
     assert os.listdir(strange) == []
 
 
-@pytest.mark.parametrize(("words", "expected"), [("serve --port 0", 1), ("status", 64)])
+@pytest.mark.parametrize(("command_line", "expected"), [("serve --port 0", 1), ("status", 64)])
 def test_the_usual_state_folder_may_be_no_text_either(
-    strange: bytes, tmp_path: Path, words: str, expected: int
+    strange: bytes, tmp_path: Path, command_line: str, expected: int
 ) -> None:
-    code, said = ended([GENVM_MANAGER, *words.split()], strange, tmp_path)
+    code, said = ended([GENVM_MANAGER, *command_line.split()], strange, tmp_path)
     assert code == expected
     assert "its name is not UTF-8; rename it or name another one" in said.splitlines()[-1]
     assert os.listdir(strange) == []

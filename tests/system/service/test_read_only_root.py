@@ -67,12 +67,12 @@ class Machine:
             )
 
     def beside(
-        self, process: subprocess.Popen[bytes], words: Sequence[str]
+        self, process: subprocess.Popen[bytes], arguments: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
         """A command of ours in the namespace of that process."""
         enter = ("nsenter", "--target", str(process.pid), "--mount", "--wd=/")
         return subprocess.run(
-            [*enter, GENVM_MANAGER, *words, "--state-dir", str(self.state)],
+            [*enter, GENVM_MANAGER, *arguments, "--state-dir", str(self.state)],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -130,10 +130,10 @@ def test_a_service_works_with_nothing_but_its_state_folder(
         assert started.is_success, started.text
 
     examined = machine.beside(service, ["doctor", "--quick", "--json"])
-    findings = json.loads(examined.stdout)["findings"]
-    assert not [each for each in findings if "the check failed" in each["says"]]
+    results = json.loads(examined.stdout)["findings"]
+    assert not [each for each in results if "the check failed" in each["says"]]
     says = f"temporary files go to {temporary_files(machine.state)}, as no other place can"
-    assert [each for each in findings if each["says"].startswith(says)], findings
+    assert [each for each in results if each["says"].startswith(says)], results
 
     contract = PROJECT / "manager" / "local_node" / "demo_contract.py"
     deployed = machine.beside(service, ["run", str(contract)])

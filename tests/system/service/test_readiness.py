@@ -55,7 +55,7 @@ def test_readiness_waits_for_the_executor_while_the_service_is_found(tmp_path: P
     go = tmp_path / "go"
     service = slow_service(go)
     try:
-        # It returns once the note is there.
+        # It returns once the service file is there.
         service.start()
         refused = service.http.get("/readyz")
         assert refused.status_code == 503
@@ -112,7 +112,9 @@ def replace_by_a_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("vanish", [unlink, replace_by_a_file, replace_by_a_link])
-def test_the_note_is_written_again(service: RunningService, vanish: Callable[[Path], None]) -> None:
+def test_the_service_file_is_written_again(
+    service: RunningService, vanish: Callable[[Path], None]
+) -> None:
     before = find_service_file(service.state)
     vanish(service_file(service.state))
     wait_until(lambda: find_service_file(service.state) == before, NOTICED)
@@ -120,7 +122,7 @@ def test_the_note_is_written_again(service: RunningService, vanish: Callable[[Pa
     assert not service_file(service.state).is_symlink()
 
 
-def test_a_note_that_cannot_be_written_is_said_by_readyz(service: RunningService) -> None:
+def test_a_service_file_that_cannot_be_written_is_said_by_readyz(service: RunningService) -> None:
     path = service_file(service.state)
     path.unlink()
     path.mkdir()
@@ -135,7 +137,7 @@ def test_a_note_that_cannot_be_written_is_said_by_readyz(service: RunningService
     assert find_service(service.state) == service.url
 
 
-def test_the_note_of_another_living_service_is_left_alone(service: RunningService) -> None:
+def test_the_service_file_of_another_living_service_is_left_alone(service: RunningService) -> None:
     other = ServiceFile.of_this_process(service.state, ["http://127.0.0.1:9"], None, None)
     service_file(service.state).write_bytes(msgspec.json.encode(other))
     wait_until(lambda: service.http.get("/readyz").status_code == 503, NOTICED)
@@ -183,9 +185,9 @@ def on_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServi
 
 
 def socket_path(service: RunningService) -> Path:
-    note = find_service_file(service.state)
-    assert note is not None and note.socket is not None
-    return Path(note.socket)
+    file = find_service_file(service.state)
+    assert file is not None and file.socket is not None
+    return Path(file.socket)
 
 
 def replace_by_a_dead_socket(path: Path) -> None:

@@ -33,7 +33,7 @@ def service() -> Iterator[RunningService]:
 
 
 def failure(service: RunningService, *options: str) -> str:
-    """The words with which `serve` fails with exit code 1 on the service's state folder.
+    """Return the message with which `serve` fails with exit code 1 on the service's state folder.
 
     The later options win over those of the service itself.
     """
@@ -81,25 +81,25 @@ def test_a_second_signal_does_not_wait_for_runs(service: RunningService) -> None
 
 
 def test_a_second_start_fails_and_names_the_holder(service: RunningService) -> None:
-    words = failure(service)
+    message = failure(service)
     holder = service.half("supervisor").pid
-    assert str(holder) in words
-    assert str(service.state) in words
-    assert len(words.splitlines()) == 1
+    assert str(holder) in message
+    assert str(service.state) in message
+    assert len(message.splitlines()) == 1
     assert service.http.get("/readyz").is_success
 
 
 def test_a_port_in_use_is_said(service: RunningService) -> None:
     port = service.url.rpartition(":")[2]
     other = str(service.folder / "other")
-    words = failure(service, "--state-dir", other, "--port", port)
-    assert f"port {port} on 127.0.0.1 is in use" in words
-    assert "--port" in words
-    assert "Traceback" not in words
+    message = failure(service, "--state-dir", other, "--port", port)
+    assert f"port {port} on 127.0.0.1 is in use" in message
+    assert "--port" in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("config", "message"),
     [
         ("http_workers: none", "http_workers: expected int, got str"),
         ("[1, 2]", "config: expected a map"),
@@ -109,13 +109,13 @@ def test_a_port_in_use_is_said(service: RunningService) -> None:
         ("bind_address: localhost:99999", "bind_address: expected a port from 0 to 65535"),
     ],
 )
-def test_a_bad_configuration_is_said(config: str, words: str) -> None:
+def test_a_bad_configuration_is_said(config: str, message: str) -> None:
     service = RunningService(config=config)
     try:
         said = failure(service)
     finally:
         service.discard()
-    assert words in said
+    assert message in said
     assert "Traceback" not in said
 
 
@@ -131,12 +131,12 @@ def test_serving_on_a_unix_socket() -> None:
         assert service.client.is_ready()
         assert f"curl --unix-socket {path} http://localhost/status" in service.log
         other = ("--state-dir", str(service.folder / "other"))
-        words = failure(service, *other)
-        assert f"socket {path} is in use" in words
+        message = failure(service, *other)
+        assert f"socket {path} is in use" in message
         assert path.exists()
         (service.folder / "file").touch()
-        words = failure(service, *other, "--socket", "file")
-        assert "a file that is no socket is in the way" in words
+        message = failure(service, *other, "--socket", "file")
+        assert "a file that is no socket is in the way" in message
         with HttpClient(service.url) as newcomer:
             assert newcomer.is_ready()
     assert not path.exists()
@@ -224,7 +224,7 @@ def test_a_planned_stop_lets_runs_finish_and_tells_their_clients(whom: str) -> N
         assert service.client.get_run(genvm_id).status == run
 
 
-def test_who_outlasts_the_drain_is_ended_by_the_ladder() -> None:
+def test_a_run_that_outlasts_the_drain_is_ended_by_the_stop_sequence() -> None:
     with RunningService(config="{http_workers: 1, http_threads: 32, drain_timeout: 1s}") as service:
         genvm_id = service.start_run({"sleep_ms": 600_000})
         begin = time.monotonic()

@@ -87,13 +87,13 @@ def test_a_contract_runs_for_root_and_members_of_the_group(service: InstalledSer
     group = machine.run("getent", "group", "genvm-manager").split(":")[2]
     member = (*AS_NOBODY, f"--groups={group}", "env", "HOME=/tmp/member")
     for who in ((), member):
-        words = ["genvm-manager", "run", "/tmp/hello.py", "--args", '["Hello"]', "--json"]
-        outcome = json.loads(machine.run(*who, *words))
-        assert outcome["result"] == "return"
+        command = ["genvm-manager", "run", "/tmp/hello.py", "--args", '["Hello"]', "--json"]
+        ended = json.loads(machine.run(*who, *command))
+        assert ended["result"] == "return"
     assert len(service.status().executions) == 2
-    stranger = machine.try_(*AS_NOBODY, "--clear-groups", "genvm-manager", "status")
-    assert stranger.returncode == 77
-    assert "usermod -aG genvm-manager nobody" in stranger.stderr
+    outsider = machine.try_(*AS_NOBODY, "--clear-groups", "genvm-manager", "status")
+    assert outsider.returncode == 77
+    assert "usermod -aG genvm-manager nobody" in outsider.stderr
 
 
 def test_secrets_are_for_those_who_need_them(service: InstalledService) -> None:
@@ -276,11 +276,11 @@ def test_runs_are_in_cgroups_of_their_own_below_the_supervisors(service: Install
 
 def test_the_units_say_what_they_do(service: InstalledService) -> None:
     run_id = service.start_run(sleep_ms=600_000)
-    words = "1 running, 0 waiting; 1 of 4 permits in use"
-    wait_until(lambda: service.machine.unit(SUPERVISOR, "StatusText") == words)
+    status = "1 running, 0 waiting; 1 of 4 permits in use"
+    wait_until(lambda: service.machine.unit(SUPERVISOR, "StatusText") == status)
     service.cancel(run_id)
-    words = "on http://127.0.0.1:3999 and unix:/run/genvm-manager/http.sock"
-    assert service.machine.unit(MANAGER, "StatusText") == words
+    status = "on http://127.0.0.1:3999 and unix:/run/genvm-manager/http.sock"
+    assert service.machine.unit(MANAGER, "StatusText") == status
 
 
 def test_the_journal_has_priorities_and_with_json_fields(service: InstalledService) -> None:

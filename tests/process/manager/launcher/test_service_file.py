@@ -1,4 +1,4 @@
-"""The note by which commands find a service, after whatever may have become of it."""
+"""The service file by which commands find a service, whatever has become of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def status(folder: Path | None, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> None:
+def test_a_service_file_names_its_process_whatever_the_clock_says(tmp_path: Path) -> None:
     write_service_file(tmp_path, own_file(tmp_path))
     found = find_service_file(tmp_path)
     assert found is not None
@@ -53,7 +53,7 @@ def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"start_ticks": 1}, "the service with pid {pid} has ended"),
         ({"boot_id": "another"}, "the service with pid {pid} has ended"),
@@ -62,19 +62,22 @@ def test_a_note_names_its_process_whatever_the_clock_says(tmp_path: Path) -> Non
         ({"state_folder": "/elsewhere"}, "it was written in /elsewhere, of which this folder is"),
     ],
 )
-def test_a_note_of_another_process_boot_or_folder_names_nobody(
-    tmp_path: Path, changes: dict[str, object], words: str
+def test_a_service_file_of_another_process_boot_or_folder_names_nobody(
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     write_service_file(tmp_path, msgspec.structs.replace(own_file(tmp_path), **changes))
     assert find_service_file(tmp_path) is None
-    words = words.format(pid=os.getpid())
-    assert words in str(service_file_fault(tmp_path))
+    message = message.format(pid=os.getpid())
+    assert message in str(service_file_fault(tmp_path))
     ended = status(tmp_path, tmp_path)
     assert ended.returncode == 69
-    assert f"no service runs on {tmp_path}: its service.json is not usable, {words}" in ended.stderr
+    expected = f"no service runs on {tmp_path}: its service.json is not usable, {message}"
+    assert expected in ended.stderr
 
 
-def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_path: Path) -> None:
+def test_an_unreadable_service_file_is_said_and_no_other_service_is_asked(
+    tmp_path: Path,
+) -> None:
     """As an earlier version has left it, whose service may well run."""
     usual = tmp_path / "genvm-manager"
     usual.mkdir()
@@ -87,7 +90,7 @@ def test_a_note_that_cannot_be_read_is_said_and_no_other_service_is_asked(tmp_pa
         assert "Traceback" not in ended.stderr
 
 
-def test_a_note_in_a_copy_of_the_folder_names_nobody(tmp_path: Path) -> None:
+def test_a_service_file_in_a_copy_of_the_folder_names_nobody(tmp_path: Path) -> None:
     original = tmp_path / "original"
     original.mkdir()
     write_service_file(original, own_file(original))
@@ -96,7 +99,7 @@ def test_a_note_in_a_copy_of_the_folder_names_nobody(tmp_path: Path) -> None:
     assert find_service_file(tmp_path / "copy") is None
 
 
-def test_a_fifo_in_place_of_the_note_holds_up_no_command(tmp_path: Path) -> None:
+def test_a_fifo_in_place_of_the_service_file_holds_up_no_command(tmp_path: Path) -> None:
     os.mkfifo(service_file(tmp_path))
     assert find_service_file(tmp_path) is None
     ended = status(tmp_path, tmp_path)

@@ -109,12 +109,12 @@ def test_settings_that_cannot_be_used_are_an_end_of_their_own(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [[b"--state-dir", b"/tmp/\xff"], [b"--state-dir", b"/tmp/x", b"--bind", b"\xff:1"], [b"\xff"]],
 )
-def test_an_argument_that_is_no_text_is_said_in_a_sentence(words: list[bytes]) -> None:
+def test_an_argument_that_is_no_text_is_said_in_a_sentence(arguments: list[bytes]) -> None:
     ended = subprocess.run(
-        [os.fsencode(sys.executable), b"-m", b"genvm_manager.manager.server", *words],
+        [os.fsencode(sys.executable), b"-m", b"genvm_manager.manager.server", *arguments],
         check=False, cwd=PROJECT, capture_output=True, text=True, timeout=TIMEOUT,
     )  # fmt: skip
     assert ended.returncode == EXIT_BAD_CONFIG
