@@ -99,7 +99,7 @@ def test_starting_a_worker_reaps_no_other() -> None:
 
     async def test() -> None:
         def start() -> WorkerProcess:
-            order = Open(ECHO, b"{}", True, False, Logging("info", "console"))
+            order = Open(ECHO, b"{}", True, False, Logging("info", "console", "/nonexistent"))
             return WorkerProcess(Identity("echo", "/test"), order)
 
         first, second = start(), start()
