@@ -194,7 +194,7 @@ class ServiceProcess:
         os.close(self._pidfd)
         self.cut_parent_pipe()
         self._process = None
-        return Exit(signal=-code) if code < 0 else Exit(code=code)
+        return Exit.of_returncode(code)
 
     def _has_session_members(self) -> bool:
         """Return whether another process of its session is alive."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -10,6 +9,7 @@ from typing import IO
 from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
 from genvm_manager.base.process.reparented import ReparentedChildren
 from genvm_manager.protocol.ipc.runs import Exit
+from genvm_manager.protocol.run_end import describe_exit
 
 from .errors import ServiceFailed, StopRequested
 from .service_process import ServiceProcess, await_events
@@ -127,13 +127,13 @@ class ServiceProcesses:
         elif end.code == STATE_FOLDER_HELD:
             raise ServiceFailed
         else:
-            raise ServiceFailed(f"{process.name} did not start: it {_how_it_ended(end)}")
+            raise ServiceFailed(f"{process.name} did not start: it {describe_exit(end)}")
 
     def _restart_later(self, process: ServiceProcess) -> None:
         self._schedule_restart(process, self._reap(process))
 
     def _schedule_restart(self, process: ServiceProcess, end: Exit) -> None:
-        how = _how_it_ended(end)
+        how = describe_exit(end)
         passes = end.code == EX_TEMPFAIL
         delay = process.schedule_retry() if passes else process.schedule_restart()
         if delay is None:
@@ -161,10 +161,3 @@ class ServiceProcesses:
             if left := self._reparented.end(sessions):
                 self._report(f"left by {process.name}, these survive SIGKILL: {left}")
         return end
-
-
-def _how_it_ended(end: Exit) -> str:
-    if end.signal is not None:
-        names = {int(known): known.name for known in signal.Signals}
-        return f"was ended by {names.get(end.signal, f'signal {end.signal}')}"
-    return f"ended with exit code {end.code}"

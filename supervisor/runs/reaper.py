@@ -92,7 +92,7 @@ class Reaper:
         del self._tokens[pid]
         await self._clear(pid, group, cgroup)
         return Ending(
-            exit=_exit(status),
+            exit=Exit.of_returncode(os.waitstatus_to_exitcode(status)),
             max_rss=_own_max_rss(usage),
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             memory=None if cgroup is None else self._close(cgroup),
@@ -142,11 +142,6 @@ class Reaper:
         except ProcessLookupError:
             return False
         return environment_value(pid, RUN_TOKEN) in self._tokens.values()
-
-
-def _exit(status: int) -> Exit:
-    code = os.waitstatus_to_exitcode(status)
-    return Exit(code=code) if code >= 0 else Exit(signal=-code)
 
 
 def _own_max_rss(usage: resource.struct_rusage) -> int | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from genvm_manager.base.logging.event_log import EventLog
+from genvm_manager.base.transitions import advanced
 from genvm_manager.supervisor.telemetry.version import StatusVersion
 
 from .admission_queue import AdmissionQueue
@@ -61,8 +62,7 @@ class RunTable:
         before = run.state
         if to not in MOVES[before]:
             self._log.error("illegal_run_move", run=run.id, state=before, to=to)
-            raise RuntimeError(f"run {run.id} cannot go from {before} to {to}")
-        run.state = to
+        run.state = advanced(f"run {run.id}", MOVES, before, to)
         if SHOWN[to] is not SHOWN[before]:
             self._version.advance()
         if LEASES[to] is LeaseStatus.NONE and LEASES[before] is not LeaseStatus.NONE:

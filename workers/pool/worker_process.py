@@ -19,7 +19,9 @@ from genvm_manager.base.process.killing import KILL_TIMEOUT, ProcessGroup, signa
 from genvm_manager.base.process.on_event_loop import begin_stop, kill_until_gone, wait_for_end
 from genvm_manager.base.process.stop_sequence import stop_sequence
 from genvm_manager.base.transitions import advanced
+from genvm_manager.protocol.ipc.runs import Exit
 from genvm_manager.protocol.llm_check import CheckRow
+from genvm_manager.protocol.run_end import describe_exit
 from genvm_manager.workers.control.channel import Channel
 from genvm_manager.workers.control.messages import (
     HEARTBEAT,
@@ -220,7 +222,8 @@ class WorkerProcess:
 
     def _end(self, exit_code: int | None) -> None:
         if self.error is None:
-            self.error = RequestFailed(f"{self._title} {_how(exit_code)}")
+            end = Exit() if exit_code is None else Exit.of_returncode(exit_code)
+            self.error = RequestFailed(f"{self._title} {describe_exit(end)}")
         self._given, self._load = 0, Load(sessions=0, taken=0)
         self._advance(WorkerState.ENDED)
 
@@ -255,11 +258,3 @@ def _title(identity: Identity, order: Open | Check) -> str:
     if isinstance(order, Check):
         return "the process that asks the providers"
     return f"a worker of the {identity.name} module"
-
-
-def _how(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "ended"
-    if exit_code >= 0:
-        return f"ended with code {exit_code}"
-    return f"was ended by {signal.Signals(-exit_code).name}"

@@ -180,7 +180,7 @@ def test_a_pool_whose_workers_keep_dying_is_given_up(tmp_path: Path) -> None:
                 await wait_until(lambda pid=pid: pid not in pool.pids)
             waiting.append(await pool.executor())
             await wait_until(lambda: pool.failures)
-            assert pool.failures == ["a worker of the echo module ended with code 3"]
+            assert pool.failures == ["a worker of the echo module ended with exit code 3"]
             assert len(pool.log.named("worker_given_up")) == 2
             deaths = pool.log.named("worker_died")
             assert [death["retry_in"] for death in deaths].count(0.01) == 2
@@ -216,7 +216,11 @@ def test_workers_end_with_their_owner_whatever_they_do(doing: str) -> None:
         ({"fail": "backends.x.host: missing"}, BadRequest, "backends.x.host: missing"),
         ({"refuse": "no browser"}, RequestFailed, "no browser"),
         ({"raise": "surprise"}, RequestFailed, "the echo module failed; its log says more"),
-        ({"needs": "/no/such"}, RequestFailed, "a worker of the echo module ended with code 3"),
+        (
+            {"needs": "/no/such"},
+            RequestFailed,
+            "a worker of the echo module ended with exit code 3",
+        ),
     ],
 )
 def test_a_start_that_fails_says_why_and_leaves_nothing(
@@ -314,7 +318,7 @@ def test_a_worker_that_dies_during_a_drain_has_no_successor() -> None:
 @pytest.mark.parametrize(
     ("config", "ending"),
     [
-        ({}, "ended with code 0"),
+        ({}, "ended with exit code 0"),
         ({"slow_close": True}, "was ended by SIGTERM"),
         ({"deaf": True}, "was ended by SIGKILL"),
     ],
