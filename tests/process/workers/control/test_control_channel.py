@@ -27,7 +27,7 @@ from genvm_manager.workers.control.messages import (
 )
 from tests.support.pool import run, wait_until
 
-QUIET = Logging("info", "json", ("hush-hush",))
+QUIET = Logging("info", "json", "/nonexistent", ("hush-hush",))
 
 
 class Ends:
