@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from genvm_manager.base.logging.event_log import event_log
@@ -72,6 +73,8 @@ def _pages(runs: ModuleLoad, url: str, rounds: int) -> Iterator[Figure]:
 @dataclass(frozen=True)
 class _Options:
     allow_empty_backends: bool = False
+    tells_of_config: bool = False
+    unset_variables: Mapping[str, str] = MappingProxyType({})
 
 
 async def _without_service(url: str) -> float:

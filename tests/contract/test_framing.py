@@ -76,7 +76,8 @@ def test_the_parser_finds_the_same_frames_in_any_cutting(
     bodies: list[bytes], cuts: list[int]
 ) -> None:
     stream = b"".join(frame(body) for body in bodies)
-    parser, found, at = FrameParser(), [], 0
+    parser, at = FrameParser(), 0
+    found: list[bytes] = []
     for size in [*cuts, len(stream)]:
         found += parser.feed(stream[at : at + size])
         at += size

@@ -56,7 +56,8 @@ def test_each_request_is_these_bytes(request_: Request, wire: bytes) -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
 def test_requests_survive_any_cutting(cuts: list[int]) -> None:
     stream = b"".join(wire for _, wire in WIRE)
-    parser, parsed, at = RequestParser(), [], 0
+    parser, at = RequestParser(), 0
+    parsed: list[Request] = []
     for size in [*cuts, len(stream)]:
         parsed += parser.feed(stream[at : at + size])
         at += size

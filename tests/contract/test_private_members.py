@@ -104,8 +104,8 @@ def kind_of(owner: Any, name: str, expected: str) -> str:
     if not callable(found):
         return VALUE
     parameters = inspect.signature(found).parameters.values()
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-    return f"({', '.join(stars.get(each.kind, '') + each.name for each in parameters)})"
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
+    return f"({', '.join(stars.get(each.kind.name, '') + each.name for each in parameters)})"
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda m: f"{m.owner}.{m.name} in {m.file}")
@@ -170,7 +170,7 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Attribute) and node.attr not in own:
             found = [node.attr]
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "setattr"}:
-            found = [node.args[1].value] if isinstance(node.args[1], ast.Constant) else []
+            found = [str(node.args[1].value)] if isinstance(node.args[1], ast.Constant) else []
         elif isinstance(node, ast.Constant) and re.fullmatch(r"\w+\._\w+", str(node.value)):
             found = str(node.value).split(".")
         line = getattr(node, "lineno", 0)

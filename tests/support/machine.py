@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ class Machine:
         self._outside = None
         self._init = 0
         for cgroup in self._cgroups:
-            wait_until(lambda cgroup=cgroup: _remove_cgroup(cgroup), TIMEOUT)
+            wait_until(partial(_remove_cgroup, cgroup), TIMEOUT)
 
     # ------------------------------------------------------------------------------------- at work
 

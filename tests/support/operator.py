@@ -57,7 +57,7 @@ class Terminal:
         self._pid, self._descriptor = pty.fork()
         if self._pid == 0:
             size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-            os.execve(command[0], command, {**environment, **size})
+            os.execve(command[0], list(command), {**environment, **size})
 
     def shows(self, text: str, within: float = DEADLINE) -> None:
         """Wait until the text has been written."""
@@ -70,7 +70,6 @@ class Terminal:
         """Look at what comes from now on only."""
         self.seen = ""
 
-    @property
     def is_line_by_line(self) -> bool:
         """Whether it hands over what is typed after Enter only, as terminals do."""
         return bool(termios.tcgetattr(self._descriptor)[3] & termios.ICANON)

@@ -68,4 +68,5 @@ def _read(kind: int, data: bytes) -> Packet | None:
         return Packet(protocol, 0, shown, 0)
     if protocol == TCP and body[13] & (_SYN | _ACK) != _SYN:
         return None
-    return Packet(protocol, *struct.unpack(">H", body[:2]), shown, *struct.unpack(">H", body[2:4]))
+    source_port, port = struct.unpack(">HH", body[:4])
+    return Packet(protocol, source_port, shown, port)

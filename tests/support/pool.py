@@ -66,7 +66,7 @@ class EventList:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
-    def info(self, event: str, **fields: Any) -> None:
+    def info(self, event: str, /, **fields: Any) -> None:
         self.events.append((event, fields))
 
     warning = error = info

@@ -138,7 +138,9 @@ class OpenAi(Format):
             check(isinstance(content, str), "content of system")
             asked.system = content
             return
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        parts: list[dict[str, Any]] = (
+            [{"type": "text", "text": content}] if isinstance(content, str) else content
+        )
         for part in parts:
             if part["type"] == "text":
                 asked.user += part["text"]
@@ -150,7 +152,12 @@ class OpenAi(Format):
                 asked.images.append(decode_image(found[1], found[2]))
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text,
+            "refusal": None,
+            "annotations": [],
+        }
         return {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -199,7 +206,9 @@ class Anthropic(Format):
         message = take(fields["messages"][0], role_required=str, content_required=object)
         check(message["role"] == "user", "the first message must be the user's")
         content = message["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        blocks: list[dict[str, Any]] = (
+            [{"type": "text", "text": content}] if isinstance(content, str) else content
+        )
         for block in blocks:
             if block["type"] == "text":
                 asked.user += block["text"]

@@ -257,8 +257,8 @@ class RunningSupervisor:
     ) -> subprocess.Popen[bytes]:
         """Start a supervisor on this folder, without waiting for anything; `before` goes before
         its command."""
-        command = [*before, sys.executable, "-m", "supervisor", "--state-dir", str(self.state)]
-        command += ["--config", str(self.folder / "config.yaml")]
+        command = [*before, sys.executable, "-m", "genvm_manager.supervisor"]
+        command += ["--state-dir", str(self.state), "--config", str(self.folder / "config.yaml")]
         command += self._options + list(options)
         with self.log_path.open("ab") as output:
             return subprocess.Popen(  # type: ignore[call-overload, no-any-return]

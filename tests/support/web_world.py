@@ -97,7 +97,9 @@ def site(
         def server_bind(self) -> None:
             """Without asking DNS for our own name."""
             TCPServer.server_bind(self)
-            self.server_name, self.server_port = self.server_address[:2]
+            name, self.server_port = self.server_address[:2]
+            assert isinstance(name, str)
+            self.server_name = name
 
         def finish_request(self, request: Any, client_address: Any) -> None:
             """On the connection's own thread, as a handshake takes the client's time."""

@@ -49,8 +49,9 @@ def test_a_supervisor_does_not_hear_what_was_ignored_but_for_sigterm() -> None:
                 os.kill(pid, number)
         assert client.run("crashes").exit.code == 7, "its end is heard of"
         run_id = client.start("slow")
-        (pid,) = [each.pid for each in client.status().executions if each.id == run_id]
-        assert (ignored(pid), blocked(pid)) == (set(), set())
+        (running,) = [each.pid for each in client.status().executions if each.id == run_id]
+        assert running is not None
+        assert (ignored(running), blocked(running)) == (set(), set())
         assert client.status().accepting
         supervisor.process.send_signal(signal.SIGTERM)
         assert supervisor.process.wait(TIMEOUT) == 0

@@ -189,8 +189,8 @@ def test_the_settings_in_force_are_checked_when_none_are_named(operator: Operato
 def test_one_model_with_a_key_of_the_commands_or_the_services_environment(
     operator: Operator, openai: PlayedProvider
 ) -> None:
-    one = ("llm", "check", "--provider", "openai-compatible", "--host", openai.host)
-    one += ("--model", "m", "--key-env", "A_KEY", "--prompt", "Speak.")
+    one = ["llm", "check", "--provider", "openai-compatible", "--host", openai.host]
+    one += ["--model", "m", "--key-env", "A_KEY", "--prompt", "Speak."]
     assert "A_KEY is not set" in operator.types(*one, code=1).stdout
     assert "fine" in operator.types(*one, environment={"A_KEY": KEY}).stdout
     assert openai.asked[-1].user == "Speak."

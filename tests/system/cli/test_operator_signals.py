@@ -108,4 +108,4 @@ def _end_of(service: RunningService, run_id: int) -> str | None:
         status = service.client.get_run(run_id).status
     except ManagerError:
         return None
-    return status and status.cause
+    return None if status is None else status.cause

@@ -50,10 +50,10 @@ def test_top_leaves_the_terminal_as_it_was(
 ) -> None:
     with operator.sits_at("top") as terminal:
         terminal.shows("CPU%")
-        assert not terminal.is_line_by_line
+        assert not terminal.is_line_by_line()
         terminal.signal(number)
         assert terminal.ends() == code
-        assert terminal.is_line_by_line
+        assert terminal.is_line_by_line()
         assert "\x1b[?1049l" in terminal.seen
         assert "\x1b[?25h" in terminal.seen, "the cursor is shown again"
 

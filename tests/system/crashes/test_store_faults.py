@@ -34,7 +34,7 @@ def service() -> Iterator[RunningService]:
 def small_disk(service: RunningService) -> Iterator[RunningService]:
     """A service whose state folder is a disk of 6 MB."""
     service.state.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", service.state]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", str(service.state)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a small disk, and not in every container")
     yield service

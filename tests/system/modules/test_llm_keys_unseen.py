@@ -157,7 +157,7 @@ def misplace_keys(node: ServedNode, played: Played) -> None:
     """Keys where others things belong: what is wrong is said, and the module that runs goes on."""
     variable = "${ENV[SET_KEY]}"
     one = {"provider": "ollama", "host": "http://127.0.0.1:9", "models": {"m": {}}}
-    for place, config in {
+    misplaced: dict[str, dict[str, Any]] = {
         "workers": {"workers": variable},
         "bind_address": {"bind_address": variable},
         "clients may have": {"bind_address": f"{variable}:80"},
@@ -165,7 +165,8 @@ def misplace_keys(node: ServedNode, played: Played) -> None:
         "timeout": {"timeout": f"x{variable}"},
         "provider": {"backends": {"a": {**one, "provider": variable}}},
         "priority": {"backends": {"a": {**one, "meta": {"priority": variable}}}},
-    }.items():
+    }
+    for place, config in misplaced.items():
         body = {"workers": 1, **module_config({}), **config}
         answer = node.post("/module/restart", module_type=LLM, config=body)
         assert answer.status_code in (400, 500)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from tests.support.service import GENVM_MANAGER, RunningService
 from tests.support.waiting import TIMEOUT, wait_until
 from tests.support.wat import returns
 
-SCHEMA = {"ctor": {"params": [], "kwparams": {}}, "methods": {}}
+SCHEMA: dict[str, Any] = {"ctor": {"params": [], "kwparams": {}}, "methods": {}}
 WASM = returns(json.dumps(SCHEMA))
 NOBODY_S = 1_000_660_000
 """A user of whom the system has no record, as OpenShift gives one."""

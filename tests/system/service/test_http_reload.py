@@ -9,6 +9,7 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -100,6 +101,10 @@ def reload(service: RunningService) -> set[psutil.Process]:
     return before
 
 
+def _have_answered_since(clients: list[Client], answered: list[int]) -> bool:
+    return all(client.answers > n for client, n in zip(clients, answered, strict=True))
+
+
 def test_workers_are_replaced_under_load_and_nobody_is_failed(service: RunningService) -> None:
     long_run = service.start_run({"sleep_ms": 600_000})
     http, supervisor = service.half("http"), service.half("supervisor")
@@ -114,17 +119,21 @@ def test_workers_are_replaced_under_load_and_nobody_is_failed(service: RunningSe
         for _ in range(3):
             answered = [client.answers for client in clients]
             replaced |= reload(service)
-            wait_until(
-                lambda a=answered: all(c.answers > n for c, n in zip(clients, a, strict=True))
-            )
+            wait_until(partial(_have_answered_since, clients, answered))
     assert [client.failures for client in clients] == [[]] * len(clients)
     assert (service.half("http"), service.half("supervisor")) == (http, supervisor)
     assert len(replaced) == 6
     service.client.cancel(long_run, grace_ms=0)
-    assert service.client.get_run(long_run).status.cause == "cancelled"
+    cancelled = service.client.get_run(long_run).status
+    assert cancelled is not None
+    assert cancelled.cause == "cancelled"
     service.client.close()
     wait_until(lambda: not replaced & workers(service))
     assert len(workers(service)) == 2
+
+
+def _is_logged(service: RunningService, line: str) -> bool:
+    return line in service.log
 
 
 def configure(service: RunningService, config: str) -> None:
@@ -253,7 +262,7 @@ def test_a_reload_of_serve_takes_over_what_both_halves_use(service: RunningServi
         f"log_level_set to=debug process=serve pid={service.process.pid}",
         f"log_level_set to=debug process=http pid={service.half('http').pid}",
     ):
-        wait_until(lambda line=line: line in service.log)
+        wait_until(partial(_is_logged, service, line))
     wait_until(lambda: len(workers(service)) == 1)
 
     token.write_text("secret-of-the-second-day")
@@ -309,7 +318,7 @@ def test_a_reload_of_http_alone_takes_the_log_level_to_every_process(
         f"serve pid={service.process.pid}",
         f"http pid={service.half('http').pid}",
     ):
-        wait_until(lambda line=f"log_level_set to=debug process={process}": line in service.log)
+        wait_until(partial(_is_logged, service, f"log_level_set to=debug process={process}"))
     assert "supervisor_reloaded" not in service.log
 
 

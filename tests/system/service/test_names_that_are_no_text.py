@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tests.support.service import GENVM_MANAGER, PROJECT
 
 
-def ended(command: list[str | bytes], home: bytes, cwd: Path) -> tuple[int, str]:
+def ended(command: Sequence[str | bytes], home: bytes, cwd: Path) -> tuple[int, str]:
     done = subprocess.run(
         command,
         capture_output=True,
@@ -41,8 +42,9 @@ COMMANDS = ["serve --port 0 --no-precompile", "status", "doctor --quick", "permi
 def test_a_named_state_folder_that_is_no_text_is_refused(
     strange: bytes, tmp_path: Path, command_line: str
 ) -> None:
-    command = [GENVM_MANAGER, *command_line.split(), b"--state-dir", strange]
-    code, said = ended([*command], bytes(tmp_path), tmp_path)
+    command: list[str | bytes] = [GENVM_MANAGER, *command_line.split()]
+    command += [b"--state-dir", strange]
+    code, said = ended(command, bytes(tmp_path), tmp_path)
     assert code == 64
     assert said.splitlines() == [
         f"Error: the argument {strange!r} is not UTF-8; rename what it names"
@@ -62,13 +64,14 @@ def test_the_usual_state_folder_may_be_no_text_either(
 
 def test_a_folder_that_the_command_is_in_may_be_no_text(strange: bytes, tmp_path: Path) -> None:
     command = [GENVM_MANAGER, "serve", "--port", "0", "--state-dir", "state"]
-    code, said = ended([*command], bytes(tmp_path), Path(os.fsdecode(strange)))
+    code, said = ended(command, bytes(tmp_path), Path(os.fsdecode(strange)))
     assert code == 1
     assert "its name is not UTF-8; rename it or name another one" in said
 
 
 def test_a_supervisor_alone_refuses_it_too(strange: bytes, tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "supervisor", "--state-dir", strange]
-    code, said = ended([*command], bytes(tmp_path), tmp_path)
+    command: list[str | bytes] = [sys.executable, "-P", "-m", "genvm_manager.supervisor"]
+    command += ["--state-dir", strange]
+    code, said = ended(command, bytes(tmp_path), tmp_path)
     assert code == 1
     assert said == "genvm-manager supervisor: --state-dir: its name is not UTF-8\n"

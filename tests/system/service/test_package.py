@@ -30,7 +30,7 @@ LOADS = {OURS: LOADS_OURS, OTHER: LOADS_OTHER}
 
 def pip(*arguments: str | Path, python: Path | None = None) -> None:
     """Run pip without a network, for another environment's `python` if given."""
-    chosen = [] if python is None else ["--python", python]
+    chosen: list[str | Path] = [] if python is None else ["--python", python]
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *chosen]
     ended = subprocess.run(
         [*command, *arguments], check=False, capture_output=True, text=True, timeout=300
@@ -95,7 +95,7 @@ class Environment:
         )
 
     def _runs(self, program: str) -> bool:
-        command = [self.python, "-I", "-c", program]
+        command: list[str | Path] = [self.python, "-I", "-c", program]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 

@@ -122,14 +122,17 @@ def test_the_service_file_is_written_again(
     assert not service_file(service.state).is_symlink()
 
 
+def _refusal(service: RunningService) -> httpx.Response | None:
+    answer = service.http.get("/readyz")
+    return answer if answer.status_code == 503 else None
+
+
 def test_a_service_file_that_cannot_be_written_is_said_by_readyz(service: RunningService) -> None:
     path = service_file(service.state)
     path.unlink()
     path.mkdir()
     (path / "something").touch()
-    refused = wait_until(
-        lambda: (r := service.http.get("/readyz")).status_code == 503 and r, NOTICED
-    )
+    refused = wait_until(lambda: _refusal(service), NOTICED)
     said = refused.json()["error"]
     assert said.startswith(f"not ready yet: service.json in {service.state} cannot be written")
     shutil.rmtree(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.launcher.system_service import SOCKET, STATE_FOLDER, TOKEN_FILE
 from genvm_manager.manager.server.gunicorn_settings import gunicorn_settings
@@ -87,7 +88,7 @@ def test_commands_know_where_the_socket_and_the_token_are() -> None:
 def test_systemd_waits_as_long_as_it_may_take() -> None:
     supervisor = "genvm-supervisor.service"
     assert seconds(supervisor, "WatchdogSec") >= 3 * heartbeat.PERIOD
-    assert seconds(supervisor, "TimeoutAbortSec") > shim.KILL_TIMEOUT + shim.ABORT_TIMEOUT
+    assert seconds(supervisor, "TimeoutAbortSec") > KILL_TIMEOUT + shim.ABORT_TIMEOUT
     assert seconds(supervisor, "TimeoutStopSec") > heartbeat.STOP_GRACE
     http = gunicorn_settings(Config(), [], Path("/"))
     assert seconds("genvm-manager.service", "TimeoutStopSec") > http["graceful_timeout"]

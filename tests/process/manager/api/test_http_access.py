@@ -199,7 +199,8 @@ def guarded(
 def test_without_the_token_only_healthz_and_an_empty_page_answer(
     guarded: RunningService, sent: str | bytes | None
 ) -> None:
-    headers = {} if sent is None else {"Authorization": sent}
+    value = sent.encode() if isinstance(sent, str) else sent
+    headers = {} if value is None else {b"Authorization": value}
     for method, path in (
         ("GET", "/status"),
         ("GET", "/readyz"),

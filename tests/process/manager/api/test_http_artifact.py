@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -223,6 +224,6 @@ def test_a_run_can_be_read_without_its_outputs(service: RunningService) -> None:
     assert service.http.get(f"{path}&outputs=none").json()["status"] == waited
     whole = service.http.get(f"{path}&outputs=all").json()["status"]
     assert whole["stdout"] == "much"
-    empty = {"stdout": "", "stderr": "", "genvm_log": [], "consumed_result": None}
+    empty: dict[str, Any] = {"stdout": "", "stderr": "", "genvm_log": [], "consumed_result": None}
     assert waited == whole | empty
     assert (waited["cause"], waited["exit_code"]) == ("exited", 3)

@@ -76,8 +76,8 @@ def test_each_provider_is_asked_each_prompt(service: RunningService) -> None:
         configs = [
             config(one, key=f"${{ENV[PROVIDER_{number}]}}") for number, one in enumerate(played)
         ]
-        longer = {**HELLO, "user_message": "and again", "images": [], "max_tokens": 5}
-        longer["use_max_completion_tokens"] = True
+        longer: dict[str, Any] = HELLO | {"user_message": "and again", "images": []}
+        longer |= {"max_tokens": 5, "use_max_completion_tokens": True}
         answer = ask(service, configs, HELLO, longer)
     assert answer.status_code == 200
     texts = ("hello 🙂", "and again 🙂")

@@ -221,7 +221,7 @@ def test_the_document_is_served(service: RunningService) -> None:
     suppress_health_check=list(HealthCheck),
 )
 def test_any_request_is_answered_as_the_document_says(
-    case: schemathesis.Case, service: RunningService
+    case: schemathesis.Case[Any], service: RunningService
 ) -> None:
     if case.query.get("wait"):
         case.query["wait"] = "1ms"

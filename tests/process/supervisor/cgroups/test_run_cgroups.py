@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -65,7 +66,11 @@ def hide(client: Client, given: GivenCgroup) -> tuple[int, list[psutil.Process]]
 
 def inside(folder: Path) -> Callable[[], None]:
     """Moves a process that is about to start."""
-    return lambda: (folder / "cgroup.procs").write_text("0") and None
+
+    def move() -> None:
+        (folder / "cgroup.procs").write_text("0")
+
+    return move
 
 
 def test_what_hides_in_a_cgroup_is_taken_in_and_ends_with_it(way: GivenCgroup) -> None:
@@ -192,6 +197,10 @@ def test_without_a_cgroup_memory_that_hides_is_not_bounded() -> None:
         assert supervisor.client.run("hides_memory").exit == Exit(code=0)
 
 
+def _has_one_member(cgroup: Path) -> bool:
+    return len(members(str(cgroup))) == 1
+
+
 def test_one_that_was_delegated_is_found(given: GivenCgroup) -> None:
     """As systemd does it: the mark, and the service started inside."""
     if UNIFIED not in given.folders:
@@ -206,7 +215,7 @@ def test_one_that_was_delegated_is_found(given: GivenCgroup) -> None:
             assert f"run_cgroups cgroup={given.path} kill=v2" in supervisor.log
             run_id = supervisor.client.start("slow")
             (slice_folder,) = own.glob("runs.*")
-            wait_until(lambda run=slice_folder / str(run_id): len(members(str(run))) == 1)
+            wait_until(partial(_has_one_member, slice_folder / str(run_id)))
             if bounds_memory:
                 assert not own_members(str(own))
                 served = {supervisor.pid, supervisor.process.pid}

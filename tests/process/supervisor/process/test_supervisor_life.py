@@ -7,6 +7,7 @@ import signal
 import stat
 import threading
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -171,7 +172,7 @@ def test_an_urgent_stop_ends_runs_at_once_and_records_it(how: str) -> None:
         queued.start()
         wait_until(lambda: supervisor.client.status().permits.queued == 1)
         for run_id in (deaf, obeying):
-            wait_until(lambda run_id=run_id: supervisor.client.catches(signal.SIGTERM, run_id))
+            wait_until(partial(supervisor.client.catches, signal.SIGTERM, run_id))
         if how == "a second SIGTERM":
             supervisor.process.send_signal(signal.SIGTERM)
             queued.join(TIMEOUT)
@@ -212,7 +213,7 @@ def test_runs_wait_their_turn_and_can_be_cancelled_there() -> None:
         ]
         for number, thread in enumerate(waiting, start=1):
             thread.start()
-            wait_until(lambda n=number: client.status().permits.queued == n)
+            wait_until(partial(_has_queued, client, number))
         with pytest.raises(Unavailable, match="2 runs wait for permits already"):
             client.start("quick")
         queued = [e.id for e in client.status().executions if e.state is RunState.QUEUED]
@@ -230,6 +231,10 @@ def test_runs_wait_their_turn_and_can_be_cancelled_there() -> None:
         assert outcomes == [f"run {queued[0]} was cancelled before it started", queued[1]]
         assert client.finished(queued[1]).exit.code == 0
         client.cancel(running[1])
+
+
+def _has_queued(client: Client, number: int) -> bool:
+    return client.status().permits.queued == number
 
 
 def _outcome(client: Client, outcomes: list[object]) -> None:

@@ -19,8 +19,9 @@ from genvm_manager.protocol.executor import decode_execution_data
 from genvm_manager.protocol.framing import FrameError, send_frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import ReadSchema, WatchStatus
-from genvm_manager.protocol.ipc.replies import Failure, RunStatus, Status
+from genvm_manager.protocol.ipc.replies import Failure, RunStatus
 from genvm_manager.protocol.ipc.runs import Cause, FinishedRun, RunState
+from genvm_manager.protocol.ipc.status import Status
 from tests.support.supervisor import MAJORS, SHELL_MAJORS, Client, RunningSupervisor
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -153,7 +154,9 @@ def test_watchers_do_not_hold_up_a_stop() -> None:
         supervisor.process.send_signal(signal.SIGTERM)
         for watcher in watchers:
             reply = watcher.receive()
-            assert isinstance(reply, Status) or isinstance(reply.error(), Unavailable)
+            if not isinstance(reply, Status):
+                assert isinstance(reply, Failure)
+                assert isinstance(reply.error(), Unavailable)
             with pytest.raises((FrameError, OSError)):
                 watcher.receive()
         assert supervisor.process.wait(TIMEOUT) == 0

@@ -89,7 +89,8 @@ def test_a_request_has_defaults(chain: Chain) -> None:
     response = {"response": {"status": 200, "headers": {}, "body": b""}}
     llm, web = prompts(str), ModuleServer(lambda _: response)
     asked(chain, {"WebRequest": {"url": "x", "body": None}}, llm, web)
-    plain = {"method": "GET", "url": "x", "headers": {}, "body": None, "sign": False}
+    plain: dict[str, Any] = {"method": "GET", "url": "x", "headers": {}}
+    plain |= {"body": None, "sign": False}
     assert web.requests[0].payload[0] == plain
 
 

@@ -208,7 +208,7 @@ def test_a_leaders_failure_is_a_result(chain: Chain, ending: str, given: bytes) 
     assert result(ended).nondet_results == [given]
 
 
-EVENT = {"EmitEvent": {"topics": [], "blob": {}}}
+EVENT: dict[str, Any] = {"EmitEvent": {"topics": [], "blob": {}}}
 POST = {"PostMessage": {"address": OTHER, "calldata": {}, "value": 0, "on": "finalized"}}
 DEPLOY = {"DeployContract": {"calldata": {}, "code": b"x"}}
 SEND = {"EthSend": {"address": OTHER, "calldata": b"", "value": 0}}

@@ -160,7 +160,7 @@ def test_emissions_leave_in_order(chain: Chain) -> None:
     assert emissions[3] == {"address": OTHER, "calldata": b"\x01", "value": 40}
 
 
-EVENT = {"EmitEvent": {"topics": [], "blob": {}}}
+EVENT: dict[str, Any] = {"EmitEvent": {"topics": [], "blob": {}}}
 POST = {"PostMessage": {"address": OTHER, "calldata": {}, "value": 0, "on": "finalized"}}
 VALUE = {"PostMessage": {"address": OTHER, "calldata": {}, "value": 1, "on": "finalized"}}
 

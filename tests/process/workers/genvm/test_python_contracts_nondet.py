@@ -299,12 +299,13 @@ def test_a_validator_agrees_with_a_failure_that_it_sees_as_well(
     assert calling("failing", how, "other").validate(led) == 0
 
 
-FAULT = {"causes": ["NO_PROVIDER_FOR_PROMPT", "more"], "ctx": {"attempts": [429]}}
+CAUSES, CONTEXT = ["NO_PROVIDER_FOR_PROMPT", "more"], {"attempts": [429]}
+FAULT = {"causes": CAUSES, "ctx": CONTEXT}
 
 
 def failing() -> ModuleServer:
     def answer(_: ModuleRequest) -> Any:
-        raise UserFault(FAULT["causes"], FAULT["ctx"])
+        raise UserFault(CAUSES, CONTEXT)
 
     return ModuleServer(answer)
 
@@ -313,7 +314,7 @@ def test_a_contract_may_catch_what_a_module_could_not_do(
     calling: Callable[..., Agreement],
 ) -> None:
     led = calling("caught").lead(failing())
-    assert led.returned() == [FAULT["causes"], FAULT["ctx"], "NO_PROVIDER_FOR_PROMPT: more"]
+    assert led.returned() == [CAUSES, CONTEXT, "NO_PROVIDER_FOR_PROMPT: more"]
 
 
 def test_what_nobody_catches_is_a_user_error_with_its_causes(

@@ -13,8 +13,8 @@ from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 from genvm_manager.workers.llm.check import MAX_RESPONSE, check
 from genvm_manager.workers.outbound.trust import usual_trust
 from tests.support.llm_module import run
-from tests.support.provider_formats import FORMATS
-from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Say, provider
+from tests.support.provider_formats import FORMATS, Asked
+from tests.support.providers import Fail, Hang, PlayedProvider, Raw, Reply, Say, provider
 from tests.support.web_world import heard, talker
 
 HELLO = CheckPrompt("be brief", "say hello", 0.25, 20)
@@ -61,8 +61,8 @@ def test_a_bad_provider_spoils_no_other_row(monkeypatch: pytest.MonkeyPatch) -> 
         good = stack.enter_context(provider("anthropic"))
         one_by_one = threading.Lock()
 
-        def by_model(asked: object) -> Fail | Hang | Raw | Say:
-            replies = {
+        def by_model(asked: Asked) -> Reply:
+            replies: dict[str, Reply] = {
                 "broken": Fail(500, "out of order"),
                 "hanging": Hang(),
                 "garbled": Raw(b"?"),
@@ -70,9 +70,9 @@ def test_a_bad_provider_spoils_no_other_row(monkeypatch: pytest.MonkeyPatch) -> 
                 "chatty": Say("x" * (MAX_RESPONSE + 5)),
             }
             with one_by_one:
-                return replies[asked.model]  # type: ignore[attr-defined]
+                return replies[asked.model]
 
-        bad.by_default = by_model  # type: ignore[assignment]
+        bad.by_default = by_model
         rows = run(
             check(
                 [

@@ -261,6 +261,6 @@ def test_many_at_once(played: PlayedProvider) -> None:
 
     async def work() -> list[str]:
         async with llm_module(only(played)) as llm:
-            return await asyncio.gather(*(llm.prompt(f"number {i}") for i in range(100)))
+            return list(await asyncio.gather(*(llm.prompt(f"number {i}") for i in range(100))))
 
     assert run(work()) == [f"NUMBER {i}" for i in range(100)]

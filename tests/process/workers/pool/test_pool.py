@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,10 @@ def test_a_connection_does_not_wait_for_ever(
     run(test)
 
 
+def _has_left(pool: PoolUnderTest, pid: int) -> bool:
+    return pid not in pool.pids
+
+
 def test_a_pool_whose_workers_keep_dying_is_given_up(tmp_path: Path) -> None:
     async def test() -> None:
         needed = tmp_path / "needed"
@@ -177,7 +182,7 @@ def test_a_pool_whose_workers_keep_dying_is_given_up(tmp_path: Path) -> None:
             waiting = []
             for pid in pool.pids:
                 os.kill(pid, signal.SIGKILL)
-                await wait_until(lambda pid=pid: pid not in pool.pids)
+                await wait_until(partial(_has_left, pool, pid))
             waiting.append(await pool.executor())
             await wait_until(lambda: pool.failures)
             assert pool.failures == ["a worker of the echo module ended with exit code 3"]

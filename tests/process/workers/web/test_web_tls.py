@@ -16,7 +16,17 @@ import pytest
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.web_browser import browser_trusting, needs_browser
 from tests.support.web_module import NO_BROWSER, Client, with_module
-from tests.support.web_world import FINE, FORGED, NameServer, Site, heard, name_server, site, talker
+from tests.support.web_world import (
+    FINE,
+    FORGED,
+    NameServer,
+    Route,
+    Site,
+    heard,
+    name_server,
+    site,
+    talker,
+)
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates take openssl")
 
@@ -50,7 +60,7 @@ def names() -> Iterator[NameServer]:
 
 @pytest.fixture(scope="module")
 def shop(certificate: Certificate) -> Iterator[Site]:
-    routes = {
+    routes: dict[str, Route] = {
         "/": b"<p>sold",
         "/page": PAGE,
         "/worker.js": (200, {"content-type": "text/javascript"}, WORKER),
