@@ -156,10 +156,10 @@ class Author:
             code=PROBE.encode(),
         )
         with self._node() as node:
-            (outcome,) = node.submit(deployment).outcomes
-        assert outcome.ending is not None
-        assert outcome.ending.is_return, outcome
-        return str(outcome.callee)
+            (executed,) = node.submit(deployment).transactions
+        assert executed.ending is not None
+        assert executed.ending.is_return, executed
+        return str(executed.callee)
 
     def calls(self, address: str, method: str, *args: Any, options: tuple[str, ...] = ()) -> Ended:
         given = json.dumps(list(args))

@@ -12,7 +12,7 @@ from genvm_manager.manager.cli.node_session import open_node
 from genvm_manager.manager.launcher.service import Service
 from genvm_manager.manager.local_node.ledger import DEFAULT_SENDER
 from genvm_manager.manager.local_node.node import LocalNode
-from genvm_manager.manager.local_node.transactions import Outcome, Transaction
+from genvm_manager.manager.local_node.transactions import ExecutedTransaction, Transaction
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.run_result import ResultCode
@@ -32,9 +32,9 @@ class Chain:
         code = (self._contracts / f"{name}.py").read_bytes()
         call = calldata.encode({"args": args})
         deployment = Transaction(DEFAULT_SENDER, DEFAULT_SENDER, None, call, code=code)
-        outcome = self._node.submit(deployment).outcomes[0]
-        assert returned(outcome) is None
-        return outcome.callee
+        executed = self._node.submit(deployment).transactions[0]
+        assert returned(executed) is None
+        return executed.callee
 
     def write(
         self, target: Address, method: str, *args: Any, sender: Address = DEFAULT_SENDER
@@ -42,21 +42,21 @@ class Chain:
         """What the call and each message that followed from it returned."""
         call = calldata.encode({"method": method, "args": args})
         receipt = self._node.submit(Transaction(sender, sender, target, call))
-        return [returned(outcome) for outcome in receipt.outcomes]
+        return [returned(executed) for executed in receipt.transactions]
 
     def view(self, target: Address, method: str, *args: Any) -> Any:
         return returned(self.try_view(target, method, *args))
 
-    def try_view(self, target: Address, method: str, *args: Any) -> Outcome:
+    def try_view(self, target: Address, method: str, *args: Any) -> ExecutedTransaction:
         call = calldata.encode({"method": method, "args": args})
         return self._node.view(Transaction(DEFAULT_SENDER, DEFAULT_SENDER, target, call))
 
 
-def returned(outcome: Outcome) -> Any:
-    assert outcome.ending is not None, outcome.problem
-    result = outcome.ending.result
-    assert result is not None, outcome.ending.reason
-    assert result.code is ResultCode.RETURN, (result.data, outcome.ending.stderr)
+def returned(executed: ExecutedTransaction) -> Any:
+    assert executed.ending is not None, executed.problem
+    result = executed.ending.result
+    assert result is not None, executed.ending.reason
+    assert result.code is ResultCode.RETURN, (result.data, executed.ending.stderr)
     return result.data
 
 
@@ -105,9 +105,9 @@ def test_multi_tenant_storage(chain: Chain) -> None:
 def test_read_erc20(chain: Chain) -> None:
     contract = chain.deploy("read_erc20", str(ALICE))
     # A view of a token that does not exist fails, in the contract and not in the machine.
-    outcome = chain.try_view(contract, "get_balance_of", str(BOB))
-    assert outcome.ending is not None
-    assert outcome.ending.code in (ResultCode.USER_ERROR, ResultCode.VM_ERROR)
+    executed = chain.try_view(contract, "get_balance_of", str(BOB))
+    assert executed.ending is not None
+    assert executed.ending.code in (ResultCode.USER_ERROR, ResultCode.VM_ERROR)
 
 
 def test_multi_read_erc20(chain: Chain) -> None:

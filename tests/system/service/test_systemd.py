@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,11 @@ def test_a_reload_of_http_is_noticed_by_nobody(service: InstalledService) -> Non
     wait_until(lambda: service.http.get("/status").is_success)
 
 
+def _is_in_the_journal(machine: Machine, event: str) -> bool:
+    found = machine.try_("journalctl", f"--unit={SUPERVISOR}", f"--grep={event}")
+    return found.returncode == 0
+
+
 def test_a_reload_of_the_supervisor_touches_no_run(service: InstalledService) -> None:
     settings = service.machine.path(SETTINGS)
     good = settings.read_text()
@@ -223,8 +229,7 @@ def test_a_reload_of_the_supervisor_touches_no_run(service: InstalledService) ->
     ):
         settings.write_text(text)
         service.machine.run("systemctl", "reload", SUPERVISOR)
-        found = (f"--unit={SUPERVISOR}", f"--grep={event}")
-        wait_until(lambda found=found: service.machine.try_("journalctl", *found).returncode == 0)
+        wait_until(partial(_is_in_the_journal, service.machine, event))
     assert service.machine.unit(SUPERVISOR, "ActiveState") == "active"
     assert not any(has_ended(process) for process in kept)
     service.cancel(run_id)
