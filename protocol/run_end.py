@@ -41,11 +41,11 @@ def describe_run_end(
     is a terminal passes it through `printable` first.
     """
     if end.signal is not None:
-        words = f"{_CAUSES.get(cause, 'ended')} by {signal_name(end.signal)}"
+        text = f"{_CAUSES.get(cause, 'ended')} by {signal_name(end.signal)}"
     else:
-        words = _CAUSES.get(cause, "exited")
+        text = _CAUSES.get(cause, "exited")
         if end.code is not None:
-            words += f" with code {end.code}"
+            text += f" with code {end.code}"
     if after is not None:
-        words += f" after {after}"
-    return words if reason is None else f"{words}: {reason}"
+        text += f" after {after}"
+    return text if reason is None else f"{text}: {reason}"

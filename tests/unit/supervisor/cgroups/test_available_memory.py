@@ -179,7 +179,7 @@ def test_permits_are_worth_their_memory_and_the_dearest_run_always_fits() -> Non
 
 
 @pytest.mark.parametrize(
-    ("config", "verdict", "says"),
+    ("config", "status", "says"),
     [
         (Config(), CheckStatus.WARNING, "; one run may take 4.0 GiB (run_memory_limit)"),
         (Config(run_memory_limit=GIB), CheckStatus.OK, ": 2 permits for a service that starts now"),
@@ -196,8 +196,8 @@ def test_permits_are_worth_their_memory_and_the_dearest_run_always_fits() -> Non
     ],
 )
 def test_doctor_holds_permits_and_the_limit_of_a_run_against_it(
-    config: Config, verdict: CheckStatus, says: str
+    config: Config, status: CheckStatus, says: str
 ) -> None:
     found = examine_memory(config, AvailableMemory(2 * GIB, GIB, "/x/memory.max"))
-    assert found.status is verdict
+    assert found.status is status
     assert found.says == f"1.0 of 2.0 GiB are available, bounded by /x/memory.max{says}"
