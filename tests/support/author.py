@@ -106,6 +106,7 @@ class Ended:
 
     @property
     def json(self) -> dict[str, Any]:
+        """Parse stdout as a JSON object."""
         parsed = json.loads(self.stdout)
         assert isinstance(parsed, dict)
         return parsed
@@ -125,12 +126,11 @@ class Author:
 
     @contextmanager
     def starts(
-        self, command: str, *words: str, before: Sequence[str] = ()
+        self, command: str, *arguments: str, before: Sequence[str] = ()
     ) -> Iterator[subprocess.Popen[str]]:
-        """A command that is killed on the way out if it still runs; the words `before` go before
-        it."""
+        """Start a command, preceded by the arguments `before`; kill it at the end if it runs."""
         with subprocess.Popen(
-            [*before, GENVM_MANAGER, command, *self._where, *words],
+            [*before, GENVM_MANAGER, command, *self._where, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -141,13 +141,14 @@ class Author:
             finally:
                 process.kill()
 
-    def types(self, command: str, *words: str) -> Ended:
-        with self.starts(command, *words) as process:
+    def types(self, command: str, *arguments: str) -> Ended:
+        """Run a command and return how it ended."""
+        with self.starts(command, *arguments) as process:
             stdout, stderr = process.communicate(timeout=DEADLINE)
         return Ended(process.returncode, stdout, stderr)
 
     def deploys(self, word: str = "hello") -> str:
-        """The address of a new probe. Not typed, to save the time of a command."""
+        """Deploy a probe without a command, to save time, and return its address."""
         deployment = Transaction(
             sender=DEFAULT_SENDER,
             origin=DEFAULT_SENDER,
@@ -162,11 +163,12 @@ class Author:
         return str(executed.callee)
 
     def calls(self, address: str, method: str, *args: Any, options: tuple[str, ...] = ()) -> Ended:
+        """Call a method of a contract."""
         given = json.dumps(list(args))
         return self.types("call", address, method, "--args", given, "--json", *options)
 
     def reads(self, address: str) -> Any:
-        """The word of a probe. Not typed either."""
+        """Return the word of a probe, without a command."""
         call = calldata.encode({"method": "read"})
         view = Transaction(DEFAULT_SENDER, DEFAULT_SENDER, Address(address), call)
         with self._node() as node:
@@ -180,6 +182,7 @@ class Author:
         return open_node(self.state_dir, self._url, "30s")
 
     def balances(self, *addresses: str | Address) -> list[int]:
+        """Return the balances of accounts."""
         ledger = Ledger(local_node(self.state_dir))
         with ledger.reading():
             found = [ledger.balance(Address(address)) for address in addresses]

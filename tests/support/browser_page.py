@@ -30,9 +30,11 @@ class Chromium:
         self._browser = self.do(self._start())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the browser's event loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT)
 
     def close(self) -> None:
+        """End the browser."""
         self.do(self._browser.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
 
@@ -44,8 +46,7 @@ class Chromium:
         scheme: str = "light",
         proxy: str = "direct://",
     ) -> Iterator[Page]:
-        """A page with storage of its own, not led anywhere yet; all but loopback is asked for at
-        the proxy."""
+        """Open an empty page with its own storage; all but loopback goes through the proxy."""
         page = Page(self)
         self.do(page.open(width, height, scheme, proxy))
         try:
@@ -55,6 +56,7 @@ class Chromium:
 
     @property
     def tools(self) -> Any:
+        """The debugging pipe."""
         return self._browser.tools
 
     async def _start(self) -> Browser:
@@ -80,6 +82,7 @@ class Page:
         """HTTP's status of the last response from each URL."""
 
     async def open(self, width: int, height: int, scheme: str, proxy: str) -> None:
+        """Open the page."""
         tools = self._chromium.tools
         made = await tools.send(
             "Target.createBrowserContext",
@@ -112,13 +115,14 @@ class Page:
         await self._send("Emulation.setFocusEmulationEnabled", enabled=True)
 
     async def close(self) -> None:
+        """Close the page."""
         self._chromium.tools.forget(self._session)
         await self._chromium.tools.send(
             "Target.disposeBrowserContext", browserContextId=self._context
         )
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command of the DevTools protocol."""
+        """Send a command of the DevTools protocol."""
         return self._chromium.do(self._send(method, **parameters))
 
     def go(self, url: str) -> None:
@@ -127,7 +131,7 @@ class Page:
         assert not error, error
 
     def look(self, expression: str) -> Any:
-        """The value of an expression of JavaScript; a promise is waited for."""
+        """Return the value of a JavaScript expression; wait for a promise."""
         shown = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -135,18 +139,18 @@ class Page:
         return shown["result"].get("value")
 
     def text(self, selector: str = "body") -> str:
-        """What a person reads there; empty when there is no such thing."""
+        """Return the visible text of an element; empty without such an element."""
         found = self.look(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
         # The page keeps numbers and units together by a narrow space.
         return str(found).replace("\u202f", " ")
 
-    def wait_for(self, words: str, selector: str = "body", within: float = TIMEOUT) -> None:
+    def wait_for(self, texts: str, selector: str = "body", within: float = TIMEOUT) -> None:
         """Wait until that can be read there."""
         try:
-            wait_until(lambda: words in self.text(selector), within)
+            wait_until(lambda: texts in self.text(selector), within)
         except AssertionError:
             raise AssertionError(
-                f"{words!r} is not in {selector}: {self.text()!r} {self.problems}"
+                f"{texts!r} is not in {selector}: {self.text()!r} {self.problems}"
             ) from None
 
     def wait_until(self, expression: str, within: float = TIMEOUT) -> Any:

@@ -21,7 +21,7 @@ class Certificate:
 
 
 def make_certificate(folder: Path, *names: str) -> Certificate:
-    """A new one, in two files of the folder."""
+    """Make a new certificate and its key, in two files of the folder."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     _openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",

@@ -28,6 +28,7 @@ class GivenCgroup:
 
     @property
     def bounds_memory(self) -> bool:
+        """Whether the memory of this cgroup can be limited."""
         return MEMORY in self.folders or _has_memory(self.folders[UNIFIED])
 
     @property
@@ -36,22 +37,23 @@ class GivenCgroup:
         return [home for folder in self.folders.values() for home in folder.glob("runs.*")]
 
     def members(self, below: str = "") -> set[int]:
-        """The processes in it and below it, in every hierarchy, or in a part of it."""
+        """Return the processes in it and below it in every hierarchy, or in a part of it."""
         return set.intersection(
             *(set(members(str(folder / below))) for folder in self.folders.values())
         )
 
 
 def hierarchies() -> Hierarchies:
+    """Return the cgroup hierarchies of this process."""
     membership = Path("/proc/self/cgroup").read_text()
     return parse_hierarchies(Path("/proc/self/mountinfo").read_text(), membership)
 
 
 @contextmanager
 def given_cgroup(*wanted: str) -> Iterator[GivenCgroup]:
-    """A fresh cgroup in each of the wanted hierarchies, all that can be had when none is named.
+    """Make a cgroup in each of the wanted hierarchies; if none is named, in all that allow it.
 
-    Skips the test when there can be none. At the end nothing is left in it.
+    Skip the test if there can be none. At the end the cgroup must be empty.
     """
     path = f"/genvm-test-{secrets.token_hex(4)}"
     folders = dict(_possible(path, wanted or (UNIFIED, MEMORY)))

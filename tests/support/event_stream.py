@@ -27,7 +27,7 @@ class EventStream:
         self.ats: list[float] = []
 
     def read(self) -> dict[str, Any]:
-        """The next event's document; `StopIteration` at the end of the stream."""
+        """Return the next event's document. Raises `StopIteration` at the end of the stream."""
         name, document = self._event()
         self.names.append(name)
         self.ats.append(time.monotonic())

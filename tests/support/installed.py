@@ -90,11 +90,12 @@ class InstalledService:
         self._bring_compiled_guest()
 
     def install(self, *options: str) -> str:
-        """What scripts/install prints."""
+        """Run scripts/install and return its output."""
         script = f"{CHECKOUT}/scripts/install"
         return self.machine.run(script, "--wheels", "/root/wheels", *options, within=300)
 
     def uninstall(self, *options: str) -> str:
+        """Run scripts/uninstall and return its output."""
         return self.machine.run(f"{CHECKOUT}/scripts/uninstall", *options)
 
     def configure(self) -> None:
@@ -127,7 +128,7 @@ class InstalledService:
 
     @contextmanager
     def client(self) -> Iterator[HttpClient]:
-        """A client of ours, there too."""
+        """Connect a client inside the machine."""
         with HttpClient(f"unix:{self.machine.path(HTTP_SOCKET)}", self._token()) as client:
             yield client
 
@@ -140,19 +141,22 @@ class InstalledService:
             return client.start_run(calldata.encode(run_request(orders, major=major)))
 
     def cancel(self, run_id: int) -> None:
+        """Cancel a run at once."""
         with self.client() as client:
             client.cancel(run_id, grace_ms=0)
 
     def status(self) -> StatusReply:
+        """Return the status."""
         with self.client() as client:
             return client.status()
 
     def wait_until_ready(self) -> None:
+        """Wait until the service accepts runs."""
         with self.client() as client:
             wait_until(client.is_ready)
 
     def finished(self, run_id: int) -> FinishedRunReply:
-        """A run's end, once the service answers."""
+        """Wait until the service answers, then for a run's end, and return it."""
         with self.client() as client:
             wait_until(client.is_ready)
             run = client.get_run(run_id, wait=TIMEOUT).status
@@ -160,10 +164,11 @@ class InstalledService:
         return run
 
     def cause_of(self, run_id: int) -> str:
+        """Wait for a run's end and return its cause."""
         return str(self.finished(run_id).cause)
 
     def process(self, title: str) -> psutil.Process:
-        """The process that calls itself so: `supervisor`, `shim`, `http master`."""
+        """Return the pid of the process with a title: `supervisor`, `shim`, `http master`."""
 
         def found() -> psutil.Process | None:
             for process in self.machine.processes():
@@ -210,7 +215,7 @@ class InstalledService:
         shutil.copytree(WHEELS, self.machine.path("/root/wheels"))
 
     def _bring_compiled_guest(self) -> None:
-        """What this system has compiled already takes half a minute, and is not what is tested."""
+        """Copy what is compiled already: it takes half a minute and is not tested here."""
         if not default_cache_dir().is_dir():
             return
         home = "/var/cache/genvm-manager"

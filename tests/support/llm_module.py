@@ -38,10 +38,12 @@ class Lines(logging.Handler):
         self.setFormatter(formatter("json", "llm worker"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
         self.lines.append(self.format(record))
 
     @property
     def text(self) -> str:
+        """Everything that was logged."""
         return "\n".join(self.lines)
 
 
@@ -53,7 +55,7 @@ class PromptClient:
     log: Lines
 
     async def request(self, name: str, payload: dict[str, Any], **host_data: Any) -> Any:
-        """What one request gives, `data` alone. Raises what the session raises."""
+        """Send one request and return `data` of its answer. Raises what the session raises."""
         session = await self.module.open_session(ModuleHello(7, host_data))
         wrapped = {"payload": payload, "remaining_fuel_as_gen": 10**18}
         answer = await session.answer(ModuleRequest(name, wrapped))
@@ -65,16 +67,18 @@ class PromptClient:
     async def prompt(
         self, text: str = "hello", host: dict[str, Any] | None = None, **more: Any
     ) -> Any:
+        """Send a prompt and return the answer."""
         return await self.request("Prompt", {"prompt": text, **more}, **(host or {}))
 
     async def judge(self, leader: str = "a", validator: str = "b", principle: str = "p") -> Any:
+        """Send a comparison and return the answer."""
         texts = {"leader_answer": leader, "validator_answer": validator, "principle": principle}
         return await self.request("PromptTemplate", {"template": "EqComparative", **texts})
 
 
 @contextlib.asynccontextmanager
 async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[PromptClient]:
-    """The module of a configuration; everything is logged, down to what the HTTP library says."""
+    """Open the module of a configuration; log everything, also of the HTTP library."""
     lines = Lines()
     root = logging.getLogger()
     before = root.level

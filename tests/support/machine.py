@@ -53,7 +53,7 @@ AllowIsolate=yes
 
 
 def why_not() -> str | None:
-    """What keeps this system from having such a machine; None when nothing does."""
+    """Return why such a machine is not possible here, or None."""
     if os.geteuid() != 0:
         return "booting a systemd in namespaces of its own needs root"
     if not Path("/lib/systemd/systemd").exists():
@@ -158,7 +158,7 @@ class Machine:
         return Path(f"/proc/{self._init}/root") / path.removeprefix("/")
 
     def command(self, *arguments: str) -> list[str]:
-        """What runs a command in there, as root."""
+        """Return the command line that runs a command inside as root."""
         environment = ["env", "-i", "HOME=/root", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin"]
         return ["nsenter", f"--target={self._init}", "--all", "--wdns=/", *environment, *arguments]
 
@@ -175,11 +175,11 @@ class Machine:
         )
 
     def unit(self, name: str, field: str) -> str:
-        """A property of a unit, as systemctl shows it."""
+        """Return a property of a unit, as systemctl shows it."""
         return self.run("systemctl", "show", "--value", f"--property={field}", name).strip()
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:
-        """The journal's entries, oldest first."""
+        """Return the journal's entries, the oldest first."""
         said = self.run("journalctl", "--quiet", "--no-pager", "--output=json", *matches)
         return [json.loads(line) for line in said.splitlines()]
 
@@ -192,7 +192,7 @@ class Machine:
     # --------------------------------------------------------------------------------------- making
 
     def _prepare(self) -> None:
-        """An /etc/systemd/system of its own: what this system starts is not to start there."""
+        """Mount an own /etc/systemd/system: the units of this system must not start inside."""
         units = self.disk / "etc/systemd/system"
         units.mkdir(parents=True)
         os.setxattr(units, "trusted.overlay.opaque", b"y")
@@ -216,7 +216,7 @@ class Machine:
 
 
 def _new_cgroups(name: str) -> list[Path]:
-    """A new cgroup below our own in each hierarchy, of v1 and v2: the machine's root there."""
+    """Make a cgroup below the current one in each hierarchy of v1 and v2, for the machine."""
     made = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)

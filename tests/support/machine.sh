@@ -11,7 +11,7 @@ hold() {
     mount -t tmpfs -o mode=755 machine "$disk"
     mkdir "$disk/upper" "$disk/work" "$disk/root"
     echo ready
-    # Until whoever holds the other end is gone.
+    # Until the process at the other end has ended.
     exec cat
 }
 

@@ -12,11 +12,12 @@ from .providers import Say
 class Model:
     """Gives `answer` to what contracts ask, and judges by `verdict`."""
 
-    def __init__(self, answer: Callable[[str], str], *, verdict: bool = True) -> None:
+    def __init__(self, answer: Callable[[str], str], *, judgement: bool = True) -> None:
         self._answer = answer
-        self._verdict = verdict
+        self._judgement = judgement
 
     def __call__(self, asked: Asked) -> Say:
+        """Answer a prompt."""
         if '"result": <bool>' in (asked.system or ""):
-            return Say(json.dumps({"reason": "I say so", "result": self._verdict}))
+            return Say(json.dumps({"reason": "I say so", "result": self._judgement}))
         return Say(self._answer(asked.text))

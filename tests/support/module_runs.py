@@ -47,10 +47,12 @@ def start(client: Client, kind: ModuleKind, **config: Any) -> None:
 
 
 def restart(client: Client, kind: ModuleKind, **config: Any) -> None:
+    """Restart a module with a configuration."""
     assert client.ask(_order(RestartModule, kind, config)) == Done()
 
 
 def start_both(client: Client) -> None:
+    """Start both modules."""
     for kind in ModuleKind:
         start(client, kind)
 
@@ -63,15 +65,17 @@ def stop(client: Client, kind: ModuleKind) -> bool:
 
 
 def module(client: Client, kind: ModuleKind) -> ModuleStatus:
+    """Return the status of a module."""
     return client.status().modules[kind]
 
 
 def pids(client: Client, kind: ModuleKind) -> list[int]:
+    """Return the pids of a module's workers."""
     return [each.pid for each in module(client, kind).workers if each.pid is not None]
 
 
 def start_asking_run(supervisor: RunningSupervisor) -> int:
-    """A run that has its answer from the LLM module and keeps its connections."""
+    """Start a run that has its answer from the LLM module and keeps its connections."""
     before = _answered(supervisor)
     run_id = supervisor.client.start("asks_the_llm", **ASKING)
     wait_until(lambda: _answered(supervisor) > before)

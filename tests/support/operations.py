@@ -24,7 +24,7 @@ class Request:
     body: bytes | None = None
 
     def send(self, http: httpx.Client) -> httpx.Response:
-        """The response; of a stream, which does not end by itself, only its head."""
+        """Return the response; of a stream, which has no end, only its head."""
         request = http.build_request(
             self.method,
             self.path,
@@ -43,7 +43,7 @@ class Request:
 
 
 def example_of(operation: Operation) -> Request:
-    """The operation with its examples and all that it requires; it waits for nothing."""
+    """Return the operation with its examples and required parameters; it does not wait."""
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
     for parameter in operation.parameters:
         if parameter.is_required:
@@ -60,7 +60,7 @@ def example_of(operation: Operation) -> Request:
 
 
 def json_example_of(operation: Operation) -> dict[str, Any]:
-    """A copy of the operation's JSON body."""
+    """Return a copy of the operation's JSON body."""
     example = json.loads(json.dumps(operation.bodies[0].example))
     assert isinstance(example, dict)
     return example

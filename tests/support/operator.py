@@ -24,12 +24,12 @@ DEADLINE = TIMEOUT
 class LiveCommand:
     """A command that runs; `stdout` and `stderr` are what it has printed by now."""
 
-    def __init__(self, service: RunningService, words: Sequence[str]) -> None:
+    def __init__(self, service: RunningService, arguments: Sequence[str]) -> None:
         number = len(list(service.folder.glob("typed-*")))
         self._printed = [service.folder / f"typed-{number}-{name}" for name in ("out", "err")]
         with self._printed[0].open("w") as out, self._printed[1].open("w") as err:
             self.process = subprocess.Popen(
-                [GENVM_MANAGER, *words],
+                [GENVM_MANAGER, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -38,10 +38,12 @@ class LiveCommand:
 
     @property
     def stdout(self) -> str:
+        """What the command has printed to stdout so far."""
         return self._printed[0].read_text()
 
     @property
     def stderr(self) -> str:
+        """What the command has printed to stderr so far."""
         return self._printed[1].read_text()
 
     def ends(self) -> int:
@@ -75,9 +77,11 @@ class Terminal:
         return bool(termios.tcgetattr(self._descriptor)[3] & termios.ICANON)
 
     def press(self, key: str) -> None:
+        """Press a key."""
         os.write(self._descriptor, key.encode())
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the command."""
         os.kill(self._pid, number)
 
     def ends(self) -> int:
@@ -89,6 +93,7 @@ class Terminal:
         return code
 
     def close(self) -> None:
+        """Kill the command if it still runs, and close the terminal."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -116,14 +121,14 @@ class Operator:
 
     def types(
         self,
-        *words: str,
+        *arguments: str,
         code: int = 0,
         stdin: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """A command that ends with this code; `environment` is what it has besides the usual."""
+        """Run a command, which must exit with `code`; `environment` is added to the usual one."""
         ended = subprocess.run(
-            [GENVM_MANAGER, *words, *self._where],
+            [GENVM_MANAGER, *arguments, *self._where],
             input=stdin,
             capture_output=True,
             text=True,
@@ -134,14 +139,14 @@ class Operator:
         assert ended.returncode == code, ended
         return ended
 
-    def reads(self, *words: str, code: int = 0) -> Any:
-        """What a command prints with --json."""
-        return json.loads(self.types(*words, "--json", code=code).stdout)
+    def reads(self, *arguments: str, code: int = 0) -> Any:
+        """Run a command with --json and return what it prints."""
+        return json.loads(self.types(*arguments, "--json", code=code).stdout)
 
     @contextmanager
-    def watches(self, *words: str) -> Iterator[LiveCommand]:
-        """A command that is left to run."""
-        command = LiveCommand(self.service, [*words, *self._where])
+    def watches(self, *arguments: str) -> Iterator[LiveCommand]:
+        """Start a command and leave it running."""
+        command = LiveCommand(self.service, [*arguments, *self._where])
         try:
             yield command
         finally:
@@ -149,9 +154,9 @@ class Operator:
             command.process.wait()
 
     @contextmanager
-    def sits_at(self, *words: str) -> Iterator[Terminal]:
-        """A command on a terminal."""
-        command = [GENVM_MANAGER, *words, *self._where]
+    def sits_at(self, *arguments: str) -> Iterator[Terminal]:
+        """Start a command on a terminal."""
+        command = [GENVM_MANAGER, *arguments, *self._where]
         terminal = Terminal(command, self.service.environment)
         try:
             yield terminal
@@ -160,9 +165,9 @@ class Operator:
 
     @contextmanager
     def fills_the_queue(self, orders: dict[str, Any]) -> Iterator[tuple[int, Future[int]]]:
-        """Runs that hold all permits, and the id of one with these orders that waits behind them.
+        """Start runs that hold all permits, and yield the id of a queued run with these orders.
 
-        They are ended on the way out, if they are not yet.
+        All are ended at the end.
         """
         client = self.service.client
         first = [self.service.start_run({"sleep_ms": 600_000}) for _ in range(client.permits().max)]

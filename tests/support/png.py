@@ -16,6 +16,8 @@ _CHANNELS = {2: 3, 6: 4}
 
 @dataclass(frozen=True)
 class Image:
+    """A decoded image."""
+
     width: int
     height: int
     rows: list[bytes]
@@ -40,7 +42,7 @@ class Image:
 
 
 def read_png(data: bytes) -> Image:
-    """The image in an 8-bit, true-colour PNG that is not interlaced."""
+    """Decode an 8-bit, true-colour PNG that is not interlaced."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     packed, position, header = b"", 8, b""
     while position < len(data):

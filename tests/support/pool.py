@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 def run(test: Callable[[], Awaitable[R]]) -> R:
-    """An asynchronous test, on an event loop of its own and within a time."""
+    """Run an asynchronous test on its own event loop, with a timeout."""
 
     async def limited() -> R:
         async with asyncio.timeout(3 * TIMEOUT):
@@ -43,7 +43,7 @@ def run(test: Callable[[], Awaitable[R]]) -> R:
 
 
 async def wait_until(fact: Callable[[], Any], within: float = TIMEOUT) -> Any:
-    """The fact's first truthy value; fails when there is none within so many seconds."""
+    """Wait for a fact and return its first truthy value; fail after so many seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
         if value := fact():
@@ -67,11 +67,13 @@ class EventList:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def info(self, event: str, /, **fields: Any) -> None:
+        """Record an event."""
         self.events.append((event, fields))
 
     warning = error = info
 
     def named(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of all events of a name."""
         return [fields for name, fields in self.events if name == event]
 
 
@@ -107,14 +109,15 @@ class PoolUnderTest(Pool):
 
     @property
     def pids(self) -> list[int]:
+        """The pids of the workers."""
         return [worker.pid for worker in self.workers if worker.pid is not None]
 
     async def executor(self) -> StreamExecutor:
-        """A new connection."""
+        """Open a connection."""
         return await StreamExecutor.of(self.connect())
 
     async def greeted(self, genvm_id: int = 7) -> StreamExecutor:
-        """A new connection that has said hello."""
+        """Open a connection and send the first frame."""
         executor = await self.executor()
         await executor.hello(genvm_id)
         return executor
@@ -122,7 +125,7 @@ class PoolUnderTest(Pool):
 
 @contextlib.asynccontextmanager
 async def running_pool(*arguments: Any, **options: Any) -> AsyncIterator[PoolUnderTest]:
-    """A pool that was started; at the end it is stopped, and nothing may be left of it."""
+    """Start a pool; stop it at the end, when nothing of it may be left."""
     pool = PoolUnderTest(*arguments, **options)
     await pool.start()
     try:
@@ -137,46 +140,56 @@ class Executor:
     """An executor's side of a connection."""
 
     async def send(self, body: bytes) -> None:
+        """Send a frame's body."""
         raise NotImplementedError
 
     async def receive(self) -> bytes | None:
-        """The next frame's body; None at the end of the stream."""
+        """Return the next frame's body, or None at the end of the stream."""
         raise NotImplementedError
 
     async def close(self) -> None:
+        """Close the connection."""
         raise NotImplementedError
 
     async def hello(self, genvm_id: int = 7, **host_data: Any) -> None:
+        """Send the first frame."""
         await self.send(encode_hello(ModuleHello(genvm_id, host_data)))
 
     async def request(self, name: str, payload: Any = None) -> None:
+        """Send a request."""
         await self.send(encode_request(ModuleRequest(name, payload)))
 
     async def answer(self) -> Any:
-        """The next answer's value; raises the fault that it is."""
+        """Return the next answer's value, or raise its fault."""
         body = await self.receive()
         assert body is not None, "the stream ended"
         return decode_answer(body)
 
     async def ask(self, name: str, payload: Any = None) -> Any:
+        """Send a request and return its answer."""
         await self.request(name, payload)
         return await self.answer()
 
 
 class StreamExecutor(Executor):
+    """An executor on a socket."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     @classmethod
     async def of(cls, connection: socket.socket) -> StreamExecutor:
+        """Return the executor of a connected socket."""
         return cls(*await asyncio.open_unix_connection(sock=connection))
 
     async def send(self, body: bytes) -> None:
+        """Send a frame."""
         self.writer.write(frame(body))
         await self.writer.drain()
 
     async def receive(self) -> bytes | None:
+        """Return the next frame's body, or None at the end of the stream."""
         try:
             head = await self.reader.readexactly(HEAD_SIZE)
             return await self.reader.readexactly(body_size(head))
@@ -184,23 +197,29 @@ class StreamExecutor(Executor):
             return None
 
     async def close(self) -> None:
+        """Close the connection."""
         self.writer.close()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
 
 
 class WebSocketExecutor(Executor):
+    """An executor on a WebSocket."""
+
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
     @classmethod
     async def at(cls, port: int, **options: Any) -> WebSocketExecutor:
+        """Connect to a port of loopback."""
         return cls(await connect(f"ws://127.0.0.1:{port}", max_size=None, **options))
 
     async def send(self, body: bytes) -> None:
+        """Send a message."""
         await self.connection.send(body)
 
     async def receive(self) -> bytes | None:
+        """Return the next message, or None at the end of the stream."""
         try:
             received = await self.connection.recv()
         except ConnectionClosed:
@@ -209,4 +228,5 @@ class WebSocketExecutor(Executor):
         return received
 
     async def close(self) -> None:
+        """Close the connection."""
         await self.connection.close()

@@ -48,28 +48,32 @@ class Format:
     provider: ClassVar[str]
 
     def check_key(self, headers: Headers, key: str) -> None:
+        """Check the key in the headers. Raises `Refused`."""
         raise NotImplementedError
 
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
-        """What is asked. Raises `Refused`."""
+        """Check a request and return what it contains. Raises `Refused`."""
         raise NotImplementedError
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
+        """Return the reply's JSON for a text."""
         raise NotImplementedError
 
     def error(self, status: int, message: str) -> dict[str, Any]:
+        """Return the reply's JSON for an error."""
         return {"error": {"message": message, "type": "error", "param": None, "code": None}}
 
 
 def check(condition: object, message: str, status: int = 400) -> None:
+    """Raise `Refused` unless a condition is true."""
     if not condition:
         raise Refused(status, message)
 
 
 def take(body: dict[str, Any], **kinds: Any) -> dict[str, Any]:
-    """The named fields of a body, of these types, None where absent; no other may be there.
+    """Return the named fields of a body, of these types, or None; refuse any other field.
 
-    A name that ends in `_required` must be there.
+    A field named with `_required` must exist.
     """
     wanted = {name.removesuffix("_required"): kind for name, kind in kinds.items()}
     for name in body:
@@ -87,6 +91,7 @@ def take(body: dict[str, Any], **kinds: Any) -> dict[str, Any]:
 
 
 def decode_image(media_type: str, data: str) -> tuple[str, bytes]:
+    """Return the type and content of an image in base64."""
     check(media_type in ("image/png", "image/jpeg"), f"{media_type} is no image")
     return media_type, base64.b64decode(data, validate=True)
 
@@ -100,6 +105,7 @@ class OpenAi(Format):
     provider = "openai-compatible"
 
     def check_key(self, headers: Headers, key: str) -> None:
+        """Check the key in the headers. Raises `Refused`."""
         check(
             headers.get("authorization") == f"Bearer {key}",
             f"Incorrect API key provided: {headers.get('authorization')}",
@@ -107,6 +113,7 @@ class OpenAi(Format):
         )
 
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
+        """Check a request and return what it contains. Raises `Refused`."""
         check(path == "/v1/chat/completions", f"Invalid URL (POST {path})", 404)
         fields = take(
             body,
@@ -152,6 +159,7 @@ class OpenAi(Format):
                 asked.images.append(decode_image(found[1], found[2]))
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
+        """Return the reply's JSON for a text."""
         message: dict[str, Any] = {
             "role": "assistant",
             "content": text,
@@ -176,6 +184,7 @@ class Anthropic(Format):
     provider = "anthropic"
 
     def check_key(self, headers: Headers, key: str) -> None:
+        """Check the key in the headers. Raises `Refused`."""
         check(headers.get("x-api-key") == key, "invalid x-api-key", 401)
         check(
             re.fullmatch(r"\d{4}-\d\d-\d\d", headers.get("anthropic-version", "")),
@@ -183,6 +192,7 @@ class Anthropic(Format):
         )
 
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
+        """Check a request and return what it contains. Raises `Refused`."""
         check(path == "/v1/messages", "Not Found", 404)
         fields = take(
             body,
@@ -223,6 +233,7 @@ class Anthropic(Format):
         return asked
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
+        """Return the reply's JSON for a text."""
         return {
             "id": "msg_1",
             "type": "message",
@@ -235,6 +246,7 @@ class Anthropic(Format):
         }
 
     def error(self, status: int, message: str) -> dict[str, Any]:
+        """Return the reply's JSON for an error."""
         return {"type": "error", "error": {"type": "api_error", "message": message}}
 
 
@@ -244,9 +256,11 @@ class Google(Format):
     provider = "google"
 
     def check_key(self, headers: Headers, key: str) -> None:
+        """Check the key in the headers. Raises `Refused`."""
         check(headers.get("x-goog-api-key") == key, "API key not valid.", 401)
 
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
+        """Check a request and return what it contains. Raises `Refused`."""
         found = re.fullmatch(r"/v1beta/models/([\w.-]+):generateContent", path)
         check(found, "Not Found", 404)
         assert found
@@ -286,6 +300,7 @@ class Google(Format):
             asked.images.append(decode_image(image["mimeType"], image["data"]))
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
+        """Return the reply's JSON for a text."""
         content = {"parts": [{"text": text}], "role": "model"} if text else {"role": "model"}
         return {
             "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
@@ -295,6 +310,7 @@ class Google(Format):
         }
 
     def error(self, status: int, message: str) -> dict[str, Any]:
+        """Return the reply's JSON for an error."""
         return {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION"}}
 
 
@@ -304,10 +320,12 @@ class Ollama(Format):
     provider = "ollama"
 
     def check_key(self, headers: Headers, key: str) -> None:
+        """Check the key in the headers. Raises `Refused`."""
         sent = headers.get("authorization")
         check(sent in (None, f"Bearer {key}"), "unauthorized", 401)
 
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
+        """Check a request and return what it contains. Raises `Refused`."""
         check(path == "/api/generate", "404 page not found", 404)
         fields = take(
             body,
@@ -338,6 +356,7 @@ class Ollama(Format):
         )
 
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
+        """Return the reply's JSON for a text."""
         return {
             "model": asked.model,
             "created_at": "2026-01-01T00:00:00.000000Z",
@@ -349,6 +368,7 @@ class Ollama(Format):
         }
 
     def error(self, status: int, message: str) -> dict[str, Any]:
+        """Return the reply's JSON for an error."""
         return {"error": message}
 
 

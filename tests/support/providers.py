@@ -96,18 +96,19 @@ class PlayedProvider:
 
     @property
     def host(self) -> str:
+        """The provider's URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def say(self, *texts: str) -> None:
         """Answer the next requests with these."""
         self.do(*map(Say, texts))
 
-    def do(self, *replies: Reply) -> None:
+    def do(self, *queued: Reply) -> None:
         """Treat the next requests so."""
-        self._queue.extend(replies)
+        self._queue.extend(queued)
 
     def backend(self, *, priority: float = 0, key: str | None = None, **model: Any) -> Any:
-        """This provider as `backends` of the module's configuration take it, with one model."""
+        """Return this provider as an entry of `backends`, with one model."""
         settings = {"supports_json": True, "supports_image": True, **model}
         return {
             "host": self.host,
@@ -118,13 +119,14 @@ class PlayedProvider:
         }
 
     def reply_to(self, asked: Asked) -> Reply:
+        """Record a request and return the next reply."""
         with self._lock:
             self.asked.append(asked)
             return self._queue.popleft() if self._queue else self.by_default(asked)
 
 
 def module_config(backends: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    """A configuration of the LLM module with these backends."""
+    """Return a configuration of the LLM module with these backends."""
     return {"timeout": "20s", **settings, "backends": backends}
 
 
@@ -132,7 +134,7 @@ def module_config(backends: dict[str, Any], **settings: Any) -> dict[str, Any]:
 def provider(
     kind: str, key: str = "sk-test-0123456789abcdef", *, may_be_asked_wrongly: bool = False
 ) -> Iterator[PlayedProvider]:
-    """A provider of one of the kinds `openai-compatible`, `anthropic`, `google`, `ollama`."""
+    """Run a provider of a kind: `openai-compatible`, `anthropic`, `google` or `ollama`."""
     played = PlayedProvider(FORMATS[kind](), key)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.played = played
@@ -180,7 +182,7 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is none of the server's business."""
+        """Ignore a client that disconnects."""
 
 
 class _Handler(BaseHTTPRequestHandler):

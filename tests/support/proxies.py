@@ -55,13 +55,14 @@ class Proxy:
         return f"{scheme}://{NAME}:{address.rpartition(':')[2]}"
 
     def client(self) -> httpx.Client:
+        """Return an HTTP client of the proxy."""
         return httpx.Client(
             base_url=self.url, headers={"Host": NAME}, verify=False, timeout=TIMEOUT
         )
 
 
 def guide_block(kind: str) -> str:
-    """The block of one kind in the chapter about proxies."""
+    """Return the configuration of one kind in the guide's page about proxies."""
     (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     return str(block)
 
@@ -103,7 +104,7 @@ def caddy(backend: str) -> Iterator[Proxy]:
 
 @contextmanager
 def _folder(program: str) -> Iterator[Path]:
-    """A folder for a proxy of this kind; skips the test when there is no such program."""
+    """Make a folder for a proxy of this kind; skip the test without its program."""
     if shutil.which(program, path=_PATH) is None:
         pytest.skip(f"there is no {program} here: run scripts/test, which fetches it")
     with tempfile.TemporaryDirectory(prefix=f"genvm-{program}-") as folder:

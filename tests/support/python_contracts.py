@@ -77,11 +77,11 @@ class Contract:
         self.keep(self.attempt(call, **options))
         return self.last
 
-    def keep(self, outcome: Outcome) -> None:
+    def keep(self, ended: Outcome) -> None:
         """Apply what a run has changed, if it returned."""
-        self.last = outcome
-        if outcome.result.code is ResultCode.RETURN:
-            self.chain.node.apply(self.address, outcome.result.storage_changes)
+        self.last = ended
+        if ended.result.code is ResultCode.RETURN:
+            self.chain.node.apply(self.address, ended.result.storage_changes)
 
     def attempt(
         self,
@@ -170,11 +170,11 @@ class Agreement:
     def _run(self, results: list[bytes] | None, modules: tuple[ModuleServer, ...]) -> Outcome:
         self._contract.chain.node.disagreements.clear()
         asked = (modules[0], modules[-1]) if modules else None
-        outcome = self._contract.attempt(self._call, leader_results=results, modules=asked)
+        ended = self._contract.attempt(self._call, leader_results=results, modules=asked)
         for module in modules:
             module.join()
             assert module.problems == []
-        return outcome
+        return ended
 
 
 @contextlib.contextmanager

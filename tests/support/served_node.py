@@ -49,6 +49,7 @@ class CrowdHost(NodeHost):
     """Serves any number of runs at the same time."""
 
     def serve(self, connection: Any) -> None:
+        """Serve a connection in a thread."""
         threading.Thread(target=super().serve, args=(connection,), daemon=True).start()
 
 
@@ -61,15 +62,17 @@ class Ran:
 
     @property
     def result(self) -> RunResult:
+        """The result of the run."""
         assert self.reply.consumed_result is not None, self.reply
         return decode_result(bytes(self.reply.consumed_result))
 
     def returned(self) -> Any:
-        """The returned value; anything else fails the test with what the contract printed."""
+        """Return the contract's value; fail with the contract's output if it did not return."""
         assert self.result.code is ResultCode.RETURN, (self.result.data, self.reply.stderr)
         return self.result.data
 
     def internal_error(self) -> str:
+        """Return the message of an internal error; fail for another result."""
         assert self.result.code is ResultCode.INTERNAL_ERROR, self.result
         return str(self.result.data)
 
@@ -86,9 +89,11 @@ class ServedNode:
     # ----------------------------------------------------------------------------------- modules
 
     def post(self, path: str, **body: Any) -> httpx.Response:
+        """Send a POST request to the service."""
         return self.service.http.post(path, json=body, timeout=DEADLINE)
 
     def start(self, kind: str, config: dict[str, Any], **more: Any) -> None:
+        """Start a module."""
         answer = self.post("/module/start", module_type=kind, config=config, **more)
         assert answer.json() == {"result": "module_started"}, answer.text
 
@@ -109,15 +114,17 @@ class ServedNode:
         assert answer.json() == {"result": "module_restarted"}, answer.text
 
     def stop(self, kind: str) -> str:
+        """Stop a module and return the service's answer."""
         return str(self.post("/module/stop", module_type=kind).json()["result"])
 
     def status(self) -> dict[str, Any]:
+        """Return the status as JSON."""
         status = self.service.http.get("/status").json()
         assert isinstance(status, dict)
         return status
 
     def workers(self, kind: str = LLM) -> list[dict[str, Any]]:
-        """The module's workers, as `/status` shows them."""
+        """Return the module's workers, as `/status` shows them."""
         found = self.status()["modules"][kind]["workers"]
         assert isinstance(found, list)
         return found
@@ -125,7 +132,7 @@ class ServedNode:
     # -------------------------------------------------------------------------------------- runs
 
     def request(self, call: Any, host_data: dict[str, Any] | None = None, **fields: Any) -> bytes:
-        """A run request of a leader. `message` in `fields` changes the message's."""
+        """Return a run request of a leader. `message` in `fields` changes fields of the message."""
         message = MESSAGE | fields.pop("message", {})
         return calldata.encode(
             {
@@ -175,10 +182,11 @@ class ServedContract:
 
     @property
     def message(self) -> dict[str, Any]:
+        """The fields of a run request's message."""
         return {"contract_address": self.address}
 
     def lead(self, method: str, *args: Any, **fields: Any) -> Ran:
-        """A leader's run; what it changes is not kept."""
+        """Run as a leader; its changes are not kept."""
         return self.node.run(_call(method, args), message=self.message, **fields)
 
     def begin(self, method: str, *args: Any, **fields: Any) -> int:
@@ -186,16 +194,16 @@ class ServedContract:
         return self.node.begin(_call(method, args), message=self.message, **fields)
 
     def validate(self, led: Ran, method: str, *args: Any) -> Ran:
-        """A validator's run, with what the leader's recorded."""
+        """Run as a validator, with the leader's results."""
         return self.lead(method, *args, leader_nondet_results=led.result.nondet_results)
 
     def replay(self, led: Ran, method: str, *args: Any) -> Ran:
-        """A deterministic run, with what the leader's recorded."""
+        """Run deterministically, with the leader's results."""
         results = led.result.nondet_results
         return self.lead(method, *args, leader_nondet_results=results, is_sync=True)
 
     def view(self, method: str, *args: Any) -> Any:
-        """What a view returns, without modules."""
+        """Call a view without modules and return its value."""
         return self.lead(method, *args, permissions="rc").returned()
 
     def keep(self, ran: Ran) -> None:
@@ -209,7 +217,7 @@ def _call(method: str, args: tuple[Any, ...]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def served_node(config: str = "", **environment: str) -> Iterator[ServedNode]:
-    """A node on a service of its own. `config`: further lines of its settings."""
+    """Run a node on a service of its own. `config`: further lines of its settings."""
     subprocess.run(
         [sys.executable, "-m", "genvm_manager.workers.genvm", "check", "--precompile"], check=True
     )

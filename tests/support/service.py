@@ -44,7 +44,7 @@ executor_versions:
 
 
 def run_request(orders: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    """A run request for the executor `obedient`, as calldata takes it."""
+    """Return a run request for the executor `obedient`, as a value for calldata."""
     address = Address(b"\1" * 20)
     return {
         "major": 0,
@@ -181,7 +181,7 @@ class RunningService:
         return self.wait(STOP_DEADLINE)
 
     def wait(self, within: float) -> int:
-        """The exit code of `genvm-manager serve`, which ends within so many seconds."""
+        """Wait for the end of `genvm-manager serve` and return its exit code."""
         assert self._process is not None
         return self._process.wait(within)
 
@@ -208,7 +208,7 @@ class RunningService:
         return (self.folder / "log").read_text()
 
     def half(self, name: str) -> psutil.Process:
-        """The supervisor, its shim, or gunicorn's master: `supervisor`, `shim` or `http`."""
+        """Return the supervisor, its shim or gunicorn's master: `supervisor`, `shim`, `http`."""
         title = f"genvm-manager {'http master' if name == 'http' else name} "
 
         def found() -> psutil.Process | None:
@@ -232,6 +232,7 @@ class RunningService:
         wait_until(lambda: self.http.get("/readyz").is_success)
 
     def start_run(self, orders: dict[str, Any] | None = None, **fields: Any) -> int:
+        """Start a run of the executor `obedient` and return its id."""
         return self.client.start_run(calldata.encode(run_request(orders, **fields)))
 
     def assert_nothing_left(self) -> None:

@@ -26,17 +26,18 @@ class Listener:
         }
 
     def hear(self) -> dict[str, str]:
-        """The next datagram's assignments."""
+        """Return the next datagram's assignments."""
         lines = self._socket.recv(4096).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
     def hear_until(self, name: str, value: str) -> dict[str, str]:
+        """Return the first datagram with this assignment."""
         while (said := self.hear()).get(name) != value:
             pass
         return said
 
     def all_heard(self) -> list[dict[str, str]]:
-        """What has come and was not listened to yet."""
+        """Return all datagrams that were received but not read yet."""
         self._socket.setblocking(False)
         heard = []
         with suppress(BlockingIOError):
@@ -55,4 +56,5 @@ class Listener:
         return False
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()

@@ -17,15 +17,17 @@ def ignoring(*numbers: signal.Signals) -> list[str]:
 
 
 def ignored(pid: int) -> set[signal.Signals]:
-    """The signals that a process ignores, of those that have a name."""
+    """Return the signals with a name that a process ignores."""
     return _signals(pid, "SigIgn")
 
 
 def blocked(pid: int) -> set[signal.Signals]:
+    """Return the signals that a process blocks."""
     return _signals(pid, "SigBlk")
 
 
 def caught(pid: int) -> set[signal.Signals]:
+    """Return the signals for which a process has handlers."""
     return _signals(pid, "SigCgt")
 
 

@@ -76,6 +76,7 @@ class Studio:
 
     @property
     def command(self) -> list[str]:
+        """The command that starts the manager."""
         return [self.program, "manager", "--port", str(self.port), "--die-with-parent"]
 
     @property
@@ -157,7 +158,7 @@ class Studio:
         return int(answer.json["id"])
 
     def poll(self, genvm_id: int) -> dict[str, Any] | None:
-        """The run's `status`, which is null while it runs."""
+        """Return the run's `status`, which is null while it runs."""
         answer = self.ask("GET", f"/genvm/{genvm_id}")
         assert answer.status == 200, answer
         assert answer.json["genvm_id"] == genvm_id
@@ -178,7 +179,7 @@ class Studio:
         return process.wait(TIMEOUT)
 
     def leftovers(self) -> list[object]:
-        """Processes, sockets and temporary files of this manager."""
+        """Return the processes, sockets and temporary files of this manager."""
         left: list[object] = [*processes_of(self.folder)]
         left += [path for path in self.folder.rglob("*") if path.is_socket()]
         left += self.folder.glob("state/genvm-modules/*/tmp/*")
@@ -196,14 +197,14 @@ class Studio:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody has just now."""
+    """Return a TCP port of loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def studio_request(host: str = "unix:///nowhere.sock", **fields: Any) -> dict[str, Any]:
-    """A run request with all the fields that Studio sends."""
+    """Return a run request with all fields that Studio sends."""
     return {
         "major": 0,
         "message": {

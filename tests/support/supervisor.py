@@ -70,7 +70,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def manifest_text() -> str:
-    """A manifest that offers every child as an executor of its own major."""
+    """Return a manifest that offers every child as an executor with its own major."""
     lines = ["executor_versions:"]
     for name, major in MAJORS.items():
         program = CHILDREN / f"{name}.py"
@@ -90,7 +90,7 @@ def _entry(major: int, command: str) -> list[str]:
 
 
 def start_command(child: str, **fields: object) -> StartRun:
-    """A sync run of the executor called `child`."""
+    """Return the command for a sync run of the executor `child`."""
     major = SHELL_MAJORS[child][0] if child in SHELL_MAJORS else MAJORS[child]
     known: dict[str, object] = {
         "selector": MajorSelector(major),
@@ -119,32 +119,37 @@ class Client:
         self.welcome = self.ask_anything(Hello(version, "test"))
 
     def ask(self, command: Command) -> Reply:
-        """The reply; raises the error that a `Failure` stands for."""
+        """Send a command and return the reply, or raise the error of a `Failure`."""
         reply = self.ask_anything(command)
         if isinstance(reply, Failure):
             raise reply.error()
         return reply
 
     def ask_anything(self, command: Hello | Command) -> Reply:
+        """Send a command and return any reply."""
         send_frame(self.socket, codec.encode(command))
         return self.receive()
 
     def receive(self) -> Reply:
+        """Return the next reply."""
         return codec.decode_reply(
             receive_frame(self.socket, timeout=TIMEOUT, max_size=codec.MAX_REPLY)
         )
 
     def start(self, child: str, **fields: object) -> int:
+        """Start a run and return its id."""
         reply = self.ask(start_command(child, **fields))
         assert isinstance(reply, RunStarted)
         return reply.id
 
     def get(self, run_id: int, wait: float = 0.0) -> FinishedRun | None:
+        """Return the run's end, waited for, or None."""
         reply = self.ask(GetRun(run_id, wait))
         assert isinstance(reply, RunStatus)
         return reply.run
 
     def finished(self, run_id: int) -> FinishedRun:
+        """Wait for the run's end and return it."""
         run = self.get(run_id, wait=TIMEOUT - 1)
         assert run is not None
         return run
@@ -154,9 +159,11 @@ class Client:
         return self.finished(self.start(child, **fields))
 
     def cancel(self, run_id: int, grace: float = 0.0) -> None:
+        """Cancel a run."""
         assert isinstance(self.ask(CancelRun(run_id, grace)), RunCancelled)
 
     def status(self) -> Status:
+        """Return the status."""
         reply = self.ask(GetStatus())
         assert isinstance(reply, Status)
         return reply
@@ -172,11 +179,13 @@ class Client:
         return any(mask & (1 << (number - 1)) for mask in masks)
 
     def set_permits(self, total: int) -> Permits:
+        """Set the number of permits."""
         reply = self.ask(SetPermits(total))
         assert isinstance(reply, Permits)
         return reply
 
     def close(self) -> None:
+        """Close the connection."""
         self.socket.close()
 
 
@@ -235,6 +244,7 @@ class RunningSupervisor:
 
     @property
     def log(self) -> str:
+        """Everything that the supervisor has logged."""
         return self.log_path.read_text()
 
     @property
@@ -246,6 +256,7 @@ class RunningSupervisor:
 
     @property
     def socket(self) -> Path:
+        """The path of the supervisor's socket."""
         return supervisor_socket(self.state)
 
     def offer_builtin(self) -> None:
@@ -289,6 +300,7 @@ class RunningSupervisor:
         self._clients = [kept]
 
     def hang_up(self) -> None:
+        """Close the connections of all clients."""
         for client in self._clients:
             client.close()
         self._clients.clear()
@@ -311,7 +323,7 @@ class RunningSupervisor:
         self.hang_up()
 
     def open_files(self) -> list[str]:
-        """What the supervisor's descriptors point to."""
+        """Return the targets of the supervisor's descriptors."""
         folder = Path(f"/proc/{self.pid}/fd")
         found = []
         for entry in folder.iterdir():
@@ -324,8 +336,8 @@ class RunningSupervisor:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                words = [*process.cmdline(), *process.environ().values()]
-                if any(str(self.folder) in word for word in words):
+                arguments = [*process.cmdline(), *process.environ().values()]
+                if any(str(self.folder) in word for word in arguments):
                     found.append(process)
         return found
 
@@ -336,13 +348,13 @@ class RunningSupervisor:
         assert not list(run_scratch(self.state).iterdir())
 
     def assert_no_runs(self) -> None:
-        """The shim and the supervisor live, and nothing else of ours."""
+        """Check that the shim and the supervisor live, and no other process of the test."""
         assert {process.pid for process in self.processes()} == {self.process.pid, self.pid}
         assert not psutil.Process(self.pid).children(recursive=True)
 
     @contextlib.contextmanager
     def leaves_nothing(self) -> Iterator[Client]:
-        """Gives a client; at the end all permits must be back, and nothing of the runs left."""
+        """Yield a client; at the end all permits must be back and nothing of the runs left."""
         self.client.run("quick")
         files_before = sorted(self.open_files())
         yield self.client

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def wait_until(fact: Callable[[], T | None], within: float = TIMEOUT) -> T:
-    """The fact's first truthy value; fails when there is none within so many seconds."""
+    """Wait for a fact and return its first truthy value; fail after so many seconds."""
     deadline = time.monotonic() + within
     while True:
         if value := fact():

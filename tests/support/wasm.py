@@ -20,14 +20,17 @@ def u(number: int) -> bytes:
 
 
 def vector(items: Sequence[bytes]) -> bytes:
+    """Encode a vector."""
     return u(len(items)) + b"".join(items)
 
 
 def section(number: int, content: bytes) -> bytes:
+    """Encode a section."""
     return bytes([number]) + u(len(content)) + content
 
 
 def function_type(parameters: int = 0, results: int = 0) -> bytes:
+    """Encode the type of a function on i32."""
     return b"\x60" + u(parameters) + bytes([I32] * parameters) + u(results) + bytes([I32] * results)
 
 
@@ -39,6 +42,7 @@ def body(code: bytes, locals_: Iterable[tuple[int, int]] = ()) -> bytes:
 
 
 def export(name: str, kind: int = 0, index: int = 0) -> bytes:
+    """Encode an export."""
     return u(len(name)) + name.encode() + bytes([kind]) + u(index)
 
 
@@ -71,10 +75,12 @@ def module(
 
 
 def local_get(index: int) -> bytes:
+    """Encode `local.get`."""
     return b"\x20" + u(index)
 
 
 def local_set(index: int) -> bytes:
+    """Encode `local.set`."""
     return b"\x21" + u(index)
 
 

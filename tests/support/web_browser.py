@@ -48,7 +48,7 @@ def _is_helper(process: psutil.Process) -> bool:
 
 @contextmanager
 def browser_trusting(certificate: Certificate) -> Iterator[str]:
-    """The path of a browser that takes this certificate for a good one."""
+    """Return the path of a browser that trusts this certificate."""
     with tempfile.TemporaryDirectory(prefix="genvm-browser-script-") as folder:
         script = Path(folder) / "chromium"
         option = f"--ignore-certificate-errors-spki-list={certificate.key_hash}"

@@ -21,6 +21,8 @@ HELLO = ModuleHello(7, {"node_address": "0x" + "0" * 40, "tx_id": "0x1"})
 
 @dataclass(frozen=True)
 class Options:
+    """Options of a module's start."""
+
     allow_empty_backends: bool = False
     tells_of_config: bool = True
     unset_variables: dict[str, str] = field(default_factory=dict)
@@ -34,10 +36,11 @@ class Client:
     session: Session
 
     async def another(self) -> Client:
-        """Another session with the same module, to be closed by whoever asked for it."""
+        """Open another session with the same module; the caller closes it."""
         return Client(self.module, await self.module.open_session(HELLO))
 
     async def request(self, url: str, method: str = "GET", **more: Any) -> dict[str, Any]:
+        """Send an HTTP request and return the response."""
         limit = more.pop("limit", None)
         payload = {"method": method, "url": url, "headers": {}, "body": None, "sign": False, **more}
         answer = await self.session.answer(ModuleRequest("Request", [payload, limit]))
@@ -45,13 +48,14 @@ class Client:
         return response
 
     async def render(self, url: str, mode: str = "text", **more: Any) -> Any:
+        """Render a page and return its content."""
         limit = more.pop("limit", None)
         payload = {"mode": mode, "url": url, "wait_after_loaded": "0ms", **more}
         answer = await self.session.answer(ModuleRequest("Render", [payload, limit]))
         return answer["image" if mode == "screenshot" else "text"]
 
     async def refused(self, asking: Coroutine[Any, Any, Any]) -> WebFault:
-        """The fault that something ends with."""
+        """Await something and return the fault that it raises."""
         try:
             answer = await asking
         except WebFault as fault:

@@ -44,13 +44,16 @@ class Site:
 
     @property
     def host(self) -> str:
+        """The host and port of the site."""
         shown = f"[{self.address}]" if ":" in self.address else self.address
         return f"{shown}:{self.port}"
 
     def url(self, path: str = "/") -> str:
+        """Return the URL of a path."""
         return f"http://{self.host}{path}"
 
     def paths(self) -> list[str]:
+        """Return the paths that were requested."""
         return [asked.path for asked in self.asked]
 
 
@@ -109,7 +112,7 @@ def site(
                 super().finish_request(request, client_address)
 
         def handle_error(self, *_: object) -> None:
-            """A client that goes away in the middle is part of the tests."""
+            """Ignore a client that disconnects: that is part of the tests."""
 
     server = Server((address, port), Handler)
     served.port = server.server_port
@@ -130,7 +133,7 @@ FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
 
 @contextlib.contextmanager
 def talker(talk: Callable[[socket.socket], None]) -> Iterator[Site]:
-    """A server that says what `talk` has it say, on a thread for each connection."""
+    """Run a server that calls `talk` for each connection, in a thread."""
 
     def serve(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -152,7 +155,7 @@ def talker(talk: Callable[[socket.socket], None]) -> Iterator[Site]:
 
 
 def heard(connection: socket.socket) -> bytes:
-    """The head of the next request; nothing when the client has gone."""
+    """Return the head of the next request; empty when the client has disconnected."""
     head = b""
     while not head.endswith(b"\r\n\r\n") and (part := connection.recv(1)):
         head += part
@@ -171,6 +174,7 @@ class NameServer:
     """Kinds of questions, `A` or `AAAA`, that it answers with a failure of its own."""
 
     def answer(self, query: dns.message.Message) -> dns.message.Message:
+        """Return the reply to a DNS query."""
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
         question = query.question[0]

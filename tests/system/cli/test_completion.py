@@ -35,11 +35,11 @@ def environment(service: RunningService) -> dict[str, str]:
     return service.environment | {"PATH": f"{Path(GENVM_MANAGER).parent}:/usr/bin:/bin"}
 
 
-def completed(service: RunningService, *words: str) -> list[str]:
+def completed(service: RunningService, *arguments: str) -> list[str]:
     """What bash offers for the last of the words."""
     assert BASH is not None
     ended = subprocess.run(
-        [BASH, "--norc", "-c", ASK, "bash", "genvm-manager", *words],
+        [BASH, "--norc", "-c", ASK, "bash", "genvm-manager", *arguments],
         capture_output=True,
         text=True,
         env=environment(service),
@@ -51,7 +51,7 @@ def completed(service: RunningService, *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("arguments", "offered"),
     [
         (["st"], ["status"]),
         (["d"], ["demo", "detect-version", "doctor"]),
@@ -62,9 +62,9 @@ def completed(service: RunningService, *words: str) -> list[str]:
     ],
 )
 def test_commands_options_and_words(
-    service: RunningService, words: list[str], offered: list[str]
+    service: RunningService, arguments: list[str], offered: list[str]
 ) -> None:
-    assert sorted(completed(service, *words)) == offered
+    assert sorted(completed(service, *arguments)) == offered
 
 
 def test_ids_of_runs(service: RunningService) -> None:

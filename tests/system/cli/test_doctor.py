@@ -20,10 +20,10 @@ CheckResults = dict[str, list[dict[str, Any]]]
 """By topic."""
 
 
-def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None) -> CheckResults:
+def doctor(*expected: str, code: int, environment: Mapping[str, str] | None = None) -> CheckResults:
     """What it finds; it exits with this code."""
     ended = subprocess.run(
-        [GENVM_MANAGER, "doctor", "--json", *words],
+        [GENVM_MANAGER, "doctor", "--json", *expected],
         capture_output=True,
         text=True,
         env={**os.environ, **(environment or {})},
@@ -32,21 +32,21 @@ def doctor(*words: str, code: int, environment: Mapping[str, str] | None = None)
     )
     assert ended.returncode == code, ended
     found = json.loads(ended.stdout)
-    verdicts = {finding["verdict"] for finding in found["findings"]}
-    assert found["verdict"] == max(verdicts, key=["ok", "warning", "failure"].index)
-    findings: CheckResults = {}
-    for finding in found["findings"]:
-        assert (finding["do"] is None) == (finding["verdict"] == "ok"), finding
-        findings.setdefault(finding["topic"], []).append(finding)
-    return findings
+    statuses = {result["verdict"] for result in found["findings"]}
+    assert found["verdict"] == max(statuses, key=["ok", "warning", "failure"].index)
+    results: CheckResults = {}
+    for result in found["findings"]:
+        assert (result["do"] is None) == (result["verdict"] == "ok"), result
+        results.setdefault(result["topic"], []).append(result)
+    return results
 
 
-def failing(findings: CheckResults, verdict: str = "failure") -> dict[str, str]:
+def failing(results: CheckResults, status: str = "failure") -> dict[str, str]:
     """What is said of the topics with this verdict."""
     return {
-        topic: "; ".join(each["says"] for each in found if each["verdict"] == verdict)
-        for topic, found in findings.items()
-        if verdict in [each["verdict"] for each in found]
+        topic: "; ".join(each["says"] for each in found if each["verdict"] == status)
+        for topic, found in results.items()
+        if status in [each["verdict"] for each in found]
     }
 
 

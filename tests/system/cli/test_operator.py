@@ -204,7 +204,7 @@ def test_kill_takes_a_run_off_the_queue(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orders", "code", "words"),
+    ("orders", "code", "texts"),
     [
         ({"result": result(ResultCode.RETURN, {"a": 1})}, 0, ["return", '{"a": 1}']),
         ({"result": result(ResultCode.USER_ERROR, "not today")}, 1, ["user error", '"not today"']),
@@ -213,15 +213,15 @@ def test_kill_takes_a_run_off_the_queue(operator: Operator) -> None:
     ],
 )
 def test_wait_exits_as_the_contract_did(
-    service: RunningService, operator: Operator, orders: dict[str, Any], code: int, words: list[str]
+    service: RunningService, operator: Operator, orders: dict[str, Any], code: int, texts: list[str]
 ) -> None:
     run_id = service.start_run(orders | {"sleep_ms": 300})
     text = operator.types("wait", str(run_id), code=code).stdout
-    assert text.startswith(f"run {run_id}: {words[0]}\n")
-    assert all(word in text for word in words)
+    assert text.startswith(f"run {run_id}: {texts[0]}\n")
+    assert all(word in text for word in texts)
     as_json = operator.reads("wait", str(run_id), code=code)
     assert as_json["run_id"] == run_id
-    assert as_json["result"] == words[0].replace(" ", "_").lower()
+    assert as_json["result"] == texts[0].replace(" ", "_").lower()
     assert as_json["cause"] == "exited"
 
 
@@ -281,5 +281,5 @@ def test_without_a_supervisor_it_says_to_try_again(
     service: RunningService, operator: Operator
 ) -> None:
     with service.without_supervisor():
-        for words in (("ps",), ("permits", "4"), ("kill", "1")):
-            assert "; try again in 1 s\n" in operator.types(*words, code=75).stderr
+        for texts in (("ps",), ("permits", "4"), ("kill", "1")):
+            assert "; try again in 1 s\n" in operator.types(*texts, code=75).stderr

@@ -36,10 +36,10 @@ def service(token_file: Path) -> Iterator[RunningService]:
         yield running
 
 
-def run(service: RunningService, words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run(service: RunningService, arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command that is told nothing but by its words and these variables."""
     return subprocess.run(
-        [GENVM_MANAGER, *words.split()],
+        [GENVM_MANAGER, *arguments.split()],
         capture_output=True,
         text=True,
         env=service.environment | more,
@@ -91,9 +91,9 @@ def test_a_named_folder_goes_before_the_environment(service: RunningService) -> 
 # ------------------------------------------------------------------------------------ in process
 
 
-@pytest.mark.parametrize("words", ANYWHERE)
-def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) -> None:
-    ended = CliRunner().invoke(main, [*words.split(), "--state-dir", str(tmp_path)])
+@pytest.mark.parametrize("arguments", ANYWHERE)
+def test_no_service_is_one_line_and_the_next_step(arguments: str, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(main, [*arguments.split(), "--state-dir", str(tmp_path)])
     assert ended.exit_code == 69
     assert (ended.stdout, ended.stderr) == (
         "",
@@ -103,7 +103,7 @@ def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("arguments", "reason"),
     [
         ("ps extra", "unexpected extra argument"),
         ("ps --nonsense", "No such option"),
@@ -141,8 +141,8 @@ def test_no_service_is_one_line_and_the_next_step(words: str, tmp_path: Path) ->
         ("doctor --config /nonexistent", "does not exist"),
     ],
 )
-def test_misuse_ends_with_64_and_names_what_is_wrong(words: str, reason: str) -> None:
-    ended = CliRunner().invoke(main, words.split())
+def test_wrong_usage_ends_with_64_and_names_what_is_wrong(arguments: str, reason: str) -> None:
+    ended = CliRunner().invoke(main, arguments.split())
     assert (ended.exit_code, ended.stdout) == (64, ""), ended.output
     assert reason in ended.stderr
     assert "sk-123" not in ended.stderr

@@ -45,12 +45,12 @@ def service() -> Iterator[RunningService]:
 
 
 def ends(
-    words: Sequence[str], stdout: str, environment: dict[str, str] | None = None
+    arguments: Sequence[str], stdout: str, environment: dict[str, str] | None = None
 ) -> tuple[int, str]:
     """The exit code of a command, and what it says on stderr."""
     script = '"$@" >&-' if stdout == CLOSED else 'exec "$@" >/dev/full'
     ended = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", GENVM_MANAGER, *words],
+        ["/bin/sh", "-c", script, "sh", GENVM_MANAGER, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -62,13 +62,15 @@ def ends(
     return ended.returncode, ended.stderr
 
 
-def ends_unread(words: Sequence[str], environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """The same, where whoever was to read has gone."""
+def ends_unread(
+    arguments: Sequence[str], environment: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """The same, where the one who was to read has gone."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         ended = subprocess.run(
-            [GENVM_MANAGER, *words],
+            [GENVM_MANAGER, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=writer,
             stderr=subprocess.PIPE,
@@ -82,16 +84,16 @@ def ends_unread(words: Sequence[str], environment: dict[str, str] | None = None)
     return ended.returncode, ended.stderr
 
 
-@pytest.mark.parametrize("words", WITHOUT_SERVICE, ids=" ".join)
-def test_help_that_cannot_be_written_is_an_error_of_its_own(words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", WITHOUT_SERVICE, ids=" ".join)
+def test_help_that_cannot_be_written_is_an_error_of_its_own(arguments: list[str]) -> None:
     for stdout, sentence in SENTENCES.items():
-        assert ends(words, stdout) == (74, sentence)
-    assert ends_unread(words) == (141, "")
+        assert ends(arguments, stdout) == (74, sentence)
+    assert ends_unread(arguments) == (141, "")
 
 
-@pytest.mark.parametrize("words", WITH_SERVICE, ids=" ".join)
-def test_so_is_what_a_command_prints(service: RunningService, words: list[str]) -> None:
-    typed = [*words, "--state-dir", str(service.state)]
+@pytest.mark.parametrize("arguments", WITH_SERVICE, ids=" ".join)
+def test_so_is_what_a_command_prints(service: RunningService, arguments: list[str]) -> None:
+    typed = [*arguments, "--state-dir", str(service.state)]
     for stdout, sentence in SENTENCES.items():
         assert ends(typed, stdout, service.environment) == (74, sentence)
     assert ends_unread(typed, service.environment) == (141, "")
@@ -109,11 +111,11 @@ def test_a_command_with_no_stream_at_all_does_its_work(service: RunningService) 
 
 
 def test_a_full_stderr_changes_no_exit_code(service: RunningService) -> None:
-    for words, code in ((["kill", "99999"], 66), (["nonsense"], 2), (["--version"], 0)):
-        where = ["--state-dir", str(service.state)] if words[0] == "kill" else []
+    for arguments, code in ((["kill", "99999"], 66), (["nonsense"], 2), (["--version"], 0)):
+        where = ["--state-dir", str(service.state)] if arguments[0] == "kill" else []
         with Path("/dev/full").open("w") as full:
             ended = subprocess.run(
-                [GENVM_MANAGER, *words, *where],
+                [GENVM_MANAGER, *arguments, *where],
                 stdout=subprocess.DEVNULL,
                 stderr=full,
                 env=service.environment,

@@ -38,11 +38,11 @@ def run_id(service: RunningService) -> Iterator[int]:
 
 @contextmanager
 def waiting(
-    service: RunningService, words: Sequence[str], run_id: int, before: Sequence[str]
+    service: RunningService, arguments: Sequence[str], run_id: int, before: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command that has come to where it handles signals."""
-    about = [] if words[0] == "top" else [str(run_id)]
-    command = [*before, GENVM_MANAGER, *words, *about, "--state-dir", str(service.state)]
+    about = [] if arguments[0] == "top" else [str(run_id)]
+    command = [*before, GENVM_MANAGER, *arguments, *about, "--state-dir", str(service.state)]
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -57,11 +57,11 @@ def waiting(
             process.kill()
 
 
-@pytest.mark.parametrize("words", WAITING, ids=lambda words: words[0])
+@pytest.mark.parametrize("arguments", WAITING, ids=lambda arguments: arguments[0])
 def test_it_goes_on_waiting_until_sigterm(
-    service: RunningService, run_id: int, words: tuple[str, ...]
+    service: RunningService, run_id: int, arguments: tuple[str, ...]
 ) -> None:
-    with waiting(service, words, run_id, ignoring(*ALL)) as process:
+    with waiting(service, arguments, run_id, ignoring(*ALL)) as process:
         assert set(TERMINALS) <= ignored(process.pid)
         assert blocked(process.pid) == set()
         for number in TERMINALS:

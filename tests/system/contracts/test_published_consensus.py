@@ -59,8 +59,8 @@ def agreed(
     led = contract.lead(method, *args)
     assert led.returned() is None
     blocks = len(led.result.nondet_results)
-    for verdict, told in ((True, []), (False, list(range(blocks)))):
-        played.by_default = Model(lambda _: f"Well: {answer}", verdict=verdict)
+    for judgement, told in ((True, []), (False, list(range(blocks)))):
+        played.by_default = Model(lambda _: f"Well: {answer}", judgement=judgement)
         ran = contract.validate(led, method, *args)
         assert ran.disagreements == told
         assert ran.result.nondet_disagreement == (told[0] if told else None)

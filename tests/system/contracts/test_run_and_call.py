@@ -162,7 +162,7 @@ def test_a_service_that_is_not_there_is_3(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "complaint"),
     [
         (("run", "absent.py"), "absent.py"),
         (("run",), "CONTRACT"),
@@ -185,9 +185,9 @@ def test_a_service_that_is_not_there_is_3(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_64_and_says_why(
-    author: Author, words: tuple[str, ...], complaint: str
+    author: Author, arguments: tuple[str, ...], complaint: str
 ) -> None:
-    ended = author.types(*(str(author.probe) if word == "PROBE" else word for word in words))
+    ended = author.types(*(str(author.probe) if word == "PROBE" else word for word in arguments))
     assert ended.code == 64
     assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -31,7 +31,7 @@ def test_a_ledger_that_is_none_is_said_before_a_service_is_started(tmp_path: Pat
     assert (ended.code, ended.stderr) == (
         3,
         f"Error: the local node cannot be kept in {author.state_dir}/local-node.db: file is not a "
-        "database; have this user write it, or move it away, or name another state folder by "
+        "database; let this user write it, or move it away, or name another state folder by "
         "--state-dir\n",
     )
 
@@ -58,7 +58,7 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
     with author.starts("run", str(author.probe), before=full) as process:
         _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 3
-    assert "make room on its disk, or name another state folder by --state-dir" in said
+    assert "free space on its disk, or name another state folder by --state-dir" in said
 
 
 def test_a_service_that_goes_is_said_with_what_has_become_of_the_call(
@@ -74,5 +74,5 @@ def test_a_service_that_goes_is_said_with_what_has_become_of_the_call(
             service.half("http").kill()
             _, said = process.communicate(timeout=DEADLINE)
         assert process.returncode == 3
-        assert said.endswith("; nothing has changed, so repeat the command once it is back\n")
+        assert said.endswith("; nothing has changed: repeat the command once the service is back\n")
         assert author.reads(address) == "hello"

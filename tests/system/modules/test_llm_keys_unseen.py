@@ -79,11 +79,11 @@ class Listener:
     """Keeps what the service answers over HTTP, each reply with its path."""
 
     def __init__(self, client: httpx.Client) -> None:
-        self.replies: list[tuple[str, bytes]] = []
+        self.answers: list[tuple[str, bytes]] = []
         client.event_hooks["response"].append(self._keep)
 
     def _keep(self, reply: httpx.Response) -> None:
-        self.replies.append((f"{reply.request.url.path} {reply.status_code}", reply.read()))
+        self.answers.append((f"{reply.request.url.path} {reply.status_code}", reply.read()))
 
 
 @pytest.fixture
@@ -118,21 +118,21 @@ def bad_replies(key: str) -> list[Reply]:
     ]
 
 
-def ask_each(asker: ServedContract, played: Played) -> None:
+def ask_each(contract: ServedContract, played: Played) -> None:
     """A good answer of each, then all that can go wrong, caught by the contract and not."""
     asking = {}
     for name, one in played.items():
-        replies = bad_replies(one.key)
-        one.do(Say("fine"), *replies, Fail(401, f"wrong: {one.key}"))
-        count = 1 + len(replies) + 1
-        asking[name] = asker.begin("ask", count, host_data={"studio_llm_id": name})
+        answers = bad_replies(one.key)
+        one.do(Say("fine"), *answers, Fail(401, f"wrong: {one.key}"))
+        count = 1 + len(answers) + 1
+        asking[name] = contract.begin("ask", count, host_data={"studio_llm_id": name})
     for run_id in asking.values():
-        good, *failed = asker.node.end(run_id).returned()
+        good, *failed = contract.node.end(run_id).returned()
         assert good == "fine"
         assert {causes for ((causes,), _) in failed} == {"NO_PROVIDER_FOR_PROMPT"}
     for one in played.values():
         one.do(Fail(500, f"crashed while {one.key} was read"))
-    assert asker.lead("uncaught").result.data["causes"] == ["NO_PROVIDER_FOR_PROMPT"]
+    assert contract.lead("uncaught").result.data["causes"] == ["NO_PROVIDER_FOR_PROMPT"]
 
 
 def check_each(node: ServedNode, played: Played) -> None:
@@ -177,10 +177,10 @@ def misplace_keys(node: ServedNode, played: Played) -> None:
     assert node.post("/module/start", module_type=LLM, config=WRITTEN).status_code == 400
 
 
-def crash_everything(node: ServedNode, asker: ServedContract, played: Played) -> None:
+def crash_everything(node: ServedNode, contract: ServedContract, played: Played) -> None:
     """The worker in mid-prompt, then the processes of HTTP and the supervisor, by bad signals."""
     service = node.service
-    run_id = begin_to_hang(asker, played["three"])
+    run_id = begin_to_hang(contract, played["three"])
     (busy,) = [each["pid"] for each in node.workers() if each["sessions"]]
     look_at_processes(service.folder, executors=1)
     os.kill(busy, signal.SIGABRT)
@@ -188,21 +188,21 @@ def crash_everything(node: ServedNode, asker: ServedContract, played: Played) ->
     (http_worker, *_) = service.half("http").children()
     http_worker.send_signal(signal.SIGSEGV)
     wait_until(lambda: http_worker not in service.half("http").children())
-    begin_to_hang(asker, played["three"])
+    begin_to_hang(contract, played["three"])
     service.half("supervisor").send_signal(signal.SIGSEGV)
     wait_until(lambda: service.http.get("/readyz").is_success)
     wait_until(lambda: node.status()["llm_module"] == "running")
     wait_until(lambda: node.status()["web_module"] == "running")
     for name in played:
         host_data = {"studio_llm_id": name}
-        assert asker.lead("ask", 1, host_data=host_data).returned() == ["fine"]
+        assert contract.lead("ask", 1, host_data=host_data).returned() == ["fine"]
 
 
-def begin_to_hang(asker: ServedContract, played: PlayedProvider) -> int:
+def begin_to_hang(contract: ServedContract, played: PlayedProvider) -> int:
     """Start a run that is in mid-prompt then; its id."""
     asked = len(played.asked)
     played.do(Hang())
-    run_id = asker.begin("ask", 1)
+    run_id = contract.begin("ask", 1)
     wait_until(lambda: len(played.asked) > asked)
     return run_id
 
@@ -252,13 +252,13 @@ def test_no_key_is_to_be_seen(played: Played) -> None:
         node.post("/env", key="SET_KEY", value=SET)
         node.start(WEB, NO_BROWSER)
         node.start(LLM, module_config(backends(played), vm_count=5))
-        asker = node.deploy(SOURCE)
-        ask_each(asker, played)
+        contract = node.deploy(SOURCE)
+        ask_each(contract, played)
         check_each(node, played)
         misplace_keys(node, played)
-        crash_everything(node, asker, played)
+        crash_everything(node, contract, played)
         read_everything(node)
         look_at_files(node.service.folder)
-    for path, body in heard.replies:
+    for path, body in heard.answers:
         assert_hidden(body, path)
-    assert len(heard.replies) > 40
+    assert len(heard.answers) > 40

@@ -77,7 +77,7 @@ def node() -> Iterator[ServedNode]:
 
 
 @pytest.fixture(scope="module")
-def asker(node: ServedNode) -> ServedContract:
+def contract(node: ServedNode) -> ServedContract:
     return node.deploy(SOURCE)
 
 
@@ -149,32 +149,34 @@ def cases(kind: str) -> list[tuple[list[Any], list[Reply], Any]]:
 
 
 def test_whatever_providers_do_a_contract_can_tell(
-    node: ServedNode, asker: ServedContract, played: Played
+    node: ServedNode, contract: ServedContract, played: Played
 ) -> None:
     """Four runs at once, each with a provider of its own, whom the node names."""
     runs = {}
     for kind, one in played.items():
-        one.do(*(reply for _, replies, _ in cases(kind) for reply in replies))
+        one.do(*(reply for _, answers, _ in cases(kind) for reply in answers))
         prompts = [asked for asked, _, _ in cases(kind)]
-        runs[kind] = asker.begin("ask", prompts, host_data={"studio_llm_id": kind})
+        runs[kind] = contract.begin("ask", prompts, host_data={"studio_llm_id": kind})
     for kind, run_id in runs.items():
         expected = [gets for _, _, gets in cases(kind)]
         assert node.end(run_id).returned() == expected
         assert played[kind].asked[0].user == "¿qué tal? 🙂"
 
 
-def test_the_node_names_who_is_asked_and_who_is_next(asker: ServedContract, played: Played) -> None:
+def test_the_node_names_who_is_asked_and_who_is_next(
+    contract: ServedContract, played: Played
+) -> None:
     for kind, one in played.items():
         one.by_default = lambda _, kind=kind: Say(f"it is {kind}")  # type: ignore[misc]
     both = {"studio_llm_id": "google", "fallback_llm_id": "ollama"}
     played["google"].do(Say("it is google"), Fail(503))
-    answers = asker.lead("ask", [prompt(), prompt()], host_data=both).returned()
+    answers = contract.lead("ask", [prompt(), prompt()], host_data=both).returned()
     assert answers == ["it is google", "it is ollama"]
     assert [len(one.asked) for one in played.values()] == [0, 0, 2, 1]
-    assert asker.lead("ask", [prompt()]).returned() == ["it is anthropic"]
+    assert contract.lead("ask", [prompt()]).returned() == ["it is anthropic"]
 
 
-def test_images_reach_a_model(asker: ServedContract, openai: PlayedProvider) -> None:
+def test_images_reach_a_model(contract: ServedContract, openai: PlayedProvider) -> None:
     png, jpeg = b"\x89PNG\r\n\x1a\n" + bytes(100), b"\xff\xd8\xff\xe0" + bytes(100)
     prompts = [
         prompt("what is it?", "text", png, jpeg),
@@ -182,7 +184,7 @@ def test_images_reach_a_model(asker: ServedContract, openai: PlayedProvider) -> 
         prompt("what is it?", "text", png, png, png),
         prompt("what is it?", "text", png + bytes(5 << 20)),
     ]
-    seen, *refused = asker.lead("ask", prompts).returned()
+    seen, *refused = contract.lead("ask", prompts).returned()
     assert seen == "fine"
     causes = ["INVALID_IMAGE", "TOO_MANY_IMAGES", "IMAGE_TOO_LARGE"]
     assert [each["causes"] for each in refused] == [[cause] for cause in causes]
@@ -194,7 +196,7 @@ def test_images_reach_a_model(asker: ServedContract, openai: PlayedProvider) -> 
 
 
 def test_a_variable_that_is_set_later_becomes_the_key(
-    node: ServedNode, asker: ServedContract
+    node: ServedNode, contract: ServedContract
 ) -> None:
     with provider("google", key="sk-of-the-environment") as played:
         backend = played.backend(key="${ENV[SOME_KEY]}")
@@ -202,22 +204,22 @@ def test_a_variable_that_is_set_later_becomes_the_key(
         node.stop(LLM)
         refused = node.post("/module/start", module_type=LLM, config=config)
         assert refused.status_code == 500
-        words = "no usable LLM backend: set SOME_KEY (POST /env) and restart the module"
-        assert words in refused.json()["error"]
+        reason = "no usable LLM backend: set SOME_KEY (POST /env) and restart the module"
+        assert reason in refused.json()["error"]
         shown = node.status()["modules"][LLM]
-        assert (shown["state"], words in shown["reason"]) == ("stopped", True)
+        assert (shown["state"], reason in shown["reason"]) == ("stopped", True)
         node.post("/env", key="SOME_KEY", value="sk-of-the-environment")
         warnings = node.service.log.count("llm_config_unknown_keys keys=vm_count")
         node.start(LLM, config)
-        assert asker.lead("ask", [prompt()]).returned() == ["fine"]
+        assert contract.lead("ask", [prompt()]).returned() == ["fine"]
         # Two workers read it, one of them tells.
         assert node.service.log.count("llm_config_unknown_keys") == warnings + 1
 
 
-def test_without_a_key_prompts_say_which_to_set(node: ServedNode, asker: ServedContract) -> None:
+def test_without_a_key_prompts_say_which_to_set(node: ServedNode, contract: ServedContract) -> None:
     node.stop(LLM)
     assert node.post("/module/start", module_type="Llm").json() == {"result": "module_started"}
-    (answer,) = asker.lead("ask", [prompt()]).returned()
+    (answer,) = contract.lead("ask", [prompt()]).returned()
     reason = node.status()["modules"][LLM]["reason"]
     assert "set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY (POST /env)" in reason
     assert answer == {
@@ -229,23 +231,23 @@ def test_without_a_key_prompts_say_which_to_set(node: ServedNode, asker: ServedC
     assert node.status()["modules"][LLM]["reason"] is None
 
 
-def test_a_module_may_start_with_nobody_to_ask(node: ServedNode, asker: ServedContract) -> None:
+def test_a_module_may_start_with_nobody_to_ask(node: ServedNode, contract: ServedContract) -> None:
     node.stop(LLM)
     node.start(LLM, {"backends": {}}, allow_empty_backends=True)
-    (answer,) = asker.lead("ask", [prompt()]).returned()
+    (answer,) = contract.lead("ask", [prompt()]).returned()
     assert answer["causes"] == ["NO_PROVIDER_FOR_PROMPT"]
     assert answer["ctx"]["attempts"] == []
     assert "the configuration names none" in answer["ctx"]["reason"]
 
 
 def test_a_module_may_answer_everything_with_a_user_error(
-    node: ServedNode, asker: ServedContract
+    node: ServedNode, contract: ServedContract
 ) -> None:
     node.stop(LLM)
     node.start(LLM, {}, user_error=True)
     causes = ["MODULE_USER_ERROR"]
-    assert asker.lead("ask", [prompt()]).returned() == [{"causes": causes, "ctx": {}}]
-    result = asker.lead("uncaught").result
+    assert contract.lead("ask", [prompt()]).returned() == [{"causes": causes, "ctx": {}}]
+    result = contract.lead("uncaught").result
     assert (result.code, result.data) == (ResultCode.USER_ERROR, {"causes": causes, "ctx": {}})
 
 
@@ -253,10 +255,10 @@ def test_a_module_may_answer_everything_with_a_user_error(
 
 
 def test_a_worker_that_is_killed_in_mid_prompt_ends_its_run_and_is_replaced(
-    node: ServedNode, asker: ServedContract, openai: PlayedProvider
+    node: ServedNode, contract: ServedContract, openai: PlayedProvider
 ) -> None:
     openai.do(Hang())
-    run_id = asker.begin("ask", [prompt()])
+    run_id = contract.begin("ask", [prompt()])
     wait_until(lambda: openai.asked)
     (victim,) = [each["pid"] for each in node.workers() if each["sessions"]]
     os.kill(victim, signal.SIGKILL)
@@ -268,15 +270,15 @@ def test_a_worker_that_is_killed_in_mid_prompt_ends_its_run_and_is_replaced(
     wait_until(lambda: None not in [each["pid"] for each in node.workers()])
     assert victim not in [each["pid"] for each in node.workers()]
     assert "a worker of the llm module was ended by SIGKILL" in node.service.log
-    assert asker.lead("ask", [prompt()]).returned() == ["fine"]
+    assert contract.lead("ask", [prompt()]).returned() == ["fine"]
 
 
 def test_a_contract_that_prompts_for_ever_is_ended_by_its_deadline(
-    node: ServedNode, asker: ServedContract, openai: PlayedProvider
+    node: ServedNode, contract: ServedContract, openai: PlayedProvider
 ) -> None:
     hang = Hang()
     openai.by_default = lambda _: hang if len(openai.asked) > 3 else Say("go on")
-    ran = asker.lead("for_ever", deadline="6s")
+    ran = contract.lead("for_ever", deadline="6s")
     assert ran.reply.cause is Cause.DEADLINE
     assert len(openai.asked) == 4
     assert openai.hung_up.acquire(timeout=TIMEOUT)
@@ -307,12 +309,12 @@ def test_fifty_runs_prompt_at_once(node: ServedNode, openai: PlayedProvider) -> 
 
 
 def test_a_module_that_is_stopped_waits_for_its_runs_and_then_ends_them(
-    node: ServedNode, asker: ServedContract, openai: PlayedProvider
+    node: ServedNode, contract: ServedContract, openai: PlayedProvider
 ) -> None:
     hang = Hang()
     openai.do(hang, Hang())
     with ThreadPoolExecutor(1) as threads:
-        patient = asker.begin("ask", [prompt()])
+        patient = contract.begin("ask", [prompt()])
         wait_until(lambda: len(openai.asked) == 1)
         stopping = beside(threads, node, LLM)
         wait_until(lambda: node.status()["llm_module"] == "stopping")
@@ -320,9 +322,9 @@ def test_a_module_that_is_stopped_waits_for_its_runs_and_then_ends_them(
         assert node.end(patient).returned() == ["at last"]
         assert stopping.result(TIMEOUT) < DRAIN
         with pytest.raises(RequestFailed, match=NOT_RUNNING):
-            asker.begin("ask", [prompt()])
+            contract.begin("ask", [prompt()])
         node.start(LLM, module_config({"one": openai.backend()}))
-        hanging = asker.begin("ask", [prompt()])
+        hanging = contract.begin("ask", [prompt()])
         wait_until(lambda: len(openai.asked) == 2)
         took = beside(threads, node, LLM).result(TIMEOUT)
         assert took >= DRAIN

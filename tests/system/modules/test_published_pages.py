@@ -122,8 +122,8 @@ def test_the_intelligent_oracle(
     node: ServedNode, played: PlayedProvider, world: GuestEnv, published_contracts: Path
 ) -> None:
     def opinion(prompt: str) -> str:
-        outcome = "yes" if "It has happened." in prompt or "'outcome': 'yes'" in prompt else "no"
-        return f'Well: {{"valid_source": "true", "reasoning": "read", "outcome": "{outcome}",}}'
+        printed = "yes" if "It has happened." in prompt or "'outcome': 'yes'" in prompt else "no"
+        return f'Well: {{"valid_source": "true", "reasoning": "read", "outcome": "{printed}",}}'
 
     url = f"https://{NEWS}{STORY}"
     oracle = node.deploy(
@@ -137,10 +137,10 @@ def test_the_intelligent_oracle(
     assert len(led.result.nondet_results) == 2
     assert any("News It has happened." in asked.user for asked in played.asked)
     assert oracle.validate(led, "resolve", url).disagreements == []
-    played.by_default = Model(opinion, verdict=False)
+    played.by_default = Model(opinion, judgement=False)
     assert oracle.validate(led, "resolve", url).disagreements == [0, 1]
     assert world.site.paths().count(STORY) == 3
     replayed(oracle, led, "resolve", url)
     oracle.keep(led)
     assert oracle.view("get_status") == "Resolved"
-    assert json.loads(oracle.view("get_dict")["analysis"])["outcome"] == "yes"
+    assert json.loads(oracle.view("get_dict")["analysis"])["printed"] == "yes"

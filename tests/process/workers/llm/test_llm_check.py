@@ -62,7 +62,7 @@ def test_a_bad_provider_spoils_no_other_row(monkeypatch: pytest.MonkeyPatch) -> 
         one_by_one = threading.Lock()
 
         def by_model(asked: Asked) -> Reply:
-            replies: dict[str, Reply] = {
+            answers: dict[str, Reply] = {
                 "broken": Fail(500, "out of order"),
                 "hanging": Hang(),
                 "garbled": Raw(b"?"),
@@ -70,7 +70,7 @@ def test_a_bad_provider_spoils_no_other_row(monkeypatch: pytest.MonkeyPatch) -> 
                 "chatty": Say("x" * (MAX_RESPONSE + 5)),
             }
             with one_by_one:
-                return replies[asked.model]
+                return answers[asked.model]
 
         bad.by_default = by_model
         rows = run(

@@ -44,7 +44,7 @@ def only(played: PlayedProvider, **model: Any) -> dict[str, Any]:
     return module_config({"one": played.backend(**model)})
 
 
-def outcome(played: PlayedProvider, *, response_format: str = "text", **model: Any) -> Any:
+def ended(played: PlayedProvider, *, response_format: str = "text", **model: Any) -> Any:
     """What one prompt gives: its value, or the statuses of the attempts that failed."""
 
     async def work() -> Any:
@@ -101,8 +101,8 @@ def test_judges_as_each_provider_takes_them(played: PlayedProvider) -> None:
 
 def test_newer_openai_models_are_given_max_completion_tokens() -> None:
     with provider("openai-compatible") as played:
-        assert outcome(played) == "fine"
-        assert outcome(played, use_max_completion_tokens=True) == "fine"
+        assert ended(played) == "fine"
+        assert ended(played, use_max_completion_tokens=True) == "fine"
         names = [asked.max_tokens_name for asked in played.asked]
     assert names == ["max_tokens", "max_completion_tokens"]
 
@@ -132,7 +132,7 @@ def test_newer_openai_models_are_given_max_completion_tokens() -> None:
 )
 def test_what_is_no_answer(played: PlayedProvider, reply: Reply, status: Any) -> None:
     played.do(reply)
-    assert outcome(played) == [status or "MALFORMED_REPLY"]
+    assert ended(played) == [status or "MALFORMED_REPLY"]
     assert len(played.asked) == 1
 
 
@@ -141,7 +141,7 @@ def test_a_reply_without_an_answer_in_it() -> None:
         openai.do(Raw(b'{"choices": []}'), Raw(b'{"choices": [{"message": {"content": null}}]}'))
         google.do(Raw(b'{"promptFeedback": {"blockReason": "SAFETY"}}'), Raw(b'{"candidates": []}'))
         for played in (openai, openai, google, google):
-            assert outcome(played) == ["EMPTY_ANSWER"]
+            assert ended(played) == ["EMPTY_ANSWER"]
 
 
 def test_thoughts_are_no_part_of_the_answer() -> None:
@@ -149,22 +149,22 @@ def test_thoughts_are_no_part_of_the_answer() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "x"}]
     with provider("google") as google, provider("anthropic") as anthropic:
         google.do(Raw(json.dumps({"candidates": [{"content": {"parts": parts}}]}).encode()))
-        assert outcome(google) == "one two"
+        assert ended(google) == "one two"
         blocks += [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
         anthropic.do(Raw(json.dumps({"content": blocks}).encode()))
-        assert outcome(anthropic) == "one two"
+        assert ended(anthropic) == "one two"
 
 
 def test_a_huge_body_is_cut_off() -> None:
     with provider("openai-compatible") as played:
         played.do(Flood(MAX_BODY + (4 << 20)))
-        assert outcome(played) == ["BODY_TOO_LARGE"]
-        assert outcome(played) == "fine"
+        assert ended(played) == ["BODY_TOO_LARGE"]
+        assert ended(played) == "fine"
 
 
 def test_a_slow_model_is_given_up(played: PlayedProvider) -> None:
     played.do(Hang())
-    assert outcome(played, timeout="300ms") == ["TIMEOUT"]
+    assert ended(played, timeout="300ms") == ["TIMEOUT"]
     assert played.hung_up.acquire(timeout=TIMEOUT)
 
 
@@ -185,9 +185,9 @@ def test_a_slow_answer_in_time_is_an_answer(played: PlayedProvider) -> None:
 
 def test_json_that_is_none_is_asked_for_once_more(played: PlayedProvider) -> None:
     played.say("I would rather not.", '{"a": 1}')
-    assert outcome(played, response_format="json") == {"a": 1}
+    assert ended(played, response_format="json") == {"a": 1}
     played.say("[1, 2]", '{"a": 1} or {"a": 2}', '{"never": "read"}')
-    assert outcome(played, response_format="json") == ["INVALID_JSON"]
+    assert ended(played, response_format="json") == ["INVALID_JSON"]
     assert len(played.asked) == 4
 
 
