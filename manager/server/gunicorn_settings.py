@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,6 @@ HEADER_SIZE = 4094
 def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) -> dict[str, Any]:
     """Return gunicorn's settings. `binds` has its own form: `HOST:PORT`, `unix:PATH` or `fd://N`."""
     threads = ConcurrencyLimits(config.http_threads).threads
-
-    def name_master(_arbiter: object, _worker: object) -> None:
-        setproctitle(f"genvm-manager http master {state_folder}")
-
-    def name_worker(_arbiter: object, _worker: object) -> None:
-        setproctitle(f"genvm-manager http worker {state_folder}")
 
     def take_over_listeners(arbiter: Any) -> None:
         are_given = all(bind.startswith("fd://") for bind in binds)
@@ -69,9 +63,18 @@ def gunicorn_settings(config: Config, binds: Sequence[str], state_folder: Path) 
         "errorlog": None,
         "pre_request": begin_request,
         # gunicorn sets its own title in a worker just before it calls the second.
-        "pre_fork": name_master,
-        "post_fork": name_worker,
+        "pre_fork": _names_process(f"genvm-manager http master {state_folder}"),
+        "post_fork": _names_process(f"genvm-manager http worker {state_folder}"),
     }
+
+
+def _names_process(title: str) -> Callable[[object, object], None]:
+    """Return a hook of gunicorn's that sets the title of the process that calls it."""
+
+    def name_process(_arbiter: object, _worker: object) -> None:
+        setproctitle(title)
+
+    return name_process
 
 
 def _heartbeat_folder(state_folder: Path) -> str:

@@ -132,7 +132,7 @@ def test_a_service_works_with_nothing_but_its_state_folder(
     examined = machine.beside(service, ["doctor", "--quick", "--json"])
     results = json.loads(examined.stdout)["findings"]
     assert not [each for each in results if "the check failed" in each["says"]]
-    says = f"temporary files go to {temporary_files(machine.state)}, as no other place can"
+    says = f"temporary files go to {temporary_files(machine.state)}, as no other folder is writable"
     assert [each for each in results if each["says"].startswith(says)], results
 
     contract = PROJECT / "manager" / "local_node" / "demo_contract.py"

@@ -118,7 +118,8 @@ def test_the_service_file_is_written_again(
     before = find_service_file(service.state)
     vanish(service_file(service.state))
     wait_until(lambda: find_service_file(service.state) == before, NOTICED)
-    assert "service.json was removed or replaced; it is written again" in service.log
+    said = "service.json was removed or replaced; it is written again"
+    wait_until(lambda: said in service.log)
     assert not service_file(service.state).is_symlink()
 
 
