@@ -8,7 +8,7 @@ import sys
 
 
 def _supervise(shim: int) -> int:
-    # Our metrics are ours alone: the library would put them into the files of whoever starts us.
+    # Our metrics are ours alone; the library would put them into files of our parent.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         os.environ.pop(name, None)
     # Behind the fork, as the shim stays small.
