@@ -1,3 +1,3 @@
 """The language that all processes of GenVM Manager share: pure data and codecs, no policy."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

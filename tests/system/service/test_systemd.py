@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from genvm_manager.protocol import __version__
 from tests.support.installed import (
     KEY,
     KEY_MAJOR,
@@ -366,7 +367,7 @@ def test_an_upgrade_keeps_settings_and_state_and_refuses_nobody(service: Install
     settings = service.machine.path(SETTINGS).read_text()
     before = service.process("supervisor")
     package = service.machine.path("/root/genvm-manager/protocol/__init__.py")
-    package.write_text(package.read_text().replace('"0.1.0"', '"0.1.1"'))
+    package.write_text(package.read_text().replace(__version__, f"{__version__}.post1"))
     with service.asked_again_and_again() as answers:
         service.install()
     assert set(answers.counts) <= {"200", "503 1"}
