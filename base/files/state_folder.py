@@ -86,7 +86,8 @@ def run_store(state_folder: Path) -> Path:
 
 def last_run_id(state_folder: Path) -> Path:
     """Return the file with a second copy of the last run id, from which ids continue without a
-    database."""
+    database.
+    """
     return state_folder / "last-run-id"
 
 

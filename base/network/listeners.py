@@ -27,7 +27,8 @@ class AddressError(Exception):
 
 def split_address(text: str, setting: str = "bind_address") -> HostPort:
     """Host and port of `HOST:PORT`, an IPv6 host in brackets; `setting` is where it was given.
-    Raises `AddressError`."""
+    Raises `AddressError`.
+    """
     try:
         return parse_host_port(text)
     except ValueError as error:
@@ -36,7 +37,8 @@ def split_address(text: str, setting: str = "bind_address") -> HostPort:
 
 def listen_tcp(host: str, port: int) -> list[socket.socket]:
     """Return listening sockets at all addresses that `host` has on this machine, on one port; 0
-    takes a free one. Raises `AddressError`."""
+    takes a free one. Raises `AddressError`.
+    """
     places = _places(host, port)
     families = {family for family, _ in places}
     # Alone, `::` is for IPv4 as well where the kernel is set so.
@@ -67,7 +69,8 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
 
 def gunicorn_binds(bind: str) -> list[str]:
     """Return what gunicorn has to bind for `bind`: for a host's name every `ADDRESS:PORT` of this
-    machine that it stands for, on one port; all else as it is. Raises `AddressError`."""
+    machine that it stands for, on one port; all else as it is. Raises `AddressError`.
+    """
     if bind.startswith(("unix:", "fd://")):
         return [bind]
     host, port = split_address(bind, "--bind")

@@ -42,7 +42,8 @@ def listen_at_each(
     places: Sequence[Place], listening: Callable[[Place], socket.socket]
 ) -> list[socket.socket]:
     """Listen at each place that is of this machine, on one port, with the socket that `listening`
-    makes. Raises `CannotListen` when one cannot be had, or none is of this machine."""
+    makes. Raises `CannotListen` when one cannot be had, or none is of this machine.
+    """
     for _ in range(_ATTEMPTS - 1):
         try:
             return _listen(places, listening)

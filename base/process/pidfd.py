@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 def wait_readable(descriptors: Iterable[int], timeout: float | None) -> bool:
     """Wait until one of `descriptors` is readable or has ended, or until `timeout` seconds are
-    over (None: without end). Return whether one is."""
+    over (None: without end). Return whether one is.
+    """
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)

@@ -17,7 +17,8 @@ class Refused(yaml.YAMLError):
 
 class _Loader(yaml.SafeLoader):
     """Gives each scalar that cannot be had a place: PyYAML itself lets `ValueError` through for a
-    date such as 2026-99-99 or a number of 5,000 digits, and takes half of a surrogate pair."""
+    date such as 2026-99-99 or a number of 5,000 digits, and takes half of a surrogate pair.
+    """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Return the value of `node`. Raises `ConstructorError`, which shows no value."""

@@ -32,7 +32,8 @@ class RunHosts:
         self, patterns: Sequence[str] | None, state_folder: Path, listening: Iterable[object]
     ) -> None:
         """Take the `patterns` of the settings, and the names of the `listening` HTTP sockets, as
-        `getsockname` returns them."""
+        `getsockname` returns them.
+        """
         names = list(listening)
         self._patterns = patterns
         self._state_folder = state_folder

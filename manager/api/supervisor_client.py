@@ -50,7 +50,8 @@ class SupervisorClient:
         caller: Callable[[], socket.socket | None] = lambda: None,
     ) -> None:
         """`client` is shown in the supervisor's log. `caller` returns the socket of the HTTP client
-        whose request the present thread serves: the thread stops waiting when it hangs up."""
+        whose request the present thread serves: the thread stops waiting when it hangs up.
+        """
         self._path = socket_path
         self._client = client
         self._caller = caller

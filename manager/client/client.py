@@ -117,7 +117,8 @@ class HttpClient:
         self, url: str, token: str | None = None, *, timeout: float = ANSWER_GRACE
     ) -> None:
         """`token` is what the file of `serve --token-file` holds. `timeout`: seconds for an answer,
-        beyond the time that a request itself may wait."""
+        beyond the time that a request itself may wait.
+        """
         path = url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
         self.url = url
         self._timeout = timeout

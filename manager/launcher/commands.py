@@ -13,7 +13,8 @@ HTTP = "genvm_manager.manager.server"
 
 def supervisor_command(settings: ServiceSettings, cache: Path, handover: int) -> list[str]:
     """Return the supervisor's. Compiled contracts are kept in `cache`; the descriptor `handover` is
-    a file in memory in which one supervisor leaves the next what clients have changed."""
+    a file in memory in which one supervisor leaves the next what clients have changed.
+    """
     options: dict[str, Path | int | None] = {
         "--root": settings.root,
         "--manifest-path": settings.manifest_path,
@@ -27,7 +28,8 @@ def http_command(
     settings: ServiceSettings, binds: Sequence[str], readiness: int, listeners: int
 ) -> list[str]:
     """Return that of gunicorn's master, which serves at `binds`; `readiness` and `listeners` are
-    the descriptors of a `ServeLink`."""
+    the descriptors of a `ServeLink`.
+    """
     options: dict[str, Path | int | None] = {
         "--token-file": settings.token_file,
         "--readiness-fd": readiness,

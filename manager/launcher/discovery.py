@@ -25,7 +25,8 @@ class Discovery:
         renewed: Callable[[socket.socket], None],
     ) -> None:
         """Keep nothing yet. `report` gets each event worth a line, `renewed` each socket that had
-        to be made again."""
+        to be made again.
+        """
         self._folder = folder
         self._report = report
         self._renewed = renewed

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 class ServiceFailed(Exception):
     """The service could not start or was given up. The message says why; it is empty when the
-    supervisor has said so itself, on its stderr."""
+    supervisor has said so itself, on its stderr.
+    """
 
 
 class StopRequested(Exception):

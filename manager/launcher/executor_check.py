@@ -23,7 +23,8 @@ _HEAD = 64 << 10
 
 def uses_builtin_executor(config: Config, root: Path | None, manifest_path: Path | None) -> bool:
     """Return whether runs may use it: our own manifest is in force, or a manifest or a program of
-    the tree names it. `root` and `manifest_path` replace those of the configuration."""
+    the tree names it. `root` and `manifest_path` replace those of the configuration.
+    """
     root = root or (Path(config.root) if config.root else None)
     path = manifest_path or (Path(config.manifest_path) if config.manifest_path else None)
     if root is None:

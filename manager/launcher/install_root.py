@@ -117,7 +117,8 @@ def _compare(
     root: Path, files: list[TreeFile], recorded: dict[str, str], force: bool
 ) -> tuple[Installed, list[TreeFile]]:
     """Return what becomes of each file, and those to be written. Raises `RootRefused` for a file
-    that the user and we have changed, unless `force`."""
+    that the user and we have changed, unless `force`.
+    """
     installed, due, refused = Installed(), [], []
     for file in files:
         found = _found(root / file.name)

@@ -59,7 +59,8 @@ _COMPILE_POLL = 0.1
 
 class Service:
     """A service that runs while the context is entered. Raises `ServiceFailed` on the way in, and
-    `StopRequested` when `stops` counts a signal before the service is up."""
+    `StopRequested` when `stops` counts a signal before the service is up.
+    """
 
     def __init__(
         self,
@@ -133,7 +134,8 @@ class Service:
 
     def run(self) -> None:
         """Start again what dies, until a stop is asked for. Raises `ServiceFailed` when one dies
-        too often."""
+        too often.
+        """
         while not (self._stops and self._stops.count):
             if self._stops and self._stops.take_reload():
                 self._reload()
@@ -277,7 +279,8 @@ class Service:
 
     def _stop(self) -> None:
         """End the supervisor, then HTTP, which until then tells clients of the ends of their runs
-        and answers new ones with 503."""
+        and answers new ones with 503.
+        """
         if self._check is not None:
             self._check.close()
         self._processes.stop()

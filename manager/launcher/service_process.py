@@ -113,7 +113,8 @@ class ServiceProcess:
 
     def ended(self, within: float = 0.0) -> bool:
         """Return whether it has ended, at the latest `within` seconds from now; True
-        for one that was never started."""
+        for one that was never started.
+        """
         if self._process is None:
             return True
         return has_ended(self._pidfd, within)
@@ -144,7 +145,8 @@ class ServiceProcess:
 
     def end(self, stops: StopSignals | None) -> bool:
         """Stop it: SIGTERM, SIGTERM again for each further signal in `stops`, SIGKILL when its time
-        is over. Return whether it has ended before that."""
+        is over. Return whether it has ended before that.
+        """
         schedule = StopSchedule()
         asked = 0
         while not self.ended():
@@ -207,7 +209,8 @@ class ServiceProcess:
 
     def schedule_restart(self) -> float | None:
         """Set `restart_at` by the backoff policy; return the seconds until then, or None when the
-        process has died too often."""
+        process has died too often.
+        """
         return self._schedule(self._backoff, self._crashes)
 
     def schedule_retry(self) -> float | None:

@@ -36,7 +36,8 @@ class ServiceProcesses:
         reparented: ReparentedChildren | None = None,
     ) -> None:
         """`report` gets each event worth a line; `stderr`, if given, takes the processes' own;
-        `reparented`, if given, ends the children that a process which died left to this one."""
+        `reparented`, if given, ends the children that a process which died left to this one.
+        """
         self._report = report
         self._stops = stops
         self._stderr = stderr
@@ -92,7 +93,8 @@ class ServiceProcesses:
 
     def wait(self, timeout: float) -> None:
         """Return when a process ends, a signal comes, a restart is due, or after `timeout`
-        seconds."""
+        seconds.
+        """
         due = [each.restart_at for each in self._all if each.restart_at is not None]
         left = max(0.0, min(due) - time.monotonic()) if due else timeout
         await_events(self._all, self._stops, min(left, timeout))
@@ -142,7 +144,8 @@ class ServiceProcesses:
 
     def _start_again(self, process: ServiceProcess) -> None:
         """Start what is due. A refusal that passes leaves the other process running, however often
-        it comes."""
+        it comes.
+        """
         try:
             process.start()
         except OSError as error:

@@ -20,13 +20,15 @@ TOKEN_FILE = Path("/etc/genvm-manager/token")
 
 def find_system_service() -> str | None:
     """Return its address, as `HttpClient` takes it; None when there is no such service, or
-    this user may not connect to it."""
+    this user may not connect to it.
+    """
     return f"unix:{SOCKET}" if os.access(SOCKET, os.R_OK | os.W_OK) else None
 
 
 def how_to_be_admitted() -> str | None:
     """Return the command by which root admits this user; None when there is no such service, or it
-    admits the user already."""
+    admits the user already.
+    """
     try:
         group = grp.getgrgid(SOCKET.stat().st_gid).gr_name
         user = pwd.getpwuid(os.getuid()).pw_name

@@ -11,7 +11,8 @@ EXIT_USAGE = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM; return the exit code of `service.main`, or 2 when an argument is not
-    UTF-8."""
+    UTF-8.
+    """
     for argument in arguments:
         try:
             argument.encode()

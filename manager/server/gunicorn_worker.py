@@ -106,7 +106,8 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Take one turn of the main loop: handle what comes within `timeout` seconds, then do what
-        is due."""
+        is due.
+        """
         super().wait_for_and_dispatch_events(timeout)
         self.take_turn()
 
@@ -172,7 +173,8 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
         """Read more of a head; forget the connection here once the head is whole, or never will
-        be."""
+        be.
+        """
         descriptor = client.fileno()
         if self._take_head(conn):
             self.poller.unregister(descriptor)

@@ -119,7 +119,8 @@ class HttpService(BaseApplication):  # type: ignore[misc]
 
     def reload(self) -> None:
         """In the master: take over what the files say now. Raises `SettingsUnusable`, and then
-        changes nothing."""
+        changes nothing.
+        """
         level = self._settings.config.log_level
         self._settings, waiting = self._settings.renewed(self._files.read())
         for name in waiting:

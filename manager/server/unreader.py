@@ -17,7 +17,8 @@ class BoundedUnreader(SocketUnreader):  # type: ignore[misc]
 
     def expect_head(self) -> None:
         """Read no byte from now on: the buffer holds a whole head, or one that is too long, for
-        which `chunk` then raises `LimitRequestHeaders`."""
+        which `chunk` then raises `LimitRequestHeaders`.
+        """
         self._deadline = None
 
     def allow(self, seconds: float) -> None:

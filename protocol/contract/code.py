@@ -65,7 +65,8 @@ class ContractKind(Enum):
 
 class ContractCode(NamedTuple):
     """Parsed code. `version` is None when it names none; `runner`: its description, None for raw
-    WASM. `files`: by path, those of a ZIP, or the whole as `file`."""
+    WASM. `files`: by path, those of a ZIP, or the whole as `file`.
+    """
 
     kind: ContractKind
     version: str | None

@@ -75,7 +75,8 @@ class ClientRules:
 
     async def check_operators_keys(self, kind: ModuleKind, given: Mapping[str, Any]) -> None:
         """Raise `BadRequest` when a client gives another value than the operator's file for a key
-        that decides which program runs, or which proxy gets the keys of the file's backends."""
+        that decides which program runs, or which proxy gets the keys of the file's backends.
+        """
         for name in OPERATORS_KEYS:
             value = given.get(name)
             if value is not None and value != (await self._file(kind)).get(name):

@@ -92,7 +92,8 @@ class LlmChecks:
         proxy: str | None,
     ) -> Check:
         """Make the order. `unknown` are the numbers of the configurations whose hosts no
-        configuration of the operator names."""
+        configuration of the operator names.
+        """
         secrets = tuple(sorted({config.key for config in configs if config.key}))
         logging = self._defaults.logging(secrets)
         return Check(

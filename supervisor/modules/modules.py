@@ -27,7 +27,8 @@ class Modules:
 
     def require(self, wanted: Sequence[ModuleKind]) -> None:
         """Raise `ModulesNotRunning` unless all modules run that a run needs, and `Unavailable`
-        when one of them is starting."""
+        when one of them is starting.
+        """
         states = {kind: self._modules[kind].state for kind in wanted}
         absent = {kind: state for kind, state in states.items() if state is not ModuleState.RUNNING}
         if ModuleState.STARTING in absent.values():

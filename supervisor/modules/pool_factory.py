@@ -102,7 +102,8 @@ class PoolFactory:
         self, kind: ModuleKind, given: dict[str, Any], error: BadRequest
     ) -> BadRequest | RequestFailed:
         """Return the error itself when it is about what the client has given; an error in the
-        module's file is no `BadRequest`."""
+        module's file is no `BadRequest`.
+        """
         named = _NAMED.match(error.message)
         is_given = named[1] in replaced_keys(given) if named else bool(given)
         if is_given or stands_alone(kind, given):

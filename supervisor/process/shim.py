@@ -90,7 +90,8 @@ class Shim:
         awaited: set[signal.Signals],
     ) -> None:
         """`request_pipe` takes an `ASK` for each request to stop. `outsiders` are children that
-        were there before the supervisor, which are not ended. `folder` is the state folder."""
+        were there before the supervisor, which are not ended. `folder` is the state folder.
+        """
         self._supervisor = supervisor
         self._request_pipe = request_pipe
         self._outsiders = outsiders
@@ -207,13 +208,15 @@ def state_folder(arguments: Sequence[str]) -> str | None:
 
 def _is_helper(pid: int) -> bool:
     """Return whether a process is of our session, as is all that the supervisor starts for itself,
-    such as module workers."""
+    such as module workers.
+    """
     return session_of(pid) == os.getsid(0)
 
 
 def _kill(pid: int) -> None:
     """Send SIGKILL to a child; to one of a run with its whole group, which could fork faster than
-    its members die one by one."""
+    its members die one by one.
+    """
     if not _is_helper(pid):
         with suppress(ProcessLookupError):
             signal_group(os.getpgid(pid), signal.SIGKILL)

@@ -13,7 +13,8 @@ from genvm_manager.supervisor.service import Service
 
 class Upkeep:
     """Checks the invariants, samples executors and module workers, enforces the executors' memory
-    limit, and kills processes that outlived their runs."""
+    limit, and kills processes that outlived their runs.
+    """
 
     def __init__(self, service: Service, memory_limit: int) -> None:
         """`memory_limit` is in bytes, for each run."""

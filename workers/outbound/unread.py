@@ -32,7 +32,8 @@ def is_suspect(headers: Iterable[tuple[bytes, bytes]], body: Any, connection: An
 
 def stream_of_httpcore(stream: Any) -> Any:
     """Return httpcore's stream of a body, of which `stream` is httpx's; None where it is hidden,
-    so that the connection counts as suspect."""
+    so that the connection counts as suspect.
+    """
     return getattr(getattr(stream, "_stream", None), "_httpcore_stream", None)
 
 

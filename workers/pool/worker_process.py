@@ -186,7 +186,8 @@ class WorkerProcess:
 
     def _count_beat(self) -> None:
         """Beats are counted and not timed: when this process was suspended, the worker is not at
-        fault for a silence."""
+        fault for a silence.
+        """
         self._silent_beats += 1
         if self.state is WorkerState.READY and self._silent_beats > SILENT_BEATS:
             silence = SILENT_BEATS * HEARTBEAT

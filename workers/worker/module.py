@@ -62,4 +62,5 @@ class ModuleOptions(Protocol):
     @property
     def unset_variables(self) -> Mapping[str, str]:
         """By the path of a text in the configuration, such as `backends.openai.key`: a variable in
-        it that is not set or empty."""
+        it that is not set or empty.
+        """

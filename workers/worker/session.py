@@ -76,7 +76,8 @@ class SessionLoop:
 
     async def _answer_all(self, session: Session) -> None:
         """Answer requests. The next one is awaited already during an answer: that is how the end
-        of an executor is noticed."""
+        of an executor is noticed.
+        """
         next_body = asyncio.ensure_future(self._frames.receive())
         try:
             while True:

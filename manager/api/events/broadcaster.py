@@ -32,7 +32,8 @@ class StatusBroadcaster:
 
     def __init__(self, watch: Callable[[int, float], Status]) -> None:
         """Take `watch`, which returns the status: when its revision is not the given one, or after
-        the given seconds."""
+        the given seconds.
+        """
         self._watch = watch
         self._lock = threading.Lock()
         self._subscribers: set[Subscriber] = set()

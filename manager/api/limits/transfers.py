@@ -27,7 +27,8 @@ _EXTENSION = "genvm-transfers"
 
 class MalformedBody(Exception):
     """A chunked body breaks the rules of HTTP; raised by the `wsgi.input` of the server. The
-    message says which rule."""
+    message says which rule.
+    """
 
 
 def install_transfers(app: Flask, limits: ConcurrencyLimits) -> None:

@@ -22,7 +22,8 @@ def alive(_: Sources) -> Health:
 
 def ready(sources: Sources) -> Health:
     """Return that the supervisor takes runs, commands find the service, and the built-in executor
-    is compiled. Raises `Unavailable`, which says what is not so."""
+    is compiled. Raises `Unavailable`, which says what is not so.
+    """
     if (refusal := sources.supervisor.ask(GetStatus(), Status).refusal) is not None:
         raise Unavailable(f"no runs are taken: {refusal}")
     if sources.readiness is not None and (reason := sources.readiness.reason()) is not None:

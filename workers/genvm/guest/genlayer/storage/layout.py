@@ -29,7 +29,8 @@ _INSTEAD = {
 
 class Alias:
     """`TreeMap[K, V]`, `DynArray[T]` or `Array[T, Literal[n]]`: an annotation, and a constructor
-    of an empty collection in memory."""
+    of an empty collection in memory.
+    """
 
     __slots__ = ("__args__", "__origin__", "_stored")
 
