@@ -12,9 +12,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
-from types import MappingProxyType
 from typing import Any
 
 from genvm_manager.base.logging.event_log import event_log
@@ -74,7 +73,7 @@ def _pages(runs: ModuleLoad, url: str, rounds: int) -> Iterator[Figure]:
 class _Options:
     allow_empty_backends: bool = False
     tells_of_config: bool = False
-    unset_variables: Mapping[str, str] = MappingProxyType({})
+    unset_variables: Mapping[str, str] = field(default_factory=dict)
 
 
 async def _without_service(url: str) -> float:

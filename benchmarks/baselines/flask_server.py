@@ -15,6 +15,7 @@ from pathlib import Path
 from flask import Flask, Response
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.base.settings.config import Config
 from genvm_manager.manager.server.gunicorn_settings import gunicorn_settings
 
@@ -29,6 +30,7 @@ class Baseline(BaseApplication):  # type: ignore[misc]
     def __init__(self, port: int, folder: Path) -> None:
         self._settings = gunicorn_settings(Config(), [f"127.0.0.1:{port}"], folder)
         self._echo = str(folder / "echo.sock")
+        self.level = SharedLevel(folder, Config().log_level)
         super().__init__()
 
     def load_config(self) -> None:

@@ -10,7 +10,7 @@ from .providers import Say
 
 
 class Model:
-    """Gives `answer` to what contracts ask, and judges by `verdict`."""
+    """Answers contracts' prompts with `answer`, and judges with `judgement`."""
 
     def __init__(self, answer: Callable[[str], str], *, judgement: bool = True) -> None:
         self._answer = answer
