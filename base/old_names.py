@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 RENAMED = {
     "manager.cli": "genvm_manager.manager.cli",
@@ -18,6 +19,10 @@ RENAMED = {
 _STARTED = re.compile(r"(?<![\w-])-[A-Za-z]*m\s*(?P<name>[\w.]+)(?![\w.])")
 
 
+_SCRIPT_HEAD = 4096
+"""Bytes of a script in which an old name is looked for."""
+
+
 def renamed_program(command: str) -> str | None:
     """Return a sentence about the first old name that `command` starts; None: it starts none.
 
@@ -27,3 +32,13 @@ def renamed_program(command: str) -> str | None:
         if new := RENAMED.get(match["name"]):
             return f"`-m {match['name']}` is now `-m {new}`"
     return None
+
+
+def renamed_in_script(path: Path) -> str | None:
+    """Return `renamed_program` of a script; None for a file that is none or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_SCRIPT_HEAD)
+    except OSError:
+        return None
+    return renamed_program(head.decode("utf-8", "replace")) if head.startswith(b"#!") else None

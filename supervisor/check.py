@@ -18,7 +18,6 @@ from genvm_manager.base.check_result import CheckResult, encode_results, failure
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
 from genvm_manager.base.files.state_folder import default_state_folder
-from genvm_manager.base.old_names import renamed_program
 from genvm_manager.base.settings.config import Config, parse_config
 from genvm_manager.base.settings.executor_environment import executor_environment
 from genvm_manager.supervisor.cgroups.available_memory import available_memory
@@ -33,9 +32,6 @@ TIMEOUT = 60.0
 """Seconds for an executor's own check."""
 
 PRECOMPILE_TIMEOUT = 240.0
-
-_SCRIPT_HEAD = 4096
-"""Bytes of a script in which an old name is looked for."""
 
 _INCOMPLETE = "missing"
 """With this word the built-in executor's check begins a line about what the first run will make."""
@@ -118,9 +114,6 @@ def _examine(executor: Executor, examination: Examination) -> CheckResult:
         return failure(TOPIC, f"{version}: its check took over {timeout:.0f} s", mend)
     lines = (ended.stdout + ended.stderr).decode("utf-8", "replace").split("\n")
     if ended.returncode != 0:
-        if renamed := _old_script(executor.command[0]):
-            again = "lay the tree down again: genvm-manager install-root DIRECTORY"
-            return failure(TOPIC, f"{version}: {executor.command[0]}: {renamed}", again)
         said = next((line for line in reversed(lines) if line.strip()), "nothing")
         return failure(TOPIC, f"{version}: its check ended with {ended.returncode}: {said}", mend)
     for line in lines:
@@ -134,16 +127,6 @@ def _examine(executor: Executor, examination: Examination) -> CheckResult:
             f"compile it, as the service's user: {_compile(command, examination.variables)}",
         )
     return ok(TOPIC, f"{version} starts and is whole")
-
-
-def _old_script(program: str) -> str | None:
-    """Return which old name a script starts; None: it starts none, or is no script."""
-    try:
-        with Path(program).open("rb") as file:
-            head = file.read(_SCRIPT_HEAD)
-    except OSError:
-        return None
-    return renamed_program(head.decode("utf-8", "replace")) if head.startswith(b"#!") else None
 
 
 def _compile(command: list[str], variables: dict[str, str]) -> str:

@@ -9,9 +9,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from genvm_manager.base.errors import RequestFailed
+from genvm_manager.base.old_names import renamed_in_script
 
 from .rules_environment import Environment
-from .rules_manifest import CommandContext, Manifest, parse_manifest
+from .rules_manifest import CommandContext, Executor, Manifest, parse_manifest
 
 MAX_SIZE = 4 << 20
 """Bytes of the longest manifest that is read."""
@@ -54,4 +55,16 @@ class ManifestSource:
             text = content.decode()
         except UnicodeDecodeError as error:
             raise RequestFailed(f"manifest: {self._place}: {error}") from None
-        return parse_manifest(text, CommandContext(sys.executable, self._root, self._environment))
+        context = CommandContext(sys.executable, self._root, self._environment)
+        manifest = parse_manifest(text, context)
+        for executor in manifest.executors:
+            _check_scripts(executor)
+        return manifest
+
+
+def _check_scripts(executor: Executor) -> None:
+    """Raise `RequestFailed` if a script of the command starts a program by an old name."""
+    for path in filter(Path.is_absolute, map(Path, executor.command)):
+        if path.is_file() and (renamed := renamed_in_script(path)):
+            step = "change it there, or remove it and run genvm-manager install-root again"
+            raise RequestFailed(f"manifest: {executor.version}: {path}: {renamed}; {step}")

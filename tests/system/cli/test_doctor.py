@@ -165,8 +165,12 @@ def test_a_tree_of_an_earlier_version_is_named_with_the_next_step(
     program.write_text(program.read_text().replace("genvm_manager.workers", "workers"))
     found = doctor("--quick", "--state-dir", str(state), "--root", str(root), code=1)
     sentence = f"{program}: `-m workers.genvm` is now `-m genvm_manager.workers.genvm`"
-    assert failing(found) == {"names": sentence, "executors": f"v0.2.0: {sentence}"}
-    assert "install-root" in found["executors"][-1]["do"]
+    step = "change it there, or remove it and run genvm-manager install-root"
+    assert failing(found) == {
+        "names": sentence,
+        "executors": f"manifest: v0.2.0: {sentence}; {step} again",
+    }
+    assert found["names"][-1]["do"] == f"{step} {root} again"
 
 
 def test_an_executor_that_is_not_compiled_is_a_warning(state: Path, tmp_path: Path) -> None:

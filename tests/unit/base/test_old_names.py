@@ -10,6 +10,8 @@ import pytest
 from genvm_manager.base.errors import RequestFailed
 from genvm_manager.base.old_names import RENAMED, renamed_program
 from genvm_manager.manager.cli.commands.doctor.old_names import check_files
+from genvm_manager.supervisor.settings.manifest_source import ManifestSource
+from genvm_manager.supervisor.settings.rules_environment import Environment
 from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
 
 NEW = "`-m workers.genvm` is now `-m genvm_manager.workers.genvm`"
@@ -71,3 +73,20 @@ def test_doctor_names_the_unit_and_the_next_step(tmp_path: Path) -> None:
     assert wrong.says == f"{old}: `-m supervisor` is now `-m genvm_manager.supervisor`"
     assert (wrong.status, wrong.do) == ("failure", "run scripts/install again")
     assert right.status == "ok"
+
+
+@pytest.mark.parametrize("command", ["[{}]", "[/bin/sh, {}, run]"])
+def test_a_script_of_a_manifest_with_an_old_name_is_refused_with_the_new_one(
+    tmp_path: Path, command: str
+) -> None:
+    script = tmp_path / "genvm"
+    script.write_text('#!/bin/sh\nexec python3 -P -m workers.genvm "$@"\n')
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text(
+        "executor_versions: {v0.2.0: {available_after: 2024-01-01T00:00:00Z, command: "
+        f"{command.format(script)}}}}}"
+    )
+    with pytest.raises(RequestFailed, match=r"v0.2.0: .*genvm: .* is now .*install-root again"):
+        ManifestSource(manifest, None, Environment({}))
+    script.write_text('#!/bin/sh\nexec python3 -P -m genvm_manager.workers.genvm "$@"\n')
+    assert ManifestSource(manifest, None, Environment({})).current.executors

@@ -23,6 +23,9 @@ ALL = (
     "systemd",
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
+    "setup.cfg",
+    ".github",
 )
 
 PARTS = frozenset({

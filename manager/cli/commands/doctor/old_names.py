@@ -24,7 +24,8 @@ def old_names(installation: Installation) -> Iterator[CheckResult]:
     units = [path for folder in UNIT_FOLDERS for path in _found(folder, _UNITS)]
     scripts = _found(root, _SCRIPTS) if root else []
     yield from check_files(units, "run scripts/install again, or change it with systemctl edit")
-    yield from check_files(scripts, f"run genvm-manager install-root {root} again")
+    again = f"change it there, or remove it and run genvm-manager install-root {root} again"
+    yield from check_files(scripts, again)
     if not units and not scripts:
         yield ok("names", "no unit and no root starts a program by an old name")
 
