@@ -9,3 +9,10 @@ artifacts have the same bound."""
 MAX_WAIT = 120.0
 """Seconds for which one request may wait for a change, such as a run's end; a longer wait is
 shortened to this (docs/spec/01-http-api.md#runs)."""
+
+QUEUE_TIMEOUT = 3600.0
+"""Seconds that a run may wait for its permits before its client has to try again."""
+
+MODULE_TIMEOUT = 3600.0
+"""Seconds for a module to start or stop, or for providers to be checked; the supervisor has
+shorter timeouts of its own for these."""

@@ -36,6 +36,9 @@ MAX_KEY = 64 << 10
 """Characters; as many as a variable of `POST /env` may have bytes."""
 
 MAX_TEXT = 1 << 20
+DEFAULT_MAX_TOKENS = 4096
+"""This provider has no default of its own."""
+
 MAX_IMAGES = 2
 """Characters and images of a prompt, as contracts have them."""
 

@@ -19,13 +19,6 @@ from .limits.concurrency import ConcurrencyLimiter
 
 R = TypeVar("R", bound=Reply)
 
-QUEUE_TIMEOUT = 3600.0
-"""Seconds that a run may wait for its permits before its client has to try again."""
-
-MODULE_TIMEOUT = 3600.0
-"""Seconds for a module to start or stop, or for providers to be checked; the supervisor has
-shorter timeouts of its own for these."""
-
 STOP_GRACE = 20.0
 """Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
 

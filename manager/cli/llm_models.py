@@ -9,9 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from genvm_manager.base.validation import from_value
-from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, Provider
+from genvm_manager.protocol.llm_check import DEFAULT_MAX_TOKENS, CheckConfig, CheckPrompt, Provider
 
-DEFAULT_MAX_TOKENS = 4096
 DEFAULT_TEMPERATURE = 1.0
 """The default of providers; some models refuse any other."""
 

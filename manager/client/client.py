@@ -53,6 +53,7 @@ from genvm_manager.protocol.http_requests import (
 )
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.ipc.runs import MAX_ARTIFACT_PART, Artifact
+from genvm_manager.protocol.limits import MODULE_TIMEOUT, QUEUE_TIMEOUT
 from genvm_manager.protocol.llm_check import CheckConfig, CheckPrompt, CheckRow
 
 T = TypeVar("T")
@@ -63,9 +64,6 @@ ANSWER_GRACE = 30.0
 MAX_RETRY_AFTER = 86_400
 """The longest `Retry-After` that is understood, in seconds."""
 
-QUEUE_TIMEOUT = 3600.0
-"""Seconds that `start_run` waits while too few permits are free."""
-
 
 class Unreachable(Unavailable):
     """No service answers at the address."""
@@ -74,9 +72,6 @@ class Unreachable(Unavailable):
 class TokenRefused(ManagerError):
     """The service requires a token, or another one than it got."""
 
-
-MODULE_TIMEOUT = 3600.0
-"""Seconds for a module to start or stop, or for providers to be checked."""
 
 _ERRORS: dict[int, type[ManagerError]] = {
     400: BadRequest,

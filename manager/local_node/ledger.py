@@ -17,12 +17,11 @@ from typing import Any
 from filelock import FileLock
 
 from genvm_manager.protocol.calldata import Address
+from genvm_manager.protocol.host.messages import SLOT_SIZE
 
 from .errors import LocalNodeFailed
 
 PAGE_SIZE = 32
-SLOT_SIZE = 32
-
 DEFAULT_SENDER = Address("0x1000000000000000000000000000000000000001")
 """The account that commands use by default; it exists from the start."""
 

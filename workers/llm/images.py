@@ -6,9 +6,9 @@ import base64
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from genvm_manager.protocol.llm_check import MAX_IMAGES
 from genvm_manager.protocol.module_frames import UserFault
 
-MAX_IMAGES = 2
 MAX_IMAGE = 5 << 20
 """Bytes of one image."""
 

@@ -6,10 +6,10 @@ from genvm_manager.manager.api.declaration.content import Json
 from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, bad_request, busy, failed
 from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.sources import Sources
-from genvm_manager.manager.api.supervisor_client import MODULE_TIMEOUT
 from genvm_manager.protocol.http_requests import LlmCheckBody
 from genvm_manager.protocol.ipc.commands import CheckLlm
 from genvm_manager.protocol.ipc.replies import LlmChecked
+from genvm_manager.protocol.limits import MODULE_TIMEOUT
 from genvm_manager.protocol.llm_check import CheckRow
 
 _BODY = Json(

@@ -6,11 +6,11 @@ from genvm_manager.manager.api.declaration.content import Json
 from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, bad_request, failed
 from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.sources import Sources
-from genvm_manager.manager.api.supervisor_client import MODULE_TIMEOUT
 from genvm_manager.protocol.http_api import ModuleRestarted, ModuleStarted, ModuleStopped
 from genvm_manager.protocol.http_requests import ModuleBody, ModuleStartBody
 from genvm_manager.protocol.ipc import replies
 from genvm_manager.protocol.ipc.commands import RestartModule, StartModule, StopModule
+from genvm_manager.protocol.limits import MODULE_TIMEOUT
 
 _START = Json(
     ModuleStartBody,

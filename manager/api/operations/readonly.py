@@ -8,11 +8,11 @@ from genvm_manager.manager.api.declaration.content import Json
 from genvm_manager.manager.api.declaration.errors import UNAVAILABLE, failed
 from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.sources import Sources
-from genvm_manager.manager.api.supervisor_client import QUEUE_TIMEOUT
 from genvm_manager.protocol.contract.code import MAX_CODE, specified_major
 from genvm_manager.protocol.http_api import ContractSchema
 from genvm_manager.protocol.ipc.commands import ReadSchema
 from genvm_manager.protocol.ipc.replies import RunStatus
+from genvm_manager.protocol.limits import QUEUE_TIMEOUT
 
 from .contract import BAD_TIME, CODE, DEPLOYED_AT, NO_VERSION, newest_major
 

@@ -13,11 +13,11 @@ from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.limits.transfers import read_body
 from genvm_manager.manager.api.run_hosts import require_run_host
 from genvm_manager.manager.api.sources import Sources
-from genvm_manager.manager.api.supervisor_client import QUEUE_TIMEOUT
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.bodies import from_calldata, from_json
 from genvm_manager.protocol.http_api import RunStarted
 from genvm_manager.protocol.ipc import replies
+from genvm_manager.protocol.limits import QUEUE_TIMEOUT
 from genvm_manager.protocol.run_request import RunRequest
 
 _WHITESPACE = b" \t\r\n"

@@ -19,6 +19,7 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import ROOT_SLOT, indirection
 from genvm_manager.protocol.contract.vm_errors import describe
+from genvm_manager.protocol.host.messages import SLOT_SIZE
 from genvm_manager.protocol.run_result import ResultCode
 
 from .formatting import count
@@ -34,7 +35,6 @@ _MAX_LINES = 40
 _MAX_WIDTH = 88
 _MAX_SLOTS = 6
 _MAX_LINE = 2_000
-_SLOT_SIZE = 32
 _SLOT_NAMES = {
     indirection(ROOT_SLOT, offset): name
     for offset, name in enumerate(("instance", "code", "locked slots", "upgraders"))
@@ -129,7 +129,7 @@ def _pages(ending: Ending) -> Iterator[tuple[bytes, int, bytes]]:
     if ending.result is None:
         return
     for key, content in ending.result.storage_changes:
-        yield key[:_SLOT_SIZE], int.from_bytes(key[_SLOT_SIZE:], "big"), content
+        yield key[:SLOT_SIZE], int.from_bytes(key[SLOT_SIZE:], "big"), content
 
 
 # ------------------------------------------------------------------------------------- for people

@@ -7,12 +7,11 @@ from typing import Any
 from msgspec import Struct
 
 from genvm_manager.base.validation import json_decoder
+from genvm_manager.protocol.llm_check import DEFAULT_MAX_TOKENS
 
 from .exchange import HttpRequest, Query, WireFormat, given
 
 VERSION = "2023-06-01"
-DEFAULT_MAX_TOKENS = 4096
-"""This provider has no default of its own."""
 
 
 def _write(query: Query) -> HttpRequest:
