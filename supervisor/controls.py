@@ -138,15 +138,19 @@ class Controls:
 
         Raise `Unavailable` when it cannot be written where the other processes look for it.
         """
+        level, is_configured, shared = command.level, command.is_configured, self.settings.log_level
         async with self._setting_level:
-            try:
-                await asyncio.to_thread(self.settings.log_level.write, command.level)
-            except OSError as error:
-                raise Unavailable(f"the log level cannot be shared: {error.strerror}", 5) from None
-            self.settings.log_level.take(command.level)
-        self._handover.changes.log_level = command.level
-        self._handover.save()
-        return LogLevel(command.level)
+            # Both halves bring the level of the settings at a reload; the second changes nothing.
+            if not is_configured or level != shared.current:
+                try:
+                    await asyncio.to_thread(shared.write, level)
+                except OSError as error:
+                    reason = f"the log level cannot be shared: {error.strerror}"
+                    raise Unavailable(reason, 5) from None
+                shared.take(level)
+            self._handover.changes.log_level = None if is_configured else level
+            self._handover.save()
+        return LogLevel(level)
 
     async def reload(self) -> None:
         """Take over all files as they are now; no run is touched.
@@ -176,11 +180,7 @@ class Controls:
             self._log.warning("setting_unknown", setting=key)
         for name in changed(settings.config, read, SUPERVISOR_RESTARTS):
             self._log.warning("setting_waits_for_restart", setting=name)
-        if read.log_level != settings.config.log_level:
-            await self.set_log_level(SetLogLevel(read.log_level))
-            # It is the settings' now, and not a client's.
-            self._handover.changes.log_level = None
-            self._handover.save()
+        await self.set_log_level(SetLogLevel(read.log_level, is_configured=True))
         settings.config = taken_over(settings.config, read, SUPERVISOR_RELOADS)
 
     async def reload_manifest(self) -> Done:

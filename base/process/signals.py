@@ -27,13 +27,15 @@ _IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 """Python has these ignored in every process."""
 
 
-def settle_signals() -> None:
+def settle_signals(*held: signal.Signals) -> None:
     """Unblock all signals, and set ignored ones to their default, except what a terminal sends.
+
+    `held` are blocked instead, until the process handles them.
 
     Call it first in a process: SIGTERM must work, and children must be reaped. The first process
     of a container gets a handler for SIGTERM, since for it the kernel's default is to ignore.
     """
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
     for number in ALL_SIGNALS:
         if (
             number not in _TERMINAL | _IGNORED_BY_PYTHON

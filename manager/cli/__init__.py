@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib import import_module
 
 import click
@@ -58,6 +59,9 @@ class CommandGroup(Program):
         """Import and return a command, or None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name == "serve":
+            # SIGHUP asks for a reload; until `StopSignals` handles it, it would end the service.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         command = import_module(f".commands.{cmd_name.replace('-', '_')}", __name__).command
         assert isinstance(command, click.Command)
         return command

@@ -87,6 +87,8 @@ class ServiceProcess:
         """Start it; it must not be running. Raises `OSError` when the system refuses a process."""
         self.restart_at = None
         reader, writer = os.pipe()
+        # The process inherits this, and unblocks SIGHUP once it handles it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             # -P: a folder `genvm_manager` where the user happens to be is not the program.
             self._process = subprocess.Popen(
@@ -100,6 +102,7 @@ class ServiceProcess:
             os.close(writer)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(reader)
         try:
             self._pidfd = open_child_pidfd(self._process.pid)

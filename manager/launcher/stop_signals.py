@@ -41,6 +41,8 @@ class StopSignals:
         self._terminal = Terminal()
         counted = (*heeded(signal.SIGINT), signal.SIGTERM, signal.SIGHUP)
         self._previous = {number: signal.signal(number, self._count) for number in counted}
+        # The command line holds it until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
         return self
 

@@ -40,6 +40,9 @@ class Reloadable(Protocol):
     def reload(self) -> None:
         """Read the settings anew. Raises `SettingsUnusable`, and then changes nothing."""
 
+    def offer_level(self) -> None:
+        """Have the level of the settings put in force in every process."""
+
     def renewed_listener(self) -> socket.socket | None:
         """Return a Unix socket that had to be made again since the last call."""
 
@@ -120,6 +123,8 @@ class Master(Arbiter):  # type: ignore[misc]
         ignored = [number for number in STOPS if is_ignored(number)]
         self.SIGNALS = [number for number in Arbiter.SIGNALS if number not in ignored]
         super().init_signals()
+        # It was held since the start.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def handle_hup(self) -> None:
         """Reload in this turn; many SIGHUP at once are one."""
@@ -140,6 +145,9 @@ class Master(Arbiter):  # type: ignore[misc]
             log.error("reload_refused", reason=str(error))
             if not is_renewed:
                 return
+        if not is_renewed:
+            # Otherwise it is `serve` that asks, and not for the sake of the settings.
+            self.app.offer_level()
         self._reloads += 1
         self.setup(self.app)
         for worker in self._serving():

@@ -50,10 +50,11 @@ class LogLevelOffer:
         self._is_closed.set()
 
     def _offer(self) -> None:
+        command = SetLogLevel(self._level, is_configured=True)
         while not self._is_closed.is_set():
             try:
                 with closing(Connection(self._path, "http worker")) as connection:
-                    reply = connection.ask(SetLogLevel(self._level), ANSWER_GRACE)
+                    reply = connection.ask(command, ANSWER_GRACE)
             except ManagerError:
                 self._is_closed.wait(PAUSE)
                 continue

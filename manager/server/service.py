@@ -121,17 +121,19 @@ class HttpService(BaseApplication):  # type: ignore[misc]
         """In the master: take over what the files say now. Raises `SettingsUnusable`, and then
         changes nothing.
         """
-        level = self._settings.config.log_level
         self._settings, waiting = self._settings.renewed(self._files.read())
         for name in waiting:
             log.warning("setting_waits_for_restart", setting=name)
         super().reload()
-        if self._settings.config.log_level != level:
-            # Where a supervisor has set a level, it has to agree, and all processes follow it. The
-            # next worker asks it: the master must not wait for its answer.
-            self._is_level_due.set()
-            if self.level.read() is None:
-                self.level.take(self._settings.config.log_level)
+
+    def offer_level(self) -> None:
+        """In the master: put the level of the settings in force in every process."""
+        # Where a supervisor has set a level, it has to agree, and all processes follow it. The
+        # next worker asks it: the master must not wait for its answer.
+        self._is_level_due.set()
+        level = self._settings.config.log_level
+        if self.level.read() is None and self.level.current != level:
+            self.level.take(level)
 
     def renewed_listener(self) -> socket.socket | None:
         """In the master: return a Unix socket that `serve` had to make again, if there is one."""
@@ -181,7 +183,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = _arguments(argv)
     # A core would have keys in it that clients send, and the token.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    settle_signals()
+    # Until the master handles it: a reload must not end one that is starting.
+    settle_signals(signal.SIGHUP)
     if arguments.parent_pipe_fd is not None:
         stop_when_closed(arguments.parent_pipe_fd)
     try:

@@ -162,9 +162,11 @@ class ReadMetrics(Struct, tag=True, frozen=True):
 
 
 class SetLogLevel(Struct, tag=True, frozen=True):
-    """Set the log level until the supervisor ends. Answered by `LogLevel`."""
+    """Set the log level until the service ends. Answered by `LogLevel`."""
 
     level: Level
+    is_configured: bool = False
+    """Whether it is that of the settings: it ends what a client has set, and is not kept."""
 
 
 class ReloadManifest(Struct, tag=True, frozen=True):

@@ -51,7 +51,8 @@ def run_under_shim(run: Callable[[int], int]) -> int:
     each to reload, and the pipe ends with the shim. When a signal ends the supervisor, the shim
     ends by the same signal.
     """
-    settle_signals()
+    # Until it is awaited: a reload must not end a shim that is starting.
+    settle_signals(*heeded(signal.SIGHUP))
     outsiders = frozenset(own_children())
     folder = state_folder(sys.argv[1:])
     # A core would have keys of providers in it; runs would leave theirs in the state folder.
@@ -62,7 +63,7 @@ def run_under_shim(run: Callable[[int], int]) -> int:
     # A blocked signal is delivered even if it is ignored, so ignored ones are not awaited.
     asking = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     awaited = {*asking, signal.SIGABRT, signal.SIGCHLD}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, awaited) - {signal.SIGHUP}
     try:
         pid = os.fork()
     except OSError as error:

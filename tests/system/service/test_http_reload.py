@@ -16,10 +16,12 @@ import httpx
 import psutil
 import pytest
 
+from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.manager.launcher.service_file import find_service_file
 from genvm_manager.manager.server.gunicorn_master import MOST_RETIRED
 from genvm_manager.protocol import calldata
 from tests.support.service import RunningService, run_request
+from tests.support.signals import blocked
 from tests.support.supervisor import has_ended
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -320,6 +322,72 @@ def test_a_reload_of_http_alone_takes_the_log_level_to_every_process(
     ):
         wait_until(partial(_is_logged, service, f"log_level_set to=debug process={process}"))
     assert "supervisor_reloaded" not in service.log
+
+
+def test_a_level_that_a_reload_brought_is_not_kept_for_the_next_supervisor(
+    service: RunningService,
+) -> None:
+    shared = SharedLevel(service.state, "info")
+    service.client.set_log_level("error")
+    service.half("http").send_signal(signal.SIGHUP)
+    wait_until(lambda: shared.read() == "info")
+    configure(service, "{http_workers: 2, log_level: warn}")
+    service.half("http").send_signal(signal.SIGHUP)
+    wait_until(lambda: shared.read() == "warn")
+    configure(service, CONFIG)
+    service.half("supervisor").kill()
+    wait_until(lambda: shared.read() == "info")
+
+
+SLOW = """
+import sys, time
+if {"genvm_manager.manager.server", "genvm_manager.supervisor"} & set(sys.orig_argv):
+    time.sleep(1)
+"""
+
+
+def test_a_reload_ends_no_half_that_is_starting() -> None:
+    with RunningService(config=CONFIG, customize=SLOW) as service:
+        halves = [service.half("http"), service.half("shim")]
+        for half in halves:
+            half.kill()
+        wait_until(lambda: not any(half.is_running() for half in halves))
+        wait_until(lambda: len(service.process.children()) == 2)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "info reloaded" in service.log)
+        wait_until(lambda: "info supervisor_reloaded" in service.log)
+        assert service.log.count("starting it again") == 2
+
+
+def test_a_reload_does_not_end_serve_that_is_starting() -> None:
+    service = RunningService(config=CONFIG)
+    serve = service.launch(service.folder / "log")
+    try:
+        wait_until(lambda: signal.SIGHUP in blocked(serve.pid))
+        serve.send_signal(signal.SIGHUP)
+        wait_until(lambda: "info supervisor_reloaded" in service.log)
+        wait_until(lambda: "info reloaded" in service.log)
+        serve.terminate()
+        assert serve.wait(TIMEOUT) == 0
+    finally:
+        serve.kill()
+        service.discard()
+
+
+def test_a_new_token_waits_for_settings_that_can_be_used() -> None:
+    with RunningService(config=CONFIG) as service:
+        token = service.folder / "token"
+        token.write_text("secret-of-the-first-day")
+        token.chmod(0o600)
+        configure(service, f"{{http_workers: 2, token_file: {token}}}")
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.http.get("/status").status_code == 401)
+        configure(service, f"{{http_workers: none, token_file: {token}}}")
+        token.write_text("secret-of-the-second-day")
+        service.half("http").send_signal(signal.SIGHUP)
+        wait_until(lambda: "error reload_refused reason=" in service.log)
+        old = {"Authorization": "Bearer secret-of-the-first-day"}
+        assert service.http.get("/status", headers=old).is_success
 
 
 def test_a_token_file_that_cannot_be_used_changes_nothing(service: RunningService) -> None:

@@ -114,11 +114,15 @@ def test_a_level_of_the_settings_goes_before_the_one_that_a_client_has_set(
     supervisor: RunningSupervisor,
 ) -> None:
     supervisor.client.ask(SetLogLevel("debug"))
-    assert "log_level_set" not in reload(supervisor), "the settings have not changed"
+    assert "log_level_set to=info" in reload(supervisor), "also if the settings have not changed"
+    assert "log_level_set" not in reload(supervisor)
     configure(supervisor, "log_level: warn\n")
     since = len(supervisor.log)
     supervisor.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "log_level_set to=warn" in supervisor.log[since:])
+    # HTTP, which reloads too, says the same.
+    supervisor.client.ask(SetLogLevel("warn", is_configured=True))
+    assert supervisor.log[since:].count("log_level_set") == 1
 
 
 def test_a_module_of_a_file_that_has_changed_is_restarted(supervisor: RunningSupervisor) -> None:
