@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,12 @@ def failing(results: CheckResults, status: str = "failure") -> dict[str, str]:
         for topic, found in results.items()
         if status in [each["verdict"] for each in found]
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    executor = [sys.executable, "-m", "genvm_manager.workers.genvm"]
+    subprocess.run([*executor, "check", "--precompile"], check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ NOT_PLAYED = b'document.write("<p>Brazil<p>Kick off 20:00<p>Jamaica")'
 
 
 @dataclass(frozen=True)
-class GuestEnv:
+class PlayedWeb:
     """A site by both names, and the settings of a web module that finds it there."""
 
     site: Site
@@ -43,7 +43,7 @@ class GuestEnv:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestEnv]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedWeb]:
     certificate = make_certificate(tmp_path_factory.mktemp("certificate"), BBC, NEWS)
     # Nobody else on this machine serves there.
     address = "127." + ".".join(str(random.randint(1, 254)) for _ in range(3))
@@ -59,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestEnv]:
             "dns_servers": [names.address],
             "always_allow_hosts": [BBC, NEWS],
         }
-        yield GuestEnv(served, settings)
+        yield PlayedWeb(served, settings)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def played() -> Iterator[PlayedProvider]:
 
 
 @pytest.fixture(scope="module")
-def node(played: PlayedProvider, world: GuestEnv) -> Iterator[ServedNode]:
+def node(played: PlayedProvider, world: PlayedWeb) -> Iterator[ServedNode]:
     with served_node() as node:
         node.start(LLM, module_config({"one": played.backend()}))
         with node.operators_file(WEB, world.settings):
@@ -91,7 +91,7 @@ def replayed(contract: ServedContract, led: Ran, method: str, *args: Any) -> Non
 
 
 def test_the_football_prediction_market(
-    node: ServedNode, played: PlayedProvider, world: GuestEnv, published_contracts: Path
+    node: ServedNode, played: PlayedProvider, world: PlayedWeb, published_contracts: Path
 ) -> None:
     code = published_contracts / "football_prediction_market.py"
     market = node.deploy(code, "2024-06-05", "Brazil", "Jamaica")
@@ -119,7 +119,7 @@ def test_the_football_prediction_market(
 
 
 def test_the_intelligent_oracle(
-    node: ServedNode, played: PlayedProvider, world: GuestEnv, published_contracts: Path
+    node: ServedNode, played: PlayedProvider, world: PlayedWeb, published_contracts: Path
 ) -> None:
     def opinion(prompt: str) -> str:
         printed = "yes" if "It has happened." in prompt or "'outcome': 'yes'" in prompt else "no"
@@ -143,4 +143,4 @@ def test_the_intelligent_oracle(
     replayed(oracle, led, "resolve", url)
     oracle.keep(led)
     assert oracle.view("get_status") == "Resolved"
-    assert json.loads(oracle.view("get_dict")["analysis"])["printed"] == "yes"
+    assert json.loads(oracle.view("get_dict")["analysis"])["outcome"] == "yes"

@@ -372,7 +372,9 @@ def test_an_upgrade_keeps_settings_and_state_and_refuses_nobody(service: Install
         service.install()
     assert set(answers.counts) <= {"200", "503 1"}
     assert has_ended(before)
-    assert service.machine.run("genvm-manager", "--version").strip().endswith("0.1.1")
+    assert (
+        service.machine.run("genvm-manager", "--version").strip().endswith(f"{__version__}.post1")
+    )
     assert service.machine.path(SETTINGS).read_text() == settings
     assert service.cause_of(run_id) == "exited"
     assert len(list(service.machine.path("/opt/genvm-manager").glob("0.1.*"))) == 1
