@@ -377,7 +377,7 @@ def test_an_upgrade_keeps_settings_and_state_and_refuses_nobody(service: Install
     )
     assert service.machine.path(SETTINGS).read_text() == settings
     assert service.cause_of(run_id) == "exited"
-    assert len(list(service.machine.path("/opt/genvm-manager").glob("0.1.*"))) == 1
+    assert len(list(service.machine.path("/opt/genvm-manager").glob(f"{__version__}*"))) == 1
 
 
 def test_it_can_be_taken_away(service: InstalledService) -> None:
