@@ -38,18 +38,6 @@ class RequestFailed(ManagerError):
     code = "request_failed"
 
 
-class ExecutorStartFailed(RequestFailed):
-    """The executor's process could not be started."""
-
-    code = "executor_start_failed"
-
-
-class NoExecutor(RequestFailed):
-    """The manifest offers no executor for this major at this time."""
-
-    code = "no_executor"
-
-
 class ModulesNotRunning(RequestFailed):
     """A run needs the modules and one is stopped."""
 
@@ -63,12 +51,6 @@ class ModuleAlreadyRunning(RequestFailed):
 
     def __init__(self, message: str = "module_already_running") -> None:
         super().__init__(message)
-
-
-class ModuleBusy(RequestFailed):
-    """A module is between two states; the message says when to try again."""
-
-    code = "module_busy"
 
 
 class ShutdownTimeout(RequestFailed):

@@ -122,7 +122,7 @@ class Controls:
     # ---------------------------------------------------------------------------------- settings
 
     def newest_major(self, command: GetNewestMajor) -> NewestMajor:
-        """Return the newest public-ABI major on offer at a time. Raise `NoExecutor`."""
+        """Return the newest public-ABI major on offer at a time. Raise `RequestFailed`."""
         return NewestMajor(self.settings.manifests.current.newest_major(command.timestamp))
 
     def set_permits(self, command: SetPermits) -> Permits:

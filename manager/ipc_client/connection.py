@@ -22,6 +22,7 @@ HANGUP_BLINDNESS = 0.5
 as the request is sent, and still read the answer."""
 
 
+CALLER_GONE = "you closed your side of the connection before the answer came"
 SUPERVISOR_LOST = "the supervisor cannot be reached; it is restarting or stopped"
 
 
@@ -34,13 +35,6 @@ class ConnectionLost(Unavailable):
     def __init__(self, *, sent: bool) -> None:
         super().__init__(SUPERVISOR_LOST)
         self.sent = sent
-
-
-class CallerGone(Unavailable):
-    """The client that the answer is for has hung up."""
-
-    def __init__(self) -> None:
-        super().__init__("you closed your side of the connection before the answer came")
 
 
 class Connection:
@@ -77,7 +71,8 @@ class Connection:
     ) -> Reply:
         """Return the reply to `command`, within `timeout` seconds or until `caller` hangs up.
 
-        Raises `ConnectionLost`, `Unavailable` after the timeout, `CallerGone`, and `ManagerError`
+        Raises `ConnectionLost`, `Unavailable` after the timeout or when
+        the caller has hung up, and `ManagerError`
         for an invalid reply. After any of them the connection must not be used again.
         """
         deadline = time.monotonic() + timeout
@@ -105,7 +100,9 @@ class Connection:
                 return body
 
     def _await_bytes(self, deadline: float, caller: socket.socket | None) -> None:
-        """Return when bytes can be read. Raises `TimeoutError`, `CallerGone`."""
+        """Return when bytes can be read. Raises `TimeoutError`, and `Unavailable` when
+        the caller has hung up.
+        """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         left = max(0.0, deadline - time.monotonic())
@@ -119,7 +116,7 @@ class Connection:
         if not ready:
             raise TimeoutError
         if self._socket.fileno() not in ready:
-            raise CallerGone
+            raise Unavailable(CALLER_GONE)
 
     def abort(self) -> None:
         """Make a thread that waits on this connection raise `ConnectionLost` at once."""

@@ -14,7 +14,6 @@ from genvm_manager.base.errors import (
     BadRequest,
     ManagerError,
     ModuleAlreadyRunning,
-    ModuleBusy,
     ModulesNotRunning,
     RequestFailed,
 )
@@ -74,7 +73,7 @@ class Module:
     async def start(self, order: StartModule) -> None:
         """Start the module, and return when it answers requests.
 
-        Raises `ModuleAlreadyRunning`, `ModuleBusy`, or the error for which it does not start; no
+        Raises `ModuleAlreadyRunning`, `RequestFailed`, or the error for which it does not start; no
         worker is left then.
         """
         if self.state in (ModuleState.STARTING, ModuleState.RUNNING):
@@ -246,9 +245,9 @@ class Module:
 
     def _require_settled(self) -> None:
         if self._stopping is not None:
-            raise ModuleBusy(f"the {self.kind} module is stopping; try again when it is stopped")
+            raise RequestFailed(f"the {self.kind} module is stopping; try again when it is stopped")
         if self._starting is not None:
-            raise ModuleBusy(f"the {self.kind} module is starting; try again when it runs")
+            raise RequestFailed(f"the {self.kind} module is starting; try again when it runs")
 
     def _pools(self) -> list[Pool]:
         return [*self._retiring, *([self._serving] if self._serving is not None else [])]

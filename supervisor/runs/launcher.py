@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from genvm_manager.base.errors import ExecutorStartFailed, Unavailable
+from genvm_manager.base.errors import RequestFailed, Unavailable
 from genvm_manager.base.process.children import open_child_pidfd
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.signals import ALL_SIGNALS
@@ -68,7 +68,7 @@ class Launcher:
     def launch(self, order: LaunchOrder) -> Launched:
         """Start an executor.
 
-        Raise `ExecutorStartFailed`, or `Unavailable` for want of a process, memory or a descriptor;
+        Raise `RequestFailed`, or `Unavailable` for want of a process, memory or a descriptor;
         nothing is left open then.
         """
         with ExitStack() as ours, ExitStack() as theirs:
@@ -79,7 +79,7 @@ class Launcher:
                     raise Unavailable(
                         f"no executor can be started now: {_reason(error)}", 2
                     ) from None
-                raise ExecutorStartFailed(
+                raise RequestFailed(
                     f"the executor did not start: {order.command[0]}: {_reason(error)}"
                 ) from None
             ours.pop_all()

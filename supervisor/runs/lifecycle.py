@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from signal import Signals
 
-from genvm_manager.base.errors import (
-    ExecutorStartFailed,
-    ManagerError,
-    Refusal,
-    RequestFailed,
-    Unavailable,
-)
+from genvm_manager.base.errors import ManagerError, Refusal, RequestFailed, Unavailable
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.process.exhaustion import is_exhaustion
 from genvm_manager.base.process.identity import start_ticks
@@ -282,7 +276,7 @@ class RunLifecycle:
 def _start_failure(what: str, error: OSError) -> ManagerError:
     """Return what to raise for a run that could not be started for want of something."""
     message = f"{what}: {error.strerror}"
-    return Unavailable(message, 2) if is_exhaustion(error) else ExecutorStartFailed(message)
+    return Unavailable(message, 2) if is_exhaustion(error) else RequestFailed(message)
 
 
 def _peak(ending: Ending) -> int:

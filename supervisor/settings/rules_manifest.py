@@ -13,7 +13,7 @@ from typing import Annotated
 import yaml
 from msgspec import Meta, Struct
 
-from genvm_manager.base.errors import BadRequest, NoExecutor, RequestFailed
+from genvm_manager.base.errors import BadRequest, RequestFailed
 from genvm_manager.base.old_names import renamed_program
 from genvm_manager.base.text.timestamps import parse_rfc3339, to_rfc3339
 from genvm_manager.base.text.yaml_text import load_yaml
@@ -63,7 +63,7 @@ class Manifest:
     def choose(self, selector: Selector, timestamp: float) -> Executor:
         """Return the greatest version of a major available at `timestamp`, or the one named.
 
-        Raises `NoExecutor` that says what was looked for.
+        Raises `RequestFailed` that says what was looked for.
         """
         if isinstance(selector, MajorSelector):
             found = [
@@ -76,14 +76,14 @@ class Manifest:
             found = [each for each in self.executors if each.version == selector.version]
             wanted = f"version {selector.version[:60]!r}"
         if not found:
-            raise NoExecutor(f"the manifest offers no executor for {wanted}")
+            raise RequestFailed(f"the manifest offers no executor for {wanted}")
         return max(found, key=lambda executor: executor.order)
 
     def newest_major(self, timestamp: float) -> int:
-        """Return the greatest major that was available at `timestamp`. Raises `NoExecutor`."""
+        """Return the greatest major that was available at `timestamp`. Raises `RequestFailed`."""
         majors = [each.order[0] for each in self.executors if each.available_after <= timestamp]
         if not majors:
-            raise NoExecutor(f"the manifest offers no executor at {_time_text(timestamp)}")
+            raise RequestFailed(f"the manifest offers no executor at {_time_text(timestamp)}")
         return max(majors)
 
 

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.measuring import not_while_measured
 from tests.support.service import GENVM_MANAGER, PROJECT
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -174,6 +175,7 @@ def test_the_exit_code_passes_through() -> None:
         assert running.wait() == 128 + signal.SIGKILL
 
 
+@not_while_measured
 def test_sigterm_ends_what_has_no_handler_of_its_own() -> None:
     begin = "from genvm_manager.base.process.signals import settle_signals as settle"
     begin += "; settle(); print('begun')"

@@ -18,6 +18,7 @@ import yaml
 from genvm_manager.base.settings.config import Config, PermitCosts, parse_config
 from genvm_manager.manager.launcher.install_root import tree_files
 from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
+from tests.support.measuring import not_while_measured
 from tests.support.service import GENVM_MANAGER, PROJECT
 from tests.support.waiting import TIMEOUT
 
@@ -202,6 +203,7 @@ def test_a_folder_that_cannot_be_written_is_said() -> None:
     assert "/sys/genvm: " in refusal(Path("/sys/genvm"))
 
 
+@not_while_measured
 def test_when_the_disk_is_full_nothing_is_left(tmp_path: Path) -> None:
     def allow_1000_bytes() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

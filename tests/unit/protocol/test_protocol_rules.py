@@ -84,7 +84,7 @@ def test_state_folder() -> None:
         supervisor_socket(Path("/" + "x" * 120))
 
 
-@pytest.mark.parametrize("kind", [errors.BadRequest, errors.RunNotFound, errors.NoExecutor])
+@pytest.mark.parametrize("kind", [errors.BadRequest, errors.RunNotFound, errors.RequestFailed])
 def test_errors_keep_their_class_over_the_wire(kind: type[errors.ManagerError]) -> None:
     failure = codec.decode_reply(codec.encode(Failure.of(kind("why"))))
     assert isinstance(failure, Failure)

@@ -15,7 +15,7 @@ import pytest
 from genvm_manager.base.errors import ManagerError, RunNotFound, Unavailable
 from genvm_manager.manager.api.limits.concurrency import ConcurrencyLimiter, ConcurrencyLimits
 from genvm_manager.manager.api.supervisor_client import MAX_IDLE, SupervisorClient
-from genvm_manager.manager.ipc_client.connection import CallerGone, Connection
+from genvm_manager.manager.ipc_client.connection import CALLER_GONE, Connection
 from genvm_manager.protocol.framing import FrameError, receive_frame, send_frame
 from genvm_manager.protocol.ipc import codec
 from genvm_manager.protocol.ipc.commands import (
@@ -325,7 +325,7 @@ def test_a_caller_that_hangs_up_is_waited_for_no_longer(path: Path, peer: Peer) 
         theirs.send(b"the next request is no hangup")
         assert not waiting.done()
         theirs.close()
-        with pytest.raises(CallerGone):
+        with pytest.raises(Unavailable, match=CALLER_GONE):
             waiting.result(TIMEOUT)
         peer.acts = [answer(PERMITS)]
         assert permits(client) == PERMITS

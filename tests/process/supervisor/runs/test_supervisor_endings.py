@@ -14,12 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from genvm_manager.base.errors import (
-    ExecutorStartFailed,
-    ModulesNotRunning,
-    NoExecutor,
-    RunNotFound,
-)
+from genvm_manager.base.errors import ModulesNotRunning, RequestFailed, RunNotFound
 from genvm_manager.base.files.state_folder import run_scratch
 from genvm_manager.protocol.ipc.modules import ModuleKind
 from genvm_manager.protocol.ipc.runs import Capture, Cause, Exit, MajorSelector, RunState
@@ -235,9 +230,9 @@ def test_a_pipe_that_an_outsider_holds_delays_the_end_but_little(
 
 def test_a_start_that_fails_leaves_nothing(supervisor: RunningSupervisor) -> None:
     with supervisor.leaves_nothing() as client:
-        with pytest.raises(ExecutorStartFailed, match="/nonexistent/genvm: No such file"):
+        with pytest.raises(RequestFailed, match="/nonexistent/genvm: No such file"):
             client.start("quick", selector=MajorSelector(4), token="again")
-        with pytest.raises(NoExecutor, match="major 99"):
+        with pytest.raises(RequestFailed, match="major 99"):
             client.start("quick", selector=MajorSelector(99))
         with pytest.raises(ModulesNotRunning, match=r"^modules are required but not running"):
             client.start("quick", is_sync=False, modules=list(ModuleKind))

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from genvm_manager.base.errors import BadRequest, NoExecutor
+from genvm_manager.base.errors import BadRequest, RequestFailed
 from genvm_manager.base.settings.config import Config
 from genvm_manager.base.settings.reload import (
     HTTP_RELOADS,
@@ -75,7 +75,7 @@ def test_all_files_are_taken_over_and_runs_go_on(
     ):
         assert line in said
     assert "setting=allowed_extra_args" not in said
-    with pytest.raises(NoExecutor):
+    with pytest.raises(RequestFailed):
         client.start("quick", extra_args=["--debug-mode"])
     (supervisor.folder / "manifest.yaml").write_text(manifest_text())
     reload(supervisor, whom)

@@ -12,6 +12,7 @@ import pytest
 from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.files.state_folder import run_store
 from genvm_manager.protocol.ipc.runs import Capture, Cause, FinishedRun
+from tests.support.measuring import not_while_measured
 from tests.support.supervisor import Client, RunningSupervisor
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -66,6 +67,7 @@ def test_a_start_that_cannot_be_recorded_starts_nothing() -> None:
         assert client.run("quick").exit.code == 0
 
 
+@not_while_measured
 def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
     with RunningSupervisor("drain_timeout: 1s\n") as supervisor:
         run_id = supervisor.client.start("slow")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.calls import Chain
+from tests.support.measuring import not_while_measured
 from tests.support.node_host import BUILT_IN
 from tests.support.waiting import TIMEOUT
 from tests.support.wat import returns
@@ -26,6 +27,7 @@ def genvm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[by
 SLOW_TO_IMPORT = {"asyncio", "dataclasses", "inspect", "logging", "msgspec", "yaml"}
 
 
+@not_while_measured
 def test_a_run_imports_nothing_that_is_slow_to_import() -> None:
     program = "import sys, genvm_manager.workers.genvm.run.run; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
