@@ -107,8 +107,9 @@ class StoreFiles:
         """Note that a transaction was written."""
         self._log_size = _size(self._log_path)
         if self._last_run_id.is_behind:
-            # The next check finds what is wrong with that file, and writes it again.
-            with contextlib.suppress(OSError):
+            # The next check finds what is wrong with that file, and writes it again; the next
+            # operation finds what is wrong with the database. An error here would end the thread.
+            with contextlib.suppress(OSError, sqlite3.Error):
                 self._last_run_id.give(last_id(connection))
 
     def close(self) -> None:
@@ -181,7 +182,8 @@ class StoreFiles:
                 draft.unlink(missing_ok=True)
             self._retry_at = time.monotonic() + RETRY
             failure = store_failure("written back", error)
-            raise self._said(StoreFailed(f"{gone} while it was in use; {failure}")) from None
+            self._failed = StoreFailed(f"{gone} while it was in use; {failure}")
+            raise self._failed from None
         # SQLite does not touch the files at the path when the file that it has open is another.
         connection.close()
         os.close(self._descriptor)
@@ -216,10 +218,6 @@ class StoreFiles:
         assert header is not None
         self._header = header
         self._log_size = _size(self._log_path)
-
-    def _said(self, failure: StoreFailed) -> StoreFailed:
-        self._failed = failure
-        return failure
 
 
 def _copy(connection: sqlite3.Connection, draft: Path) -> None:

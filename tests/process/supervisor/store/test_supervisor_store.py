@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import resource
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
 
 from genvm_manager.base.errors import Unavailable
-from genvm_manager.base.files.state_folder import run_store
+from genvm_manager.base.files.state_folder import last_run_id, run_store
+from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.protocol.ipc.runs import Capture, Cause, FinishedRun
+from genvm_manager.supervisor.store.file import open_store
+from genvm_manager.supervisor.store.file_watch import StoreFiles
+from genvm_manager.supervisor.store.last_run_id import LastRunId
+from genvm_manager.supervisor.store.reads import StoreReader
+from genvm_manager.supervisor.store.state_lock import HeldFolder
 from tests.support.measuring import not_while_measured
 from tests.support.supervisor import Client, RunningSupervisor
 from tests.support.waiting import TIMEOUT, wait_until
@@ -78,6 +87,25 @@ def test_an_end_that_cannot_be_recorded_is_lost_openly() -> None:
         supervisor.start()
         lost = supervisor.client.get(run_id)
         assert lost is not None and lost.cause is Cause.LOST
+
+
+def test_a_store_that_cannot_tell_its_last_id_does_not_end_its_writer(tmp_path: Path) -> None:
+    async def look() -> None:
+        held = HeldFolder(tmp_path)
+        path = run_store(tmp_path)
+        connection, _, _ = open_store(path)
+        given = LastRunId(last_run_id(tmp_path))
+        reads = StoreReader(path, asyncio.get_running_loop(), lambda _: None)
+        files = StoreFiles(held, given, reads, EventLog(logging.getLogger("store")))
+        given.reserve(1)
+        connection.close()
+        files.written(connection)
+        assert given.is_behind, "nothing was noted of an id that is not known"
+        reads.close()
+        files.close()
+        held.release()
+
+    asyncio.run(look())
 
 
 def test_the_oldest_are_forgotten_when_there_is_too_much() -> None:
