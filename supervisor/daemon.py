@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import faulthandler
@@ -16,6 +15,7 @@ from pathlib import Path
 import setproctitle
 
 from genvm_manager.base.errors import ManagerError
+from genvm_manager.base.files.cache_folder import CacheFolder
 from genvm_manager.base.files.state_folder import run_scratch, supervisor_socket
 from genvm_manager.base.logging.event_log import EventLog, event_log
 from genvm_manager.base.logging.setup import configure_logging
@@ -25,10 +25,6 @@ from genvm_manager.base.process.exhaustion import EX_TEMPFAIL, is_exhaustion
 from genvm_manager.base.process.killing import KILL_TIMEOUT
 from genvm_manager.base.process.threads import loop_threads
 from genvm_manager.base.settings.config import Config
-from genvm_manager.base.settings.executor_environment import (
-    ExecutorEnvironment,
-    executor_environment,
-)
 from genvm_manager.base.text.durations import parse_duration
 from genvm_manager.supervisor.cgroups.available_memory import available_memory, permits_by_memory
 from genvm_manager.supervisor.cgroups.cgroup_manager import CgroupManager
@@ -45,7 +41,9 @@ from genvm_manager.supervisor.modules.module import Module
 from genvm_manager.supervisor.modules.modules import Modules
 from genvm_manager.supervisor.modules.pool_factory import PoolFactory
 from genvm_manager.supervisor.modules.worker_defaults import WorkerDefaults
+from genvm_manager.supervisor.process.command_line import StartSettings, read_command_line
 from genvm_manager.supervisor.process.heartbeat import Heartbeat
+from genvm_manager.supervisor.process.memory import give_memory_back
 from genvm_manager.supervisor.process.service_manager import ServiceManager
 from genvm_manager.supervisor.process.stop_requests import StopRequests, stop_requests
 from genvm_manager.supervisor.process.upkeep import Upkeep
@@ -60,10 +58,7 @@ from genvm_manager.supervisor.runs.run_table import RunTable
 from genvm_manager.supervisor.runs.sampler import OomMonitor
 from genvm_manager.supervisor.runs.scratch import Scratch
 from genvm_manager.supervisor.settings.handover import Handover
-from genvm_manager.supervisor.settings.manifest_source import ManifestSource
-from genvm_manager.supervisor.settings.rules_environment import Environment
 from genvm_manager.supervisor.settings.settings import Settings
-from genvm_manager.supervisor.settings.settings_file import SettingsFile
 from genvm_manager.supervisor.store.failure import StoreFailed, StoreUnusable
 from genvm_manager.supervisor.store.retention import StoreUpkeep
 from genvm_manager.supervisor.store.state_lock import (
@@ -74,7 +69,6 @@ from genvm_manager.supervisor.store.state_lock import (
 )
 from genvm_manager.supervisor.store.state_watch import StateWatch
 from genvm_manager.supervisor.store.store import RunStore
-from genvm_manager.supervisor.telemetry.memory import give_memory_back
 from genvm_manager.supervisor.telemetry.metrics import Metrics
 from genvm_manager.supervisor.telemetry.version import StatusVersion
 
@@ -93,23 +87,6 @@ FRAME_ROOM = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """The command line, and what is in the files that it names."""
-
-    folder: Path
-    file: SettingsFile
-    config: Config
-    executors: ExecutorEnvironment
-    module_folders: tuple[Path, ...]
-    manifests: ManifestSource
-    environment: Environment
-    shim: int
-    parent_pipe: int | None
-    handover: int | None
-    service_manager: ServiceManager
-
-
-@dataclass(frozen=True, slots=True)
 class Lasting:
     """What the next supervisor goes on with."""
 
@@ -121,13 +98,13 @@ def main(shim: int) -> int:
     """Run until told to stop; return the exit status. `shim` is the pipe from `process.shim`."""
     service_manager = ServiceManager.named_in(os.environ)
     try:
-        setting = _setting(_arguments(), shim, service_manager)
+        start = read_command_line(shim, service_manager)
     except ManagerError as error:
         print(f"genvm-manager supervisor: {error.message}", file=sys.stderr)
         return EXIT_BAD_CONFIG
     try:
-        prepare_folder(setting.folder)
-        held = HeldFolder(setting.folder)
+        prepare_folder(start.folder)
+        held = HeldFolder(start.folder)
     except StateFolderHeld as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_HELD
@@ -135,8 +112,8 @@ def main(shim: int) -> int:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     try:
-        _settle_in(setting.folder)
-        _run(setting, held)
+        _settle_in(start.folder)
+        _run(start, held)
     except CgroupUnusable as error:
         print(f"genvm-manager supervisor: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -153,78 +130,14 @@ def main(shim: int) -> int:
     return 0
 
 
-def _run(setting: Setting, held: HeldFolder) -> None:
+def _run(start: StartSettings, held: HeldFolder) -> None:
     runner = asyncio.Runner()
     try:
-        runner.run(_serve(setting, held))
+        runner.run(_serve(start, held))
     finally:
         # It starts a thread, which the system may refuse: all is done by then.
         with contextlib.suppress(RuntimeError):
             runner.close()
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m genvm_manager.supervisor")
-    parser.add_argument("--state-dir", type=Path, required=True, help="the folder it owns")
-    parser.add_argument("--config", type=Path, help="a YAML file; see docs/operations/configure.md")
-    parser.add_argument("--root", type=Path, help="instead of the config's root")
-    parser.add_argument("--manifest-path", type=Path, help="instead of the config's manifest")
-    parser.add_argument("--cache-dir", type=Path, help="for compiled contracts")
-    parser.add_argument(
-        "--parent-pipe-fd", type=int, help="a pipe inherited from the parent: its end stops us"
-    )
-    parser.add_argument(
-        "--handover-fd", type=int, help="a file inherited from the parent: for our successor"
-    )
-    arguments = parser.parse_args()
-    for name, descriptor in (
-        ("parent-pipe", arguments.parent_pipe_fd),
-        ("handover", arguments.handover_fd),
-    ):
-        if descriptor is not None:
-            try:
-                os.set_inheritable(descriptor, False)
-            except OSError as error:
-                parser.error(f"--{name}-fd {descriptor}: {error.strerror}")
-    return arguments
-
-
-def _setting(arguments: argparse.Namespace, shim: int, service_manager: ServiceManager) -> Setting:
-    # Absolute: it is read again at a reload, from another working directory.
-    file = SettingsFile(arguments.config and arguments.config.absolute())
-    config, unknown = file.read()
-    for key in unknown:
-        print(f"genvm-manager supervisor: config: {key} means nothing", file=sys.stderr)
-    environment = Environment(os.environ)
-    root = _first_path(arguments.root, config.root)
-    manifest = _first_path(arguments.manifest_path, config.manifest_path)
-    return Setting(
-        folder=arguments.state_dir.absolute(),
-        file=file,
-        config=config,
-        executors=executor_environment(
-            os.environ, config, arguments.state_dir, arguments.cache_dir
-        ),
-        module_folders=_module_folders(root, arguments.config),
-        manifests=ManifestSource(manifest, root, environment),
-        environment=environment,
-        shim=shim,
-        parent_pipe=arguments.parent_pipe_fd,
-        handover=arguments.handover_fd,
-        service_manager=service_manager,
-    )
-
-
-def _first_path(argument: Path | None, configured: str | None) -> Path | None:
-    if argument is not None or configured is None:
-        return argument
-    return Path(configured)
-
-
-def _module_folders(root: Path | None, config: Path | None) -> tuple[Path, ...]:
-    """Return where modules' configurations may be: in the root, and beside the settings."""
-    folders = (root and root / "config", config and config.parent)
-    return tuple(folder.absolute() for folder in folders if folder)
 
 
 def _settle_in(folder: Path) -> None:
@@ -243,40 +156,35 @@ def _settle_in(folder: Path) -> None:
     sys.setswitchinterval(0.0005)
 
 
-async def _serve(setting: Setting, held: HeldFolder) -> None:
-    config = setting.config
+async def _serve(start: StartSettings, held: HeldFolder) -> None:
+    config = start.config
     configure_logging("supervisor", config.log_format, config.log_level, shows_pid=False)
     log = event_log("genvm_manager.supervisor")
     loop = asyncio.get_running_loop()
     # All threads are started here: one that is refused later would be an error anywhere.
     loop.set_default_executor(loop_threads())
-    try:
-        path = supervisor_socket(setting.folder)
-    except ValueError as error:
-        raise StateFolderUnusable(str(error)) from None
-    log.info("cache_folder", folder=str(setting.executors.cache.path))
-    if note := setting.executors.cache.note:
-        log.warning("cache_folder_is_not_the_usual_one", reason=note)
+    path = _socket_path(start.folder)
+    _log_cache_folder(start.executors.cache, log)
     metrics = Metrics()
-    handover = Handover(_kept_file(setting), log)
+    handover = Handover(_kept_file(start), log)
     ids = handover.changes.run_ids
     store = RunStore(held, config.retained_bytes, loop, log, ids)
     with contextlib.closing(store):
-        slices = _cgroup_slices(setting, log)
+        slices = _cgroup_slices(start, log)
         await finish_lost_runs(store, metrics, log)
         reaper = Reaper(CgroupManager(slices, config.run_memory_limit, log), log)
-        service = _assemble(setting, Lasting(store, handover), reaper, metrics, log)
+        service = _assemble(start, Lasting(store, handover), reaper, metrics, log)
         server = Server(operations(service), log, config.max_body + FRAME_ROOM)
-        stops = stop_requests(setting.shim, setting.parent_pipe)
+        stops = stop_requests(start.shim, start.parent_pipe)
         await server.listen(path)
         log.info("supervisor_ready", pid=os.getpid(), socket=str(path))
-        heartbeat = Heartbeat(setting.service_manager, service)
+        heartbeat = Heartbeat(start.service_manager, service)
         watch = StateWatch(held, server, service, slices)
         upkeep = (*_upkeep(service, config), watch, heartbeat)
         background = [asyncio.create_task(work.run()) for work in upkeep]
         background.append(asyncio.create_task(_reload_when_asked(stops, service.controls, log)))
         await stops.asked.wait()
-        setting.service_manager.forget(_KEPT_NAME)
+        start.service_manager.forget(_KEPT_NAME)
         heartbeat.stop_begins()
         await _stop(service, stops, parse_duration(config.drain_timeout), log)
         for work in background:
@@ -286,37 +194,50 @@ async def _serve(setting: Setting, held: HeldFolder) -> None:
         await server.close()
         service.life.scratch.close()
         reaper.close()
-        discard_slices(slices, str(setting.folder))
+        discard_slices(slices, str(start.folder))
     log.info("supervisor_stopped")
 
 
-def _cgroup_slices(setting: Setting, log: EventLog) -> tuple[Slice, ...]:
+def _socket_path(folder: Path) -> Path:
+    try:
+        return supervisor_socket(folder)
+    except ValueError as error:
+        raise StateFolderUnusable(str(error)) from None
+
+
+def _log_cache_folder(cache: CacheFolder, log: EventLog) -> None:
+    log.info("cache_folder", folder=str(cache.path))
+    if cache.note is not None:
+        log.warning("cache_folder_is_not_the_usual_one", reason=cache.note)
+
+
+def _cgroup_slices(start: StartSettings, log: EventLog) -> tuple[Slice, ...]:
     """End what a killed supervisor left in its slices, and make ours."""
-    folder = str(setting.folder)
+    folder = str(start.folder)
     if killed := Leftovers(folder).end(KILL_TIMEOUT):
         log.warning("left_runs_killed", pids=killed)
-    return make_slices(setting.config.cgroup, folder, log)
+    return make_slices(start.config.cgroup, folder, log)
 
 
 def _assemble(
-    setting: Setting,
+    start: StartSettings,
     lasting: Lasting,
     reaper: Reaper,
     metrics: Metrics,
     log: EventLog,
 ) -> Service:
-    config = setting.config
+    config = start.config
     settings = Settings(
-        file=setting.file,
+        file=start.file,
         config=config,
-        manifests=setting.manifests,
-        environment=setting.environment,
-        log_level=SharedLevel(setting.folder, config.log_level),
+        manifests=start.manifests,
+        environment=start.environment,
+        log_level=SharedLevel(start.folder, config.log_level),
     )
     worker_defaults = WorkerDefaults(
-        setting.folder, setting.environment, settings.log_level, config.log_format
+        start.folder, start.environment, settings.log_level, config.log_format
     )
-    files = ConfigurationFiles(setting.module_folders)
+    files = ConfigurationFiles(start.module_folders)
     rules = ClientRules(settings, files)
     version = StatusVersion()
     pool = PermitPool(_total_permits(config, log), config.max_queued)
@@ -324,10 +245,10 @@ def _assemble(
     queue = AdmissionQueue(pool, config.permits, rate)
     life = RunLifecycle(
         store=lasting.store,
-        launcher=Launcher(setting.executors.variables),
+        launcher=Launcher(start.executors.variables),
         reaper=reaper,
         runs=RunTable(queue, lasting.store.last_id, version, log),
-        scratch=Scratch(run_scratch(setting.folder), log),
+        scratch=Scratch(run_scratch(start.folder), log),
         oom_monitor=OomMonitor(),
         modules=_modules(config, PoolFactory(worker_defaults, files, rules, log), version, log),
         metrics=metrics,
@@ -340,11 +261,11 @@ def _assemble(
     return Service(life, controls)
 
 
-def _kept_file(setting: Setting) -> int | None:
+def _kept_file(start: StartSettings) -> int | None:
     """Return the file that outlives a kill, since `serve` or a service manager holds it too."""
-    manager = setting.service_manager
-    if setting.handover is not None or not manager.is_there:
-        return setting.handover
+    manager = start.service_manager
+    if start.handover is not None or not manager.is_there:
+        return start.handover
     if _KEPT_NAME in manager.kept:
         return manager.kept[_KEPT_NAME]
     made = os.memfd_create(_KEPT_NAME)

@@ -1,1 +1,1 @@
-"""The supervisor as a process: its shim, its service manager, its stop."""
+"""The supervisor as a process: its command line, its shim, its service manager, its stop."""

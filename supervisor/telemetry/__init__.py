@@ -1,1 +1,1 @@
-"""What the supervisor tells of itself: log events and metrics."""
+"""What the supervisor tells of itself: its metrics, and when its status has changed."""
