@@ -11,8 +11,9 @@ from .service_manager import ServiceManager
 PERIOD = 5.0
 """Seconds between two beats at most; at least three fit into the service manager's timeout."""
 
-STOP_GRACE = 30.0
-"""Seconds after a beat in which a stop must be over or the next beat must come."""
+STOP_TIMEOUT = 30.0
+"""Seconds that each beat asks for while we stop: until then the stop is over, or the next beat has
+come."""
 
 
 class Heartbeat:
@@ -35,7 +36,7 @@ class Heartbeat:
 
     def stop_begins(self) -> None:
         """Say from now on that we are stopping, and that this may take until the next beat."""
-        self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_GRACE * 1e6:.0f}"]
+        self._phase = ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={STOP_TIMEOUT * 1e6:.0f}"]
         self._beat()
 
     def _beat(self) -> None:

@@ -265,7 +265,7 @@ class RunLifecycle:
         The run's cgroup knows whether it was for want of memory; without one it is a guess.
         """
         if memory is None:
-            if self.oom_monitor.has_struck():
+            if self.oom_monitor.has_killed():
                 return Cause.MEMORY, "the kernel killed it for want of memory"
         elif memory.oom_kills:
             reason = f"the kernel killed it for want of memory, the limit is {memory.limit}"

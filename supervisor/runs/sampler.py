@@ -55,6 +55,6 @@ class OomMonitor:
         """Note the kernel's count. Call it once a period."""
         self._before, self._latest = self._latest, kernel_oom_kills()
 
-    def has_struck(self) -> bool:
+    def has_killed(self) -> bool:
         """Return whether the kernel has killed a process since the period before this one."""
         return kernel_oom_kills() > self._before

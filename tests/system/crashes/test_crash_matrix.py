@@ -1,7 +1,7 @@
 """What dies, what it costs, what brings it back: a table of docs/operations/failure-modes.md.
 
-In each row the same house is hit: a finished run, one under way that hides a daemon, one whose
-result has arrived, one that waits for permits, and a client that waits for an end.
+In each row the same service is hit. It has a finished run, one under way that hides a daemon, one
+whose result has arrived, one that waits for permits, and a client that waits for an end.
 """
 
 from __future__ import annotations
@@ -143,8 +143,10 @@ def kill_group(work: Work) -> None:
 @dataclass(frozen=True)
 class Row:
     """`dies` stands in the guide's table. `reader` waits for the run under way, `starter` for
-    permits: what each may see. `replaced`: who is another one afterwards. The causes are those
-    with which the runs end; None: it goes on. `queued`: the run that waited, asked for again."""
+    permits: what each may see. `replaced`: which parts are other processes afterwards. The causes
+    are those with which the runs end; None: it goes on. `queued`: the run that waited, asked for
+    again.
+    """
 
     dies: str
     strike: Callable[[Work], None]

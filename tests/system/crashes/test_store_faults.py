@@ -74,7 +74,7 @@ def failed_start(service: RunningService) -> str:
     assert service.launch(log).wait(TIMEOUT) == 1
     said = log.read_text()
     assert "Traceback" not in said
-    # Beside what it logs of its worker_defaults: the reason, and who ended of it.
+    # Beside the log's lines: the reason, and which half ended for it.
     assert sum(line.startswith("genvm-manager") for line in said.splitlines()) == 2, said
     return said
 

@@ -89,6 +89,6 @@ def test_systemd_waits_as_long_as_it_may_take() -> None:
     supervisor = "genvm-supervisor.service"
     assert seconds(supervisor, "WatchdogSec") >= 3 * heartbeat.PERIOD
     assert seconds(supervisor, "TimeoutAbortSec") > KILL_TIMEOUT + shim.ABORT_TIMEOUT
-    assert seconds(supervisor, "TimeoutStopSec") > heartbeat.STOP_GRACE
+    assert seconds(supervisor, "TimeoutStopSec") > heartbeat.STOP_TIMEOUT
     http = gunicorn_settings(Config(), [], Path("/"))
     assert seconds("genvm-manager.service", "TimeoutStopSec") > http["graceful_timeout"]

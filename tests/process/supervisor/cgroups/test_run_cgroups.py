@@ -73,7 +73,7 @@ def inside(folder: Path) -> Callable[[], None]:
     return move
 
 
-def test_what_hides_in_a_cgroup_is_taken_in_and_ends_with_it(way: GivenCgroup) -> None:
+def test_what_hides_is_attached_to_a_cgroup_and_ends_with_it(way: GivenCgroup) -> None:
     """Nobody here adopts what loses its parent, or knows it by name."""
     slices = tuple(Slice(str(folder), None) for folder in way.folders.values())
     cgroup = RunCgroup(slices, 7, LIMIT)
@@ -262,10 +262,10 @@ def test_the_runs_of_a_copied_state_folder_are_left_to_their_supervisor(
     (folder,) = way.folders.values()
     ours, orphaned = folder / slice_name(), folder / f"runs.{os.getpid()}.{start_ticks(1)}"
     sleepers = []
-    for home in (ours, orphaned):
-        home.mkdir()
+    for each in (ours, orphaned):
+        each.mkdir()
         sleepers.append(subprocess.Popen(["sleep", "600"]))
-        (home / "cgroup.procs").write_text(str(sleepers[-1].pid))
+        (each / "cgroup.procs").write_text(str(sleepers[-1].pid))
     record_slices(str(tmp_path), [str(ours), str(orphaned), str(tmp_path), "/", "runs.1.1"])
     try:
         assert Leftovers(str(tmp_path)).end(TIMEOUT) == [sleepers[1].pid]
@@ -295,41 +295,41 @@ def test_a_short_run_costs_no_cgroup(given: GivenCgroup) -> None:
         client.cancel(long)
 
 
-def unlink(note: Path) -> None:
-    note.unlink()
+def unlink(record: Path) -> None:
+    record.unlink()
 
 
-def empty(note: Path) -> None:
-    note.write_bytes(b"")
+def empty(record: Path) -> None:
+    record.write_bytes(b"")
 
 
-def rename(note: Path) -> None:
-    note.rename(note.with_name("elsewhere"))
+def rename(record: Path) -> None:
+    record.rename(record.with_name("elsewhere"))
 
 
-def replace_by_a_fifo(note: Path) -> None:
-    note.unlink()
-    os.mkfifo(note)
+def replace_by_a_fifo(record: Path) -> None:
+    record.unlink()
+    os.mkfifo(record)
 
 
-def replace_by_a_link(note: Path) -> None:
-    note.rename(note.with_name("other"))
-    note.symlink_to("/nowhere/at/all")
+def replace_by_a_link(record: Path) -> None:
+    record.rename(record.with_name("other"))
+    record.symlink_to("/nowhere/at/all")
 
 
 @pytest.mark.parametrize("vanish", [unlink, empty, rename, replace_by_a_fifo, replace_by_a_link])
-def test_the_note_of_the_cgroups_is_written_again(
+def test_the_record_of_the_slices_is_written_again(
     given: GivenCgroup, vanish: Callable[[Path], None]
 ) -> None:
     """By it the next start ends what a supervisor that was killed has left."""
     with in_force(given) as supervisor:
-        note = supervisor.state / "cgroups"
-        written = note.read_text()
+        record = supervisor.state / "cgroups"
+        written = record.read_text()
         assert sorted(written.splitlines()) == sorted(map(str, given.slices))
-        vanish(note)
+        vanish(record)
         wait_until(lambda: "state_file_made_again name=cgroups" in supervisor.log)
-        assert note.read_text() == written
-        assert not note.is_symlink()
+        assert record.read_text() == written
+        assert not record.is_symlink()
         assert supervisor.client.status().refusal is None
         _, found = hide(supervisor.client, given)
         supervisor.kill_with_shim()
@@ -337,14 +337,14 @@ def test_the_note_of_the_cgroups_is_written_again(
         wait_until(lambda: all(map(has_ended, found)))
 
 
-def test_a_folder_in_the_way_of_that_note_is_said_until_it_is_gone(given: GivenCgroup) -> None:
+def test_a_folder_in_the_way_of_that_record_is_said_until_it_is_gone(given: GivenCgroup) -> None:
     with in_force(given) as supervisor:
-        note = supervisor.state / "cgroups"
-        note.unlink()
-        note.mkdir()
+        record = supervisor.state / "cgroups"
+        record.unlink()
+        record.mkdir()
         refusal = wait_until(lambda: supervisor.client.status().refusal)
         assert refusal.startswith(f"cgroups in the state folder {supervisor.state} was removed")
-        note.rmdir()
+        record.rmdir()
         wait_until(lambda: supervisor.client.status().refusal is None)
-        assert note.is_file()
+        assert record.is_file()
         supervisor.log_path.write_text(supervisor.log.replace("audit_violation", "as expected"))

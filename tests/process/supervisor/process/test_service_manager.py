@@ -83,7 +83,7 @@ def test_without_a_service_manager_nothing_is_told() -> None:
     manager.tell("READY=1")
 
 
-def test_the_timeout_with_another_process_is_not_ours() -> None:
+def test_a_timeout_that_is_for_another_process_does_not_count() -> None:
     for watched, timeout in ((os.getpid(), 2.0), (os.getppid(), 2.0), (1, None)):
         variables = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "2000000"}
         manager = ServiceManager.named_in(variables | {"WATCHDOG_PID": str(watched)})

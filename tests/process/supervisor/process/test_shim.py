@@ -34,7 +34,7 @@ def shim(supervise: str, **options: object) -> subprocess.Popen[str]:
     program = (
         "import os, signal, subprocess, sys, time\n"
         "from genvm_manager.supervisor.process.shim import run_under_shim\n"
-        f"def supervise(line):\n{body}"
+        f"def supervise(pipe):\n{body}"
         "sys.exit(run_under_shim(supervise))\n"
     )
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
@@ -123,7 +123,7 @@ def test_what_fell_to_the_shim_is_ended_before_it() -> None:
 @pytest.mark.parametrize("ends_by", ["return 0", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_children_that_were_there_before_are_left_alone(ends_by: str) -> None:
     program = "from genvm_manager.supervisor.process.shim import run_under_shim\n"
-    program += f"import os, signal, sys\ndef run(line): {ends_by}"
+    program += f"import os, signal, sys\ndef run(pipe): {ends_by}"
     script = 'sleep 600 & echo $!; exec "$0" -c "$1"'
     command = ["/bin/sh", "-c", script, sys.executable, f"{program}\nsys.exit(run_under_shim(run))"]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as shell:

@@ -248,21 +248,21 @@ def test_ids_go_on_without_a_store_and_without_a_kill(supervisor: RunningSupervi
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"1 2 3", b"-5 7", b"\xff" * 64, None])
-def test_a_note_of_the_last_id_that_is_damaged_or_gone_is_made_again(
+def test_a_file_of_the_last_id_that_is_damaged_or_gone_is_made_again(
     supervisor: RunningSupervisor, content: bytes | None
 ) -> None:
     first = supervisor.client.run("quick").id
-    note = last_run_id(supervisor.state)
+    file = last_run_id(supervisor.state)
     supervisor.kill()
-    note.unlink()
+    file.unlink()
     if content is not None:
-        note.write_bytes(content)
+        file.write_bytes(content)
     supervisor.start()
     assert supervisor.client.run("quick").id == first + 1
-    wait_until(lambda: note.read_text().split()[0] == str(first + 1), NOTICED)
-    note.unlink()
-    wait_until(note.exists, NOTICED)
-    assert note.read_text().split()[0] == str(first + 1)
+    wait_until(lambda: file.read_text().split()[0] == str(first + 1), NOTICED)
+    file.unlink()
+    wait_until(file.exists, NOTICED)
+    assert file.read_text().split()[0] == str(first + 1)
 
 
 def test_ids_are_on_record_ahead_of_their_use(supervisor: RunningSupervisor) -> None:

@@ -1,4 +1,4 @@
-"""Where cgroups lie, out of what /proc says on machines of several kinds."""
+"""Where cgroups are, out of what /proc says on machines of several kinds."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_setting_that_may_be_one(cgroup: str | None) -> None:
     assert Config(cgroup=cgroup).cgroup == cgroup
 
 
-def test_a_note_ends_nothing_that_is_no_home_of_a_dead_supervisor(tmp_path: Path) -> None:
+def test_a_record_ends_nothing_but_the_slices_of_a_dead_supervisor(tmp_path: Path) -> None:
     ours = tmp_path / slice_name()
     others = [tmp_path / name for name in ("runs.1.x", "runs..", "runs.4194305", "runs", "x.1.1")]
     for folder in (ours, *others):
