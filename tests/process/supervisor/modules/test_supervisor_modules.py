@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import psutil
@@ -45,12 +44,6 @@ NO_KEYS = (
     "no usable LLM backend: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
     "(POST /env) and restart the module"
 )
-
-
-@contextmanager
-def running(config: str = "") -> Iterator[RunningSupervisor]:
-    with RunningSupervisor(config) as supervisor:
-        yield supervisor
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +335,7 @@ def test_a_queued_run_whose_module_is_stopped_meanwhile_does_not_start(
 
 
 def test_a_stop_waits_for_runs_and_then_ends_their_connections() -> None:
-    with running("drain_timeout: 1s") as supervisor:
+    with RunningSupervisor("drain_timeout: 1s") as supervisor:
         client = supervisor.client
         start_both(client)
         run_id = start_asking_run(supervisor)
@@ -463,14 +456,18 @@ def test_the_log_level_reaches_the_workers(supervisor: RunningSupervisor) -> Non
 
 
 def test_a_stopping_supervisor_ends_its_modules_last() -> None:
-    with running("drain_timeout: 1s") as supervisor:
-        client = supervisor.client
-        start_both(client)
-        start_asking_run(supervisor)
+    with RunningSupervisor("drain_timeout: 1s") as supervisor:
+        start_both(supervisor.client)
+        run_id = start_asking_run(supervisor)
+        supervisor.process.terminate()
+        assert supervisor.process.wait(TIMEOUT) == 0
+        run_ended = supervisor.log.index(f"run_finished run={run_id} ")
+        for kind in (LLM, WEB):
+            assert run_ended < supervisor.log.index(f"module_stopped module={kind} ")
 
 
 def test_a_killed_supervisor_takes_its_workers_along() -> None:
-    with running() as supervisor:
+    with RunningSupervisor() as supervisor:
         start_both(supervisor.client)
         workers = [
             psutil.Process(pid) for kind in (LLM, WEB) for pid in pids(supervisor.client, kind)
