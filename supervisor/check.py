@@ -18,13 +18,14 @@ from genvm_manager.base.check_result import CheckResult, encode_results, failure
 from genvm_manager.base.errors import ManagerError
 from genvm_manager.base.files.cache_folder import CACHE_DIR_VARIABLE, CacheFolder
 from genvm_manager.base.files.state_folder import default_state_folder
-from genvm_manager.base.settings.config import Config, parse_config
+from genvm_manager.base.settings.config import Config
 from genvm_manager.base.settings.executor_environment import executor_environment
 from genvm_manager.supervisor.cgroups.available_memory import available_memory
 from genvm_manager.supervisor.cgroups.memory_check import examine_memory
 from genvm_manager.supervisor.settings.manifest_source import ManifestSource
 from genvm_manager.supervisor.settings.rules_environment import Environment
 from genvm_manager.supervisor.settings.rules_manifest import Executor
+from genvm_manager.supervisor.settings.settings_file import SettingsFile
 
 TOPIC = "executors"
 
@@ -49,14 +50,14 @@ def main() -> int:
     given = parser.parse_args()
     results: list[CheckResult] = []
     try:
-        config = parse_config(given.config.read_text("utf-8-sig"))[0] if given.config else Config()
+        config, _ = SettingsFile(given.config).read()
         results = [examine_memory(config, available_memory(config.cgroup))]
         folder = given.state_dir or default_state_folder(os.environ)
         prepared = executor_environment(os.environ, config, folder, given.cache_dir)
         results.append(_examined_cache(prepared.cache))
         examination = Examination(prepared.variables, given.precompile)
         results += _examined(config, given.root, given.manifest_path, examination)
-    except (ManagerError, OSError, UnicodeDecodeError) as error:
+    except (ManagerError, OSError) as error:
         mend = "correct it; the keys: docs/operations/configure.md"
         results.append(failure(TOPIC, str(error), mend))
     sys.stdout.buffer.write(encode_results(results))

@@ -9,7 +9,7 @@ from genvm_manager.base.errors import Refusal, Unavailable
 from genvm_manager.base.wall_clock import utc
 from genvm_manager.protocol.ipc.commands import WatchStatus
 from genvm_manager.protocol.ipc.status import Status
-from genvm_manager.supervisor.runs.history import SHOWN, History
+from genvm_manager.supervisor.runs.history import MAX_SHOWN, History
 from genvm_manager.supervisor.runs.invariant_checker import InvariantChecker
 from genvm_manager.supervisor.runs.lifecycle import RunLifecycle
 
@@ -24,7 +24,7 @@ class Health:
     """Collects what `Status` shows, and decides whether runs are accepted."""
 
     def __init__(self, life: RunLifecycle, controls: Controls) -> None:
-        self.history = History(life.store.reads.newest_finished(SHOWN))
+        self.history = History(life.store.reads.newest_finished(MAX_SHOWN))
         self._runs = life.runs
         self._modules = life.modules
         self._store = life.store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from genvm_manager.protocol.ipc.runs import Cause
 from genvm_manager.supervisor.runs.run import Run
@@ -25,15 +24,12 @@ class Upkeep:
 
     async def run(self) -> None:
         """Repeat until cancelled."""
-        await self._repeat(self._look)
-
-    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(PERIOD)
             try:
-                await work()
+                await self._look()
             except Exception:
-                self._log.failure("upkeep_failed", work=work.__name__)
+                self._log.failure("upkeep_failed", work="upkeep")
 
     async def _look(self) -> None:
         self._service.health.check()

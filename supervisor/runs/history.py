@@ -6,7 +6,7 @@ from collections import deque
 
 from genvm_manager.protocol.ipc.status import Execution, pack_executions
 
-SHOWN = 100
+MAX_SHOWN = 100
 """How many finished runs `Status` shows at most."""
 
 
@@ -15,7 +15,7 @@ class History:
 
     def __init__(self, newest: list[Execution]) -> None:
         """`newest` are the runs of the store, oldest first."""
-        self._newest = deque(newest, maxlen=SHOWN)
+        self._newest = deque(newest, maxlen=MAX_SHOWN)
         self._packed: bytes | None = None
 
     def add(self, execution: Execution) -> None:
@@ -28,7 +28,7 @@ class History:
         forgotten = frozenset(run_ids)
         kept = [each for each in self._newest if each.id not in forgotten]
         if len(kept) < len(self._newest):
-            self._newest = deque(kept, maxlen=SHOWN)
+            self._newest = deque(kept, maxlen=MAX_SHOWN)
             self._packed = None
 
     @property

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genvm_manager.protocol.ipc.runs import Capture, Cause, RunState
 from genvm_manager.protocol.ipc.status import Execution
-from genvm_manager.supervisor.runs.history import SHOWN, History
+from genvm_manager.supervisor.runs.history import MAX_SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
 from genvm_manager.supervisor.runs.rules_log_records import MAX_LINE, LineSplitter, RecordTail
 from genvm_manager.supervisor.runs.rules_tail import Tail
@@ -143,7 +143,7 @@ def test_history_shows_the_newest_and_counts_the_rest() -> None:
     for run_id in range(6, 6 + 150):
         history.add(_finished(run_id))
     assert [each.id for each in history.newest] == list(range(56, 156))
-    assert history.omitted(retained=155) == 155 - SHOWN
+    assert history.omitted(retained=155) == 155 - MAX_SHOWN
     history.forget(list(range(1, 100)))
     assert history.newest[0].id == 100
     assert history.omitted(retained=56) == 0
