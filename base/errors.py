@@ -65,6 +65,8 @@ class Refusal(StrEnum):
     QUEUE_FULL = "queue_full"
     QUEUE_BYTES = "queue_bytes"
     RATE = "pace"
+    """The word is a label of a metric, which keeps it."""
+
     SHUTTING_DOWN = "shutting_down"
     STORE = "store"
     MODULES = "modules"

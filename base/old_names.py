@@ -18,7 +18,6 @@ RENAMED = {
 
 _STARTED = re.compile(r"(?<![\w-])-[A-Za-z]*m\s*(?P<name>[\w.]+)(?![\w.])")
 
-
 _SCRIPT_HEAD = 4096
 """Bytes of a script in which an old name is looked for."""
 

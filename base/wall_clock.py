@@ -33,4 +33,4 @@ class WallClock:
 
 
 utc = WallClock().utc
-"""By this machine's clocks."""
+"""`WallClock.utc` by this machine's clocks."""

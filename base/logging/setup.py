@@ -35,7 +35,7 @@ def configure_logging(
 
 
 def set_level(level: Level) -> None:
-    """From now on, write what is at least as grave as `level`; of libraries, warnings at most."""
+    """Write what is at least as grave as `level`; of libraries, warnings and graver ones alone."""
     number = LEVELS[level]
     OURS.setLevel(number)
     logging.getLogger().setLevel(max(number, logging.WARNING))

@@ -46,7 +46,7 @@ def parse_host_port(text: str) -> HostPort:
 
 
 def is_host(text: str) -> bool:
-    """Whether it is a DNS name in ASCII, an IPv4 address of four numbers, or an IPv6 address.
+    """Return whether it is a DNS name in ASCII, an IPv4 address of four numbers, or an IPv6 one.
 
     Some programs take `127.1`, `0x7f.1` and `2130706433` for addresses; they are no hosts here.
     """
@@ -60,7 +60,7 @@ def is_host(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is an address of this machine's own network, or `localhost`."""
+    """Return whether it is an address of this machine's own network, or `localhost`."""
     with suppress(ValueError):
         address = ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

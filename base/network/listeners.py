@@ -26,8 +26,9 @@ class AddressError(Exception):
 
 
 def split_address(text: str, setting: str = "bind_address") -> HostPort:
-    """Host and port of `HOST:PORT`, an IPv6 host in brackets; `setting` is where it was given.
-    Raises `AddressError`.
+    """Return host and port of `HOST:PORT`, an IPv6 host in brackets.
+
+    Raises `AddressError`, which names the `setting` that the text is of.
     """
     try:
         return parse_host_port(text)

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from typing import Any
 
 MOST_ADDRESSES = 8
-"""Of one name."""
+"""Most addresses that one name may have."""
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """The address is another machine's, or this one has no IPv6, or none of IPv4."""
 
 _ATTEMPTS = 16
-"""To find a port that is free at all addresses."""
+"""How often a port is looked for that is free at all addresses."""
 
 Place = tuple[socket.AddressFamily, Any]
 """A family of addresses, and an address with its port as `socket.bind` takes it."""
@@ -31,7 +31,7 @@ class CannotListen(Exception):
 
 
 def places_of(found: Sequence[tuple[Any, ...]]) -> list[Place]:
-    """Those that `getaddrinfo` has found, each once. Raises `OSError` when there are too many."""
+    """Return what `getaddrinfo` has found, each place once. Raises `OSError` for too many."""
     places = list(dict.fromkeys((family, place) for family, _, _, _, place in found))
     if len(places) > MOST_ADDRESSES:
         raise OSError(errno.E2BIG, f"the name has over {MOST_ADDRESSES} addresses")

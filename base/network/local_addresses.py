@@ -9,7 +9,7 @@ from .host_port import is_loopback
 
 
 def leads_here(host: str, port: int) -> bool:
-    """Whether a connection to there would, as names are known now, end on this machine.
+    """Return whether a connection to there would, as names are known now, end on this machine.
 
     Blocks while a name is looked up. Raises `OSError` when it is not known.
     """
@@ -23,7 +23,7 @@ def leads_here(host: str, port: int) -> bool:
 
 
 def is_local(address: str) -> bool:
-    """Whether an IP address is one of this machine's, the unspecified one included."""
+    """Return whether an IP address is one of this machine's, the unspecified one included."""
     plain = ip_address(address)
     mapped = plain.ipv4_mapped if isinstance(plain, IPv6Address) else None
     plain = mapped or plain

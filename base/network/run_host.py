@@ -33,7 +33,10 @@ def parse_run_host(text: str) -> str | HostPort:
 
 
 def _socket_path(path: str) -> str:
-    """Return whether argv and log lines can hold it: no control characters or lone surrogates."""
+    """Return the path if argv and log lines can hold it: no control characters or lone surrogates.
+
+    Raises `ValueError`.
+    """
     if not path.startswith("/") or not path.isprintable():
         raise ValueError("expected unix:///PATH, absolute and without control characters")
     if len(path.encode()) > MAX_SOCKET_PATH:

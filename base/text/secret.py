@@ -28,7 +28,7 @@ class Secret:
         return self._text
 
     def hide_in(self, text: str) -> str:
-        """`text` with `***` wherever the secret stands in it."""
+        """Return `text` with `***` wherever the secret stands in it."""
         return text.replace(self._text, HIDDEN) if self._text else text
 
     def __bool__(self) -> bool:

@@ -23,6 +23,6 @@ def parse_rfc3339(text: str) -> datetime:
 
 
 def to_rfc3339(seconds: float) -> str:
-    """UTC with milliseconds and a `Z`, from seconds since 1970."""
+    """Return seconds since 1970 as text: UTC with milliseconds and a `Z`."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

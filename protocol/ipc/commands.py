@@ -174,7 +174,7 @@ class ReloadManifest(Struct, tag=True, frozen=True):
 
 
 class SetEnv(Struct, tag=True, frozen=True):
-    """Set what `${ENV[key]}` means in configurations, until the supervisor ends.
+    """Set what `${ENV[key]}` means in configurations, until the service ends.
 
     Answered by `Done`. The value may be a secret, so it is not shown by `repr`.
     """

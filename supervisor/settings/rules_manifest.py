@@ -58,7 +58,7 @@ class Manifest:
 
     executors: tuple[Executor, ...]
     variables: frozenset[str] = frozenset()
-    """That its commands name."""
+    """Those that its commands name, as `${ENV[NAME]}`."""
 
     def choose(self, selector: Selector, timestamp: float) -> Executor:
         """Return the greatest version of a major available at `timestamp`, or the one named.

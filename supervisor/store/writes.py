@@ -200,8 +200,8 @@ def finish_unseen(
 def prune(connection: sqlite3.Connection, before: float, excess: int, limit: int) -> Pruned:
     """Delete up to `limit` runs, oldest first.
 
-    These are the runs kept since `before`, a time of the retention clock, and then runs until
-    `excess` bytes are free. The run that finished last is never in excess.
+    These are the runs kept since a time earlier than `before`, by the retention clock, and then
+    runs until `excess` bytes are free. The run that finished last is never in excess.
     """
     rows = connection.execute(
         f"SELECT id, kept_since, {SIZE} FROM runs"  # noqa: S608 - SIZE is ours
