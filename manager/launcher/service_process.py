@@ -108,6 +108,7 @@ class ServiceProcess:
             self._pidfd = open_child_pidfd(self._process.pid)
         except OSError:
             os.close(writer)
+            # The process is killed and reaped already; this lets Popen know.
             self._process.wait()
             self._process = None
             raise
@@ -206,8 +207,9 @@ class ServiceProcess:
         assert self._process is not None
         for pid in psutil.pids():
             with suppress(psutil.Error):
-                if pid != self._process.pid == session_of(pid):
-                    return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+                is_member = pid != self._process.pid == session_of(pid)
+                if is_member and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                    return True
         return False
 
     def schedule_restart(self) -> float | None:
