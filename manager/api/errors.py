@@ -44,12 +44,13 @@ def status_of(error: ManagerError) -> int:
 
 def install_error_handlers(app: Flask) -> None:
     """Make `app` answer every error as `{"error": …}`."""
-    app.register_error_handler(ManagerError, _manager_error)
+    app.register_error_handler(ManagerError, error_response)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
 
 
-def _manager_error(error: ManagerError) -> Response:
+def error_response(error: ManagerError) -> Response:
+    """Return the response for an error, whose class decides the status code."""
     if type(error) is ManagerError:
         log.error("request_failed", method=request.method, path=request.path, reason=error.message)
     genvm_id = (request.view_args or {}).get("genvm_id")
@@ -89,6 +90,6 @@ def _unexpected(error: Exception) -> Response:
         log.warning(
             "request_refused", method=request.method, path=request.path, reason=refusal.message
         )
-        return _manager_error(refusal)
+        return error_response(refusal)
     log.failure("request_failed", error, method=request.method, path=request.path)
     return json_response(ErrorReply("internal error; the service's log says more"), 500)

@@ -9,9 +9,8 @@ from flask import Flask, Request, Response, current_app, has_request_context, re
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from genvm_manager.base.errors import BadRequest, Unavailable
-from genvm_manager.manager.api import json_response
 from genvm_manager.manager.api.declaration.parameters import CONTENT_ENCODING
-from genvm_manager.protocol.http_api import ErrorReply
+from genvm_manager.manager.api.errors import error_response
 
 from .concurrency import ConcurrencyLimiter, ConcurrencyLimits
 from .timeouts import STALL_TIMEOUT, reply_timeout
@@ -73,8 +72,7 @@ def _prepare_to_send(response: Response) -> Response:
         try:
             sending.enter_context(_transfers().place())
         except Unavailable as error:
-            response = json_response(ErrorReply(error.message), 503)
-            response.headers["Retry-After"] = str(error.retry_after)
+            response = error_response(error)
         response.call_on_close(sending.close)
     caller = current_caller()
     if caller is not None:
