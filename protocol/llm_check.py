@@ -29,6 +29,8 @@ MAX_CHECKS = 4
 ROW_TIMEOUT = 60.0
 """Seconds that one provider has for one prompt."""
 
+DEFAULT_MAX_TOKENS = 4096
+"""The most tokens of an answer where nothing else limits them; Anthropic requires a limit."""
 
 MAX_HOST = 2_048
 MAX_NAME = 256
@@ -36,9 +38,6 @@ MAX_KEY = 64 << 10
 """Characters; as many as a variable of `POST /env` may have bytes."""
 
 MAX_TEXT = 1 << 20
-DEFAULT_MAX_TOKENS = 4096
-"""This provider has no default of its own."""
-
 MAX_IMAGES = 2
 """Characters and images of a prompt, as contracts have them."""
 

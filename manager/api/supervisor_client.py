@@ -19,8 +19,8 @@ from .limits.concurrency import ConcurrencyLimiter
 
 R = TypeVar("R", bound=Reply)
 
-STOP_GRACE = 20.0
-"""Seconds beyond the grace for SIGKILL to work and for the end to be recorded."""
+CANCEL_SLACK = 20.0
+"""Seconds beyond a run's grace for SIGKILL to work and for the end to be recorded."""
 
 MAX_IDLE = 32
 """Connections kept open for the next command; further ones are closed after use."""

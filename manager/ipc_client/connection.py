@@ -17,10 +17,9 @@ from genvm_manager.protocol.ipc.replies import Failure, Reply, Welcome
 ANSWER_GRACE = 10.0
 """Seconds that the supervisor has for a command beyond the time that the command itself waits."""
 
-HANGUP_BLINDNESS = 0.5
+HANGUP_GRACE = 0.5
 """Seconds during which a caller's hang-up is ignored: some clients close their sending side as soon
 as the request is sent, and still read the answer."""
-
 
 CALLER_GONE = "you closed your side of the connection before the answer came"
 SUPERVISOR_LOST = "the supervisor cannot be reached; it is restarting or stopped"
@@ -106,13 +105,13 @@ class Connection:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         left = max(0.0, deadline - time.monotonic())
-        blind = left if caller is None else min(left, HANGUP_BLINDNESS)
-        if poll.poll(blind * 1000):
+        at_first = left if caller is None else min(left, HANGUP_GRACE)
+        if poll.poll(at_first * 1000):
             return
-        if caller is None or blind == left:
+        if caller is None or at_first == left:
             raise TimeoutError
         poll.register(caller, select.POLLRDHUP)
-        ready = [descriptor for descriptor, _ in poll.poll((left - blind) * 1000)]
+        ready = [descriptor for descriptor, _ in poll.poll((left - at_first) * 1000)]
         if not ready:
             raise TimeoutError
         if self._socket.fileno() not in ready:

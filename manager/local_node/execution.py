@@ -23,22 +23,22 @@ from genvm_manager.protocol.http_api import FinishedRunReply
 from genvm_manager.protocol.ipc.modules import ModuleState
 from genvm_manager.protocol.ipc.runs import Cause, Exit
 from genvm_manager.protocol.run_end import describe_run_end
-from genvm_manager.protocol.run_result import (
-    ResultCode,
-    RunResult,
-    decode_result,
-    execution_hash,
-)
+from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result, execution_hash
 
 from .errors import LocalNodeFailed
 from .host import LedgerHost, serving
 from .transactions import CHAIN_ID, Ending, Transaction
 
 _POLL = 60.0
-_GRACE = 60.0
-_GRACE_MS = 2_000
+"""Seconds that one request waits for the end of a run."""
 
-_ENDED_BY_NODE = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
+_END_SLACK = 60.0
+"""Seconds beyond its deadline for a run to be ended and recorded."""
+
+_CANCEL_GRACE_MS = 2_000
+"""Milliseconds between SIGTERM and SIGKILL for a run whose command failed or was interrupted."""
+
+_VM_ERRORS = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
 """Causes for which the contract is at fault: the run ends with a VM error of this code."""
 
 
@@ -76,7 +76,7 @@ class HttpExecutions:
                 return ending_of(run_id, major, self._wait(run_id))
             except BaseException:
                 with suppress(ManagerError):
-                    self._client.cancel(run_id, _GRACE_MS)
+                    self._client.cancel(run_id, _CANCEL_GRACE_MS)
                 raise
 
     def _major(self, transaction: Transaction, host: LedgerHost) -> int:
@@ -113,7 +113,7 @@ class HttpExecutions:
         }
 
     def _wait(self, run_id: int) -> FinishedRunReply:
-        latest = time.monotonic() + parse_duration(self._deadline) + _GRACE
+        latest = time.monotonic() + parse_duration(self._deadline) + _END_SLACK
         while time.monotonic() < latest:
             if (run := self._client.get_run(run_id, wait=_POLL).status) is not None:
                 return run
@@ -140,7 +140,7 @@ def ending_of(run_id: int, major: int, run: FinishedRunReply) -> Ending:
 
 def _result(run: FinishedRunReply) -> tuple[RunResult | None, str | None]:
     """Return the run's result, or None and the reason."""
-    if (code := _ENDED_BY_NODE.get(run.cause)) is not None:
+    if (code := _VM_ERRORS.get(run.cause)) is not None:
         digest = execution_hash(ResultCode.VM_ERROR, code, [], [])
         return RunResult(ResultCode.VM_ERROR, code, digest, [], [], [], None, [], None), None
     if run.consumed_result is None:

@@ -18,7 +18,7 @@ from genvm_manager.base.process.sd_notify import sd_notify
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.base.settings.http import SettingsUnusable
 
-from .gunicorn_worker import RETIRE, STOPS, TOLD
+from .gunicorn_worker import MASTER_SIGNALS, RETIRE, TERMINAL_SIGNALS
 from .shared_flag import SharedFlag
 
 MOST_RETIRED = 4
@@ -120,7 +120,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         """Handle signals, but those to stop that were ignored at the start; SIGTERM never is."""
-        ignored = [number for number in STOPS if is_ignored(number)]
+        ignored = [number for number in TERMINAL_SIGNALS if is_ignored(number)]
         self.SIGNALS = [number for number in Arbiter.SIGNALS if number not in ignored]
         super().init_signals()
         # It was held since the start.
@@ -196,7 +196,7 @@ class Master(Arbiter):  # type: ignore[misc]
         The signals that it is sent are blocked until it has its handlers: before that, their
         defaults would end it.
         """
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS)
         try:
             return super().spawn_worker()
         finally:

@@ -22,11 +22,7 @@ from genvm_manager.base.errors import Unavailable
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.process.signals import is_ignored
 from genvm_manager.manager.api.events.subscriber import STREAM_PATH
-from genvm_manager.manager.api.limits.timeouts import (
-    DRAIN_TIMEOUT,
-    HEAD_TIMEOUT,
-    TRANSFER_TIMEOUT,
-)
+from genvm_manager.manager.api.limits.timeouts import DRAIN_TIMEOUT, HEAD_TIMEOUT, TRANSFER_TIMEOUT
 
 from .closing_connections import ClosingConnections, receive
 from .gunicorn_errors import answer_error
@@ -48,11 +44,11 @@ STOP_GRACE = 0.5
 RETIRE = signal.SIGUSR2
 """Tells a worker to take no new connection, and to end once its last one is closed."""
 
-STOPS = (signal.SIGINT, signal.SIGQUIT)
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 """What a terminal sends to stop us; ignored where it was ignored at our start."""
 
-TOLD = (signal.SIGTERM, signal.SIGQUIT, RETIRE)
-"""What the master sends; it forks workers with these blocked, and they unblock them."""
+MASTER_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, RETIRE)
+"""What the master sends to workers; it forks them with these blocked, and they unblock them."""
 
 NO_THREAD = Unavailable("the system has no thread to spare for this request; try again")
 
@@ -252,14 +248,14 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         """Handle what the master sends, which was blocked until now."""
-        ignored = [number for number in STOPS if is_ignored(number)]
+        ignored = [number for number in TERMINAL_SIGNALS if is_ignored(number)]
         super().init_signals()
         # A hang-up may go to the whole group, and is for the master.
         for number in (signal.SIGHUP, *ignored):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(RETIRE, self._handle_retire)
         signal.siginterrupt(RETIRE, False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
 
     def _handle_retire(self, _sig: int, _frame: Any) -> None:
         if not self.is_retired:

@@ -12,7 +12,7 @@ from genvm_manager.manager.api.declaration.operation import Operation
 from genvm_manager.manager.api.declaration.parameters import Parameter, choice, integer
 from genvm_manager.manager.api.errors import NOT_FOUND
 from genvm_manager.manager.api.sources import Sources
-from genvm_manager.manager.api.supervisor_client import STOP_GRACE
+from genvm_manager.manager.api.supervisor_client import CANCEL_SLACK
 from genvm_manager.manager.ipc_client.connection import ANSWER_GRACE
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.http_api import FinishedRunReply, RunReply, ShutdownCompleted
@@ -99,7 +99,7 @@ def end(sources: Sources) -> ShutdownCompleted:
     grace = _GRACE.read() / 1000
     genvm_id = existing_id()
     command = CancelRun(genvm_id, grace)
-    sources.supervisor.ask(command, RunCancelled, grace + STOP_GRACE, sources.limits.enders)
+    sources.supervisor.ask(command, RunCancelled, grace + CANCEL_SLACK, sources.limits.enders)
     return ShutdownCompleted(genvm_id)
 
 
