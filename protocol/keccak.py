@@ -66,7 +66,7 @@ def _bit_rotations(rotations: list[int]) -> list[tuple[int, int, int, int, int]]
 
 
 def _byte_moves(rotations: list[int]) -> bytes:
-    """For each byte of the state, which one pi, and rho's rotations by whole bytes, put there."""
+    """Return which byte of the state pi, and rho's rotations by whole bytes, put at each place."""
     moves = bytearray(_STATE // 8)
     for x in range(5):
         for y in range(5):

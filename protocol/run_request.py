@@ -37,7 +37,6 @@ Major = Annotated[int, Meta(ge=0, lt=1 << 32)]
 ShortText = Annotated[str, Meta(max_length=128)]
 """A time, a duration, a version, the name of a mode."""
 
-
 PassedOn = Annotated[
     Any, Meta(description="Passed unchanged to executors whose version knows this field.")
 ]
@@ -261,7 +260,10 @@ class RunRequest(Struct):
         return _CAPTURES[mode], False
 
     def _deadline(self) -> float:
-        """Seconds. Both spellings are capped at a day."""
+        """Return the seconds that the run may take, at most a day in either spelling.
+
+        Raises `BadRequest`.
+        """
         if self.deadline is None:
             seconds = self.max_execution_minutes * 60
             name = "max_execution_minutes"

@@ -7,12 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from genvm_manager.base.files.identity import inode
-from genvm_manager.base.network.listeners import (
-    listen_tcp,
-    listen_unix,
-    split_address,
-    url_of,
-)
+from genvm_manager.base.network.listeners import listen_tcp, listen_unix, split_address, url_of
 
 from .service_settings import ServiceSettings
 

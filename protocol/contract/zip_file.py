@@ -123,7 +123,7 @@ def _content(archive: bytes, entry: _Entry, directory: int) -> bytes:
 
 
 def _is_plain(path: str) -> bool:
-    """Relative, without tricks: every part is a name."""
+    """Return whether a path is relative and each of its parts is a name."""
     if "\\" in path or "\0" in path:
         return False
     return all(part not in ("", ".", "..") for part in path.split("/"))

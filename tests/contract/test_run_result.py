@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.errors import MalformedMessage
-from genvm_manager.protocol.run_result import (
-    ResultCode,
-    RunResult,
-    decode_result,
-    execution_hash,
-)
+from genvm_manager.protocol.run_result import ResultCode, RunResult, decode_result, execution_hash
 
 CHANGES = [(bytes(36), bytes(range(32)))]
 EMISSIONS = [{"type": "EmitEvent", "topics": [bytes(32)], "blob": {"a": 1}}]

@@ -13,10 +13,7 @@ import click
 from setproctitle import setproctitle
 
 from genvm_manager.base.errors import BadRequest
-from genvm_manager.base.files.state_folder import (
-    default_state_folder,
-    require_text,
-)
+from genvm_manager.base.files.state_folder import default_state_folder, require_text
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.base.logging.setup import configure_logging
 from genvm_manager.base.process.parent import Parent

@@ -16,9 +16,7 @@ from genvm_manager.base.errors import BadRequest
 from genvm_manager.base.files.state_folder import default_state_folder, require_text
 from genvm_manager.base.settings.config import DEFAULT_PORT
 from genvm_manager.base.settings.token_file import read_token
-from genvm_manager.manager.cli.exit_codes import (
-    InvalidUsage,
-)
+from genvm_manager.manager.cli.exit_codes import InvalidUsage
 from genvm_manager.manager.client.client import HttpClient, Unreachable
 from genvm_manager.manager.launcher.service_file import (
     UNREADABLE,
@@ -42,7 +40,7 @@ TOKEN_FILE_VARIABLE = "GENVM_MANAGER_TOKEN_FILE"  # noqa: S105 - the name of a v
 USUAL_ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 _COMPLETION_TIMEOUT = 1.0
-"""Seconds for which the completion of a run's id may take."""
+"""Seconds that the completion of a run's id may take."""
 
 
 @dataclass(frozen=True, slots=True)

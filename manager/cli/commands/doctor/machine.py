@@ -45,8 +45,8 @@ _TIMEX_SIZE = 512
 def programs(_: Installation) -> Iterator[CheckResult]:
     """Check Python, the libraries and the kernel."""
     topic = "versions"
-    needed = [re.split(r"[^\w.-]", each)[0] for each in requires("genvm-manager") or ()
-              if "extra ==" not in each]  # fmt: skip
+    declared = [each for each in requires("genvm-manager") or () if "extra ==" not in each]
+    needed = [re.split(r"[^\w.-]", each)[0] for each in declared]
     missing = [name for name in needed if not _is_installed(name)]
     if missing:
         yield failure(topic, f"not installed: {', '.join(missing)}", "install genvm-manager again")
