@@ -21,10 +21,12 @@ CheckResults = dict[str, list[dict[str, Any]]]
 """By topic."""
 
 
-def doctor(*expected: str, code: int, environment: Mapping[str, str] | None = None) -> CheckResults:
+def doctor(
+    *arguments: str, code: int, environment: Mapping[str, str] | None = None
+) -> CheckResults:
     """What it finds; it exits with this code."""
     ended = subprocess.run(
-        [GENVM_MANAGER, "doctor", "--json", *expected],
+        [GENVM_MANAGER, "doctor", "--json", *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, **(environment or {})},
@@ -43,7 +45,7 @@ def doctor(*expected: str, code: int, environment: Mapping[str, str] | None = No
 
 
 def failing(results: CheckResults, status: str = "failure") -> dict[str, str]:
-    """What is said of the topics with this verdict."""
+    """What is said of the topics with this status."""
     return {
         topic: "; ".join(each["says"] for each in found if each["verdict"] == status)
         for topic, found in results.items()

@@ -218,7 +218,7 @@ def test_wait_exits_as_the_contract_did(
     run_id = service.start_run(orders | {"sleep_ms": 300})
     text = operator.types("wait", str(run_id), code=code).stdout
     assert text.startswith(f"run {run_id}: {texts[0]}\n")
-    assert all(word in text for word in texts)
+    assert all(each in text for each in texts)
     as_json = operator.reads("wait", str(run_id), code=code)
     assert as_json["run_id"] == run_id
     assert as_json["result"] == texts[0].replace(" ", "_").lower()
@@ -281,5 +281,5 @@ def test_without_a_supervisor_it_says_to_try_again(
     service: RunningService, operator: Operator
 ) -> None:
     with service.without_supervisor():
-        for texts in (("ps",), ("permits", "4"), ("kill", "1")):
-            assert "; try again in 1 s\n" in operator.types(*texts, code=75).stderr
+        for arguments in (("ps",), ("permits", "4"), ("kill", "1")):
+            assert "; try again in 1 s\n" in operator.types(*arguments, code=75).stderr

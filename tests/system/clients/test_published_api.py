@@ -45,7 +45,7 @@ NO_KEYS = (
     "no usable LLM backend: set OPENAIKEY, ANTHROPICKEY, GEMINIKEY or OPENROUTERKEY "
     "(POST /env) and restart the module"
 )
-SEED = {"module_type": "llm", "config": {"host": "localhost", "port": 8080}}
+EXAMPLE = {"module_type": "llm", "config": {"host": "localhost", "port": 8080}}
 CONTRACT = b"""\
 # { "Depends": "py-genlayer:test" }
 from genlayer import *
@@ -116,13 +116,13 @@ def posted(http: httpx.Client, path: str, body: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-def test_the_llm_module_starts_with_the_seeds_own_words(http: httpx.Client) -> None:
-    assert posted(http, "/module/start", SEED) == (200, {"result": "module_started"})
+def test_the_llm_module_starts_with_the_published_example(http: httpx.Client) -> None:
+    assert posted(http, "/module/start", EXAMPLE) == (200, {"result": "module_started"})
     status = http.get("/status").json()
     assert status["llm_module"] == "running"
     assert status["modules"]["llm"]["reason"] == NO_KEYS
-    assert posted(http, "/module/start", SEED) == (500, {"error": "module_already_running"})
-    assert posted(http, "/module/restart", SEED) == (200, {"result": "module_restarted"})
+    assert posted(http, "/module/start", EXAMPLE) == (500, {"error": "module_already_running"})
+    assert posted(http, "/module/restart", EXAMPLE) == (200, {"result": "module_restarted"})
     stop = {"module_type": "llm"}
     assert posted(http, "/module/stop", stop) == (200, {"result": "module_stopped"})
     assert posted(http, "/module/stop", stop) == (200, {"result": "module_not_running"})
@@ -130,7 +130,7 @@ def test_the_llm_module_starts_with_the_seeds_own_words(http: httpx.Client) -> N
 
 
 def test_a_port_that_is_taken_leaves_the_other_module_alone(http: httpx.Client) -> None:
-    assert posted(http, "/module/start", SEED)[0] == 200
+    assert posted(http, "/module/start", EXAMPLE)[0] == 200
     web = {"module_type": "Web", "config": {"host": "localhost", "port": 8080}}
     code, said = posted(http, "/module/start", web)
     assert code == 500

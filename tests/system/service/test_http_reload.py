@@ -142,7 +142,7 @@ def configure(service: RunningService, config: str) -> None:
     (service.folder / "config.yaml").write_text(config)
 
 
-class PromptClient(threading.Thread):
+class WaitingRequest(threading.Thread):
     """One request that has to wait; a worker has it once this is made."""
 
     def __init__(self, service: RunningService, method: str, path: str, **sent: Any) -> None:
@@ -173,8 +173,8 @@ def connections(service: RunningService) -> set[int]:
     }
 
 
-def wait_for_end(service: RunningService, genvm_id: int) -> PromptClient:
-    return PromptClient(service, "GET", f"/genvm/{genvm_id}?wait=60s")
+def wait_for_end(service: RunningService, genvm_id: int) -> WaitingRequest:
+    return WaitingRequest(service, "GET", f"/genvm/{genvm_id}?wait=60s")
 
 
 def test_who_waits_gets_the_answer_from_a_worker_that_retires(service: RunningService) -> None:
@@ -182,7 +182,7 @@ def test_who_waits_gets_the_answer_from_a_worker_that_retires(service: RunningSe
     running = [service.start_run({"sleep_ms": 600_000}) for _ in range(2)]
     end = wait_for_end(service, running[0])
     body = calldata.encode(run_request({"exit": 4}))
-    start = PromptClient(service, "POST", "/genvm/run", content=body)
+    start = WaitingRequest(service, "POST", "/genvm/run", content=body)
     wait_until(lambda: service.client.permits().queued == 1)
     before = reload(service)
     new = workers(service) - before
@@ -470,7 +470,7 @@ def test_the_http_side_alone_can_be_started_again(service: RunningService) -> No
     body = calldata.encode(run_request({"exit": 4}, host_genvm_id="queued"))
     waiting = [
         wait_for_end(service, running[0]),
-        PromptClient(service, "POST", "/genvm/run", content=body),
+        WaitingRequest(service, "POST", "/genvm/run", content=body),
     ]
     wait_until(lambda: service.client.permits().queued == 1)
     before, pids = service.half("http"), executor_pids(service)
@@ -482,7 +482,7 @@ def test_the_http_side_alone_can_be_started_again(service: RunningService) -> No
     wait_until(lambda: service.http.get("/readyz", timeout=TIMEOUT).is_success)
     assert executor_pids(service) == pids
     assert service.client.permits().queued == 1
-    again = PromptClient(service, "POST", "/genvm/run", content=body)
+    again = WaitingRequest(service, "POST", "/genvm/run", content=body)
     service.client.cancel(running[0], grace_ms=0)
     ended = service.client.get_run(again.answered().json()["id"], wait=TIMEOUT).status
     assert ended is not None and ended.exit_code == 4

@@ -25,8 +25,8 @@ NOTICED = 10.0
 
 SLOW_CHECK = """
 import sys, time, pathlib
-words = pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0")
-if b"genvm_manager.workers.genvm" in words and b"--precompile" in words:
+arguments = pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0")
+if b"genvm_manager.workers.genvm" in arguments and b"--precompile" in arguments:
     while not pathlib.Path({go!r}).exists():
         time.sleep(0.02)
     sys.exit({code})

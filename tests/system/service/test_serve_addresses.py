@@ -29,8 +29,8 @@ def service(request: pytest.FixtureRequest) -> Iterator[RunningService]:
 
 @pytest.fixture
 def urls(service: RunningService) -> list[str]:
-    note = json.loads(service_file(service.state).read_text())
-    return [note["url"], *note["more_urls"]]
+    file = json.loads(service_file(service.state).read_text())
+    return [file["url"], *file["more_urls"]]
 
 
 def all_answer(urls: list[str]) -> None:

@@ -172,37 +172,39 @@ def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> by
     return buffer.getvalue()
 
 
-MANIFEST = json.dumps(PYTHON).encode()
+RUNNER_JSON = json.dumps(PYTHON).encode()
 
 
 def test_zip_gives_its_files_its_version_and_its_runner() -> None:
-    files = {"runner.json": MANIFEST, "version": b"v0.3.1\n", "contract/__init__.py": b"x = 1"}
+    files = {"runner.json": RUNNER_JSON, "version": b"v0.3.1\n", "contract/__init__.py": b"x = 1"}
     code = parse(zipped(files))
     assert (code.kind, code.version, code.runner) == (ContractKind.ZIP, "v0.3.1", PYTHON)
     assert code.files == files
 
 
 def test_zip_folders_are_no_files() -> None:
-    assert set(parse(zipped({"runner.json": MANIFEST, "contract/": b""})).files) == {"runner.json"}
+    assert set(parse(zipped({"runner.json": RUNNER_JSON, "contract/": b""})).files) == {
+        "runner.json"
+    }
 
 
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "../up", "a/../b", "a//b", "./a", "a\\b", "a/.", "c\0d"]
 )
 def test_zip_paths_that_play_tricks_are_refused(name: str) -> None:
-    archive = zipped({"runner.json": MANIFEST, "x" * len(name): b""})
+    archive = zipped({"runner.json": RUNNER_JSON, "x" * len(name): b""})
     with pytest.raises(InvalidContract):
         parse(archive.replace(b"x" * len(name), name.encode()))
 
 
 def test_zip_with_the_same_name_twice_is_refused() -> None:
-    archive = zipped({"runner.json": MANIFEST, "aaa": b"1", "bbb": b"2"})
+    archive = zipped({"runner.json": RUNNER_JSON, "aaa": b"1", "bbb": b"2"})
     with pytest.raises(InvalidContract):
         parse(archive.replace(b"bbb", b"aaa"))
 
 
 def test_compressed_zip_is_refused() -> None:
-    bomb = zipped({"runner.json": MANIFEST, "zeros": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
+    bomb = zipped({"runner.json": RUNNER_JSON, "zeros": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(InvalidContract):
         parse(bomb)
 
@@ -217,7 +219,9 @@ def test_zip_with_too_many_entries_is_refused() -> None:
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 10_001, 10_001, 46 * 10_001, 4, 0)
     with pytest.raises(InvalidContract, match="more than 10000 entries"):
         parse(b"PK\3\4" + b"PK\1\2".ljust(46, b"\0") * 10_001 + end)
-    assert len(parse(zipped({"runner.json": MANIFEST} | {f"f{n}": b"" for n in range(9999)})).files)
+    assert len(
+        parse(zipped({"runner.json": RUNNER_JSON} | {f"f{n}": b"" for n in range(9999)})).files
+    )
 
 
 def test_extra_fields_of_a_zip_take_linear_time() -> None:
@@ -228,7 +232,7 @@ def test_extra_fields_of_a_zip_take_linear_time() -> None:
         for name in ["runner.json", *(f"f{n}" for n in range(400))]:
             entry = zipfile.ZipInfo(name)
             entry.extra = b"\1\2\0\0" * 16_000
-            archive.writestr(entry, MANIFEST)
+            archive.writestr(entry, RUNNER_JSON)
     written = time.process_time()
     assert len(parse(buffer.getvalue()).files) == 401
     assert time.process_time() - written < 1 + written - began
@@ -248,7 +252,7 @@ def test_extra_fields_of_a_zip_take_linear_time() -> None:
 def test_a_damaged_zip_is_refused_with_what_is_wrong(
     damage: Callable[[bytes], bytes], reason: str
 ) -> None:
-    whole = zipped({"runner.json": MANIFEST, "contract/__init__.py": b"x = 1"})
+    whole = zipped({"runner.json": RUNNER_JSON, "contract/__init__.py": b"x = 1"})
     with pytest.raises(InvalidContract, match=reason):
         parse(damage(whole))
 
@@ -256,12 +260,12 @@ def test_a_damaged_zip_is_refused_with_what_is_wrong(
 @pytest.mark.parametrize("name", ["a" * 1025, "a/" * 513 + "b", "\u00e9" * 513])
 def test_zip_with_a_long_path_is_refused(name: str) -> None:
     with pytest.raises(InvalidContract, match="not a path that a contract's file may have"):
-        parse(zipped({"runner.json": MANIFEST, name: b""}))
+        parse(zipped({"runner.json": RUNNER_JSON, name: b""}))
 
 
 def test_zip_names_are_utf8_or_of_the_old_code_page() -> None:
-    assert "\u00e9\u4e00" in parse(zipped({"runner.json": MANIFEST, "\u00e9\u4e00": b""})).files
-    old = zipped({"runner.json": MANIFEST, "xx": b""}).replace(b"xx", b"\x82\x82")
+    assert "\u00e9\u4e00" in parse(zipped({"runner.json": RUNNER_JSON, "\u00e9\u4e00": b""})).files
+    old = zipped({"runner.json": RUNNER_JSON, "xx": b""}).replace(b"xx", b"\x82\x82")
     assert "\u00e9\u00e9" in parse(old).files
 
 
@@ -318,11 +322,11 @@ def test_a_description_is_searched_in_linear_time() -> None:
 
 def test_a_long_runner_json_is_refused() -> None:
     with pytest.raises(InvalidContract, match=r"runner.json has more than 1048576 bytes"):
-        parse(zipped({"runner.json": MANIFEST + b" " * (1 << 20)}))
+        parse(zipped({"runner.json": RUNNER_JSON + b" " * (1 << 20)}))
 
 
 def test_no_damage_to_a_zip_has_another_outcome_than_being_refused() -> None:
-    whole = zipped({"runner.json": MANIFEST, "version": b"v1.2.3", "a/b": b"x"})
+    whole = zipped({"runner.json": RUNNER_JSON, "version": b"v1.2.3", "a/b": b"x"})
     dice = random.Random(20_260_101)
     for _ in range(5_000):
         broken = bytearray(whole)
@@ -334,9 +338,9 @@ def test_no_damage_to_a_zip_has_another_outcome_than_being_refused() -> None:
 
 def test_zip_with_several_entries_for_the_same_bytes_is_refused() -> None:
     """It is the bomb that needs no compression: many entries that point at one."""
-    plain = zipped({"runner.json": MANIFEST, **{f"f{n:03}": bytes(1000) for n in range(50)}})
+    plain = zipped({"runner.json": RUNNER_JSON, **{f"f{n:03}": bytes(1000) for n in range(50)}})
     entries = plain[plain.index(b"PK\x01\x02") :]
-    start = zipped({"runner.json": MANIFEST, "f000": bytes(1000)})
+    start = zipped({"runner.json": RUNNER_JSON, "f000": bytes(1000)})
     start = start[: start.index(b"PK\x01\x02")]
     first = plain.index(b"PK\x03\x04", 4)
     for number in range(50):
@@ -373,7 +377,7 @@ WASM = b"\0asm\1\0\0\0"
         (b"\xff", "v0.0.0"),
         (b"", "v0.0.0"),
         (zipped({"version": b"v1.2.3"}), "v1.2.3"),
-        (zipped({"runner.json": MANIFEST}), "v0.0.0"),
+        (zipped({"runner.json": RUNNER_JSON}), "v0.0.0"),
         (b"PK\x03\x04 damaged", "v0.0.0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The small pure rules of `protocol`: durations, times, restarts, configuration, errors, IPC."""
+"""The small pure rules of `base`, and how errors and commands cross the supervisor's socket."""
 
 from __future__ import annotations
 

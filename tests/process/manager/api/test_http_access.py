@@ -238,10 +238,10 @@ def test_with_the_token_all_is_as_ever(guarded: RunningService) -> None:
 
 
 def test_the_token_is_found_by_its_path_and_stands_nowhere_else(guarded: RunningService) -> None:
-    note = find_service_file(guarded.state)
-    assert note is not None
-    assert note.token_file is not None
-    assert read_token(Path(note.token_file)) == TOKEN
+    file = find_service_file(guarded.state)
+    assert file is not None
+    assert file.token_file is not None
+    assert read_token(Path(file.token_file)) == TOKEN
     serve = guarded.process
     for process in (serve, *serve.children(recursive=True)):
         said = [*process.cmdline(), *process.environ().values()]
@@ -253,11 +253,11 @@ def test_the_token_is_found_by_its_path_and_stands_nowhere_else(guarded: Running
 
 
 def test_commands_find_the_token_by_themselves(guarded: RunningService) -> None:
-    note = find_service_file(guarded.state)
-    assert note is not None
+    file = find_service_file(guarded.state)
+    assert file is not None
     call = ("call", "0x" + "20" * 20, "none", "--view", "--state-dir", str(guarded.state))
     elsewhere = ("--url", guarded.url.replace("127.0.0.1", "localhost"))
-    for options in ((), (*elsewhere, "--token-file", str(note.token_file))):
+    for options in ((), (*elsewhere, "--token-file", str(file.token_file))):
         assert "no contract" in guarded.genvm_manager(*call, *options).stderr
     assert "Authorization" in guarded.genvm_manager(*call, *elsewhere).stderr
 

@@ -115,7 +115,7 @@ def test_an_unknown_run_is_404(service: RunningService, genvm_id: int) -> None:
     assert (response.status_code, response.json()) == (404, error)
 
 
-class Subscriber:
+class OutputReader:
     """Reads an output that grows, by its place in the whole of it."""
 
     def __init__(self, service: RunningService, genvm_id: int, field: Artifact) -> None:
@@ -140,7 +140,7 @@ class Subscriber:
 def test_a_run_under_way_shows_what_there_is_by_now(service: RunningService) -> None:
     genvm_id = service.start_run({"print": "so far", "log": RECORDS, "sleep_ms": 600_000})
     stdout, log = (
-        Subscriber(service, genvm_id, each) for each in (Artifact.STDOUT, Artifact.GENVM_LOG)
+        OutputReader(service, genvm_id, each) for each in (Artifact.STDOUT, Artifact.GENVM_LOG)
     )
     wait_until(lambda: stdout.read() is RunState.RUNNING and stdout.seen == b"so far")
     wait_until(lambda: log.read() is RunState.RUNNING and log.seen.count(b"\n") == len(RECORDS))

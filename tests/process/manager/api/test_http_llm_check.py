@@ -21,7 +21,9 @@ from tests.support.service import RunningService, processes_of
 from tests.support.waiting import TIMEOUT, wait_until
 
 ROW_TIMEOUT = 5.0
-IMPATIENT = f"from genvm_manager.protocol import llm_check\nllm_check.ROW_TIMEOUT = {ROW_TIMEOUT}\n"
+SHORT_TIMEOUT = (
+    f"from genvm_manager.protocol import llm_check\nllm_check.ROW_TIMEOUT = {ROW_TIMEOUT}\n"
+)
 HELLO = {"system_message": None, "user_message": "hello", "temperature": 0.5, "max_tokens": 9}
 UNSET = "key: the variable NOT_SET_ANYWHERE is not set"
 
@@ -30,7 +32,7 @@ UNSET = "key: the variable NOT_SET_ANYWHERE is not set"
 def service() -> Iterator[RunningService]:
     """One whose providers have less time."""
     settings = "client_variables: [NOT_SET_ANYWHERE]"
-    with RunningService("--no-precompile", config=settings, customize=IMPATIENT) as running:
+    with RunningService("--no-precompile", config=settings, customize=SHORT_TIMEOUT) as running:
         yield running
 
 

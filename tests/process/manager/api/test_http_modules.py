@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from genvm_manager.base.errors import RequestFailed
 from tests.support.module_runs import LIGHT, LLM, WEB
 from tests.support.service import RunningService
 from tests.support.waiting import TIMEOUT
@@ -85,7 +86,7 @@ def test_a_bad_request_names_the_field(
 
 def test_a_run_without_modules_is_told_so(http: httpx.Client, service: RunningService) -> None:
     host_data = '{"node_address": "0x1", "tx_id": "0x2"}'
-    with pytest.raises(Exception, match="modules are required but not running"):
+    with pytest.raises(RequestFailed, match="modules are required but not running"):
         service.start_run({}, is_sync=False, host_data=host_data)
     assert start(http, "llm").is_success and start(http, "web").is_success
     run_id = service.start_run({"exit": 3}, is_sync=False, host_data=host_data)

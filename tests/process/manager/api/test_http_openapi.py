@@ -164,7 +164,7 @@ def names_in(operation: Operation) -> set[str]:
         if isinstance(body, Json):
             fields = msgspec.inspect.type_info(body.struct).fields  # type: ignore[attr-defined]
             names |= {field.encode_name for field in fields}
-            names |= {f"message.{each}" for each in ("chain_id",)}
+            names.add("message.chain_id")
     return names
 
 
