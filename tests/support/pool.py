@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -136,20 +137,20 @@ async def running_pool(*arguments: Any, **options: Any) -> AsyncIterator[PoolUnd
     assert all(is_gone(pid) for pid in pids)
 
 
-class Executor:
+class Executor(ABC):
     """An executor's side of a connection."""
 
+    @abstractmethod
     async def send(self, body: bytes) -> None:
         """Send a frame's body."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def receive(self) -> bytes | None:
         """Return the next frame's body, or None at the end of the stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Close the connection."""
-        raise NotImplementedError
 
     async def hello(self, genvm_id: int = 7, **host_data: Any) -> None:
         """Send the first frame."""

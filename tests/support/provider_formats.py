@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -42,22 +43,22 @@ class Asked:
         return f"{self.system or ''}\n{self.user}"
 
 
-class Format:
+class Format(ABC):
     """One provider's HTTP interface."""
 
     provider: ClassVar[str]
 
+    @abstractmethod
     def check_key(self, headers: Headers, key: str) -> None:
         """Check the key in the headers. Raises `Refused`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse(self, path: str, body: dict[str, Any]) -> Asked:
         """Check a request and return what it contains. Raises `Refused`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, asked: Asked, text: str) -> dict[str, Any]:
         """Return the reply's JSON for a text."""
-        raise NotImplementedError
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         """Return the reply's JSON for an error."""
@@ -346,9 +347,7 @@ class Ollama(Format):
             fields["model"],
             fields["prompt"] or "",
             system=fields["system"],
-            images=[
-                ("image/png" if each[:1] == b"\x89" else "image/jpeg", each) for each in images
-            ],
+            images=[(_media_type(each), each) for each in images],
             wants_json=fields["format"] == "json",
             max_tokens=limit,
             max_tokens_name=None if limit is None else "num_predict",
