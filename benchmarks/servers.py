@@ -73,8 +73,8 @@ def service(
         options += [f"--config={folder / 'config.yaml'}"]
         options += [f"--manifest-path={folder / 'manifest.yaml'}"]
         stack.enter_context(process([str(COMMAND), "serve", *options]))
-        note = service_file(folder / "state")
-        wait_until(lambda: note.exists() and "url" in json.loads(note.read_text() or "{}"))
+        file = service_file(folder / "state")
+        wait_until(lambda: file.exists() and "url" in json.loads(file.read_text() or "{}"))
         yield Service(port, folder / "state")
 
 

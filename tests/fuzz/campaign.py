@@ -12,7 +12,7 @@ from .target import Target, Tester, input_of
 
 
 class Campaign:
-    """Inputs of `target` from number `first` on; found_faults are kept in `folder`."""
+    """Inputs of `target` from number `first` on; those with faults are kept in `folder`."""
 
     def __init__(self, target: Target, seed: int, first: int, folder: Path) -> None:
         self._target = target

@@ -37,7 +37,7 @@ class Most:
 
 @dataclass
 class Tally:
-    """Counts and extremes of one target. `kinds` counts found_faults by their words."""
+    """Counts and extremes of one target. `kinds` counts faults by their words."""
 
     target: str
     seed: int

@@ -37,7 +37,7 @@ _LOADS = {I32: [0x28, 0x2C, 0x2D, 0x2E, 0x2F], I64: [0x29, 0x30, 0x35], F32: [0x
 _STORES = {I32: [0x36, 0x3A, 0x3B], I64: [0x37, 0x3C, 0x3E], F32: [0x38], F64: [0x39]}
 
 
-class WorkerDefaults(NamedTuple):
+class ModuleScope(NamedTuple):
     """What a body may use: functions by index (parameters, result or None), globals by type, how
     many data segments there are, and whether there is a memory and a table of functions."""
 
@@ -52,7 +52,7 @@ class WorkerDefaults(NamedTuple):
 class BodyMaker:
     """Makes one body; `budget` bounds the number of its nodes."""
 
-    def __init__(self, random: Random, around: WorkerDefaults, params: Sequence[int]) -> None:
+    def __init__(self, random: Random, around: ModuleScope, params: Sequence[int]) -> None:
         self._random = random
         self._around = around
         kinds = [I32, I64, F32, F64]

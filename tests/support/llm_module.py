@@ -48,7 +48,7 @@ class Lines(logging.Handler):
 
 
 @dataclass
-class PromptClient:
+class OpenedModule:
     """A module that is open, and what it logged."""
 
     module: LlmModule
@@ -77,7 +77,7 @@ class PromptClient:
 
 
 @contextlib.asynccontextmanager
-async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[PromptClient]:
+async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[OpenedModule]:
     """Open the module of a configuration; log everything, also of the HTTP library."""
     lines = Lines()
     root = logging.getLogger()
@@ -87,7 +87,7 @@ async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[Pr
     try:
         module = await open_module(config, Options(**options), event_log("tests.llm"))
         try:
-            yield PromptClient(module, lines)
+            yield OpenedModule(module, lines)
         finally:
             await module.close()
     finally:
@@ -96,5 +96,5 @@ async def llm_module(config: dict[str, Any], **options: Any) -> AsyncIterator[Pr
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """`work` to its end, within the deadline of a test."""
+    """Return the result of `work`, within the deadline of a test."""
     return asyncio.run(asyncio.wait_for(work, DEADLINE))

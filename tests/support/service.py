@@ -87,8 +87,8 @@ def _is_pythons(path: Path) -> bool:
 class RunningService:
     """`genvm-manager serve`, started by entering and stopped by leaving.
 
-    Leaving it checks that it stopped as asked, in time, and that no process, socket, note or
-    temporary file is left. `executor` is a Python program that stands in for GenVM; None: the
+    Leaving it checks that it stopped as asked, in time, and that no process, socket, service file
+    or temporary file is left. `executor` is a Python program that stands in for GenVM; None: the
     built-in executor. `customize` is Python that every process of it begins with. `environment` are
     variables that it is started with besides its own.
     """
@@ -236,7 +236,7 @@ class RunningService:
         return self.client.start_run(calldata.encode(run_request(orders, **fields)))
 
     def assert_nothing_left(self) -> None:
-        """No process of the service, no socket, note or temporary file is there any more."""
+        """Check that no process, socket, service file or temporary file is left."""
         wait_until(lambda: not processes_of(self.folder))
         left = [path for path in self.folder.rglob("*") if path.is_socket()]
         left += [path for path in self._scratch.iterdir() if not _is_pythons(path)]

@@ -10,7 +10,7 @@ from tests.fuzz import odd_values
 from tests.fuzz.catalogue import catalogue
 from tests.fuzz.contract_trial import contract_tester
 from tests.fuzz.target import Target
-from tests.fuzz.wasm_bodies import BodyMaker, WorkerDefaults
+from tests.fuzz.wasm_bodies import BodyMaker, ModuleScope
 from tests.fuzz.wasm_encoder import (
     F64,
     FUNCTION,
@@ -72,7 +72,7 @@ def usual(random: Random) -> Parts:
     if has_table:
         parts.tables = [bytes([_FUNCREF]) + limits(random.choice([0, 1, 10, 1000]), 1 << 20)]
     parts.memories = [limits(random.choice([1, 2, 16]), random.choice([None, 16, 65_536]))]
-    around = WorkerDefaults(functions, kinds, len(parts.data), True, has_table, 1)
+    around = ModuleScope(functions, kinds, len(parts.data), True, has_table, 1)
     for params, result in functions[imported:]:
         parts.functions.append(parts.type(params, [] if result is None else [result]))
         parts.bodies.append(BodyMaker(random, around, params).body(result))

@@ -92,8 +92,8 @@ def test_commands_at_once_take_turns_and_lose_nothing(author: Author) -> None:
 def test_the_service_of_the_state_folder_is_found(tmp_path: Path, service: Service) -> None:
     author = Author(tmp_path, None)
     author.state_dir.mkdir()
-    note = ServiceFile.of_this_process(author.state_dir, service.urls, None, None)
-    service_file(author.state_dir).write_bytes(msgspec.json.encode(note))
+    running = ServiceFile.of_this_process(author.state_dir, service.urls, None, None)
+    service_file(author.state_dir).write_bytes(msgspec.json.encode(running))
     ended = author.types("run", str(author.probe), "--args", '["a"]', "--json")
     assert "no service" not in ended.stderr
     with HttpClient(service.address) as client:

@@ -33,7 +33,7 @@ SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing
 from genlayer import *
 
-class PromptClient(gl.Contract):
+class Prompter(gl.Contract):
     def __init__(self):
         pass
 

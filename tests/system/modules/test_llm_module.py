@@ -39,7 +39,7 @@ SOURCE = """# { "Depends": "py-genlayer:test" }
 import typing
 from genlayer import *
 
-class PromptClient(gl.Contract):
+class Prompter(gl.Contract):
     def __init__(self):
         pass
 
@@ -99,7 +99,7 @@ def openai(node: ServedNode) -> Iterator[PlayedProvider]:
 
 
 def prompt(text: str = "hello", kind: str = "text", *images: bytes) -> list[Any]:
-    """One prompt as `PromptClient.ask` takes it."""
+    """One prompt as `Prompter.ask` takes it."""
     return [text, kind, list(images)]
 
 

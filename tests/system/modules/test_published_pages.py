@@ -122,8 +122,8 @@ def test_the_intelligent_oracle(
     node: ServedNode, played: PlayedProvider, world: PlayedWeb, published_contracts: Path
 ) -> None:
     def opinion(prompt: str) -> str:
-        printed = "yes" if "It has happened." in prompt or "'outcome': 'yes'" in prompt else "no"
-        return f'Well: {{"valid_source": "true", "reasoning": "read", "outcome": "{printed}",}}'
+        answer = "yes" if "It has happened." in prompt or "'outcome': 'yes'" in prompt else "no"
+        return f'Well: {{"valid_source": "true", "reasoning": "read", "outcome": "{answer}",}}'
 
     url = f"https://{NEWS}{STORY}"
     oracle = node.deploy(

@@ -26,7 +26,7 @@ class Note:
 class Mine(gl.vm.UserError):
     pass
 
-class PromptClient(gl.Contract):
+class Prompter(gl.Contract):
     count: u32
     answer: str
     note: Note

@@ -44,8 +44,10 @@ def only(played: PlayedProvider, **model: Any) -> dict[str, Any]:
     return module_config({"one": played.backend(**model)})
 
 
-def ended(played: PlayedProvider, *, response_format: str = "text", **model: Any) -> Any:
-    """What one prompt gives: its value, or the statuses of the attempts that failed."""
+def answer_or_statuses(
+    played: PlayedProvider, *, response_format: str = "text", **model: Any
+) -> Any:
+    """Return what one prompt gives: its value, or the statuses of the attempts that failed."""
 
     async def work() -> Any:
         async with llm_module(only(played, **model)) as llm:
@@ -101,8 +103,8 @@ def test_judges_as_each_provider_takes_them(played: PlayedProvider) -> None:
 
 def test_newer_openai_models_are_given_max_completion_tokens() -> None:
     with provider("openai-compatible") as played:
-        assert ended(played) == "fine"
-        assert ended(played, use_max_completion_tokens=True) == "fine"
+        assert answer_or_statuses(played) == "fine"
+        assert answer_or_statuses(played, use_max_completion_tokens=True) == "fine"
         names = [asked.max_tokens_name for asked in played.asked]
     assert names == ["max_tokens", "max_completion_tokens"]
 
@@ -132,7 +134,7 @@ def test_newer_openai_models_are_given_max_completion_tokens() -> None:
 )
 def test_what_is_no_answer(played: PlayedProvider, reply: Reply, status: Any) -> None:
     played.do(reply)
-    assert ended(played) == [status or "MALFORMED_REPLY"]
+    assert answer_or_statuses(played) == [status or "MALFORMED_REPLY"]
     assert len(played.asked) == 1
 
 
@@ -141,7 +143,7 @@ def test_a_reply_without_an_answer_in_it() -> None:
         openai.do(Raw(b'{"choices": []}'), Raw(b'{"choices": [{"message": {"content": null}}]}'))
         google.do(Raw(b'{"promptFeedback": {"blockReason": "SAFETY"}}'), Raw(b'{"candidates": []}'))
         for played in (openai, openai, google, google):
-            assert ended(played) == ["EMPTY_ANSWER"]
+            assert answer_or_statuses(played) == ["EMPTY_ANSWER"]
 
 
 def test_thoughts_are_no_part_of_the_answer() -> None:
@@ -149,22 +151,22 @@ def test_thoughts_are_no_part_of_the_answer() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "x"}]
     with provider("google") as google, provider("anthropic") as anthropic:
         google.do(Raw(json.dumps({"candidates": [{"content": {"parts": parts}}]}).encode()))
-        assert ended(google) == "one two"
+        assert answer_or_statuses(google) == "one two"
         blocks += [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
         anthropic.do(Raw(json.dumps({"content": blocks}).encode()))
-        assert ended(anthropic) == "one two"
+        assert answer_or_statuses(anthropic) == "one two"
 
 
 def test_a_huge_body_is_cut_off() -> None:
     with provider("openai-compatible") as played:
         played.do(Flood(MAX_BODY + (4 << 20)))
-        assert ended(played) == ["BODY_TOO_LARGE"]
-        assert ended(played) == "fine"
+        assert answer_or_statuses(played) == ["BODY_TOO_LARGE"]
+        assert answer_or_statuses(played) == "fine"
 
 
 def test_a_slow_model_is_given_up(played: PlayedProvider) -> None:
     played.do(Hang())
-    assert ended(played, timeout="300ms") == ["TIMEOUT"]
+    assert answer_or_statuses(played, timeout="300ms") == ["TIMEOUT"]
     assert played.hung_up.acquire(timeout=TIMEOUT)
 
 
@@ -185,9 +187,9 @@ def test_a_slow_answer_in_time_is_an_answer(played: PlayedProvider) -> None:
 
 def test_json_that_is_none_is_asked_for_once_more(played: PlayedProvider) -> None:
     played.say("I would rather not.", '{"a": 1}')
-    assert ended(played, response_format="json") == {"a": 1}
+    assert answer_or_statuses(played, response_format="json") == {"a": 1}
     played.say("[1, 2]", '{"a": 1} or {"a": 2}', '{"never": "read"}')
-    assert ended(played, response_format="json") == ["INVALID_JSON"]
+    assert answer_or_statuses(played, response_format="json") == ["INVALID_JSON"]
     assert len(played.asked) == 4
 
 

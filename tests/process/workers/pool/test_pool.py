@@ -96,7 +96,7 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on() -> None:
 
 
 def test_starting_a_worker_reaps_no_other() -> None:
-    """Code that holds the other's pid would signal a process that is gone, or a strange one."""
+    """Code that holds the other's pid would signal a process that is gone, or another one."""
 
     async def test() -> None:
         def start() -> WorkerProcess:
