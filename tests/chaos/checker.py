@@ -32,7 +32,7 @@ _RUN_TOKEN = "GENVM_RUN_TOKEN"
 _BAD_LOG_LINES = re.compile(
     r"Traceback|audit_violation|illegal_run_move|run_life_failed|command_failed|upkeep_failed"
     r"|survive SIGKILL|processes_survive_sigkill|scratch_not_removed|run_not_withdrawn"
-    r"|illegal transition"
+    r"|cannot go from [a-z_]+ to "
 )
 
 

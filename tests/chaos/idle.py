@@ -25,9 +25,6 @@ MOST_GROWTH = 50 << 20
 _MOST_CLIENTS = HTTP_WORKERS * (MAX_IDLE + 2) + 4
 """Connections that an idle supervisor may have: the workers' pools and their status watchers."""
 
-_OWN_CONNECTION = Counter({"socket:[N]": 1})
-"""`serve` follows the supervisor's log level, and needs a moment to connect to a new supervisor."""
-
 _LOOKED_AT = (Role.SERVE, Role.SHIM, Role.SUPERVISOR)
 _NUMBER = re.compile(r"\d+")
 
@@ -81,7 +78,7 @@ class IdleMoment:
         """Yield the descriptors that a process has beyond those of its `first` idle moment."""
         for process, now in self.opened.items():
             before = first.get(process, now).kinds
-            if more := now.kinds - before - _OWN_CONNECTION:
+            if more := now.kinds - before:
                 role = self.roles[process].value
                 detail = f"{role}: {dict(more)} more; at first {dict(before)}"
                 yield Violation("descriptors do not grow", detail)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
 Orders = Mapping[str, float]
 
@@ -30,7 +29,7 @@ class Kind:
     `weight`: how often it is drawn, relative to the others. `program`: a file of `tests/children`,
     or None for one that does not exist, so that the run is refused. `ends`: how the run may end
     when no fault hits it: `code N`, `signal N`, or a cause. `deadline`: the least and most seconds
-    of the run's deadline. `request`: further fields of the request.
+    of the run's deadline.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Kind:
     ends: frozenset[str]
     orders: Callable[[Random], Orders] = _no_orders
     deadline: tuple[float, float] = _DEADLINE
-    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _ends(*endings: str) -> frozenset[str]:

@@ -39,10 +39,11 @@ class RunPlan:
 
     def body(self) -> bytes:
         """Return the run request as calldata."""
-        fields: dict[str, Any] = dict(self.kind.request)
-        fields["major"] = major(self.kind)
-        fields["calldata"] = calldata.encode(json.dumps({"name": self.name, **self.orders}))
-        fields["deadline"] = f"{round(self.deadline * 1000)}ms"
+        fields: dict[str, Any] = {
+            "major": major(self.kind),
+            "calldata": calldata.encode(json.dumps({"name": self.name, **self.orders})),
+            "deadline": f"{round(self.deadline * 1000)}ms",
+        }
         if self.token is not None:
             fields["host_genvm_id"] = self.token
         return calldata.encode(run_request(**fields))
