@@ -99,11 +99,6 @@ class Failed(Struct, tag=True, frozen=True):
     code: str
     message: str
 
-    @classmethod
-    def of(cls, error: ManagerError) -> Failed:
-        """Return the message that carries an error."""
-        return cls(error.code, error.message)
-
     def error(self) -> ManagerError:
         """Return the error itself, to be raised on this side."""
         return from_wire(self.code, self.message)

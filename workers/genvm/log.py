@@ -36,10 +36,6 @@ class Log:
         if self._debug:
             self._write("debug", message, fields)
 
-    def info(self, message: str, **fields: object) -> None:
-        """Log what is worth reading in a run that went well."""
-        self._write("info", message, fields)
-
     def warning(self, message: str, **fields: object) -> None:
         """Log what an operator should mend, though the run goes well."""
         self._write("warning", message, fields)

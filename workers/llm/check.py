@@ -32,10 +32,10 @@ async def check(
 ) -> list[CheckRow]:
     """Send each prompt to each configuration; return one row for each pair, in this order.
 
-    At most 64 are sent at a time, each with `ROW_TIMEOUT` seconds from its own start. A failure is
-    told in its row. For the configurations numbered in `status_only`, a row tells only the HTTP
-    status: a client has chosen their hosts, and must not read through this service what they
-    answer. `proxy`: as in the configuration.
+    At most `ROWS_AT_ONCE` are sent at a time, each with `ROW_TIMEOUT` seconds from its own start. A
+    failure is told in its row. For the configurations numbered in `status_only`, a row tells only
+    the HTTP status: a client has chosen their hosts, and must not read through this service what
+    they answer. `proxy`: as in the configuration.
     """
     transport = Transport(proxy)
     limit = asyncio.Semaphore(ROWS_AT_ONCE)

@@ -78,8 +78,6 @@ class LlmSession:
 
 def _report(read: ReadConfig, log: EventLog) -> None:
     if read.unknown_keys:
-        keys = ", ".join(read.unknown_keys)
-        log.warning("llm_config_unknown_keys", keys=keys)
+        log.warning("llm_config_unknown_keys", keys=", ".join(read.unknown_keys))
     for dropped in read.dropped:
-        fields = {"backend": dropped.backend, "reason": dropped.reason}
-        log.warning("llm_backend_dropped", **fields)
+        log.warning("llm_backend_dropped", backend=dropped.backend, reason=dropped.reason)

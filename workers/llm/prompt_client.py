@@ -68,8 +68,9 @@ class PromptClient:
         context = failure_context([*absent, *dispatch.attempts])
         if self.shortage is not None:
             context["reason"] = self.shortage
-        fields = {"genvm_id": genvm_id, "attempts": len(dispatch.attempts)}
-        self.log.warning("prompt_without_answer", **fields)
+        self.log.warning(
+            "prompt_without_answer", genvm_id=genvm_id, attempts=len(dispatch.attempts)
+        )
         raise UserFault(["NO_PROVIDER_FOR_PROMPT"], context)
 
 

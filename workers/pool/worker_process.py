@@ -138,8 +138,8 @@ class WorkerProcess:
     def stop(self, timeout: float) -> None:
         """Ask it to end; SIGTERM after `timeout` seconds, and SIGKILL after as many again.
 
-        Without timeout it is SIGKILL now. Legal at any time; a second stop can only shorten the
-        first.
+        With a timeout of 0 it gets SIGKILL now. Legal at any time; a second stop can only shorten
+        the first.
         """
         if self.state is WorkerState.ENDED:
             return
@@ -185,8 +185,10 @@ class WorkerProcess:
         self.kill()
 
     def _count_beat(self) -> None:
-        """Beats are counted and not timed: when this process was suspended, the worker is not at
-        fault for a silence.
+        """Count a heartbeat's time; kill a worker that has said nothing for too many of them.
+
+        They are counted and not timed: when this process was suspended, the worker is not at fault
+        for a silence.
         """
         self._silent_beats += 1
         if self.state is WorkerState.READY and self._silent_beats > SILENT_BEATS:

@@ -154,8 +154,7 @@ async def open_module(
     """
     settings, unknown = parse_config(config)
     if unknown and options.tells_of_config:
-        fields = {"keys": ", ".join(unknown)}
-        log.warning("web_config_unknown_keys", **fields)
+        log.warning("web_config_unknown_keys", keys=", ".join(unknown))
     remove_orphaned_profiles()
     try:
         module = WebModule(settings, log)

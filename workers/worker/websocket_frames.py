@@ -39,7 +39,7 @@ class WebSocketFrames:
     async def receive(self) -> bytes:
         """Return the next body; wait for the first one for `HELLO_TIMEOUT` seconds only.
 
-        Raises `StreamEnded`, `FrameError` or `MalformedFrame`.
+        Raises `StreamEnded`, `FrameError` or `MalformedMessage`.
         """
         try:
             async with asyncio.timeout(None if self._is_known else HELLO_TIMEOUT):

@@ -69,7 +69,10 @@ class CompileCache:
             return None
 
     def _entry_name(self, digest: bytes) -> str:
-        """With wasmtime's version, for which `importlib.metadata` would take 60 ms to ask."""
+        """Return the entry's name, with the version of wasmtime from its folder.
+
+        `importlib.metadata` would take 60 ms to give it.
+        """
         package = Path(wasmtime.__file__).parent
         installed = next(package.parent.glob("wasmtime-*.dist-info"), package)
         return (

@@ -32,8 +32,6 @@ _MEMORY = b"memory"
 
 
 def _exported(store: Store, instance: Instance, name: bytes) -> object:
-    # `_context`, `_instance` and `wrap_extern` are private names of wasmtime: its public way builds
-    # all exports of the instance first.
     export = ffi.wasmtime_extern_t()
     buffer = ctypes.create_string_buffer(name)
     found = ffi.wasmtime_instance_export_get(

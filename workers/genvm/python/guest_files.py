@@ -15,7 +15,7 @@ SHARED_MODULES = ("addresses.py", "calldata.py", "keccak.py")
 
 
 def read_guest_sources() -> dict[str, bytes]:
-    """Every Python file of the guest, by its path below `/genvm`, in a fixed order."""
+    """Return every Python file of the guest, by its path below `/genvm`, in a fixed order."""
     sources = {path.relative_to(GUEST).as_posix(): path for path in GUEST.rglob("*.py")}
     sources |= {f"genlayer/{name}": PROTOCOL / name for name in SHARED_MODULES}
     return {name: sources[name].read_bytes() for name in sorted(sources)}

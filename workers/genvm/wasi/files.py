@@ -284,5 +284,5 @@ def _file_type(node: Node) -> FileType:
 
 
 def _filestat(file_type: FileType, inode: int, size: int) -> bytes:
-    """Device 1, one link, all times at the epoch."""
+    """Return a `filestat`: device 1, one link, all times at the epoch."""
     return _FILESTAT.pack(1, inode, file_type, 1, size, 0, 0, 0)

@@ -50,12 +50,12 @@ class Environment(NamedTuple):
 
 
 def fixed_clock(nanoseconds: int) -> Callable[[int], int]:
-    """Every clock shows this moment for ever."""
+    """Return a clock function for which every clock shows this moment for ever."""
     return lambda _: nanoseconds
 
 
 def seeded_random(seed: bytes) -> Callable[[int], bytes]:
-    """Random bytes that follow from `seed`, different ones at each call."""
+    """Return a source of random bytes that follow from `seed`, different ones at each call."""
     calls = 0
 
     def random(size: int) -> bytes:

@@ -127,8 +127,9 @@ class BrowserPool:
                 reasons.append(str(error))
                 continue
             self._isolations = self._isolations[number:]
-            fields = {"path": path, "browser_pid": browser.pid, "isolation": str(isolation)}
-            self._log.info("browser_started", **fields)
+            self._log.info(
+                "browser_started", path=path, browser_pid=browser.pid, isolation=str(isolation)
+            )
             return browser
         raise BrowserUnavailable("; ".join(reasons))
 
@@ -148,5 +149,4 @@ class BrowserPool:
                 continue
             killed = await asyncio.to_thread(self._browser.kill_overgrown, self._max_page_memory)
             if killed:
-                fields = {"processes": ", ".join(killed)}
-                self._log.warning("browser_processes_killed", **fields)
+                self._log.warning("browser_processes_killed", processes=", ".join(killed))

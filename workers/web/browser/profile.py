@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from genvm_manager.base.process.identity import ProcessIdentity, start_ticks
+
 _PREFIX = "genvm-browser"
 _NAME = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<started>[0-9]+)-.*")
 _OPEN_TO_ALL = ("/tmp", "/dev/shm")  # noqa: S108 - what is made there is not
@@ -29,7 +31,7 @@ def make_profile(user: pwd.struct_passwd | None) -> Iterator[Path]:
     It is in the folder for temporary files, or, if the user cannot access that or its path is too
     long for Chromium, in a folder open to all. Raises `OSError` if there is none.
     """
-    prefix = f"{_PREFIX}-{os.getpid()}-{_started(os.getpid())}-"
+    prefix = f"{_PREFIX}-{os.getpid()}-{start_ticks(os.getpid())}-"
     profile = Path(tempfile.mkdtemp(prefix=prefix, dir=_place(user)))
     try:
         if user is not None:
@@ -61,7 +63,7 @@ def remove_orphaned_profiles() -> None:
     for where in {tempfile.gettempdir(), *_OPEN_TO_ALL}:
         for folder in Path(where).glob(f"{_PREFIX}-*"):
             name = _NAME.fullmatch(folder.name)
-            if name and not _lives(int(name["pid"]), int(name["started"])):
+            if name and not ProcessIdentity(int(name["pid"]), int(name["started"])).is_alive():
                 _kill_users(folder)
                 remove_profile(folder)
 
@@ -81,19 +83,3 @@ def _kill_users(profile: Path) -> None:
 def _is_open(folder: Path) -> bool:
     """Return whether every user can access files in a folder."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.resolve().parents))
-
-
-def _lives(pid: int, started: int) -> bool:
-    return _started(pid) == started
-
-
-def _started(pid: int) -> int | None:
-    """Return the start time of a process in clock ticks since boot.
-
-    None if there is no such process or it is a zombie, which may never be reaped.
-    """
-    with suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        if state not in (b"Z", b"X"):
-            return int(fields[18])
-    return None
