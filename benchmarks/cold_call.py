@@ -15,7 +15,7 @@ from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.run_result import ResultCode
 from tests.support.node_host import Ended, NodeHost, run_executor
 
-from .figures import Figure
+from .figures import Figure, milliseconds
 
 CALLS_A_ROUND = 5
 CONTRACT = b"""\
@@ -68,9 +68,7 @@ def reported(ended: Ended) -> dict[str, float]:
 
 def interpreter(arguments: Sequence[str]) -> float:
     """Return the milliseconds of a bare Python process."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True)
-    return (time.perf_counter() - began) * 1e3
+    return milliseconds(lambda: subprocess.run([sys.executable, *arguments], check=True))
 
 
 def figures(rounds: int) -> Iterator[Figure]:

@@ -1,7 +1,8 @@
-"""Figures: rounds of one measurement, and pairs that are measured in turn."""
+"""Figures: the rounds of a measurement, those of its baseline, and the table of all."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
@@ -55,14 +56,11 @@ class Figure:
         }
 
 
-def paired(
-    figure: Figure, ours: Callable[[], float], theirs: Callable[[], float], rounds: int
-) -> Figure:
-    """Fill `figure` by measuring the two by turns, so that both meet the same machine load."""
-    for _ in range(rounds):
-        figure.beside.append(theirs())
-        figure.rounds.append(ours())
-    return figure
+def milliseconds(work: Callable[[], object]) -> float:
+    """Return how long `work` takes."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
 
 
 def table(figures: list[Figure]) -> str:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from genvm_manager.base.logging.event_log import event_log
 from genvm_manager.protocol.module_frames import ModuleHello, ModuleRequest
 from genvm_manager.workers.web.browser.browser import find_browser
 from genvm_manager.workers.web.module import open_module
 
-from .figures import Figure
+from .figures import Figure, milliseconds
 from .module_load import CROWD, EXECUTOR, Comparison, ModuleLoad
 from .servers import Service, baseline, free_port, is_listening, service, wait_until
 
@@ -65,7 +64,7 @@ def _pages(runs: ModuleLoad, url: str, rounds: int) -> Iterator[Figure]:
         p50.rounds.append(through.percentile(50) * 1e3)
         p50.beside.append(asyncio.run(_without_service(url)))
         cold.rounds.append(through.percentile(50) * 1e3)
-        cold.beside.append(median(_milliseconds(lambda: _cold(url)) for _ in range(COLD_STARTS)))
+        cold.beside.append(median(milliseconds(lambda: _cold(url)) for _ in range(COLD_STARTS)))
     yield from (alone, crowd, p50, cold)
 
 
@@ -105,9 +104,3 @@ def _memory(ours: Service) -> Figure:
         family = [worker, *worker.children(recursive=True)]
         sizes.append(sum(each.memory_full_info().pss for each in family) / 1e6)
     return Figure("memory, a web worker and its browser", "MB", sizes)
-
-
-def _milliseconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1e3

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from statistics import median
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 
-from .figures import Figure
+from .figures import Figure, milliseconds
 from .http_load import Connection, request_bytes
 from .servers import Service, service
 
@@ -78,8 +77,8 @@ def _one_at_a_time(ours: Service, rounds: int) -> Iterator[Figure]:
     for _ in range(rounds):
         by_hand, through = [], []
         for _ in range(SINGLE_RUNS):
-            by_hand.append(_milliseconds(spawn_once))
-            through.append(_milliseconds(lambda: run_once(connection)))
+            by_hand.append(milliseconds(spawn_once))
+            through.append(milliseconds(lambda: run_once(connection)))
         figure.beside.append(median(by_hand))
         figure.rounds.append(median(through))
         added.rounds.append(median(through) - median(by_hand))
@@ -96,8 +95,8 @@ def _large(ours: Service, rounds: int) -> Figure:
     for _ in range(rounds):
         without, with_data = [], []
         for _ in range(SINGLE_RUNS // 2):
-            without.append(_milliseconds(lambda: run_once(connection, small)))
-            with_data.append(_milliseconds(lambda: run_once(connection, large)))
+            without.append(milliseconds(lambda: run_once(connection, small)))
+            with_data.append(milliseconds(lambda: run_once(connection, large)))
         figure.beside.append(median(without))
         figure.rounds.append(median(with_data))
     connection.close()
@@ -109,10 +108,3 @@ def _memory(ours: Service) -> Iterator[Figure]:
     for role in ("supervisor", "http worker"):
         sizes = [process.memory_info().rss / 1e6 for process in ours.processes(role)]
         yield Figure(f"memory, {role}", "MB", sizes, note="aim: under 60 MB")
-
-
-def _milliseconds(work: object) -> float:
-    assert callable(work)
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1e3

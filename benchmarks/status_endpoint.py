@@ -48,8 +48,7 @@ def _with_retained_runs(rounds: int) -> Iterator[Figure]:
                 (p50, with_all.percentile(50) * 1e3, without.percentile(50) * 1e3),
                 (p99, with_all.percentile(99) * 1e3, without.percentile(99) * 1e3),
             ):
-                figure.rounds.append(ours)
-                figure.beside.append(theirs)
+                figure.add(ours, theirs)
     yield from (rate, p50, p99)
 
 
@@ -81,6 +80,5 @@ def _beside_flask(rounds: int) -> Iterator[Figure]:
                 (p50, status.percentile(50) * 1e3, bare.percentile(50) * 1e3),
                 (p99, status.percentile(99) * 1e3, bare.percentile(99) * 1e3),
             ):
-                figure.rounds.append(ours_is)
-                figure.beside.append(theirs_is)
+                figure.add(ours_is, theirs_is)
     yield from (against_bare, against_forward, p50, p99)
