@@ -66,6 +66,19 @@ def reported(ended: Ended) -> dict[str, float]:
     return times
 
 
+def split_up(bare: float, elapsed: float, times: dict[str, float]) -> tuple[float, ...]:
+    """Return the milliseconds of each part of a call, in the order of the figures."""
+    inside = times["module_ms"] + times["boot_ms"] + times["contract_ms"]
+    return (
+        bare,
+        elapsed - times["ms"] - bare,
+        times["module_ms"],
+        times["boot_ms"],
+        times["contract_ms"],
+        times["ms"] - inside,
+    )
+
+
 def interpreter(arguments: Sequence[str]) -> float:
     """Return the milliseconds of a bare Python process."""
     return milliseconds(lambda: subprocess.run([sys.executable, *arguments], check=True))
@@ -97,20 +110,10 @@ def figures(rounds: int) -> Iterator[Figure]:
         for _ in range(rounds * CALLS_A_ROUND):
             bare = interpreter(["-c", "pass"])
             ended, elapsed = call(host, code=None, calldata_value={"method": "more"})
-            times = reported(ended)
-            inside = times["module_ms"] + times["boot_ms"] + times["contract_ms"]
             whole.beside.append(bare)
             whole.rounds.append(elapsed)
-            spent = (
-                bare,
-                elapsed - times["ms"] - bare,
-                times["module_ms"],
-                times["boot_ms"],
-                times["contract_ms"],
-                times["ms"] - inside,
-            )
-            for part, milliseconds in zip(parts, spent, strict=True):
-                part.rounds.append(milliseconds)
+            for part, spent in zip(parts, split_up(bare, elapsed, reported(ended)), strict=True):
+                part.rounds.append(spent)
             importing.beside.append(bare)
             importing.rounds.append(interpreter(["-c", "import wasmtime"]))
     yield from (whole, *parts, importing)

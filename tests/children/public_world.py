@@ -32,38 +32,39 @@ LOCAL_PORTS = range(32_768, 61_000)
 """The ports of pages' proxies and of DNS clients."""
 
 
+ZONE = {
+    "example.com": [[PUBLIC]],
+    "friend.example.com": [[ELSEWHERE]],
+    "inside.example.com": [["127.0.0.1"]],
+    "lan.example.com": [[LAN]],
+    "mixed.example.com": [["127.0.0.1", PUBLIC]],
+    "rebinds.example.com": [[PUBLIC], ["127.0.0.1"]],
+    "prefetched.example.com": [[PUBLIC]],
+}
+ROUTES: dict[str, Route] = {
+    "/": b"outside",
+    "/page": PAGE,
+    "/worker.js": (200, {"content-type": "text/javascript"}, WORKER),
+    "/to-inside": (302, {"location": "http://inside.example.com/"}, b""),
+}
+REQUESTS = [
+    ("public", "example.com/"),
+    ("mixed", "mixed.example.com/"),
+    ("before rebinding", "rebinds.example.com/"),
+    ("after rebinding", "rebinds.example.com/"),
+    ("inside", "inside.example.com/"),
+    ("redirect", "example.com/to-inside"),
+]
+"""The requests of a contract, in this order: what each is called, and where it goes."""
+
+
 def main() -> None:
     """Set the network up, use the web module and print what happened."""
-    lan = _interface("lan0")
-    for command in (
-        ["ip", "link", "set", "lo", "up"],
-        ["ip", "address", "add", f"{PUBLIC}/32", "dev", "lo"],
-        ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"],
-        ["ip", "address", "add", f"{LAN}/24", "dev", "lan0"],
-        ["ip", "link", "set", "lan0", "up"],
-        ["ip", "route", "add", "default", "via", ROUTER, "dev", "lan0"],
-        ["ip", "neighbour", "add", ROUTER, "lladdr", "02:00:00:00:00:01", "dev", "lan0"],
-    ):
-        subprocess.run(command, check=True)
-    zone = {
-        "example.com": [[PUBLIC]],
-        "friend.example.com": [[ELSEWHERE]],
-        "inside.example.com": [["127.0.0.1"]],
-        "lan.example.com": [[LAN]],
-        "mixed.example.com": [["127.0.0.1", PUBLIC]],
-        "rebinds.example.com": [[PUBLIC], ["127.0.0.1"]],
-        "prefetched.example.com": [[PUBLIC]],
-    }
-    routes: dict[str, Route] = {
-        "/": b"outside",
-        "/page": PAGE,
-        "/worker.js": (200, {"content-type": "text/javascript"}, WORKER),
-        "/to-inside": (302, _to("inside"), b""),
-    }
+    lan = _network()
     with (
         captured_packets() as seen,
-        name_server(zone) as names,
-        site(routes, PUBLIC, 80),
+        name_server(ZONE) as names,
+        site(ROUTES, PUBLIC, 80),
         site({"/frame": b"<p>a friend's"}, ELSEWHERE, 80) as friend,
         site({"/": b"inside"}, "127.0.0.1", 80) as inside,
         site({"/status": b"the service"}, "127.0.0.1", 3999) as service,
@@ -72,14 +73,7 @@ def main() -> None:
         config: dict[str, Any] = {"dns_servers": [names.address]}
         found = {
             name: with_module({**config, **NO_BROWSER}, _asking(f"http://{place}"))
-            for name, place in [
-                ("public", "example.com/"),
-                ("mixed", "mixed.example.com/"),
-                ("before rebinding", "rebinds.example.com/"),
-                ("after rebinding", "rebinds.example.com/"),
-                ("inside", "inside.example.com/"),
-                ("redirect", "example.com/to-inside"),
-            ]
+            for name, place in REQUESTS
         }
         if sys.argv[1:]:
             config["browser_path"] = sys.argv[1]
@@ -92,10 +86,26 @@ def main() -> None:
         found["asked friend"] = friend.paths()
         found["asked inside"] = [*inside.paths(), *service.paths(), *neighbour.paths()]
         found["prefetched"] = "prefetched.example.com" in names.asked
-        found["strange names"] = sorted(names.asked.keys() - zone.keys())
+        found["strange names"] = sorted(names.asked.keys() - ZONE.keys())
         found["unknown packets"] = sorted(packet for packet in seen if not _is_known(packet, names))
     os.close(lan)
     print(json.dumps(found))
+
+
+def _network() -> int:
+    """Set the interfaces and addresses up; return the descriptor that keeps the LAN up."""
+    lan = _interface("lan0")
+    for command in (
+        ["ip", "link", "set", "lo", "up"],
+        ["ip", "address", "add", f"{PUBLIC}/32", "dev", "lo"],
+        ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"],
+        ["ip", "address", "add", f"{LAN}/24", "dev", "lan0"],
+        ["ip", "link", "set", "lan0", "up"],
+        ["ip", "route", "add", "default", "via", ROUTER, "dev", "lan0"],
+        ["ip", "neighbour", "add", ROUTER, "lladdr", "02:00:00:00:00:01", "dev", "lan0"],
+    ):
+        subprocess.run(command, check=True)
+    return lan
 
 
 def _interface(name: str) -> int:
@@ -120,10 +130,6 @@ def _is_known(packet: Packet, names: NameServer) -> bool:
     is_site = packet.address in (PUBLIC, ELSEWHERE) and packet.port == 80
     is_proxy = packet.address == "127.0.0.1" and packet.port in (9, *LOCAL_PORTS)
     return packet.protocol == TCP and (is_site or is_proxy)
-
-
-def _to(host: str) -> dict[str, str]:
-    return {"location": f"http://{host}.example.com/"}
 
 
 def _asking(url: str) -> Any:

@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -53,16 +53,7 @@ def nothing_new(*processes: psutil.Process) -> Iterator[None]:
 
 
 def limit(process: psutil.Process, most: int) -> None:
-    """How many processes and threads its user may have for it to start another one."""
+    """Set how many processes and threads its user may have for it to start another one."""
     word = "unlimited" if most == resource.RLIM_INFINITY else str(most)
     command = ["prlimit", f"--pid={process.pid}", f"--nproc={word}:"]
     subprocess.run([*as_common_user, *command], check=True)
-
-
-def tasks_of(user: int) -> int:
-    """How many processes and threads a user has."""
-    count = 0
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            count += process.num_threads() if process.uids().real == user else 0
-    return count

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 HEADER = b"\0asm\1\0\0\0"
-I32, FUNCREF, V128 = 0x7F, 0x70, 0x7B
-NO_BLOCK_TYPE = b"\x40"
+I32, V128 = 0x7F, 0x7B
 END = b"\x0b"
 
 

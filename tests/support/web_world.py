@@ -57,6 +57,62 @@ class Site:
         return [asked.path for asked in self.asked]
 
 
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def answer(self) -> None:
+        served = self.server.served
+        length = int(self.headers.get("content-length") or 0)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(length)
+        asked = Asked(self.command, self.path, headers, body, self.client_address[1])
+        served.asked.append(asked)
+        route = served.routes.get(self.path.partition("?")[0], (404, {}, b"not here"))
+        found = route(asked) if callable(route) else route
+        status, sent, body = (200, {}, found) if isinstance(found, bytes) else found
+        self.send_response(status)
+        for name, value in {"content-type": "text/html; charset=utf-8", **sent}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, served: Site, port: int, tls: ssl.SSLContext | None) -> None:
+        self.served = served
+        self._tls = tls
+        self.address_family = socket.AF_INET6 if ":" in served.address else socket.AF_INET
+        super().__init__((served.address, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking DNS for our own name."""
+        TCPServer.server_bind(self)
+        name, self.server_port = self.server_address[:2]
+        assert isinstance(name, str)
+        self.server_name = name
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve on the connection's own thread, as a handshake takes the client's time."""
+        if self._tls is not None:
+            request = self._tls.wrap_socket(request, server_side=True)
+        with contextlib.closing(request):
+            super().finish_request(request, client_address)
+
+    def handle_error(self, *_: object) -> None:
+        """Ignore a client that disconnects: that is part of the tests."""
+
+
 @contextlib.contextmanager
 def site(
     routes: Mapping[str, Route],
@@ -66,55 +122,7 @@ def site(
 ) -> Iterator[Site]:
     """Serve routes for as long as the context is entered; over TLS where there is a context."""
     served = Site(0, dict(routes), address=address)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = self.rfile.read(length)
-            asked = Asked(self.command, self.path, headers, body, self.client_address[1])
-            served.asked.append(asked)
-            route = served.routes.get(self.path.partition("?")[0], (404, {}, b"not here"))
-            found = route(asked) if callable(route) else route
-            status, sent, body = (200, {}, found) if isinstance(found, bytes) else found
-            self.send_response(status)
-            for name, value in {"content-type": "text/html; charset=utf-8", **sent}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 64
-        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-
-        def server_bind(self) -> None:
-            """Without asking DNS for our own name."""
-            TCPServer.server_bind(self)
-            name, self.server_port = self.server_address[:2]
-            assert isinstance(name, str)
-            self.server_name = name
-
-        def finish_request(self, request: Any, client_address: Any) -> None:
-            """On the connection's own thread, as a handshake takes the client's time."""
-            if tls is not None:
-                request = tls.wrap_socket(request, server_side=True)
-            with contextlib.closing(request):
-                super().finish_request(request, client_address)
-
-        def handle_error(self, *_: object) -> None:
-            """Ignore a client that disconnects: that is part of the tests."""
-
-    server = Server((address, port), Handler)
+    server = _Server(served, port, tls)
     served.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -77,10 +77,6 @@ class Memory:
         """Put all of `content` at `at`. Raises `Fault` and writes nothing if it does not fit."""
         self.view(at, len(content))[:] = content
 
-    def read_u32(self, at: int) -> int:
-        """Return the little-endian number at `at`. Raises `Fault`."""
-        return int.from_bytes(self.view(at, 4), "little")
-
     def write_u32(self, at: int, number: int) -> None:
         """Put a little-endian number at `at`. Raises `Fault`."""
         self.view(at, 4)[:] = number.to_bytes(4, "little")
