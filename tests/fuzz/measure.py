@@ -25,7 +25,7 @@ class Measure:
         return time.process_time() - self._own + _children_seconds() - self._children
 
     def memory(self) -> int:
-        """By how many bytes the process was larger than at the beginning, at most."""
+        """Return by how many bytes the process was larger than at the beginning, at most."""
         return max(0, _status("VmHWM") - self._memory)
 
 

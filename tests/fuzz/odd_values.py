@@ -77,7 +77,7 @@ def calldata_value(random: Random, depth: int = 4) -> Any:
 
 
 def calldata_bytes(random: Random) -> bytes:
-    """Calldata, or bytes that nearly are."""
+    """Return calldata, or bytes that nearly are."""
     kind = random.random()
     if kind < 0.5:
         return calldata.encode(calldata_value(random))

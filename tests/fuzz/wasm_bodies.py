@@ -187,5 +187,5 @@ class BodyMaker:
         return b"\x44" + struct.pack("<d", odd)
 
     def _place(self) -> bytes:
-        """Alignment and offset of a load or store."""
+        """Return alignment and offset of a load or store."""
         return b"\x00" + unsigned(self._random.choice([0, 0, 0, 8, 65_535, (1 << 32) - 1]))

@@ -14,7 +14,7 @@ _ELEMENT, _CODE, _DATA, _DATA_COUNT = 9, 10, 11, 12
 
 
 def unsigned(number: int) -> bytes:
-    """LEB128 of a number that is not negative."""
+    """Return LEB128 of a number that is not negative."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -24,7 +24,7 @@ def unsigned(number: int) -> bytes:
 
 
 def signed(number: int) -> bytes:
-    """LEB128 with a sign."""
+    """Return LEB128 with a sign."""
     encoded = bytearray()
     while not -0x40 <= number < 0x40:
         encoded.append(number & 0x7F | 0x80)
@@ -52,7 +52,7 @@ def text(name: str | bytes) -> bytes:
 
 
 def vector(items: Sequence[bytes]) -> bytes:
-    """Items, their number before them."""
+    """Return the items, their number before them."""
     return unsigned(len(items)) + b"".join(items)
 
 

@@ -108,7 +108,7 @@ class InstalledService:
         self.machine.run("systemctl", "restart", SUPERVISOR, MANAGER)
 
     def edit_unit(self, unit: str, *lines: str) -> None:
-        """As `systemctl edit` does; without lines, take back what was added."""
+        """Add lines to a unit as `systemctl edit` does; without lines, remove those added."""
         folder = self.machine.path(f"/etc/systemd/system/{unit}.d")
         if lines:
             folder.mkdir(exist_ok=True)
@@ -168,7 +168,7 @@ class InstalledService:
         return str(self.finished(run_id).cause)
 
     def process(self, title: str) -> psutil.Process:
-        """Return the pid of the process with a title: `supervisor`, `shim`, `http master`."""
+        """Return the process with a title: `supervisor`, `shim`, `http master`."""
 
         def found() -> psutil.Process | None:
             for process in self.machine.processes():
@@ -181,12 +181,12 @@ class InstalledService:
         return process
 
     def executors(self) -> list[psutil.Process]:
-        """All processes of runs."""
+        """Return all processes of runs."""
         return self.process("supervisor").children(recursive=True)
 
     @contextmanager
     def asked_again_and_again(self) -> Iterator[Answers]:
-        """Meanwhile a client asks over TCP, with a new connection each time."""
+        """Have a client ask over TCP meanwhile, with a new connection each time."""
         answers = Answers()
         asking = subprocess.Popen(
             self.machine.command("/usr/bin/python3", "-c", _ASKS_AGAIN_AND_AGAIN, TOKEN),

@@ -112,7 +112,7 @@ class Machine:
     # --------------------------------------------------------------------------------------- power
 
     def boot(self) -> float:
-        """Boot, until all that is to start by itself has started; the seconds that it took."""
+        """Boot until all that starts by itself has started; return the seconds that it took."""
         begun = time.monotonic()
         self._cgroups = _new_cgroups(f"genvm-machine-{os.getpid()}-{time.monotonic_ns()}")
         entrances = [str(cgroup / "cgroup.procs") for cgroup in self._cgroups]
@@ -154,7 +154,7 @@ class Machine:
         return Path(f"/proc/{self._holder.pid}/root") / str(self._disk)[1:] / "upper"
 
     def path(self, path: str) -> Path:
-        """Where a file of the machine can be reached from here."""
+        """Return where a file of the machine can be reached from here."""
         return Path(f"/proc/{self._init}/root") / path.removeprefix("/")
 
     def command(self, *arguments: str) -> list[str]:
@@ -163,13 +163,13 @@ class Machine:
         return ["nsenter", f"--target={self._init}", "--all", "--wdns=/", *environment, *arguments]
 
     def run(self, *arguments: str, within: float = TIMEOUT) -> str:
-        """Run a command in there to its end; what it printed. It must go well."""
+        """Run a command inside to its end and return what it printed. It must succeed."""
         done = self.try_(*arguments, within=within)
         assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def try_(self, *arguments: str, within: float = TIMEOUT) -> subprocess.CompletedProcess[str]:
-        """Run a command in there to its end."""
+        """Run a command inside to its end."""
         return subprocess.run(
             self.command(*arguments), capture_output=True, text=True, timeout=within, check=False
         )
@@ -184,7 +184,7 @@ class Machine:
         return [json.loads(line) for line in said.splitlines()]
 
     def processes(self) -> Iterator[psutil.Process]:
-        """All of it, init included."""
+        """Yield all of its processes, init included."""
         init = psutil.Process(self._init)
         yield init
         yield from init.children(recursive=True)
@@ -205,7 +205,7 @@ class Machine:
         return said in ("running", "degraded")
 
     def _find_init(self) -> int:
-        """systemd's pid out here, once it is systemd."""
+        """Return systemd's pid outside, once it is systemd; 0 before."""
         assert self._outside is not None
         assert self._outside.poll() is None, "the machine did not boot"
         with suppress(psutil.Error):
@@ -232,7 +232,7 @@ def _new_cgroups(name: str) -> list[Path]:
 
 
 def _mount_of(controllers: str) -> Path | None:
-    """Where a hierarchy is mounted; v2 has no controllers in its name."""
+    """Return where a hierarchy is mounted; v2 has no controllers in its name."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)

@@ -43,7 +43,7 @@ def blocks(
 
 
 def gives(contract: Contract, ending: str, value: Any) -> str:
-    """WAT that ends a stage, by `Return` or `UserError`."""
+    """Return WAT that ends a stage, by `Return` or `UserError`."""
     return f"(drop {contract.gl_call({ending: value})})"
 
 

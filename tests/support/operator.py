@@ -47,7 +47,7 @@ class LiveCommand:
         return self._printed[1].read_text()
 
     def ends(self) -> int:
-        """Its exit code."""
+        """Wait for its end and return its exit code."""
         return self.process.wait(DEADLINE)
 
 
@@ -85,7 +85,7 @@ class Terminal:
         os.kill(self._pid, number)
 
     def ends(self) -> int:
-        """Its exit code."""
+        """Wait for its end and return its exit code."""
         while self._read(DEADLINE):
             pass
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])

@@ -24,13 +24,13 @@ class Image:
     channels: int
 
     def pixel(self, x: int, y: int) -> tuple[int, int, int]:
-        """Red, green and blue."""
+        """Return red, green and blue."""
         start = x * self.channels
         red, green, blue = self.rows[y][start : start + 3]
         return red, green, blue
 
     def count(self, color: tuple[int, int, int]) -> int:
-        """How many pixels have exactly this colour."""
+        """Return how many pixels have exactly this colour."""
         return sum(
             number
             * sum(

@@ -69,7 +69,7 @@ def guide_block(kind: str) -> str:
 
 @contextmanager
 def nginx(backend: str, *, extra: str = "") -> Iterator[Proxy]:
-    """nginx with the guide's block, and `extra` directives in it, in front of `HOST:PORT`."""
+    """Run nginx with the guide's block, and `extra` directives in it, in front of `HOST:PORT`."""
     with _folder("nginx") as folder:
         make_certificate(folder, NAME)
         port = free_port()
@@ -89,8 +89,10 @@ def nginx(backend: str, *, extra: str = "") -> Iterator[Proxy]:
 
 @contextmanager
 def caddy(backend: str) -> Iterator[Proxy]:
-    """Caddy with the guide's block in front of `HOST:PORT`, without TLS: it would fetch a
-    certificate."""
+    """Run Caddy with the guide's block in front of `HOST:PORT`.
+
+    Without TLS: it would fetch a certificate.
+    """
     with _folder("caddy") as folder:
         port = free_port()
         block = guide_block("caddy").replace(_BACKEND, backend)

@@ -147,7 +147,7 @@ class ServedNode:
         )
 
     def begin(self, call: Any, **fields: Any) -> int:
-        """Start a run; its id."""
+        """Start a run and return its id."""
         return self.service.client.start_run(self.request(call, **fields))
 
     def end(self, run_id: int) -> Ran:
@@ -157,7 +157,7 @@ class ServedNode:
         return Ran(reply, list(self.host.disagreements))
 
     def run(self, call: Any, **fields: Any) -> Ran:
-        """One run to its end."""
+        """Start a run and wait for its end."""
         self.host.disagreements.clear()
         return self.end(self.begin(call, **fields))
 
@@ -190,7 +190,7 @@ class ServedContract:
         return self.node.run(_call(method, args), message=self.message, **fields)
 
     def begin(self, method: str, *args: Any, **fields: Any) -> int:
-        """Start a leader's run; its id."""
+        """Start a leader's run and return its id."""
         return self.node.begin(_call(method, args), message=self.message, **fields)
 
     def validate(self, led: Ran, method: str, *args: Any) -> Ran:

@@ -65,7 +65,7 @@ def run_request(orders: dict[str, Any] | None = None, **fields: Any) -> dict[str
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """All living processes that have the folder in their command line or their environment."""
+    """Return the living processes that have the folder in their command line or environment."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -157,8 +157,10 @@ class RunningService:
     def launch(
         self, log: Path, *options: str, before: Sequence[str] = (), **how: Any
     ) -> subprocess.Popen[str]:
-        """`genvm-manager serve` on this state folder, its output going to the file `log`; the words
-        `before` come first."""
+        """Start `genvm-manager serve` on this state folder, with its output in the file `log`.
+
+        The words `before` come first.
+        """
         with log.open("a") as output:
             return subprocess.Popen(
                 [*before, *self._command([*self._options, *options])],
@@ -172,7 +174,7 @@ class RunningService:
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal and wait for the end; the exit code."""
+        """Send the signal, wait for the end and return the exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self.client.close()
@@ -186,7 +188,7 @@ class RunningService:
         return self._process.wait(within)
 
     def genvm_manager(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Another command, run to its end beside the service."""
+        """Run another command to its end beside the service."""
         return subprocess.run(
             [GENVM_MANAGER, *arguments],
             capture_output=True,

@@ -11,7 +11,7 @@ TERMINALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 
 
 def ignoring(*numbers: signal.Signals) -> list[str]:
-    """Words that start the command after them with these signals ignored, as a script does."""
+    """Return words that start the command after them with these signals ignored."""
     names = " ".join(number.name.removeprefix("SIG") for number in numbers)
     return ["/bin/sh", "-c", f"trap '' {names}; exec \"$@\"", "sh"]
 

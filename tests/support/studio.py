@@ -95,7 +95,7 @@ class Studio:
         return (self.folder / "log").read_text()
 
     def install(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """`genvm-manager install-root` on this tree."""
+        """Run `genvm-manager install-root` on this tree."""
         return subprocess.run(
             [GENVM_MANAGER, "install-root", str(self.root), *options],
             capture_output=True,
@@ -131,7 +131,7 @@ class Studio:
         return answer.json if answer.status == 200 else None
 
     def ask(self, method: str, target: str, body: bytes | None = None, *lines: str) -> Answer:
-        """One request on a connection of its own, in the bytes that aiohttp sends.
+        """Send one request on a connection of its own, in the bytes that aiohttp sends.
 
         `lines` are further lines of its head.
         """
@@ -151,7 +151,7 @@ class Studio:
             return Answer(response.status, json.loads(response.read()))
 
     def start_run(self, request: dict[str, Any], *lines: str) -> int:
-        """Post a run request in calldata; its id."""
+        """Post a run request in calldata and return its id."""
         answer = self.ask("POST", "/genvm/run", calldata.encode(request), *lines)
         assert answer.status == 200, answer
         assert answer.json["result"] == "started"
@@ -174,7 +174,7 @@ class Studio:
             return False
 
     def stop(self, process: subprocess.Popen[bytes], number: signal.Signals) -> int:
-        """Send the signal; the exit code."""
+        """Send the signal and return the exit code."""
         process.send_signal(number)
         return process.wait(TIMEOUT)
 

@@ -40,6 +40,7 @@ from genvm_manager.protocol.ipc.replies import (
 from genvm_manager.protocol.ipc.runs import Capture, FinishedRun, MajorSelector
 from genvm_manager.protocol.ipc.status import Permits, Status
 
+from .service import processes_of
 from .waiting import TIMEOUT, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -260,7 +261,7 @@ class RunningSupervisor:
         return supervisor_socket(self.state)
 
     def offer_builtin(self) -> None:
-        """From the next start on, use the manifest of the package."""
+        """Use the manifest of the package from the next start on."""
         self._options.clear()
 
     def launch(
@@ -287,7 +288,7 @@ class RunningSupervisor:
         self.client = wait_until(self._connected, TIMEOUT)
 
     def connect(self, version: int = codec.VERSION) -> Client:
-        """One more client."""
+        """Connect one more client."""
         client = Client(self.socket, version)
         self._clients.append(client)
         return client
@@ -332,17 +333,11 @@ class RunningSupervisor:
         return found
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes that have our folder in their environment or command line."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                arguments = [*process.cmdline(), *process.environ().values()]
-                if any(str(self.folder) in word for word in arguments):
-                    found.append(process)
-        return found
+        """Return the living processes that have its folder in their command line or environment."""
+        return processes_of(self.folder)
 
     def assert_nothing_left(self) -> None:
-        """No process, socket or temporary file of it is there any more."""
+        """Check that no process, socket or temporary file of it is left."""
         assert not self.processes()
         assert not self.socket.exists()
         assert not list(run_scratch(self.state).iterdir())

@@ -56,7 +56,7 @@ class Contract:
         return at
 
     def gl_call(self, request: Any) -> str:
-        """WAT that calls `gl_call` with this value and leaves the error code."""
+        """Return WAT that calls `gl_call` with this value and leaves the error code."""
         return self.gl_call_bytes(calldata.encode(request))
 
     def gl_call_bytes(self, request: bytes) -> str:
@@ -65,7 +65,7 @@ class Contract:
         return f"(call $gl_call (i32.const {at}) (i32.const {len(request)}) (i32.const {RESULT}))"
 
     def write(self, content: bytes, index: int = 0, slot: int = SLOT) -> str:
-        """WAT that writes storage and leaves the error code."""
+        """Return WAT that writes storage and leaves the error code."""
         at, size = self.place(content), len(content)
         operands = " ".join(f"(i32.const {number})" for number in (slot, index, at, size))
         return f"(call $storage_write {operands})"
@@ -100,8 +100,11 @@ def staged(contract: Contract, start_message: bytes, **parts: str) -> bytes:
 
 
 def answered(call: str, prefix: bytes = b"") -> str:
-    """WAT that makes a `gl_call` and reads what it gives to `ANSWER`, behind `prefix`; the size of
-    both is then at 212. A call that fails ends the contract with its code as exit status."""
+    """Return WAT that makes a `gl_call` and reads what it gives to `ANSWER`, behind `prefix`.
+
+    The size of both is then at 212. A call that fails ends the contract with its code as exit
+    status.
+    """
     at = ANSWER + len(prefix)
     placed = "".join(
         f"(i32.store8 (i32.const {ANSWER + index}) (i32.const {byte}))"
@@ -119,7 +122,7 @@ def answered(call: str, prefix: bytes = b"") -> str:
 
 
 def printed(call: str) -> str:
-    """WAT that makes a `gl_call` and prints what it gives."""
+    """Return WAT that makes a `gl_call` and prints what it gives."""
     return (
         answered(call) + f"(i32.store (i32.const 200) (i32.const {ANSWER}))"
         "(i32.store (i32.const 204) (i32.load (i32.const 212)))"
@@ -128,7 +131,7 @@ def printed(call: str) -> str:
 
 
 def returned(call: str) -> str:
-    """WAT that makes a `gl_call` and returns the calldata that it gives."""
+    """Return WAT that makes a `gl_call` and returns the calldata that it gives."""
     prefix = calldata.encode({"Return": None})[:-1]
     return (
         answered(call, prefix) + f"(drop (call $gl_call (i32.const {ANSWER})"

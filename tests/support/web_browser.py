@@ -30,8 +30,10 @@ needs_browser = pytest.mark.skipif(_missing() is not None, reason=_missing() or 
 
 
 def browser_family(pid: int) -> list[psutil.Process]:
-    """All processes of browsers among the descendants of a process, the browsers themselves first;
-    not the scripts that start them."""
+    """Return the processes of browsers among the descendants of a process, browsers first.
+
+    The scripts that start them are left out.
+    """
     found = []
     for process in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.Error):

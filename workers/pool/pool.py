@@ -75,7 +75,10 @@ class Pool:
         failed: Callable[[Pool, str], None],
         backoff: Backoff | None = None,
     ) -> None:
-        """`failed` is called with the pool and the reason when its last worker was given up."""
+        """Prepare the workers; `start` starts them.
+
+        `failed` is called with the pool and the reason when its last worker was given up.
+        """
         self.listener = order.listener
         self._order = order
         self._log = log

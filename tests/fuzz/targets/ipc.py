@@ -224,7 +224,7 @@ class _Tester:
 
 
 def _replies(connection: socket.socket, wanted: int) -> list[Reply | str]:
-    """At most so many replies, or fewer where the connection ends or stays silent."""
+    """Return at most so many replies, or fewer where the connection ends or stays silent."""
     replies: list[Reply | str] = []
     while len(replies) < wanted:
         try:

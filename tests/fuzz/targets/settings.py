@@ -127,7 +127,7 @@ def read(content: bytes) -> tuple[str, list[str]]:
 
 
 def _read_modules(text: bytes) -> None:
-    """As the supervisor and both modules' workers read it."""
+    """Read it as the supervisor and both modules' workers do."""
     try:
         value = config_in(text)
     except ValueError:
