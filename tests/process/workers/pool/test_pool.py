@@ -107,6 +107,7 @@ def test_starting_a_worker_reaps_no_other() -> None:
         os.kill(first.pid, signal.SIGKILL)
         os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
         third = start()
+        assert psutil.Process(first.pid).status() == psutil.STATUS_ZOMBIE
         for process in (first, second, third):
             process.kill()
         for process in (first, second, third):
