@@ -215,7 +215,8 @@ class RunningService:
 
         def found() -> psutil.Process | None:
             descendants = self.process.children(recursive=True)
-            return next((d for d in descendants if " ".join(_cmdline(d)).startswith(title)), None)
+            titles = ((each, " ".join(command_line(each))) for each in descendants)
+            return next((each for each, found in titles if found.startswith(title)), None)
 
         process = wait_until(found)
         assert isinstance(process, psutil.Process)
@@ -273,7 +274,8 @@ class RunningService:
         return path
 
 
-def _cmdline(process: psutil.Process) -> list[str]:
+def command_line(process: psutil.Process) -> list[str]:
+    """Return the words of its command line; none when it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:

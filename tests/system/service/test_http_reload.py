@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from genvm_manager.base.logging.shared_level import SharedLevel
 from genvm_manager.manager.launcher.service_file import find_service_file
 from genvm_manager.manager.server.gunicorn_master import MOST_RETIRED
 from genvm_manager.protocol import calldata
-from tests.support.service import RunningService, run_request
+from tests.support.service import RunningService, command_line, run_request
 from tests.support.signals import blocked
 from tests.support.supervisor import has_ended
 from tests.support.waiting import TIMEOUT, wait_until
@@ -339,21 +340,35 @@ def test_a_level_that_a_reload_brought_is_not_kept_for_the_next_supervisor(
     wait_until(lambda: shared.read() == "info")
 
 
-SLOW = """
-import sys, time
-if {"genvm_manager.manager.server", "genvm_manager.supervisor"} & set(sys.orig_argv):
-    time.sleep(1)
+HALVES = {"genvm_manager.manager.server", "genvm_manager.supervisor"}
+
+
+def _starting(service: RunningService) -> set[str]:
+    """Return the halves that have been started and have no title yet.
+
+    What a dead half left behind is a child of the service too, for a moment, but has a title.
+    """
+    return {
+        module
+        for child in service.process.children()
+        for module in HALVES.intersection(command_line(child))
+    }
+
+
+def test_a_reload_ends_no_half_that_is_starting(tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    slow = f"""
+import os, sys, time
+while {HALVES} & set(sys.orig_argv) and os.path.exists({str(hold)!r}):
+    time.sleep(0.05)
 """
-
-
-def test_a_reload_ends_no_half_that_is_starting() -> None:
-    with RunningService(config=CONFIG, customize=SLOW) as service:
-        halves = [service.half("http"), service.half("shim")]
-        for half in halves:
+    with RunningService(config=CONFIG, customize=slow) as service:
+        hold.touch()
+        for half in (service.half("http"), service.half("shim")):
             half.kill()
-        wait_until(lambda: not any(half.is_running() for half in halves))
-        wait_until(lambda: len(service.process.children()) == 2)
+        wait_until(lambda: _starting(service) == HALVES)
         service.process.send_signal(signal.SIGHUP)
+        hold.unlink()
         wait_until(lambda: "info reloaded" in service.log)
         wait_until(lambda: "info supervisor_reloaded" in service.log)
         assert service.log.count("starting it again") == 2
