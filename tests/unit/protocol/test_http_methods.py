@@ -10,7 +10,7 @@ from tests.conftest import PROJECT
 
 
 def test_the_guest_which_cannot_import_the_list_has_the_same() -> None:
-    source = (PROJECT / "workers/genvm/guest/genlayer/web.py").read_text()
+    source = (PROJECT / "workers/genvm/guest/genlayer/gl/nondet/web.py").read_text()
     (methods,) = (
         ast.literal_eval(node.value)
         for node in ast.parse(source).body

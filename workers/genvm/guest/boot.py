@@ -6,6 +6,6 @@ import sys
 gc.disable()  # until the contract runs: nothing that is loaded before becomes garbage
 sys.path.insert(0, "/genvm")
 
-from genlayer.entry import main  # noqa: E402 - found through the path above
+from genlayer._machine.entry import main  # noqa: E402 - found through the path above
 
 main()

@@ -2,9 +2,10 @@
 
 Source: docs/spec/06-contracts.md.
 
-CPython for WASI has no extension of ours, so `guest/genlayer/_host.py` opens `DEVICE` and writes
-requests there: one byte for the operation, then its arguments, little-endian. The answer, read from
-the same descriptor, is one byte of `SdkError`, then, on success only, what the operation gives.
+CPython for WASI has no extension of ours, so `guest/genlayer/_machine/host.py` opens `DEVICE` and
+writes requests there: one byte for the operation, then its arguments, little-endian. The answer,
+read from the same descriptor, is one byte of `SdkError`, then, on success only, what the operation
+gives.
 """
 
 from __future__ import annotations

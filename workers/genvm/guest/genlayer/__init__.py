@@ -10,14 +10,15 @@ types of storage fields: the sized integers, `Address`, `TreeMap`, `DynArray`, `
 
 from __future__ import annotations
 
-from . import gl, ints
-from .calldata import Address
-from .keccak import Keccak256
-from .storage import Array, DynArray, TreeMap, allow_storage
-from .wire import Lazy
-from .wire import UserError as Rollback
+from . import gl
+from ._machine.wire import Lazy
+from ._machine.wire import UserError as Rollback
+from .py.calldata import Address
+from .py.keccak import Keccak256
+from .py.storage import Array, DynArray, TreeMap, allow_storage
+from .py.types import BY_NAME
 
-globals().update(ints.BY_NAME)
+globals().update(BY_NAME)
 
 __all__ = (
     "Address",
@@ -29,5 +30,5 @@ __all__ = (
     "TreeMap",
     "allow_storage",
     "gl",
-    *ints.BY_NAME,
+    *BY_NAME,
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from _sha3 import sha3_256  # what hashlib gives, without loading its other hashes
 
-from .. import _host
+from ..._machine import host
 
 SLOT_SIZE = 1 << 32
 BLOCK_BITS = 8
@@ -88,7 +88,7 @@ class HostSlot:
 
     def read_once(self, length: int) -> bytes:
         """Return the first `length` bytes without keeping them: for the content of a long value."""
-        return _host.storage_read(self.id, 0, length)
+        return host.storage_read(self.id, 0, length)
 
     def write(self, offset: int, data: bytes) -> None:
         """Put `data` at `offset`."""
@@ -97,8 +97,8 @@ class HostSlot:
         if offset + len(data) > SLOT_SIZE:
             raise StorageError("a collection has outgrown the 4 GiB of its storage slot")
         try:
-            _host.storage_write(self.id, offset, data)
-        except _host.HostError as error:
+            host.storage_write(self.id, offset, data)
+        except host.HostError as error:
             error.add_note("this run may not write, or the slot is locked and only upgraders write")
             raise
         self._patch(offset, data)
@@ -117,7 +117,7 @@ class HostSlot:
             forget_blocks()
         if not self._blocks:
             _shared.slots.append(self)
-        raw = _host.storage_read(self.id, first * BLOCK_SIZE, count * BLOCK_SIZE)
+        raw = host.storage_read(self.id, first * BLOCK_SIZE, count * BLOCK_SIZE)
         for i in range(count):
             self._blocks[first + i] = raw[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE]
         _shared.blocks += count

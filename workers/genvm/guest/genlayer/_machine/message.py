@@ -5,7 +5,7 @@ Source: docs/spec/06-contracts.md#the-machine.
 
 from __future__ import annotations
 
-from .calldata import Address
+from ..py.calldata import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,18 +1,13 @@
-"""`gl.Contract`, and the decorators that say what may be called from outside."""
+"""`gl.public` and `gl.private`: the decorators that say what may be called from outside."""
 
 from __future__ import annotations
-
-from . import _host
-from .message import message
-from .storage.layout import stored_type
-from .storage.records import make_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .calldata import Address
+__all__ = ("private", "public")
 
 _ACCESS = "__gl_access__"
 
@@ -30,30 +25,6 @@ class Access:
 def access_of(method: Any) -> Access | None:
     """Return how `method` may be called from outside; None: not at all."""
     return getattr(method, _ACCESS, None)
-
-
-class Contract:
-    """The base of the contract class, of which a file has one.
-
-    Its annotated attributes are kept in storage, its decorated methods may be called, and
-    `__init__` runs once, on deployment. A message without method that carries value goes to
-    `__receive__`, another that fits no method to `__handle_undefined_method__(name, args, kwargs)`.
-    """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        make_fields(cls)
-        stored_type(cls)
-
-    @property
-    def address(self) -> Address:
-        """The address of this contract."""
-        return message.contract_address
-
-    @property
-    def balance(self) -> int:
-        """The balance of this contract, less the value that its messages of this run send."""
-        return _host.get_self_balance()
 
 
 def _mark(method: Callable[..., Any], read_only: bool, payable: bool) -> Callable[..., Any]:

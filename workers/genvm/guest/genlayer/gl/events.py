@@ -13,10 +13,10 @@ a longer one. The blob holds everything, the indexed values too.
 
 from __future__ import annotations
 
+from .._machine.wire import to_plain
+from ..py.calldata import encode
+from ..py.keccak import keccak256
 from .advanced import MAX_TOPICS, TOPIC_SIZE, emit_raw_event
-from .calldata import encode
-from .keccak import keccak256
-from .wire import to_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ slot: u32 length, then the items.
 from __future__ import annotations
 
 from ..calldata import Address
-from ..ints import BY_NAME
+from ..types import BY_NAME
 from .arrays import DynArray
 from .layout import stored_type
 from .scalars import Scalar

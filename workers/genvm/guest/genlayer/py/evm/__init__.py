@@ -13,12 +13,12 @@ Token(address).emit().transfer(to, u256(5))     # sent when this run is finalize
 
 from __future__ import annotations
 
-from . import _host
+from ..._machine import host
+from ..._machine.wire import Lazy, call_host
+from ..calldata import Address
+from ..keccak import keccak256
+from ..storage.layout import evaluate
 from .abi import AbiError, FixedBytes, TupleType, abi_type
-from .calldata import Address
-from .keccak import keccak256
-from .storage.layout import evaluate
-from .wire import Lazy, call_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class EvmContract:
     @property
     def balance(self) -> int:
         """Its balance."""
-        return _host.get_balance(self.address.as_bytes)
+        return host.get_balance(self.address.as_bytes)
 
     def _call(self, method: Method, args: tuple[Any, ...]) -> Lazy:
         calldata = method.call_bytes(args)

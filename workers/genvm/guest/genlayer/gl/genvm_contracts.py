@@ -7,10 +7,10 @@ token.emit(value=5).deposit("note")         # after this run, when it is finaliz
 
 from __future__ import annotations
 
-from . import _host
-from .calldata import Address
-from .message import message
-from .wire import Lazy, call_host, sub_vm_result, unpack_result
+from .._machine import host
+from .._machine.message import message
+from .._machine.wire import Lazy, call_host, sub_vm_result, unpack_result
+from ..py.calldata import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ContractProxy:
     @property
     def balance(self) -> int:
         """Its balance."""
-        return _host.get_balance(self.address.as_bytes)
+        return host.get_balance(self.address.as_bytes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
@@ -126,7 +126,7 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
     call_host({"DeployContract": request})
     if salt_nonce == 0:
         return None
-    from .addresses import deployed_address
+    from ..py.addresses import deployed_address
 
     return deployed_address(message.contract_address, salt_nonce, message.chain_id)
 

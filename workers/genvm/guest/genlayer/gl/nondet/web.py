@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import Lazy, call_host, lazy_call, module_result
+from ..._machine.wire import Lazy, call_host, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

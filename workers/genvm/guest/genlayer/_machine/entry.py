@@ -10,13 +10,14 @@ import gc
 import posix
 import sys
 
-from . import _host
-from .calldata import decode
-from .contract import Contract, access_of
+from ..gl.annotations import access_of
+from ..py.calldata import decode
+from ..py.storage.records import bind, field_defaults
+from ..py.storage.root import CONTRACT_SLOT, Root
+from ..py.storage.slots import forbid_writes
+from . import host
+from .contract import Contract
 from .message import message, message_raw, set_message
-from .storage.records import bind, field_defaults
-from .storage.root import CONTRACT_SLOT, Root
-from .storage.slots import forbid_writes
 from .wire import UserError, to_plain
 
 TYPE_CHECKING = False
@@ -33,11 +34,11 @@ def main() -> None:
     set_message(decode(_read_stdin()))
     try:
         result = _run(message_raw["entry_kind"])
-        _host.gl_call({"Return": result}, to_plain)
+        host.gl_call({"Return": result}, to_plain)
     except UserError as error:
-        _host.gl_call({"UserError": error.message}, to_plain)
+        host.gl_call({"UserError": error.message}, to_plain)
     except MemoryError:
-        _host.out_of_memory()
+        host.out_of_memory()
 
 
 def _read_stdin() -> bytes:
@@ -52,7 +53,7 @@ def _run(entry_kind: int) -> Any:
     gc.freeze()
     gc.enable()
     if entry_kind != _MAIN:
-        from .functions import run_shipped
+        from .shipping import run_shipped
 
         if entry_kind == _CONSENSUS_STAGE:
             forbid_writes("a nondet block cannot write: let it return a value, and write that")
@@ -108,7 +109,7 @@ def _contract_class(module: Any) -> type[Contract]:
 
 
 def _deploy(cls: type[Contract], call: dict[str, Any]) -> Any:
-    from .schema import contract_schema
+    from ..py.get_schema import contract_schema
 
     contract_schema(cls)
     defines_one = cls.__init__ is not object.__init__
@@ -128,7 +129,7 @@ def _no_constructor(_contract: Contract) -> None:
 def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
     name = call.get("method", call.get("", ""))
     if name == "#get-schema":
-        from .schema import schema_json
+        from ..py.get_schema import schema_json
 
         return schema_json(cls)
     contract = bind(cls, CONTRACT_SLOT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import UserError, call_host
+from .._machine.wire import UserError, call_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def trace(*values: Any) -> None:
 
 def trace_time_micro() -> int:
     """Return microseconds of run time so far; 0 outside nondet blocks, where there is no clock."""
-    from .calldata import decode
+    from ..py.calldata import decode
 
     return decode(call_host({"Trace": "RuntimeMicroSec"}) or b"\1")

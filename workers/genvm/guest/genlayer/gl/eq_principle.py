@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .._machine.wire import Lazy, lazy_call
 from .nondet import exec_prompt_template
 from .vm import Result, Return, outcome, run_nondet, run_nondet_unsafe
-from .wire import Lazy, lazy_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

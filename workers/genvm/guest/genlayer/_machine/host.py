@@ -6,7 +6,7 @@ Python contract waits for its import.
 
 import posix
 
-from .calldata import encode
+from ..py.calldata import encode
 
 _DEVICE = posix.open("/genvm/host", posix.O_RDWR)
 _NO_RESULT = 0xFFFFFFFF

@@ -6,10 +6,8 @@ validator its own function says whether that result is acceptable.
 
 from __future__ import annotations
 
-from .advanced import trace, trace_time_micro
-from .functions import ship
-from .storage.slots import forget_blocks
-from .wire import (
+from .._machine.shipping import ship
+from .._machine.wire import (
     Lazy,
     Return,
     UserError,
@@ -19,6 +17,8 @@ from .wire import (
     sub_vm_result,
     unpack_result,
 )
+from ..py.storage.slots import forget_blocks
+from .advanced import trace, trace_time_micro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

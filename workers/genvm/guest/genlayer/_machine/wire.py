@@ -6,8 +6,8 @@ are the ways in which another machine ends (docs/spec/06-contracts.md#sub-vm-res
 
 from __future__ import annotations
 
-from . import _host
-from .calldata import decode
+from ..py.calldata import decode
+from . import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class UserError(Exception):
     @staticmethod
     def immediate(message: Any) -> None:
         """End the run with this user error at once; nothing can catch it."""
-        _host.gl_call({"UserError": message}, to_plain)
+        host.gl_call({"UserError": message}, to_plain)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserError) and self.message == other.message
@@ -141,8 +141,8 @@ def call_host(request: dict[str, Any]) -> bytes | None:
     Storage views and lazy values go as plain ones.
     """
     try:
-        return _host.gl_call(request, to_plain)
-    except _host.HostError as error:
+        return host.gl_call(request, to_plain)
+    except host.HostError as error:
         name = next(iter(request))
         reason = _REASONS.get(error.name, "the request cannot be served")
         if error.name == "forbidden" and name in _FOR_MODULES:

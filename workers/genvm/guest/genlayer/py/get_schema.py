@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from .._machine.contract import Contract
+from ..gl.annotations import access_of
 from .calldata import Address
-from .contract import Contract, access_of
-from .ints import IntType
 from .storage.arrays import Array, DynArray
 from .storage.layout import evaluate
 from .storage.tree_map import TreeMap
+from .types import IntType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ A type is static, and lies in place, or dynamic, and then an offset to it lies i
 
 from __future__ import annotations
 
-from .calldata import Address
-from .ints import IntType
-from .storage.arrays import Array, DynArray
+from ..calldata import Address
+from ..storage.arrays import Array, DynArray
+from ..types import IntType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from _pickle import Pickler, Unpickler
 from io import BytesIO
 from types import CellType, CodeType, FunctionType, ModuleType
 
+from ..py.storage.arrays import Items
+from ..py.storage.avl import AvlTree
+from ..py.storage.records import bind
+from ..py.storage.root import CONTRACT_SLOT
 from .contract import Contract
-from .storage.arrays import Items
-from .storage.avl import AvlTree
-from .storage.records import bind
-from .storage.root import CONTRACT_SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

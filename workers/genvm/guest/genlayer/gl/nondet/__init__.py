@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..._machine.wire import Lazy, NondetException, call_host, lazy_call, module_result
 from . import web
-from .wire import Lazy, NondetException, call_host, lazy_call, module_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

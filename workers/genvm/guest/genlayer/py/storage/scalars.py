@@ -15,7 +15,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..calldata import Address
-from ..ints import BY_NAME, IntType
+from ..types import BY_NAME, IntType
 from .slots import MemorySlot
 
 TYPE_CHECKING = False
