@@ -324,6 +324,14 @@ class FinishedRunReply(Struct, frozen=True):
     genvm_log_dropped_records: Annotated[
         int, Meta(description="Records before those that are kept.")
     ]
+    contract_error: Annotated[
+        str | None,
+        Meta(
+            description="Why the contract ended with a VM error, in one line, such as `KeyError: "
+            "'missing' (contract.py:22, in _inner)`; null otherwise, and where the executor has "
+            "not said. It may repeat text of the contract, and is no part of the result."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, run: FinishedRun, *, as_base64: bool) -> FinishedRunReply:
@@ -349,6 +357,7 @@ class FinishedRunReply(Struct, frozen=True):
             reason=run.reason,
             exit_code=run.exit.code,
             signal=run.exit.signal,
+            contract_error=run.contract_error,
             peak_rss_bytes=run.peak_rss,
             cpu_seconds=run.cpu_seconds,
             wall_ms=wall_ms,

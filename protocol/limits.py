@@ -16,3 +16,6 @@ QUEUE_TIMEOUT = 3600.0
 MODULE_TIMEOUT = 3600.0
 """Seconds for a module to start or stop, or for providers to be checked; the supervisor has
 shorter timeouts of its own for these."""
+
+MAX_CONTRACT_ERROR = 1000
+"""Characters that are kept of why a contract ended with a VM error."""

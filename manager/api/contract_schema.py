@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from genvm_manager.base.errors import ManagerError, RequestFailed, Unavailable
-from genvm_manager.protocol.contract.vm_errors import describe
+from genvm_manager.protocol.contract.vm_errors import describe, with_cause
 from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.ipc.replies import RunStatus
 from genvm_manager.protocol.ipc.runs import Cause, FinishedRun
@@ -31,7 +31,7 @@ def schema_in(status: RunStatus) -> str:
     if status.run is None:
         raise ManagerError(f"run {status.id} was lost; the supervisor's log says why")
     try:
-        return _document(_result(status.run))
+        return _document(_result(status.run), status.run.contract_error)
     except _NoSchema as reason:
         raise RequestFailed(
             f"{reason} (run {status.id}: GET /genvm/{status.id} says more)"
@@ -59,10 +59,10 @@ def _result(run: FinishedRun) -> RunResult:
         raise _NoSchema(f"the executor's result is not understood: {error}") from None
 
 
-def _document(result: RunResult) -> str:
+def _document(result: RunResult, contract_error: str | None) -> str:
     match result.code:
         case ResultCode.VM_ERROR:
-            raise _NoSchema(_described(str(result.data)))
+            raise _NoSchema(_described(str(result.data), contract_error))
         case ResultCode.USER_ERROR:
             raise _NoSchema(f"the contract refuses to tell: user error {_shown(result.data)}")
         case ResultCode.INTERNAL_ERROR:
@@ -79,8 +79,10 @@ def _document(result: RunResult) -> str:
     return result.data
 
 
-def _described(code: str) -> str:
-    """Return a VM error code with its meaning, where that is known."""
+def _described(code: str, contract_error: str | None) -> str:
+    """Return a VM error code with what led to it, else with its meaning, where one is known."""
+    if contract_error:
+        return with_cause(code[:MAX_SHOWN], contract_error)
     meaning = describe(code)
     return _shown(code) if meaning is None else f"{code[:MAX_SHOWN]}: {meaning}"
 

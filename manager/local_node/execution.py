@@ -135,6 +135,7 @@ def ending_of(run_id: int, major: int, run: FinishedRunReply) -> Ending:
         stderr=run.stderr,
         wall_ms=run.wall_ms,
         cpu_seconds=run.cpu_seconds,
+        contract_error=run.contract_error,
     )
 
 

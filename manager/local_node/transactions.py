@@ -62,7 +62,7 @@ class Ending:
     """How a run ended. `result` None: it has none, and `reason` tells why in one sentence.
 
     `major` is the public-ABI major that it ran with. `stdout` and `stderr` are the contract's own;
-    of long ones only the end.
+    of long ones only the end. `contract_error`: see `FinishedRunReply`.
     """
 
     run_id: int
@@ -73,6 +73,7 @@ class Ending:
     stderr: str
     wall_ms: int | None
     cpu_seconds: float | None
+    contract_error: str | None = None
 
     @property
     def code(self) -> ResultCode:

@@ -70,6 +70,11 @@ _DESCRIPTIONS = {
 _LONGEST_FIRST = sorted(_DESCRIPTIONS, key=len, reverse=True)
 
 
+def with_cause(code: str, contract_error: str | None) -> str:
+    """Return a code and what led to it: `exit_code 1: KeyError: 'missing' (contract.py:22)`."""
+    return f"{code}: {contract_error}" if contract_error else code
+
+
 def describe(code: str) -> str | None:
     """Return what happened and what to do next, by the longest known beginning of `code`.
 

@@ -86,6 +86,8 @@ class FinishedRun(Struct, frozen=True):
 
     `peak_rss` (bytes) and `cpu_seconds` are those of the executor's process. Both are None when it
     never ran; `peak_rss` is also None when the process was too short and too small to be measured.
+    `contract_error` says why the contract ended with a VM error, in one line that may repeat text
+    of the contract; None where the executor has not said.
     """
 
     id: int
@@ -106,6 +108,7 @@ class FinishedRun(Struct, frozen=True):
     log_dropped_bytes: int
     peak_rss: int | None
     cpu_seconds: float | None
+    contract_error: str | None = None
 
 
 def without_outputs(run: FinishedRun) -> FinishedRun:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from genvm_manager.base.logging.event_log import EventLog
 from genvm_manager.base.logging.lines import LEVELS
@@ -17,7 +18,13 @@ from .pipe_readers import PipeReader
 from .reaper import Ending, Reaper
 from .result_channel import Keep, ResultChannel
 from .rules_capture import CaptureLimits
-from .rules_log_records import LineSplitter, RecordTail, parse_record, take_traceback
+from .rules_log_records import (
+    LineSplitter,
+    RecordTail,
+    contract_error,
+    parse_record,
+    take_traceback,
+)
 from .rules_tail import Tail
 
 DRAIN_TIMEOUT = 0.2
@@ -33,7 +40,10 @@ _MAX_FAULTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an executor wrote, as far as it is kept; `genvm_log` is a JSON array."""
+    """What an executor wrote, as far as it is kept; `genvm_log` is a JSON array.
+
+    `contract_error`: see `FinishedRun`.
+    """
 
     stdout: bytes = b""
     stderr: bytes = b""
@@ -43,6 +53,7 @@ class Output:
     stderr_dropped: int = 0
     log_dropped: int = 0
     log_dropped_bytes: int = 0
+    contract_error: str | None = None
 
 
 class Child:
@@ -67,8 +78,8 @@ class Child:
         self._stderr = Tail(limits.stream_bytes)
         faults = FaultLog(order.run_id, log)
         self._records = RecordTail(limits.log_records, limits.log_bytes, faults.write)
-        forwarded = ForwardedLog(order.run_id, log, faults)
-        sink = self._records.append if order.limits else forwarded.append
+        self._forwarded = ForwardedLog(order.run_id, log, faults)
+        sink = self._records.append if order.limits else self._forwarded.append
         self._readers = [PipeReader(loop, launched.log, sink)]
         self._add_reader(loop, launched.stdout, self._stdout.append)
         self._add_reader(loop, launched.stderr, self._stderr.append)
@@ -103,6 +114,7 @@ class Child:
             stderr_dropped=self._stderr.dropped_bytes,
             log_dropped=self._records.dropped_records,
             log_dropped_bytes=self._records.dropped_bytes,
+            contract_error=self._records.contract_error or self._forwarded.contract_error,
         )
 
     def kept(self, output: Artifact) -> Tail | RecordTail:
@@ -158,18 +170,21 @@ class ForwardedLog:
         self._faults = faults
         self._splitter = LineSplitter()
         self._left = _FORWARDED_LINES
+        self.contract_error: str | None = None
+        """As that of a `RecordTail`."""
 
     def append(self, received: bytes) -> None:
         """Take what the executor has written to its log."""
         for line in self._splitter.feed(received):
+            record = parse_record(line)
+            self.contract_error = contract_error(record) or self.contract_error
             self._left -= 1
             if self._left > 0:
-                self._forward(line)
+                self._forward(record)
             elif self._left == 0:
                 self._log.warning("executor_log_cut", run=self._run_id, lines=_FORWARDED_LINES)
 
-    def _forward(self, line: bytes) -> None:
-        record = parse_record(line)
+    def _forward(self, record: dict[str, Any]) -> None:
         if (traceback := take_traceback(record)) is not None:
             self._faults.write(traceback)
         level = LEVELS.get(str(record.get("level")).lower(), LEVELS["info"])

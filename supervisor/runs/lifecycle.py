@@ -248,6 +248,7 @@ class RunLifecycle:
             stderr_dropped=output.stderr_dropped,
             log_dropped=output.log_dropped,
             log_dropped_bytes=output.log_dropped_bytes,
+            contract_error=output.contract_error,
             peak_rss=peak or None,
             cpu_seconds=ending.cpu_seconds if ending else None,
         )

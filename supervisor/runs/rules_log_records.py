@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from genvm_manager.base.validation import NOT_DECODED
+from genvm_manager.protocol.limits import MAX_CONTRACT_ERROR
 
 MAX_LINE = 256 << 10
 """A longer line is cut into pieces of this many bytes."""
@@ -21,6 +22,9 @@ MAX_TRACEBACK = 16 << 10
 
 _TRACEBACK = "traceback"
 """The field with an executor's traceback. It names our files, so clients must not see it."""
+
+_CONTRACT_ERROR = "contract_error"
+"""The field that says why the contract ended with a VM error (docs/spec/04-executor.md)."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -71,6 +75,8 @@ class RecordTail:
         self._sizes: deque[int] = deque()
         self.dropped_records = 0
         self.dropped_bytes = 0
+        self.contract_error: str | None = None
+        """Why the contract failed, as the last record says that says so."""
 
     def append(self, received: bytes) -> None:
         """Take what the executor has written to its log."""
@@ -104,6 +110,8 @@ class RecordTail:
 
     def _as_object(self, line: bytes) -> bytes:
         record = _decoded(line)
+        if record:
+            self.contract_error = contract_error(record) or self.contract_error
         if record and _TRACEBACK not in record:
             return line
         record = record or parse_record(line)
@@ -121,6 +129,12 @@ class RecordTail:
 def parse_record(line: bytes) -> dict[str, Any]:
     """Return the object in a line. A line without one becomes the message of a new object."""
     return _decoded(line) or {"level": "info", "message": line.decode("utf-8", "replace")}
+
+
+def contract_error(record: dict[str, Any]) -> str | None:
+    """Return why the contract failed, if the record says so."""
+    found = record.get(_CONTRACT_ERROR)
+    return found[:MAX_CONTRACT_ERROR] if isinstance(found, str) and found else None
 
 
 def take_traceback(record: dict[str, Any]) -> str | None:

@@ -206,7 +206,7 @@ def _select(connection: sqlite3.Connection, run_id: int, outputs: str) -> Finish
     query = (
         "SELECT version, cause, exit_code, exit_signal, reason, accepted_at, runs.started_at,"  # noqa: S608
         f" finished_at, {outputs}, stdout_dropped, stderr_dropped,"
-        " log_dropped, log_dropped_bytes, peak_rss, cpu_seconds"
+        " log_dropped, log_dropped_bytes, peak_rss, cpu_seconds, contract_error"
         " FROM runs JOIN outputs USING (id) LEFT JOIN results USING (id)"
         " WHERE id = ? AND finished_at IS NOT NULL"
     )

@@ -76,7 +76,13 @@ INSERT INTO schema_version VALUES (4);
 """
 """Runs age by the store's own clock. Runs that finished before are kept that long once more."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+ALTER TABLE runs ADD COLUMN contract_error TEXT;
+INSERT INTO schema_version VALUES (5);
+"""
+"""Why a contract ended with a VM error is kept beside the run."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """The n-th turns version n into version n + 1, and records the new version."""
 
 CURRENT = len(MIGRATIONS)

@@ -137,7 +137,7 @@ def finish(connection: sqlite3.Connection, run: FinishedRun, kept_since: float) 
     connection.execute(
         "UPDATE runs SET kept_since = ?, accepted_at = ?, finished_at = ?, cause = ?,"
         " exit_code = ?, exit_signal = ?, reason = ?,"
-        " started_at = ?, peak_rss = ?, cpu_seconds = ? WHERE id = ?",
+        " started_at = ?, contract_error = ?, peak_rss = ?, cpu_seconds = ? WHERE id = ?",
         (
             kept_since,
             run.accepted_at,
@@ -147,6 +147,7 @@ def finish(connection: sqlite3.Connection, run: FinishedRun, kept_since: float) 
             run.exit.signal,
             run.reason,
             run.started_at,
+            run.contract_error,
             run.peak_rss,
             run.cpu_seconds,
             run.id,

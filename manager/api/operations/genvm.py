@@ -72,6 +72,7 @@ _EXAMPLE = {
         "reason": None,
         "exit_code": 0,
         "signal": None,
+        "contract_error": None,
         **_USE,
         "wall_ms": 310,
         "stdout_dropped_bytes": 0,

@@ -99,7 +99,7 @@ export class RunView {
       const isKnown = status.runs.has(String(this.#id));
       this.#isMissing = found === null && !isKnown;
       if (found !== null) {
-        await this.#showResult();
+        await this.#showResult(found.contract_error);
         this.#details = { status: found, run: runOf(this.#id, found) };
         this.#outputs.finish();
       }
@@ -110,7 +110,7 @@ export class RunView {
     if (!this.#isClosed) this.#draw();
   }
 
-  async #showResult() {
+  async #showResult(contractError) {
     const path = `genvm/${this.#id}/artifact?field=result&max_len=${MAX_RESULT}`;
     const reply = await this.#client.json("GET", path);
     const heading = element("h3", {}, "Result");
@@ -122,21 +122,26 @@ export class RunView {
         `It has ${bytes(reply.total_len)}, too much to show here; GET /genvm/${this.#id} returns it.`));
     } else {
       const raw = Uint8Array.from(atob(reply.data_base64), (digit) => digit.charCodeAt(0));
-      await this.#showRead(heading, readResult(raw));
+      await this.#showRead(readResult(raw), contractError);
     }
   }
 
-  async #showRead(heading, result) {
+  async #showRead(result, contractError) {
     const kind = element("span", { class: "kind", "data-tone": result.tone }, result.name);
     const effects = result.effects.join(" · ");
     this.#result.replaceChildren(
       element("h3", {}, "Result", kind, element("span", { class: "remark soft" }, effects)),
-      element("pre", { tabindex: 0, "aria-label": "Value" }, result.text));
+      element("pre", { tabindex: 0, "aria-label": "Value" }, shownText(result, contractError)));
     if (!result.isVmError || typeof result.data !== "string") return;
     const path = `vm-error/describe?error=${encodeURIComponent(result.data)}`;
     const { description } = await this.#client.json("GET", path);
     if (description) this.#result.append(element("p", { class: "soft" }, description));
   }
+}
+
+/** The value; a VM error's code has what led to it beside, where the executor has said. */
+function shownText(result, contractError) {
+  return result.isVmError && contractError ? `${result.text}: ${contractError}` : result.text;
 }
 
 /** A run from `GET /genvm/<id>`, for one that the status no longer lists. */

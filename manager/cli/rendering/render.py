@@ -18,7 +18,7 @@ from genvm_manager.manager.local_node.transactions import Ending, ExecutedTransa
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.contract.storage_layout import ROOT_SLOT, indirection
-from genvm_manager.protocol.contract.vm_errors import describe
+from genvm_manager.protocol.contract.vm_errors import describe, with_cause
 from genvm_manager.protocol.host.messages import SLOT_SIZE
 from genvm_manager.protocol.run_result import ResultCode
 
@@ -92,6 +92,7 @@ def ending_as_json(ending: Ending) -> dict[str, Any]:
         return shown | {"error": ending.reason}
     return shown | {
         "returned" if ending.is_return else "error": render(result.data),
+        "contract_error": ending.contract_error,
         "execution_hash": "0x" + result.execution_hash.hex(),
         "storage_changes": [
             {"slot": "0x" + slot.hex(), "page": number, "content": "0x" + content.hex()}
@@ -151,7 +152,7 @@ def receipt_as_text(receipt: Receipt) -> str:
 def transaction_as_text(executed: ExecutedTransaction) -> str:
     """Return the call, its result, its changes and its time."""
     result = "undelivered" if executed.problem else _result_name(executed.ending)
-    head = _headline(f"{_kind(executed)} {executed.callee}", result)
+    head = _headline(f"{_kind(executed)} {executed.callee}", result, _vm_error(executed.ending))
     lines = [head, *_label("in", _call_notation(executed))]
     lines += _label("sender", str(executed.transaction.sender))
     if executed.transaction.value:
@@ -165,22 +166,30 @@ def transaction_as_text(executed: ExecutedTransaction) -> str:
 
 def ending_as_text(ending: Ending) -> str:
     """Return the same for a run of which only its end is known."""
-    head = _headline(f"run {ending.run_id}", _result_name(ending))
+    head = _headline(f"run {ending.run_id}", _result_name(ending), _vm_error(ending))
     return "\n".join([head, *_ending_lines(ending)])
 
 
-def _headline(what: str, result: str) -> str:
-    shown = result.replace("vm_", "VM_").replace("_", " ")
+def _headline(what: str, result: str, vm_error: str) -> str:
+    shown = f"{result.replace('vm_', 'VM_').replace('_', ' ')} {vm_error}".rstrip()
     return click.style(f"{what}: {shown}", fg=_COLOURS.get(result, "red"), bold=True)
+
+
+def _vm_error(ending: Ending | None) -> str:
+    """Return the code and the cause of a VM error; empty for any other ending."""
+    if ending is None or ending.result is None or ending.code is not ResultCode.VM_ERROR:
+        return ""
+    return printable(with_cause(str(ending.result.data), ending.contract_error))
 
 
 def _ending_lines(ending: Ending) -> Iterator[str]:
     if ending.result is None:
         yield from _label("why", str(ending.reason))
+    elif ending.code is ResultCode.VM_ERROR:
+        yield from _label("meaning", _meaning(str(ending.result.data)))
     else:
         label = "returned" if ending.is_return else "error"
         yield from _label(label, _in_full(ending.result.data))
-        yield from _label("meaning", _meaning(ending))
     yield from _storage_lines(ending)
     yield from _emission_lines(ending)
     yield from _label("stdout", ending.stdout)
@@ -190,11 +199,9 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
     yield from _label("time", f"{wall}{cpu} (run {ending.run_id})")
 
 
-def _meaning(ending: Ending) -> str:
-    """Return what a VM error means for the contract's author; empty for any other ending."""
-    if ending.result is None or ending.code is not ResultCode.VM_ERROR:
-        return ""
-    return textwrap.fill(describe(str(ending.result.data)) or "", _MAX_WIDTH)
+def _meaning(code: str) -> str:
+    """Return what a VM error means for the contract's author; empty for an unknown one."""
+    return textwrap.fill(describe(code) or "", _MAX_WIDTH)
 
 
 def _storage_lines(ending: Ending) -> Iterator[str]:

@@ -26,6 +26,9 @@ MAX_LENGTH = MAX_BLOB - 2 * PAGE
 MAX_REQUEST = MAX_BLOB
 """Bytes of the longest `gl_call`; a longer one ends the call as out of memory."""
 
+MAX_FAILURE = 16 << 10
+"""Bytes of what a guest says of its failure that are kept."""
+
 
 class Operations:
     """The operations of one call. Each may raise `OperationFailed`; `gl_call` may end the call.
@@ -37,6 +40,8 @@ class Operations:
         self._run = run
         self._context = context
         self._gl_calls = GlCalls(run, context, memory_size)
+        self.failure = ""
+        """Why the guest is about to end: one line for its author, then all frames."""
 
     def storage_read(self, slot: bytes, index: int, length: int) -> bytes:
         """Return `length` bytes of the contract's storage, as this call has left them."""
@@ -59,6 +64,10 @@ class Operations:
     def get_self_balance(self) -> int:
         """Return the contract's own balance, less the value that its messages of this run send."""
         return own_balance(self._run, self._context)
+
+    def report_failure(self, text: memoryview) -> None:
+        """Keep what the guest says of an error that nobody caught; it changes no result."""
+        self.failure = bytes(text[:MAX_FAILURE]).decode("utf-8", "replace")
 
     def hold(self, size: int) -> None:
         """Count bytes of an answer that the guest has not read yet. Raises `CallEnded`."""

@@ -11,11 +11,13 @@ from genvm_manager.protocol.run_result import ResultCode
 class Outcome(NamedTuple):
     """How a call ended. `data` is the value that it returned or gave with an error.
 
-    For an error of the machine, `data` is the code, a str such as `exit_code 7`.
+    For an error of the machine, `data` is the code, a str such as `exit_code 7`, and `why` says
+    what led to it, for the contract's author: it is logged and never part of a result.
     """
 
     code: ResultCode
     data: Any
+    why: str = ""
 
     def encode(self) -> bytes:
         """Return what the caller gets: the code byte, then calldata, or UTF-8 for a VM error."""
@@ -24,9 +26,9 @@ class Outcome(NamedTuple):
         return bytes([self.code]) + str(self.data).encode()
 
 
-def vm_error(code: str) -> Outcome:
+def vm_error(code: str, why: str = "") -> Outcome:
     """Return the outcome of a call that ended with an error of the machine."""
-    return Outcome(ResultCode.VM_ERROR, code)
+    return Outcome(ResultCode.VM_ERROR, code, why)
 
 
 OUT_OF_MEMORY = vm_error("OOM")

@@ -41,6 +41,7 @@ class RequestHandler:
             3: self._get_self_balance,
             4: self._gl_call,
             5: self._out_of_memory,
+            6: self._report_failure,
         }
 
     def __call__(self, request: memoryview) -> bytes:
@@ -76,6 +77,10 @@ class RequestHandler:
         if result is None:
             return _U32.pack(NO_RESULT)
         return _U32.pack(len(result)) + result
+
+    def _report_failure(self, text: memoryview) -> bytes:
+        self._operations.report_failure(text)
+        return b""
 
     def _out_of_memory(self, _: memoryview) -> bytes:
         raise CallEnded(OUT_OF_MEMORY)

@@ -20,6 +20,7 @@ from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.host.client import HostClient
 from genvm_manager.protocol.host.messages import StorageType
+from genvm_manager.protocol.limits import MAX_CONTRACT_ERROR
 from genvm_manager.protocol.run_result import ResultCode, RunResult, execution_hash
 from genvm_manager.workers.genvm.calls.context import (
     Budget,
@@ -125,6 +126,7 @@ class ContractRun:
         try:
             context = self._main_context(data, permissions)
             outcome = self._within_time(lambda: self._enter(context, data.code))
+            self._log_failure(outcome)
             result = _result(outcome, context.effects, data.extras.get("bucket_totals"))
         except (ExecutorFault, MalformedMessage) as error:
             self._log.error(f"the run failed: {error}")
@@ -180,7 +182,7 @@ class ContractRun:
             self._engine.increment_epoch()
             done = running.wait(_TICK)
         if self._used is None or self._used > self._limits.seconds:
-            return TIMEOUT
+            return TIMEOUT._replace(why=f"it ran longer than {self._limits.seconds:g} s")
         return running.result()
 
     def _timed(self, work: Callable[[], Outcome]) -> Outcome:
@@ -210,14 +212,14 @@ class ContractRun:
         except CallEnded as ended:
             return ended.outcome
         except InvalidContract as error:
-            return self._invalid(error)
+            return _invalid(error)
 
     def _call_inside(self, context: CallContext) -> Outcome:
         """Run a guest inside another one, which waits meanwhile with all that it holds."""
         try:
             code = read_code(context.effects.storage, MAX_CODE)
         except InvalidContract as error:
-            return self._invalid(error)
+            return _invalid(error)
         with context.effects.holding(_COPIES_OF_CODE * len(code)):
             return self._call(context, code)
 
@@ -233,15 +235,22 @@ class ContractRun:
             times.mark("module_ms")
             outcome = run_guest(self._env, program, module, context, lambda: times.mark("boot_ms"))
         except InvalidContract as error:
-            return self._invalid(error)
+            return _invalid(error)
         times.mark("contract_ms")
         guest = times.total() - times.parts["module_ms"]
         self._log.debug("guest_ended", guest_ms=round(guest, 2), **times.parts)
+        if outcome.why:
+            self._log.debug("guest_failed", error=outcome.data, why=outcome.why)
         return outcome
 
-    def _invalid(self, error: InvalidContract) -> Outcome:
-        self._log.of_contract("error", f"the contract cannot be started: {error}")
-        return vm_error(error.code)
+    def _log_failure(self, outcome: Outcome) -> None:
+        """Log why the contract ended with an error of the machine, if that is known."""
+        why = outcome.why.partition("\n")[0][:MAX_CONTRACT_ERROR]
+        if outcome.code is not ResultCode.VM_ERROR or not why:
+            return
+        is_invalid = outcome.data.startswith("invalid_contract")
+        ended = "cannot be started" if is_invalid else f"ended with {outcome.data}"
+        self._log.error(f"the contract {ended}: {why}", contract_error=why)
 
     def _prepared(self, program: Program) -> Module:
         """Return the module of `program`; a Python contract gets its library as well."""
@@ -276,6 +285,10 @@ class ContractRun:
         if reason not in self._warned:
             self._warned.add(reason)
             self._log.warning(reason)
+
+
+def _invalid(error: InvalidContract) -> Outcome:
+    return vm_error(error.code, str(error))
 
 
 def _compilable(wasm: bytes) -> bytes:

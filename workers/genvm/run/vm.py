@@ -66,9 +66,10 @@ def run_guest(
     }
     imports = Imports(memory, catalogue, env.run.deadline)
     try:
-        return Guest(env.engine, imports, context.memory_limit).run(module)
+        outcome = Guest(env.engine, imports, context.memory_limit).run(module)
     finally:
         files.close()
+    return outcome if outcome.why else outcome._replace(why=operations.failure)
 
 
 def _device_opener(operations: Operations) -> Callable[[Device], Bridge]:

@@ -190,6 +190,16 @@ def test_where_an_executor_broke_is_in_our_log_alone(
     assert supervisor.log.count("/opt/secret/run.py") == supervisor.log.count("executor_fault run=")
 
 
+@pytest.mark.parametrize("capture", [Capture.TAIL, Capture.NOTHING])
+def test_why_a_contract_failed_is_kept_beside_the_run(
+    supervisor: RunningSupervisor, capture: Capture
+) -> None:
+    with supervisor.leaves_nothing() as client:
+        run = client.run("blames_its_contract", capture=capture)
+    assert run.contract_error == "KeyError: 1"
+    assert supervisor.client.get(run.id) == run
+
+
 def test_a_temporary_folder_that_became_a_fifo_holds_up_nothing(
     supervisor: RunningSupervisor,
 ) -> None:

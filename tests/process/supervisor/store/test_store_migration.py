@@ -117,7 +117,7 @@ def test_a_store_of_version_1_keeps_everything() -> None:
 def _stop_and_start(supervisor: RunningSupervisor) -> None:
     _stop(supervisor)
     with contextlib.closing(sqlite3.connect(run_store(supervisor.state))) as connection:
-        assert connection.execute("SELECT max(version) FROM schema_version").fetchone() == (4,)
+        assert connection.execute("SELECT max(version) FROM schema_version").fetchone() == (5,)
         assert connection.execute("SELECT id FROM results").fetchall() == [(WITH_RESULT,)]
     supervisor.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -64,10 +65,20 @@ def test_exit_codes(ended: Ending | None, code: int) -> None:
 
 def test_a_vm_error_says_what_to_do_next() -> None:
     text = shown(ending(ResultCode.VM_ERROR, "exit_code 1"))
-    assert '  error    "exit_code 1"\n  meaning  ' in text
+    assert text.splitlines()[0].endswith(": VM error exit_code 1")
+    assert "\n  meaning  " in text
     assert "read the traceback" in " ".join(text.split())
     assert "meaning" not in shown(ending(ResultCode.VM_ERROR, "unheard_of"))
     assert "meaning" not in shown(ending(ResultCode.USER_ERROR, "OOM"))
+
+
+def test_the_headline_of_a_vm_error_says_what_led_to_it() -> None:
+    cause = "KeyError: 'a\x1b[2J' (contract.py:22, in _inner)"
+    failed = replace(ending(ResultCode.VM_ERROR, "exit_code 1"), contract_error=cause)
+    seen = "KeyError: 'a\\x1b[2J' (contract.py:22, in _inner)"
+    assert shown(failed).splitlines()[0].endswith(f": VM error exit_code 1: {seen}")
+    executed = transaction_as_json(ExecutedTransaction(call({}), CONTRACT, failed))
+    assert (executed["error"], executed["contract_error"]) == ("exit_code 1", cause)
 
 
 def test_pages_are_counted_and_listed() -> None:

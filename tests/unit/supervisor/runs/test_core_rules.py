@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from genvm_manager.protocol.ipc.runs import Capture, Cause, RunState
 from genvm_manager.protocol.ipc.status import Execution
+from genvm_manager.protocol.limits import MAX_CONTRACT_ERROR
 from genvm_manager.supervisor.runs.history import MAX_SHOWN, History
 from genvm_manager.supervisor.runs.rules_capture import LIMITS
 from genvm_manager.supervisor.runs.rules_log_records import MAX_LINE, LineSplitter, RecordTail
@@ -81,6 +82,15 @@ def test_where_an_executor_broke_is_told_and_not_kept(name: bytes) -> None:
     assert msgspec.json.decode(tail.content()) == [kept, kept]
     assert told[0] == "File /opt/x.py"
     assert len(told[1]) == 16 << 10 and told[1].endswith("/opt/x.py")
+
+
+def test_why_a_contract_failed_is_kept_though_its_record_is_dropped() -> None:
+    tail = RecordTail(1, 10_000)
+    for value in (b'"first"', b'"%b"' % (b"x" * 5_000), b"7", b'""', b"null"):
+        tail.append(b'{"level": "error", "message": "m", "contract_error": %b}\n' % value)
+    tail.append(b"not json\n")
+    assert tail.contract_error == "x" * MAX_CONTRACT_ERROR
+    assert len(msgspec.json.decode(tail.content())) == 1
 
 
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 10), st.integers(0, 2_000))
