@@ -27,6 +27,15 @@ class Contract:
         make_fields(cls)
         stored_type(cls)
 
+    @classmethod
+    def __get_schema__(cls) -> str:
+        """Return the schema as JSON text, as `#get-schema` answers it."""
+        from json import dumps
+
+        from ..py.get_schema import get_schema
+
+        return dumps(get_schema(cls), separators=(",", ":"))
+
     @property
     def address(self) -> Address:
         """The address of this contract."""

@@ -10,7 +10,6 @@ import gc
 import posix
 import sys
 
-from ..gl.annotations import access_of
 from ..py.calldata import decode
 from ..py.storage.records import bind, field_defaults
 from ..py.storage.root import CONTRACT_SLOT, Root
@@ -109,9 +108,6 @@ def _contract_class(module: Any) -> type[Contract]:
 
 
 def _deploy(cls: type[Contract], call: dict[str, Any]) -> Any:
-    from ..py.get_schema import contract_schema
-
-    contract_schema(cls)
     defines_one = cls.__init__ is not object.__init__
     constructor = cls.__init__ if defines_one else _no_constructor
     _check_value(constructor, "the constructor")
@@ -129,9 +125,7 @@ def _no_constructor(_contract: Contract) -> None:
 def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
     name = call.get("method", call.get("", ""))
     if name == "#get-schema":
-        from ..py.get_schema import schema_json
-
-        return schema_json(cls)
+        return cls.__get_schema__()
     contract = bind(cls, CONTRACT_SLOT)
     if name == "#error":
         return _notify_of_failed_message(contract)
@@ -139,7 +133,7 @@ def _call(cls: type[Contract], call: dict[str, Any]) -> Any:
     if method is None:
         return _fall_back(contract, name, call)
     _check_value(method, name)
-    if access_of(method).read_only:
+    if method.__gl_readonly__:
         forbid_writes(f"{name} is a view, which cannot write; mark it @gl.public.write")
     return _apply(method, contract, call, name)
 
@@ -151,7 +145,7 @@ def _public_method(cls: type[Contract], name: str) -> Callable[..., Any] | None:
     if name.startswith(("__", "#")):
         raise UserError(f"{name} cannot be called from outside")
     method = getattr(cls, name, None) if name else None
-    return method if access_of(method) is not None else None
+    return method if getattr(method, "__gl_public__", False) else None
 
 
 def _fall_back(contract: Contract, name: str, call: dict[str, Any]) -> Any:
@@ -189,8 +183,7 @@ def _notify_of_failed_message(contract: Contract) -> Any:
 
 def _check_value(method: Callable[..., Any], name: str) -> None:
     """Refuse value for a method that is not payable."""
-    access = access_of(method)
-    if message.value > 0 and not (access and access.payable):
+    if message.value > 0 and not getattr(method, "__gl_payable__", False):
         raise UserError(f"{name} takes no value: it is not marked @gl.public.write.payable")
 
 

@@ -11,6 +11,7 @@ class IntType:
     """An annotation for `int`: `bits` wide, or of any size when `bits` is 0 (`bigint`)."""
 
     __slots__ = ("__name__", "bits", "signed")
+    __supertype__ = int
 
     def __init__(self, name: str, bits: int, signed: bool) -> None:
         self.__name__ = name

@@ -25,6 +25,7 @@ class FixedBytes:
     """The annotation `bytes1` to `bytes32`."""
 
     __slots__ = ("__name__", "size")
+    __supertype__ = bytes
 
     def __init__(self, size: int) -> None:
         self.__name__ = f"bytes{size}"
