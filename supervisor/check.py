@@ -40,6 +40,12 @@ _INCOMPLETE = "missing"
 _UNCACHED = "uncached"
 """And with this one a line that says why nothing can be kept."""
 
+_UNUSABLE = "unusable"
+"""And with this one a line about an archive of an operator's own runner."""
+
+_RUNNERS = "runners"
+"""And with this one the line that says how many of those can be used."""
+
 
 def main() -> int:
     """Print the results of all checks, as JSON."""
@@ -127,7 +133,12 @@ def _examine(executor: Executor, examination: Examination) -> CheckResult:
             f"{version}: not all is compiled yet; the first contract will wait for it",
             f"compile it, as the service's user: {_compile(command, examination.variables)}",
         )
-    return ok(TOPIC, f"{version} starts and is whole")
+    faults = [line.removeprefix(_UNUSABLE).strip() for line in lines if line.startswith(_UNUSABLE)]
+    if faults:
+        mend = "replace the archive, or remove it: contracts that depend on it are refused"
+        return warning(TOPIC, f"{version}: {'; '.join(faults)}", mend)
+    own = [line.removeprefix(_RUNNERS).strip() for line in lines if line.startswith(_RUNNERS)]
+    return ok(TOPIC, f"{version} starts and is whole" + "".join(f"; runners: {n}" for n in own))
 
 
 def _compile(command: list[str], variables: dict[str, str]) -> str:

@@ -217,16 +217,22 @@ def _comment_lines(text: str) -> Iterator[str]:
 
 def _parse_zip(code: bytes) -> ContractCode:
     files = read_zip(code)
-    description = files.get("runner.json")
-    if description is None:
+    if "runner.json" not in files:
         raise InvalidContract("the ZIP has no runner.json", "absent_runner_comment")
-    if len(description) > MAX_DESCRIPTION:
-        raise InvalidContract(f"runner.json has more than {MAX_DESCRIPTION} bytes")
-    try:
-        runner = parse_description(description.decode("utf-8-sig"), is_alone=True)
-    except ValueError:
-        raise InvalidContract("runner.json is not JSON") from None
+    runner = parse_runner_json(files["runner.json"])
     return ContractCode(ContractKind.ZIP, _zip_version(files), runner, files)
+
+
+def parse_runner_json(content: bytes | memoryview) -> Any:
+    """Return the description in the file `runner.json` of an archive. Raises `InvalidContract`."""
+    if len(content) > MAX_DESCRIPTION:
+        raise InvalidContract(
+            f"runner.json has more than {MAX_DESCRIPTION} bytes", "malformed_runner"
+        )
+    try:
+        return parse_description(bytes(content).decode("utf-8-sig"), is_alone=True)
+    except ValueError:
+        raise InvalidContract("runner.json is not JSON", "malformed_runner") from None
 
 
 def _zip_version(files: dict[str, bytes]) -> str | None:
@@ -241,6 +247,19 @@ def _wasm_version(code: bytes) -> str | None:
     for name, content in _custom_sections(code):
         if name == b"genvm.version":
             return content[:_MAX_VERSION].decode("utf-8", "replace").strip() or None
+    return None
+
+
+def module_name(code: bytes) -> str | None:
+    """Return how a module calls itself in its section of names, None where it does not."""
+    for section, content in _custom_sections(code):
+        if section == b"name" and content[:1] == b"\0":
+            try:
+                _, at = _uleb128(content, 1)
+                size, start = _uleb128(content, at)
+                return content[start : start + size].decode() or None
+            except (IndexError, ValueError):
+                return None
     return None
 
 

@@ -32,17 +32,21 @@ def parse_description(text: str, *, is_alone: bool) -> Any:
     """
     start = len(text) - len(text.lstrip())
     if _nesting(text, start) > MAX_NESTING:
-        raise InvalidContract(f"the runner description nests deeper than {MAX_NESTING} levels")
+        raise _malformed(f"nests deeper than {MAX_NESTING} levels")
     value, end = _DECODER.raw_decode(text, start)
     if is_alone and text[end:].strip():
         raise ValueError("something follows it")
     if end - start > MAX_DESCRIPTION:
-        raise InvalidContract(f"the runner description is longer than {MAX_DESCRIPTION} characters")
+        raise _malformed(f"is longer than {MAX_DESCRIPTION} characters")
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidContract("the runner description holds half a surrogate pair") from None
+        raise _malformed("holds half a surrogate pair") from None
     return value
+
+
+def _malformed(how: str) -> InvalidContract:
+    return InvalidContract(f"the runner description {how}", "malformed_runner")
 
 
 def _nesting(text: str, start: int) -> int:

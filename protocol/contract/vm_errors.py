@@ -17,8 +17,13 @@ _DESCRIPTIONS = {
         "an abort. stderr usually says which; handle that case, or end the call with a user error."
     ),
     "wasm_trap stack_overflow": (
-        "Calls inside calls went too deep for the machine's stack, most often by recursion without "
-        "an end. Bound the recursion or write it as a loop."
+        "Calls inside calls went deeper than the 1024 frames that a machine has, most often by "
+        "recursion without an end. Bound the recursion or write it as a loop."
+    ),
+    "wasm_trap floating_point": (
+        "The module ran an instruction of floating point in a deterministic machine, where none "
+        "may run. Use integers or a library of decimals there, or do it in a non-deterministic "
+        "block."
     ),
     "exit_code": (
         "The contract's program ended by itself with this exit code, without returning a result. "
@@ -38,9 +43,44 @@ _DESCRIPTIONS = {
         'Nothing says what runs the code: begin it with # { "Depends": "py-genlayer:test" }, or '
         "put a runner.json into a ZIP, and deploy again."
     ),
+    "invalid_contract malformed_runner": (
+        "The runner description, or an archive that it depends on, cannot be used: an action is "
+        "unknown or names a file that is not there, or there is too much of something. The run's "
+        "log says what; correct the description and deploy again."
+    ),
+    "invalid_contract wasm": (
+        "A module of the contract cannot be started. The run's log says why; build the module "
+        "again and deploy it."
+    ),
+    "invalid_contract wasm validating": (
+        "A module of the contract is no valid WebAssembly, uses a proposal that the machine does "
+        "not have, or is larger than a module may be. The run's log says where; build it with "
+        "other options or in smaller parts, and deploy again."
+    ),
+    "invalid_contract wasm linking": (
+        "A module imports what nobody offers, or something of another type. The run's log names "
+        "it: import only genlayer_sdk, wasi_snapshot_preview1 and modules that LinkWasm has linked "
+        "before, and deploy again."
+    ),
+    "invalid_contract wasm entrypoint": (
+        "The module that is to be started exports no function _start without parameters and "
+        "results. Build it as a program (a WASI command), not as a library, and deploy again."
+    ),
     "OOM": (
         "The run needed more memory than one run may have. Keep less in memory at a time: read "
         "storage piece by piece, and split large work into several transactions."
+    ),
+    "OOM memory": (
+        "The run's machines needed more memory than they may have together. Keep less in memory at "
+        "a time: read storage piece by piece, and split large work into several transactions."
+    ),
+    "OOM table": (
+        "A module wants larger tables than a machine may have. Build it with fewer functions whose "
+        "address is taken, or without tables that grow."
+    ),
+    "OOM receipt": (
+        "What the run returns, emits or hands to validators is more than one run may give. Return "
+        "and emit less in one transaction."
     ),
     "OOM storage": (
         "The run wrote more storage than one run may change. Write less in one transaction, or "

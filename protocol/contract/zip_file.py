@@ -64,7 +64,7 @@ def _files(archive: bytes) -> dict[str, bytes]:
         path = entry.path
         if entry.method != _STORED or entry.flags & _ENCRYPTED:
             raise InvalidContract(f"{path[:MAX_PATH]!r} is not a stored entry")
-        if len(entry.name) > MAX_PATH or not _is_plain(path) or path in files:
+        if len(entry.name) > MAX_PATH or not is_plain(path) or path in files:
             raise InvalidContract(
                 f"{path[:MAX_PATH]!r} is not a path that a contract's file may have"
             )
@@ -122,7 +122,7 @@ def _content(archive: bytes, entry: _Entry, directory: int) -> bytes:
     return content
 
 
-def _is_plain(path: str) -> bool:
+def is_plain(path: str) -> bool:
     """Return whether a path is relative and each of its parts is a name."""
     if "\\" in path or "\0" in path:
         return False

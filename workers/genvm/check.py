@@ -18,14 +18,16 @@ from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.engine.engine import new_engine
 from genvm_manager.workers.genvm.python.cpython import read_cpython
 from genvm_manager.workers.genvm.python.python_guest import PythonGuest
+from genvm_manager.workers.genvm.run.runners import archives
 from genvm_manager.workers.genvm.wasi.filesystem import FileTree
 
 
-def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
+def check(folder: Path, cache_bytes: int, runners: Path | None, *, precompile: bool) -> int:
     """Print what is whole and what is not; return 0, or 1 when something is broken.
 
-    With `precompile`, make what is missing, with progress on stderr, and tidy the cache up. A
-    cache that cannot be used is no fault: each run compiles anew then.
+    `runners`: the folder of an operator's own runners. With `precompile`, make what is missing,
+    with progress on stderr, and tidy the cache up. A cache that cannot be used is no fault: each
+    run compiles anew then.
     """
     engine = new_engine()
     problems: list[str] = []
@@ -44,11 +46,22 @@ def check(folder: Path, cache_bytes: int, *, precompile: bool) -> int:
         return 1
     if not problems and (why := why_unusable(folder)):
         problems.append(f"nothing can be kept in {folder}: {why}")
+    if runners is not None:
+        _report_runners(runners)
     for problem in dict.fromkeys(problems):
         print(f"uncached {problem}")
     if not (compiled and made) and not problems:
         print("what is missing is made by `check --precompile`, else by the first contract")
     return 0
+
+
+def _report_runners(folder: Path) -> None:
+    """Print how many archives of runners can be used, and what is wrong with the others."""
+    found = dict(archives(folder))
+    for fault in filter(None, found.values()):
+        print(f"unusable {fault}")
+    count = sum(fault is None for fault in found.values())
+    print(f"runners  {count} of your own in {folder}")
 
 
 def _make_all(guest: PythonGuest) -> None:

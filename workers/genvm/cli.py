@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "check":
         from .check import check  # noqa: PLC0415
 
-        return check(options.cache_dir, options.cache_bytes, precompile=options.precompile)
+        return check(
+            options.cache_dir,
+            options.cache_bytes,
+            options.runners_dir,
+            precompile=options.precompile,
+        )
     return _print_version_pattern()
 
 
@@ -99,6 +104,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get(CACHE_BYTES_VARIABLE, str(DEFAULT_CACHE_BYTES)),
         metavar="BYTES",
         help="that compiled contracts may take there (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runners-dir",
+        type=Path,
+        metavar="DIR",
+        help="with your own runners, NAME/HASH.tar or NAME/HASH.zip (default: none)",
     )
 
 

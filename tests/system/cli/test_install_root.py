@@ -18,6 +18,7 @@ import yaml
 from genvm_manager.base.settings.config import Config, PermitCosts, parse_config
 from genvm_manager.manager.launcher.install_root import tree_files
 from genvm_manager.supervisor.settings.rules_manifest import CommandContext, parse_manifest
+from tests.support.archives import described, tar
 from tests.support.measuring import not_while_measured
 from tests.support.service import GENVM_MANAGER, PROJECT
 from tests.support.waiting import TIMEOUT
@@ -87,6 +88,7 @@ def test_the_tree_is_whole(root: Path) -> None:
         "data/installed.json",
         "data/manifest.yaml",
         "executor/v0.2.0/bin/genvm",
+        "runners/README.txt",
     }
     for program in ("bin/genvm-manager", "bin/genvm-modules", "executor/v0.2.0/bin/genvm"):
         assert os.access(root / program, os.X_OK)
@@ -116,6 +118,25 @@ def test_programs_work_from_wherever_they_are_called(root: Path, tmp_path: Path)
     ):
         said = subprocess.check_output([program, "--help"], text=True, cwd="/", env={})
         assert said.startswith(("Usage: genvm-m", "usage: genvm "))
+
+
+def test_the_executor_of_the_tree_finds_its_runners(root: Path) -> None:
+    executor = root / "executor" / "v0.2.0" / "bin"
+    for name, archive in {"good/1.tar": tar(described({})), "bad/1.zip": b"PK"}.items():
+        (root / "runners" / name).parent.mkdir()
+        (root / "runners" / name).write_bytes(archive)
+    for program, folder in ((executor / "genvm", "/"), ("./genvm", executor)):
+        said = subprocess.check_output([program, "check"], text=True, cwd=folder)
+        assert f"runners  1 of your own in {root}/runners\n" in said
+        assert "unusable the runner 'bad:1': the ZIP is damaged" in said
+    checked = subprocess.run(
+        [GENVM_MANAGER, "doctor", "--quick", "--json", "--root", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert "the runner 'bad:1': the ZIP is damaged" in checked.stdout
 
 
 def test_serve_takes_the_tree_s_settings(root: Path) -> None:

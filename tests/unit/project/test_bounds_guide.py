@@ -38,11 +38,14 @@ from genvm_manager.workers.genvm.run.programs import (
     MAX_ACTIONS,
     MAX_ARGUMENT_BYTES,
     MAX_ARGUMENTS,
+    MAX_LINKED,
     MAX_MAPPED,
     MAX_NODES,
+    MAX_RUNNERS,
     MAX_VARIABLE,
     MAX_VARIABLE_BYTES,
 )
+from genvm_manager.workers.genvm.run.runners import MAX_ARCHIVE
 from genvm_manager.workers.genvm.wasi.descriptors import MAX_OUTPUT
 from tests.conftest import PROJECT
 
@@ -66,7 +69,11 @@ def figures() -> dict[str, str]:
         "`host_data`": mib(MAX_HOST_DATA),
         "nesting of a runner description": str(MAX_NESTING),
         "characters of one": mib(MAX_DESCRIPTION),
-        "actions of one": str(MAX_ACTIONS),
+        "actions of one and of those it depends on": str(MAX_ACTIONS),
+        "runners that depend on each other, how deep": str(MAX_RUNNERS),
+        "runner archives that one run reads, bytes together": mib(MAX_ARCHIVE),
+        "files of a runner archive": str(MAX_FILES),
+        "modules that are linked to a program": str(MAX_LINKED),
         "its arguments": f"{MAX_ARGUMENTS}, of {mib(MAX_ARGUMENT_BYTES)} together",
         "the value of one variable, filled in": f"{MAX_VARIABLE >> 10} KiB",
         "all values of variables, those that are replaced as well": mib(MAX_VARIABLE_BYTES),

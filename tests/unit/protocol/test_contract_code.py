@@ -283,7 +283,7 @@ def test_a_description_that_nests_deeper_than_allowed_is_refused(depth: int) -> 
     for code in codes:
         with pytest.raises(InvalidContract, match="nests deeper than 64 levels") as raised:
             parse(code)
-        assert raised.value.code == "invalid_contract"
+        assert raised.value.code == "invalid_contract malformed_runner"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
             return compiled
         if said.startswith(_INVALID):
             reason = said.removeprefix(_INVALID).decode("utf-8", "replace")
-            raise InvalidContract(f"the module does not compile: {reason}")
+            raise InvalidContract(f"the module is not valid: {reason}", "wasm validating")
         why = said.decode("utf-8", "replace") or _end(status)
         raise ExecutorFault(_sentence(bounds, why))
     except BaseException:

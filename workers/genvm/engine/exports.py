@@ -12,10 +12,14 @@ from wasmtime import Func, Instance, Memory, Store
 
 from .c_api import context_of, ffi, pointer_to, wrap_extern
 
+START = b"_start"
+INITIALIZE = b"_initialize"
+"""What a library exports that wants to be started before it is used (a reactor of WASI)."""
 
-def exported_start(store: Store, instance: Instance) -> Func | None:
-    """Return the function `_start`, if it takes and gives nothing."""
-    found = _exported(store, instance, _START)
+
+def exported_function(store: Store, instance: Instance, name: bytes) -> Func | None:
+    """Return the function `name`, if it takes and gives nothing."""
+    found = _exported(store, instance, name)
     if isinstance(found, Func) and not (found.type(store).params or found.type(store).results):
         return found
     return None
@@ -27,7 +31,6 @@ def exported_memory_size(store: Store, instance: Instance) -> int:
     return found.data_len(store) if isinstance(found, Memory) else 0
 
 
-_START = b"_start"
 _MEMORY = b"memory"
 
 

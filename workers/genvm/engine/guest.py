@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from wasmtime import Engine, Linker, Module, Store, Trap, TrapCode, WasmtimeError
+from collections.abc import Sequence
+
+from wasmtime import Engine, Instance, Linker, Module, Store, Trap, TrapCode, WasmtimeError
 
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.protocol.run_result import ResultCode
 
 from .endings import OUT_OF_MEMORY, TIMEOUT, CallEnded, Outcome, vm_error
-from .exports import exported_memory_size, exported_start
+from .exports import INITIALIZE, START, exported_function, exported_memory_size
 from .imports import Imports
 
 MAX_TABLE_ELEMENTS = 1 << 18
@@ -28,41 +30,52 @@ class Guest:
         self._imports = imports
         self._limit = memory_limit
 
-    def run(self, module: Module) -> Outcome:
+    def run(self, module: Module, linked: Sequence[tuple[str, Module]] = ()) -> Outcome:
         """Call `_start` of a new instance of `module`, and return how it ended.
 
-        An end without `Return` and with status 0 returns null. Raises `InvalidContract` for a
-        module that cannot be started, and what an import raised that is no end of the guest.
+        `linked` are instantiated before it, in this order; each may import the exports of those
+        before it by their names. An end without `Return` and with status 0 returns null. Raises
+        `InvalidContract` for a module that cannot be started, and what an import raised that is no
+        end of the guest.
         """
-        store = self._new_store()
+        store = self._new_store(1 + len(linked))
         linker = Linker(self._engine)
+        instances: list[Instance] = []
         try:
-            self._imports.link(linker, module)
-            instance = linker.instantiate(store, module)
-        except (Trap, WasmtimeError) as error:
-            return self._ended(error, memory_size=0)
-        start = exported_start(store, instance)
-        if start is None:
-            raise InvalidContract("the module exports no function _start without parameters")
-        try:
+            for name, library in linked:
+                instances.append(self._instance(linker, store, library))
+                if initialize := exported_function(store, instances[-1], INITIALIZE):
+                    initialize(store)
+                self._imports.offer(linker, store, name, instances[-1])
+            instances.append(self._instance(linker, store, module))
+            start = exported_function(store, instances[-1], START)
+            if start is None:
+                reason = "the module exports no function _start without parameters"
+                raise InvalidContract(reason, "wasm entrypoint")
             start(store)
         except (Trap, WasmtimeError) as error:
-            return self._ended(error, exported_memory_size(store, instance))
+            return self._ended(error, [exported_memory_size(store, each) for each in instances])
         return Outcome(ResultCode.RETURN, None)
 
-    def _new_store(self) -> Store:
+    def _instance(self, linker: Linker, store: Store, module: Module) -> Instance:
+        self._imports.link(linker, module)
+        return linker.instantiate(store, module)
+
+    def _new_store(self, count: int) -> Store:
+        """Return a store for `count` modules, which have equal parts of the memory."""
         store = Store(self._engine)
         store.set_epoch_deadline(1)
+        self._limit //= count
         store.set_limits(
             memory_size=max(self._limit, 0),
             table_elements=MAX_TABLE_ELEMENTS,
             tables=MAX_TABLES,
-            instances=1,
-            memories=1,
+            instances=count,
+            memories=count,
         )
         return store
 
-    def _ended(self, error: Trap | WasmtimeError, memory_size: int) -> Outcome:
+    def _ended(self, error: Trap | WasmtimeError, memory_sizes: Sequence[int]) -> Outcome:
         """Return what the end means, by what an import raised, else by the trap."""
         raised = self._imports.raised
         if isinstance(raised, CallEnded):
@@ -70,12 +83,12 @@ class Guest:
         if raised is not None:
             raise raised
         if isinstance(error, Trap):
-            return self._trapped(error.trap_code, memory_size)
+            return self._trapped(error.trap_code, memory_sizes)
         if "exceeds memory limits" in str(error):
             return OUT_OF_MEMORY
-        raise InvalidContract(f"the module cannot be started: {error}")
+        raise InvalidContract(f"the module cannot be started: {error}", "wasm linking")
 
-    def _trapped(self, code: TrapCode | None, memory_size: int) -> Outcome:
+    def _trapped(self, code: TrapCode | None, memory_sizes: Sequence[int]) -> Outcome:
         """Return the outcome of a trap.
 
         Allocators give up by `unreachable` when their memory may not grow. That is no trap of the
@@ -83,6 +96,7 @@ class Guest:
         """
         if code is TrapCode.INTERRUPT:
             return TIMEOUT
-        if code is TrapCode.UNREACHABLE and memory_size + _LAST_GROWTH > self._limit:
+        is_full = any(size + _LAST_GROWTH > self._limit for size in memory_sizes)
+        if code is TrapCode.UNREACHABLE and is_full:
             return OUT_OF_MEMORY
         return vm_error(f"wasm_trap {code.name.lower() if code else 'unknown'}")

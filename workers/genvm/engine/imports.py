@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from wasmtime import FuncType, Linker, Module, ValType
+from wasmtime import FuncType, Instance, Linker, Module, Store, ValType
 
 from genvm_manager.protocol.contract.errors import InvalidContract
 
@@ -59,20 +59,34 @@ class Imports:
         self._deadline = deadline
         self._catalogue = catalogue
         self._callbacks: list[Any] = []
+        self._defined: set[tuple[str, str]] = set()
+        self._linked: set[str] = set()
 
     def link(self, linker: Linker, module: Module) -> None:
-        """Define all that `module` imports. Raises `InvalidContract`, naming the first unknown."""
-        done = set()
+        """Define all that `module` imports from the catalogue.
+
+        Raises `InvalidContract` that names the first import which nobody offers.
+        """
         for wanted in module.imports:
             key = wanted.module, wanted.name or ""
-            if key in done:
+            if key in self._defined or key[0] in self._linked:
                 continue
-            done.add(key)
+            self._defined.add(key)
             offered = self._catalogue.get(key[0], {}).get(key[1])
             if offered is None:
-                name = ".".join(key)
-                raise InvalidContract(f"the import {name} is unknown to this executor")
+                reason = f"the import {'.'.join(key)} is unknown to this executor"
+                raise InvalidContract(reason, "wasm linking")
             self._define(linker, key, offered)
+
+    def offer(self, linker: Linker, store: Store, name: str, instance: Instance) -> None:
+        """Let modules that are linked later import what `instance` exports, from module `name`.
+
+        Raises `InvalidContract` for a name that is taken.
+        """
+        if name in self._catalogue or name in self._linked:
+            raise InvalidContract(f"two modules are called {name!r}", "wasm linking")
+        self._linked.add(name)
+        linker.define_instance(store, name, instance)
 
     def _define(self, linker: Linker, key: tuple[str, str], offered: Import) -> None:
         # The engine keeps only the address of the callback: Python has to keep it alive, for as

@@ -20,11 +20,14 @@ class Memory:
 
     The engine reserves the whole address space of a memory, so its base never moves and one view
     serves for the whole run; only its size has to be asked again, as it grows and never shrinks.
+    Where modules are linked, each call is about the memory of the module that makes it: with
+    `of_caller` it is found at each call.
     """
 
-    __slots__ = ("_context", "_memory", "_size", "_view")
+    __slots__ = ("_context", "_memory", "_of_caller", "_size", "_view")
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_caller: bool = False) -> None:
+        self._of_caller = of_caller
         self._view: memoryview | None = None
         self._memory: Any = None
         self._context: Any = None
@@ -32,11 +35,12 @@ class Memory:
 
     @property
     def bound(self) -> bool:
-        """Whether the memory was found."""
-        return self._view is not None
+        """Whether the memory was found, and is the one that the next call is about."""
+        return self._view is not None and not self._of_caller
 
     def bind(self, caller: Any) -> None:
         """Find the memory of the calling instance; a module without one faults at each access."""
+        self._memory, self._size = None, 0
         export = ffi.wasmtime_extern_t()
         found = ffi.wasmtime_caller_export_get(
             caller, _NAME, len(_NAME.value), ctypes.byref(export)

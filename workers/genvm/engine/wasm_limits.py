@@ -147,7 +147,7 @@ class _Module:
 
     def kept(self) -> bytes:
         if not self._wasm.startswith(_HEADER):
-            raise InvalidContract("the module is not WebAssembly of version 1")
+            _refuse("the module is not WebAssembly of version 1")
         kept = [_HEADER]
         while self._at < len(self._wasm):
             start = self._at
@@ -181,7 +181,7 @@ class _Module:
         _at_most(count, MAX_TYPES, "the module has {} types")
         for index in range(count):
             if self._byte() != _FUNCTION_TYPE:
-                raise InvalidContract(f"type {index} of the module is not that of a function")
+                _refuse(f"type {index} of the module is not that of a function")
             parameters = self._number()
             _at_most(parameters, MAX_PARAMETERS, f"type {index} has {{}} parameters")
             self._at += parameters
@@ -277,7 +277,8 @@ class _Module:
             return _PREFIXED_OPERANDS[kind]
         raise InvalidContract(
             f"{name} has an instruction that this executor does not know, before byte "
-            f"{self._at:,} of the module"
+            f"{self._at:,} of the module",
+            "wasm validating",
         )
 
     def _add(self, name: str, counts: tuple[int, ...]) -> None:
@@ -315,7 +316,7 @@ class _Module:
         self._at = found.end()
 
     def _malformed(self) -> NoReturn:
-        raise InvalidContract(f"the module is malformed at byte {self._at:,}")
+        _refuse(f"the module is malformed at byte {self._at:,}")
 
 
 _READERS: dict[int, Callable[[_Module], None]] = {
@@ -334,4 +335,8 @@ _COUNTED = {
 
 def _at_most(figure: int, limit: int, what: str) -> None:
     if figure > limit:
-        raise InvalidContract(f"{what.format(f'{figure:,}')}, the limit is {limit:,}")
+        _refuse(f"{what.format(f'{figure:,}')}, the limit is {limit:,}")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise InvalidContract(why, "wasm validating")

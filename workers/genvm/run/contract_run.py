@@ -14,7 +14,7 @@ from wasmtime import Module
 
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
-from genvm_manager.protocol.contract.code import MAX_CODE, parse
+from genvm_manager.protocol.contract.code import MAX_CODE, module_name, parse
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.protocol.errors import MalformedMessage
 from genvm_manager.protocol.executor import ExecutionData
@@ -57,8 +57,9 @@ from genvm_manager.workers.genvm.python.python_guest import PythonGuest
 from genvm_manager.workers.genvm.wasi.descriptors import Output
 
 from .programs import Program, program_of
+from .runners import RunnerFolder
 from .timings import Timings
-from .vm import GuestEnv, run_guest
+from .vm import GuestEnv, Prepared, run_guest
 
 MAX_KEPT_MODULES = 64
 """Modules that a run keeps at hand for calls of the same contract."""
@@ -78,13 +79,15 @@ _MAX_TICKS = round((ANSWER_SECONDS + 10) / _TICK)
 class Limits(NamedTuple):
     """What a run may use: bytes of memory, and seconds of the contract's own time.
 
-    Compiled modules are kept in `cache_folder`, those of contracts in `cache_bytes` of it.
+    Compiled modules are kept in `cache_folder`, those of contracts in `cache_bytes` of it. An
+    operator's own runners are in `runners_folder`.
     """
 
     memory: int
     seconds: float
     cache_folder: Path
     cache_bytes: int
+    runners_folder: Path | None
 
 
 class Peers(NamedTuple):
@@ -114,6 +117,7 @@ class ContractRun:
         self._env = GuestEnv(self._engine, self, outputs)
         self._warned: set[str] = set()
         self._modules: dict[bytes, Module | InvalidContract] = {}
+        self._runners = RunnerFolder(limits.runners_folder)
         self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
         self._pages = PageCache()
         self._used: float | None = None
@@ -228,12 +232,14 @@ class ContractRun:
         try:
             if code is None:
                 code = read_code(context.effects.storage, MAX_CODE)
-            program = program_of(parse(code), is_det=context.is_det)
+            program = program_of(parse(code), self._runners, is_det=context.is_det)
             times = Timings()
             with self._pause:
-                module = self._prepared(program)
+                prepared = self._prepared(program)
             times.mark("module_ms")
-            outcome = run_guest(self._env, program, module, context, lambda: times.mark("boot_ms"))
+            outcome = run_guest(
+                self._env, program, prepared, context, lambda: times.mark("boot_ms")
+            )
         except InvalidContract as error:
             return _invalid(error)
         times.mark("contract_ms")
@@ -252,16 +258,22 @@ class ContractRun:
         ended = "cannot be started" if is_invalid else f"ended with {outcome.data}"
         self._log.error(f"the contract {ended}: {why}", contract_error=why)
 
-    def _prepared(self, program: Program) -> Module:
-        """Return the module of `program`; a Python contract gets its library as well."""
+    def _prepared(self, program: Program) -> Prepared:
+        """Return the modules of `program`; a Python contract gets its library as well."""
         if program.module is None:
             self._python.put_library(program.tree)
-            return self._python.module()
-        digest = hashlib.sha256(program.module).digest()
+            return Prepared(self._python.module(), [])
+        linked = [
+            (module_name(wasm) or path, self._module(wasm)) for path, wasm in program.linked.items()
+        ]
+        return Prepared(self._module(program.module), linked)
+
+    def _module(self, wasm: bytes) -> Module:
+        digest = hashlib.sha256(wasm).digest()
         if digest not in self._modules:
             if len(self._modules) >= MAX_KEPT_MODULES:
                 self._modules.clear()
-            self._modules[digest] = self._loaded(digest, program.module)
+            self._modules[digest] = self._loaded(digest, wasm)
         found = self._modules[digest]
         if isinstance(found, InvalidContract):
             raise found

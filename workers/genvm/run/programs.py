@@ -6,23 +6,32 @@ Source: docs/spec/06-contracts.md#contract-kinds-and-headers.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn
 
 from genvm_manager.protocol.contract.code import ContractCode, ContractKind
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.python.bridge import DEVICE
+from genvm_manager.workers.genvm.python.guest_library import PYTHON_HOME
 from genvm_manager.workers.genvm.wasi.errors import Errno, WasiError
 from genvm_manager.workers.genvm.wasi.filesystem import Device, File, FileTree
 
-PYTHON_RUNNERS = ("py-genlayer", "py-genlayer-multi")
-"""The runners that this executor has, whatever hash a contract names: the Python guest."""
+from .runners import (
+    CONTRACT,
+    PYTHON_LIBRARIES,
+    PYTHON_RUNNERS,
+    Runner,
+    RunnerFolder,
+    contract_runner,
+)
 
 PYTHON_ARGUMENTS = ("python", "-s", "-S", "-B", "-u", "-X", "utf8", "/genvm/boot.py")
-PYTHON_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONHOME": "/genvm"}
+PYTHON_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONHOME": PYTHON_HOME}
 
 MAX_ACTIONS = 1000
+"""Actions of a description and of those that it depends on."""
+
 MAX_ARGUMENTS = 1000
 MAX_ARGUMENT_BYTES = 1 << 20
 MAX_VARIABLE_BYTES = 1 << 20
@@ -40,6 +49,12 @@ MAX_PATH = 4096
 MAX_VARIABLE = 64 << 10
 """Bytes of one value, before and after others are filled in."""
 
+MAX_RUNNERS = 16
+"""How deep runners may depend on each other."""
+
+MAX_LINKED = 16
+"""Modules that are linked to the one that is started."""
+
 _UNMAPPED = {
     Errno.NOENT: "the path names no file",
     Errno.NOTDIR: "a file or a folder is in its way",
@@ -50,85 +65,153 @@ _REFERENCE = re.compile(r"\$\{([^}$]*)\}")
 
 
 class Program(NamedTuple):
-    """What is started. `module`: raw WASM; None is CPython, whose library `tree` still lacks."""
+    """What is started. `module`: raw WASM; None is CPython, whose library `tree` still lacks.
+
+    `linked`: modules whose exports it may import, by the names of their files, in this order.
+    `libraries`: the names of `PYTHON_LIBRARIES` that CPython gets besides its own.
+    """
 
     module: bytes | None
     arguments: list[str]
     variables: dict[str, str]
     tree: FileTree
+    linked: dict[str, bytes]
+    libraries: list[str]
 
 
-def program_of(code: ContractCode, *, is_det: bool) -> Program:
+def program_of(code: ContractCode, runners: RunnerFolder, *, is_det: bool) -> Program:
     """Return what is started for a contract, in det mode or in a nondet block.
 
-    Raises `InvalidContract`.
+    Raises `InvalidContract`, and `ExecutorFault` for a runner that this host cannot read.
     """
     if code.kind is ContractKind.WASM:
-        return Program(code.files["file"], ["contract.wasm"], {}, FileTree())
-    setup = _Setup(code, "det" if is_det else "nondet")
+        return Program(code.files["file"], ["contract.wasm"], {}, FileTree(), {}, [])
+    setup = _Setup(contract_runner(code), runners, "det" if is_det else "nondet")
     if not setup.perform(code.runner) or setup.program is None:
-        raise InvalidContract(
-            "no action of the runner description starts a program: add StartWasm or Depends"
-        )
+        _refuse("no action of the runner description starts a program: add StartWasm or Depends")
     return setup.program
 
 
 class _Setup:
-    """Performs the actions of a runner description until one starts a module."""
+    """Performs the actions of a runner description until one starts a module.
 
-    def __init__(self, code: ContractCode, mode: str) -> None:
-        self._code = code
+    All effects stay, those of the runners that it depends on included.
+    """
+
+    def __init__(self, contract: Runner, runners: RunnerFolder, mode: str) -> None:
+        self._contract = contract
+        self._source = contract
+        self._runners = runners
         self._mode = mode
         self._tree = FileTree()
         self._arguments = ["contract"]
         self._variables: dict[str, str] = {}
+        self._linked: dict[str, bytes] = {}
+        self._libraries: list[str] = []
+        self._open: list[str] = []
+        self._done: set[str] = set()
         self._actions = 0
         self._variable_bytes = 0
         self._mapped = 0
-        self._paths = sorted(code.files)
         self.program: Program | None = None
 
     def perform(self, action: Any) -> bool:
         """Perform one action; True once a program is ready."""
         self._actions += 1
         if self._actions > MAX_ACTIONS:
-            raise InvalidContract(f"the runner description has more than {MAX_ACTIONS} actions")
+            _refuse(f"the runner description has more than {MAX_ACTIONS} actions")
         if action == {}:
             return False
         if not isinstance(action, dict) or len(action) != 1:
-            raise InvalidContract("an action of the runner description is not a map with one key")
+            _refuse("an action of the runner description is not a map with one key")
         ((name, value),) = action.items()
         if name not in _ACTIONS:
-            raise InvalidContract(f"the action {name!r} is unknown to this executor")
+            _refuse(f"the action {name!r} is unknown to this executor")
         return _ACTIONS[name](self, value)
 
     def sequence(self, actions: Any) -> bool:
         if not isinstance(actions, list):
-            raise InvalidContract("Seq: expected a list")
+            _refuse("Seq: expected a list")
         return any(self.perform(action) for action in actions)
 
     def when(self, value: Any) -> bool:
         condition, action = _fields(value, "When", "cond", "action")
+        if condition not in ("det", "nondet"):
+            _refuse(f"When: cond is det or nondet, not {condition!r}")
         return condition == self._mode and self.perform(action)
 
     def depends(self, runner: Any) -> bool:
-        if not isinstance(runner, str) or runner.partition(":")[0] not in PYTHON_RUNNERS:
+        """Perform the description of `runner`, unless that was done before."""
+        if not isinstance(runner, str):
+            _refuse("Depends: expected a runner's name and hash")
+        name = runner.partition(":")[0]
+        if name in PYTHON_RUNNERS:
+            return self._start_python(PYTHON_RUNNERS[name])
+        if runner in self._open:
+            _refuse(f"runners depend on each other in a circle: {' > '.join(self._open)}")
+        if runner in self._done:
+            return False
+        self._done.add(runner)
+        if name in PYTHON_LIBRARIES:
+            self._libraries.append(name)
+            return False
+        if len(self._open) >= MAX_RUNNERS:
+            _refuse(f"more than {MAX_RUNNERS} runners depend on each other")
+        found = self._runner(runner)
+        self._open.append(runner)
+        with self._files_of(found):
+            is_started = self.perform(found.description)
+        self._open.pop()
+        return is_started
+
+    def with_runner(self, value: Any) -> bool:
+        """Perform an action on the files of another runner."""
+        runner, action = _fields(value, "With", "runner", "action")
+        with self._files_of(self._contract if runner == CONTRACT else self._runner(runner)):
+            return self.perform(action)
+
+    def _runner(self, runner: str) -> Runner:
+        found = self._runners.find(runner)
+        if found is None:
             raise InvalidContract(f"the runner {runner!r} is unknown to this executor")
-        tree = FileTree()
-        tree.put(DEVICE, Device())
-        if self._code.kind is ContractKind.TEXT:
-            tree.put("/contract.py", File(self._code.files["file"]))
-        else:
-            self._map_folder(tree, "contract/", "/contract/")
-        self.program = Program(None, list(PYTHON_ARGUMENTS), PYTHON_VARIABLES, tree)
+        return found
+
+    @contextmanager
+    def _files_of(self, runner: Runner) -> Iterator[None]:
+        outer, self._source = self._source, runner
+        yield
+        self._source = outer
+
+    def _start_python(self, places: tuple[str, ...]) -> bool:
+        """Start the Python guest on the contract, at the first of `places` among its files."""
+        if PYTHON_HOME.strip("/") in self._tree.root.entries:
+            _refuse(f"nothing can be mapped below {PYTHON_HOME} of a Python contract")
+        contract = self._contract
+        for place in places:
+            if place in contract.files:
+                self._put("/contract.py", contract.files[place])
+                break
+            if folder := list(contract.folder(place)):
+                for name, content in folder:
+                    self._put("/contract/" + name, content)
+                break
+        self._tree.put(DEVICE, Device())
+        variables = self._variables | PYTHON_VARIABLES
+        self._start(None, list(PYTHON_ARGUMENTS), variables)
         return True
+
+    def _start(self, module: bytes | None, arguments: list[str], variables: dict[str, str]) -> None:
+        self.program = Program(
+            module, arguments, variables, self._tree, self._linked, self._libraries
+        )
 
     def map_file(self, value: Any) -> bool:
         source, target = _fields(value, "MapFile", "file", "to")
         if source.endswith("/"):
-            self._map_folder(self._tree, source, target)
+            for name, content in self._source.folder(source):
+                self._put(target.rstrip("/") + "/" + name, content)
         else:
-            self._put(self._tree, target, self._file(source))
+            self._put(target, self._source.file(source))
         return False
 
     def add_variable(self, value: Any) -> bool:
@@ -136,11 +219,11 @@ class _Setup:
         size = self._expanded_size(text)
         self._variable_bytes += size
         if size > MAX_VARIABLE:
-            raise InvalidContract(f"AddEnv: {name!r} has more than {MAX_VARIABLE} bytes")
+            _refuse(f"AddEnv: {name!r} has more than {MAX_VARIABLE} bytes")
         if self._variable_bytes > MAX_VARIABLE_BYTES:
-            raise InvalidContract(f"AddEnv: all values have more than {MAX_VARIABLE_BYTES} bytes")
+            _refuse(f"AddEnv: all values have more than {MAX_VARIABLE_BYTES} bytes")
         if not name or "=" in name or "\0" in name + text:
-            raise InvalidContract("AddEnv: no variable can have this name or value")
+            _refuse("AddEnv: no variable can have this name or value")
         self._variables[name] = _REFERENCE.sub(self._filled_in, text)
         return False
 
@@ -165,46 +248,45 @@ class _Setup:
         if not isinstance(value, list) or not all(
             isinstance(text, str) and "\0" not in text for text in value
         ):
-            raise InvalidContract("SetArgs: expected a list of strings")
+            _refuse("SetArgs: expected a list of strings")
         if len(value) > MAX_ARGUMENTS or sum(len(t.encode()) for t in value) > MAX_ARGUMENT_BYTES:
-            raise InvalidContract(
+            _refuse(
                 f"SetArgs: expected at most {MAX_ARGUMENTS} strings of {MAX_ARGUMENT_BYTES} bytes "
                 "together"
             )
         self._arguments = value
         return False
 
+    def link(self, path: Any) -> bool:
+        module = bytes(self._source.file(path))
+        if path in self._linked:
+            _refuse(f"LinkWasm: a module {path!r} is linked already")
+        if len(self._linked) >= MAX_LINKED:
+            _refuse(f"LinkWasm: more than {MAX_LINKED} modules are linked")
+        self._linked[path] = module
+        return False
+
     def start(self, path: Any) -> bool:
-        module = self._file(path)
-        self.program = Program(module, self._arguments, self._variables, self._tree)
+        self._start(bytes(self._source.file(path)), self._arguments, self._variables)
         return True
 
-    def _file(self, path: Any) -> bytes:
-        content = self._code.files.get(path) if isinstance(path, str) else None
-        if content is None:
-            raise InvalidContract(f"the contract has no file {path!r}")
-        return content
-
-    def _map_folder(self, tree: FileTree, source: str, target: str) -> None:
-        paths, at = self._paths, bisect_left(self._paths, source)
-        while at < len(paths) and paths[at].startswith(source):
-            name = paths[at][len(source) :]
-            self._put(tree, target.rstrip("/") + "/" + name, self._code.files[paths[at]])
-            at += 1
-
-    def _put(self, tree: FileTree, path: str, content: bytes) -> None:
+    def _put(self, path: str, content: bytes | memoryview) -> None:
         self._mapped += 1
         if self._mapped > MAX_MAPPED:
-            raise InvalidContract(f"MapFile: more than {MAX_MAPPED} files are mapped")
+            _refuse(f"MapFile: more than {MAX_MAPPED} files are mapped")
         if len(path.encode()) > MAX_PATH or "\0" in path:
-            raise InvalidContract(f"MapFile: a path has at most {MAX_PATH} bytes, and no NUL")
+            _refuse(f"MapFile: a path has at most {MAX_PATH} bytes, and no NUL")
         try:
-            tree.put(path, File(content))
+            self._tree.put(path, File(content))
         except WasiError as error:
-            why = _UNMAPPED[error.errno]
-            raise InvalidContract(f"nothing can be mapped to {path!r}: {why}") from None
-        if tree.nodes > MAX_NODES:
-            raise InvalidContract(f"MapFile: more than {MAX_NODES} files and folders")
+            _refuse(f"nothing can be mapped to {path!r}: {_UNMAPPED[error.errno]}")
+        if self._tree.nodes > MAX_NODES:
+            _refuse(f"MapFile: more than {MAX_NODES} files and folders")
+
+
+def _refuse(why: str) -> NoReturn:
+    """Raise `InvalidContract` for a description that cannot be performed."""
+    raise InvalidContract(why, "malformed_runner") from None
 
 
 def _fields(value: Any, action: str, *names: str) -> list[Any]:
@@ -213,15 +295,17 @@ def _fields(value: Any, action: str, *names: str) -> list[Any]:
         found = [value[name] for name in names]
         if all(isinstance(value[name], str) for name in names if name != "action"):
             return found
-    raise InvalidContract(f"{action}: expected {' and '.join(names)}")
+    _refuse(f"{action}: expected {' and '.join(names)}")
 
 
 _ACTIONS: dict[str, Callable[[_Setup, Any], bool]] = {
     "Seq": _Setup.sequence,
     "When": _Setup.when,
     "Depends": _Setup.depends,
+    "With": _Setup.with_runner,
     "MapFile": _Setup.map_file,
     "AddEnv": _Setup.add_variable,
     "SetArgs": _Setup.set_arguments,
+    "LinkWasm": _Setup.link,
     "StartWasm": _Setup.start,
 }

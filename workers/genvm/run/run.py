@@ -105,7 +105,11 @@ _UNFORESEEN = f"{UNFORESEEN}; its log has the details"
 
 def _result(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> bytes:
     limits = Limits(
-        options.memory_limit, options.max_seconds, options.cache_dir, options.cache_bytes
+        memory=options.memory_limit,
+        seconds=options.max_seconds,
+        cache_folder=options.cache_dir,
+        cache_bytes=options.cache_bytes,
+        runners_folder=options.runners_dir,
     )
     try:
         data = decode_execution_data(sys.stdin.buffer.read())

@@ -34,6 +34,13 @@ from genvm_manager.workers.genvm.wasi.wasi import (
 from .programs import Program
 
 
+class Prepared(NamedTuple):
+    """The modules of a program, compiled; `linked` by the names under which they are imported."""
+
+    module: Module
+    linked: list[tuple[str, Module]]
+
+
 class GuestEnv(NamedTuple):
     """What guests share: the engine, the run they are part of, and where their prints go."""
 
@@ -45,16 +52,16 @@ class GuestEnv(NamedTuple):
 def run_guest(
     env: GuestEnv,
     program: Program,
-    module: Module,
+    prepared: Prepared,
     context: CallContext,
     booted: Callable[[], None],
 ) -> Outcome:
-    """Start `module` as `program` says, and return how it ended.
+    """Start `prepared` as `program` says, and return how it ended.
 
     `booted` is called when the guest begins to read its start message. Raises `InvalidContract`
     for a module that cannot be started, and what `Run.host` raises when the host is gone.
     """
-    memory = Memory()
+    memory = Memory(of_caller=bool(prepared.linked))
     operations = Operations(env.run, context, lambda: memory.size)
     start_message = context.start_message()
     standard = [Input(start_message, booted), *env.outputs]
@@ -66,7 +73,7 @@ def run_guest(
     }
     imports = Imports(memory, catalogue, env.run.deadline)
     try:
-        outcome = Guest(env.engine, imports, context.memory_limit).run(module)
+        outcome = Guest(env.engine, imports, context.memory_limit).run(*prepared)
     finally:
         files.close()
     return outcome if outcome.why else outcome._replace(why=operations.failure)

@@ -141,7 +141,8 @@ def test_a_description_that_asks_for_too_much_is_an_invalid_contract(
     ended = chain.run({}, f"# {description}\n".encode())
     assert (ended.exit_code, ended.stderr) == (0, b"")
     assert ended.result is not None
-    assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "invalid_contract")
+    told = (ended.result.code, ended.result.data)
+    assert told == (ResultCode.VM_ERROR, "invalid_contract malformed_runner")
     assert "the contract cannot be started: " in ended.log[-1]["message"]
 
 

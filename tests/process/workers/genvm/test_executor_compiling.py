@@ -72,7 +72,10 @@ def test_a_module_that_is_too_much_to_compile_is_refused_in_a_moment(
 ) -> None:
     ended = chain.run({}, code)
     assert ended.result is not None
-    assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "invalid_contract")
+    assert (ended.result.code, ended.result.data) == (
+        ResultCode.VM_ERROR,
+        "invalid_contract wasm validating",
+    )
     said = [record["message"] for record in ended.log if record["level"] == "error"]
     assert f"the contract cannot be started: {sentence}" in said
 

@@ -104,14 +104,17 @@ def test_prints_without_measure_pass_through(chain: Chain) -> None:
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        (b"\0asm", "invalid_contract"),
-        (b"\0asm\1\0\0\0\xff\xff", "invalid_contract"),
-        (bytes(wasmtime.wat2wasm("(module)")), "invalid_contract"),
+        (b"\0asm", "invalid_contract wasm validating"),
+        (b"\0asm\1\0\0\0\xff\xff", "invalid_contract wasm validating"),
+        (bytes(wasmtime.wat2wasm("(module)")), "invalid_contract wasm entrypoint"),
         (
             bytes(wasmtime.wat2wasm('(module (func (export "_start") (param i32)))')),
-            "invalid_contract",
+            "invalid_contract wasm entrypoint",
         ),
-        (bytes(wasmtime.wat2wasm('(module (import "env" "f" (func)))')), "invalid_contract"),
+        (
+            bytes(wasmtime.wat2wasm('(module (import "env" "f" (func)))')),
+            "invalid_contract wasm linking",
+        ),
         (
             bytes(
                 wasmtime.wat2wasm(
@@ -119,11 +122,12 @@ def test_prints_without_measure_pass_through(chain: Chain) -> None:
                     ' (func (export "_start")))'
                 )
             ),
-            "invalid_contract",
+            "invalid_contract wasm linking",
         ),
         (b"\xff\xfe", "invalid_contract not_utf8_text"),
         (b"print(1)", "invalid_contract absent_runner_comment"),
         (b'# { "Depends": "rust:1" }', "invalid_contract"),
+        (b'# { "Link": "file" }', "invalid_contract malformed_runner"),
         (b"PK\x03\x04 nothing more", "invalid_contract"),
     ],
 )

@@ -17,6 +17,7 @@ import pytest
 from genvm_manager.protocol.contract.code import ContractCode, ContractKind
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.run.programs import Program, program_of
+from genvm_manager.workers.genvm.run.runners import RunnerFolder
 from genvm_manager.workers.genvm.wasi.filesystem import walk
 from tests.conftest import PROJECT
 
@@ -28,7 +29,7 @@ def setup(*actions: Any, files: dict[str, bytes] | None = None) -> Program:
     code = ContractCode(
         ContractKind.ZIP, None, {"Seq": [*actions, START]}, {"m.wasm": b""} | (files or {})
     )
-    return program_of(code, is_det=True)
+    return program_of(code, RunnerFolder(None), is_det=True)
 
 
 def add(name: str, value: str) -> dict[str, Any]:
@@ -131,10 +132,11 @@ sys.setrecursionlimit(int(sys.argv[1]))
 from genvm_manager.protocol.contract.code import parse
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.run.programs import program_of
+from genvm_manager.workers.genvm.run.runners import RunnerFolder
 
 def outcome(text):
     try:
-        return program_of(parse(text.encode()), is_det=True).arguments
+        return program_of(parse(text.encode()), RunnerFolder(None), is_det=True).arguments
     except InvalidContract as error:
         return [error.code, str(error)]
 
@@ -164,5 +166,8 @@ def test_the_outcome_is_the_same_whatever_python_s_recursion_limit() -> None:
     assert len(set(told)) == 1
     outcomes = json.loads(told[0])
     assert outcomes[0] == ["contract"]
-    too_deep = ["invalid_contract", "the runner description nests deeper than 64 levels"]
+    too_deep = [
+        "invalid_contract malformed_runner",
+        "the runner description nests deeper than 64 levels",
+    ]
     assert outcomes.count(too_deep) == 9
