@@ -215,7 +215,7 @@ class GlCalls:
         )
 
     def _trace(self, request: Any) -> bytes | None:
-        if request == "RuntimeMicroSec":
+        if request in ("RuntimeMicroSec", {"RuntimeMicroSec": None}):
             return calldata.encode(0 if self._context.is_det else self._run.microseconds())
         self._run.trace(RequestParser(request).get("Message", str))
         return None

@@ -5,6 +5,7 @@ import sys
 
 gc.disable()  # until the contract runs: nothing that is loaded before becomes garbage
 sys.path.insert(0, "/genvm")
+sys.path.append("/")
 
 from genlayer._machine.entry import main  # noqa: E402 - found through the path above
 

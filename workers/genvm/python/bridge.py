@@ -5,7 +5,8 @@ Source: docs/spec/06-contracts.md.
 CPython for WASI has no extension of ours, so `guest/genlayer/_machine/host.py` opens `DEVICE` and
 writes requests there: one byte for the operation, then its arguments, little-endian. The answer,
 read from the same descriptor, is one byte of `SdkError`, then, on success only, what the operation
-gives.
+gives. The answer to a `gl_call` can be had as a descriptor of its own as well: as the one that the
+guest opens next.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from genvm_manager.protocol.host.messages import BALANCE_SIZE
 from genvm_manager.workers.genvm.calls.operations import Operations
 from genvm_manager.workers.genvm.calls.sdk import OperationFailed, SdkError
 from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
+from genvm_manager.workers.genvm.wasi.descriptors import Input
 
 DEVICE = "/genvm/host"
 
@@ -34,6 +36,7 @@ class RequestHandler:
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
+        self._apart: Input | None = None
         self._handlers: dict[int, Callable[[memoryview], bytes]] = {
             0: self._storage_read,
             1: self._storage_write,
@@ -42,6 +45,7 @@ class RequestHandler:
             4: self._gl_call,
             5: self._out_of_memory,
             6: self._report_failure,
+            7: self._gl_call_apart,
         }
 
     def __call__(self, request: memoryview) -> bytes:
@@ -55,6 +59,11 @@ class RequestHandler:
             return bytes([failure.code])
         except struct.error:
             return bytes([SdkError.INVAL])
+
+    def take_apart(self) -> Input | None:
+        """Return the answer that is to be read from a descriptor of its own, if one waits."""
+        waiting, self._apart = self._apart, None
+        return waiting
 
     def _storage_read(self, arguments: memoryview) -> bytes:
         return self._operations.storage_read(*_RANGE.unpack(arguments))
@@ -81,6 +90,17 @@ class RequestHandler:
     def _report_failure(self, text: memoryview) -> bytes:
         self._operations.report_failure(text)
         return b""
+
+    def _gl_call_apart(self, arguments: memoryview) -> bytes:
+        result = self._operations.gl_call(arguments)
+        if result is None:
+            return b"\0"
+        unread = self.take_apart()
+        if unread is not None:
+            unread.close()
+        self._operations.hold(len(result))
+        self._apart = Input(result, at_close=self._operations.release)
+        return b"\1"
 
     def _out_of_memory(self, _: memoryview) -> bytes:
         raise CallEnded(OUT_OF_MEMORY)

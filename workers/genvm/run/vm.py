@@ -19,7 +19,7 @@ from genvm_manager.workers.genvm.engine.imports import Imports
 from genvm_manager.workers.genvm.engine.memory import Memory
 from genvm_manager.workers.genvm.python.bridge import RequestHandler
 from genvm_manager.workers.genvm.wasi import wasi
-from genvm_manager.workers.genvm.wasi.descriptors import Bridge, Input, Output
+from genvm_manager.workers.genvm.wasi.descriptors import Bridge, Descriptor, Input, Output
 from genvm_manager.workers.genvm.wasi.files import WasiFiles
 from genvm_manager.workers.genvm.wasi.filesystem import Device
 from genvm_manager.workers.genvm.wasi.wasi import (
@@ -79,16 +79,19 @@ def run_guest(
     return outcome if outcome.why else outcome._replace(why=operations.failure)
 
 
-def _device_opener(operations: Operations) -> Callable[[Device], Bridge]:
+def _device_opener(operations: Operations) -> Callable[[Device], Descriptor]:
     """Return what opens the device at which a Python guest reaches the host.
 
-    All that is open there shares one answer: it is kept until it is read.
+    All that is open there shares one answer: it is kept until it is read. An answer that was asked
+    for apart from it is what is opened next.
     """
-    bridge = Bridge(RequestHandler(operations))
+    handler = RequestHandler(operations)
+    bridge = Bridge(handler)
 
-    def open_device(device: Device) -> Bridge:
-        bridge.inode = device.inode
-        return bridge
+    def open_device(device: Device) -> Descriptor:
+        opened = handler.take_apart() or bridge
+        opened.inode = device.inode
+        return opened
 
     return open_device
 

@@ -166,8 +166,8 @@ class Prompter(gl.Contract):
         def ask():
             try:
                 gl.nondet.exec_prompt("x" * ((64 << 20) - 80))
-            except OSError as error:
-                return error.name
+            except SystemError as error:
+                return str(error)
         return gl.eq_principle.strict_eq(ask)
 
     @gl.public.view
@@ -404,4 +404,4 @@ def test_many_prompts(calling: Callable[..., Agreement]) -> None:
 
 
 def test_a_prompt_that_fits_no_frame_is_an_error(calling: Callable[..., Agreement]) -> None:
-    assert calling("too_long").lead(prompts(str)).returned() == "overflow"
+    assert calling("too_long").lead(prompts(str)).returned() == "1: overflow"

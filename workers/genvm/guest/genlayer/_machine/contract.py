@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..py.storage.layout import stored_type
 from ..py.storage.records import make_fields
 from . import host
-from .message import message
+from .message import message_raw
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Contract:
     @property
     def address(self) -> Address:
         """The address of this contract."""
-        return message.contract_address
+        return message_raw["contract_address"]
 
     @property
     def balance(self) -> int:

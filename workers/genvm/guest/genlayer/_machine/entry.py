@@ -16,8 +16,8 @@ from ..py.storage.root import CONTRACT_SLOT, Root
 from ..py.storage.slots import forbid_writes
 from . import host
 from .contract import Contract
-from .message import message, message_raw, set_message
-from .wire import UserError, to_plain
+from .message import message_raw, set_message
+from .wire import UserError, end_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def main() -> None:
     set_message(decode(_read_stdin()))
     try:
         result = _run(message_raw["entry_kind"])
-        host.gl_call({"Return": result}, to_plain)
+        end_run({"Return": result})
     except UserError as error:
-        host.gl_call({"UserError": error.message}, to_plain)
+        end_run({"UserError": error.message})
     except MemoryError:
         host.out_of_memory()
 
@@ -72,7 +72,6 @@ def _load_contract() -> Any:
     try:
         source = _read_file("/contract.py")
     except FileNotFoundError:
-        sys.path.insert(0, "/")
         import contract
 
         return contract
@@ -152,7 +151,7 @@ def _fall_back(contract: Contract, name: str, call: dict[str, Any]) -> Any:
     """Serve a message that fits no method (docs/spec/06-contracts.md#storage-layout-and-calls)."""
     cls = type(contract)
     receive = getattr(cls, "__receive__", None)
-    if not name and message.value > 0 and receive is not None:
+    if not name and message_raw["value"] > 0 and receive is not None:
         _check_value(receive, "__receive__")
         return receive(contract)
     handler = getattr(cls, "__handle_undefined_method__", None)
@@ -167,7 +166,7 @@ def _nothing_fits(cls: type[Contract], name: str) -> str:
         return f"{name} cannot be called from outside: it is not marked @gl.public"
     if name:
         return f"{cls.__name__} has no method {name}"
-    if message.value > 0:
+    if message_raw["value"] > 0:
         return f"{cls.__name__} has no __receive__: it takes no plain transfers"
     return f"the call names no method, and {cls.__name__} has no __handle_undefined_method__"
 
@@ -183,7 +182,7 @@ def _notify_of_failed_message(contract: Contract) -> Any:
 
 def _check_value(method: Callable[..., Any], name: str) -> None:
     """Refuse value for a method that is not payable."""
-    if message.value > 0 and not getattr(method, "__gl_payable__", False):
+    if message_raw["value"] > 0 and not getattr(method, "__gl_payable__", False):
         raise UserError(f"{name} takes no value: it is not marked @gl.public.write.payable")
 
 

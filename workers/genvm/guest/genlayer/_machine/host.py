@@ -1,26 +1,28 @@
 """The way out of the guest: requests to the host, as frames on its device file.
 
 The frames are those of `workers/genvm/python/bridge.py`. Everything here is small, because each
-Python contract waits for its import.
+Python contract waits for its import. What the host refuses is `SystemError("<code>: <name>")`, in
+all functions (docs/spec/07-python-sdk.md#1-modules).
 """
 
 import posix
 
 from ..py.calldata import encode
 
-_DEVICE = posix.open("/genvm/host", posix.O_RDWR)
-_NO_RESULT = 0xFFFFFFFF
+NO_RESULT = 0xFFFFFFFF
+"""The size, or the descriptor, of the answer where there is none."""
+
+_PATH = "/genvm/host"
+_DEVICE = posix.open(_PATH, posix.O_RDWR)
+_SLOT_SIZE = 32
+_INVAL = 2
 
 _NAMES = ("success", "overflow", "inval", "fault", "ilseq", "io", "forbidden", "inbalance")
 
 
-class HostError(OSError):
-    """The host refused. `code` and `name` are those of docs/spec/06-contracts.md#imports."""
-
-    def __init__(self, code):
-        self.code = code
-        self.name = _NAMES[code] if code < len(_NAMES) else "unknown"
-        super().__init__(code, f"the host answered {self.name}")
+def _refusal(code):
+    name = _NAMES[code] if code < len(_NAMES) else "unknown"
+    return SystemError(f"{code}: {name}")
 
 
 def _ask(frame, size):
@@ -28,7 +30,7 @@ def _ask(frame, size):
     posix.write(_DEVICE, frame)
     answer = posix.read(_DEVICE, 1 + size)
     if answer[0]:
-        raise HostError(answer[0])
+        raise _refusal(answer[0])
     return answer[1:]
 
 
@@ -40,6 +42,8 @@ def storage_read(slot: bytes, index: int, length: int) -> bytes:
 
 def storage_write(slot: bytes, index: int, data: bytes) -> None:
     """Put all of `data` at byte `index` of `slot`."""
+    if len(slot) != _SLOT_SIZE:
+        raise _refusal(_INVAL)
     _ask(b"\1" + slot + index.to_bytes(4, "little") + data, 0)
 
 
@@ -59,12 +63,21 @@ def gl_call(request: object, default=None) -> bytes | None:
     `default` is that of `calldata.encode`. Does not return from `Return` and `UserError`.
     """
     size = int.from_bytes(_ask(b"\4" + encode(request, default=default), 4), "little")
-    return None if size == _NO_RESULT else _read(size)
+    return None if size == NO_RESULT else _read(size)
 
 
 def out_of_memory() -> None:
     """End the run with the VM error `OOM`, as it has to after a `MemoryError`."""
     posix.write(_DEVICE, b"\5")
+
+
+def gl_call_to_descriptor(request: bytes) -> int:
+    """Do what `request` says, which is calldata; return a descriptor from which to read the answer.
+
+    `NO_RESULT` where there is none.
+    """
+    has_answer = _ask(b"\7" + request, 1)[0]
+    return posix.open(_PATH, posix.O_RDONLY) if has_answer else NO_RESULT
 
 
 def _read(size):

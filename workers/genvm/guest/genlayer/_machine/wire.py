@@ -6,6 +6,8 @@ are the ways in which another machine ends (docs/spec/06-contracts.md#sub-vm-res
 
 from __future__ import annotations
 
+import atexit
+
 from ..py.calldata import decode
 from . import host
 
@@ -32,8 +34,8 @@ class UserError(Exception):
 
     @staticmethod
     def immediate(message: Any) -> None:
-        """End the run with this user error at once; nothing can catch it."""
-        host.gl_call({"UserError": message}, to_plain)
+        """End the run with this user error at once; nothing can catch it, only `atexit` runs."""
+        end_run({"UserError": message})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserError) and self.message == other.message
@@ -125,11 +127,11 @@ def lazy_call(function: Callable[..., Lazy]) -> Any:
 
 
 _REASONS = {
-    "forbidden": (
+    "6: forbidden": (
         "views send nothing and have no nondet blocks, which talk to models and to the web only"
     ),
-    "inbalance": "the value is more than the contract owns",
-    "overflow": "the request is longer than 64 MiB",
+    "7: inbalance": "the value is more than the contract owns",
+    "1: overflow": "the request is longer than 64 MiB",
 }
 _MODULES_REASON = "models and the web are for nondet blocks only: see gl.eq_principle and gl.vm"
 _FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
@@ -142,13 +144,23 @@ def call_host(request: dict[str, Any]) -> bytes | None:
     """
     try:
         return host.gl_call(request, to_plain)
-    except host.HostError as error:
+    except SystemError as error:
         name = next(iter(request))
-        reason = _REASONS.get(error.name, "the request cannot be served")
-        if error.name == "forbidden" and name in _FOR_MODULES:
+        refusal = str(error)
+        reason = _REASONS.get(refusal, "the request cannot be served")
+        if refusal == "6: forbidden" and name in _FOR_MODULES:
             reason = _MODULES_REASON
+        elif refusal == "2: inval" and name == "EmitEvent":
+            reason = "an event has at most 4 topics of 32 bytes each"
         error.add_note(f"{name}: {reason}")
         raise
+
+
+def end_run(request: dict[str, Any]) -> None:
+    """Run what `atexit` was told to, then end the run with `Return` or `UserError`."""
+    # The interpreter would run it when it ends by itself, which these two do not let it do.
+    atexit._run_exitfuncs()
+    host.gl_call(request, to_plain)
 
 
 def sub_vm_result(raw: bytes) -> Return | UserError | VMError:

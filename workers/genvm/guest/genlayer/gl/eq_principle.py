@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._machine.wire import Lazy, lazy_call
 from .nondet import exec_prompt_template
-from .vm import Result, Return, outcome, run_nondet, run_nondet_unsafe
+from .vm import Result, outcome, run_nondet, run_nondet_unsafe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ eq_principle_strict_eq = strict_eq
 eq_principle_prompt_comparative = prompt_comparative
 eq_principle_prompt_non_comparative = prompt_non_comparative
 
-__all__ = ("Return", "prompt_comparative", "prompt_non_comparative", "strict_eq")
+__all__ = ("prompt_comparative", "prompt_non_comparative", "strict_eq")

@@ -8,7 +8,7 @@ token.emit(value=5).deposit("note")         # after this run, when it is finaliz
 from __future__ import annotations
 
 from .._machine import host
-from .._machine.message import message
+from .._machine.message import message_raw
 from .._machine.wire import Lazy, call_host, sub_vm_result, unpack_result
 from ..py.calldata import Address
 
@@ -128,7 +128,7 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
         return None
     from ..py.addresses import deployed_address
 
-    return deployed_address(message.contract_address, salt_nonce, message.chain_id)
+    return deployed_address(message_raw["contract_address"], salt_nonce, message_raw["chain_id"])
 
 
 def call_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

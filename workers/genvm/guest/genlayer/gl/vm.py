@@ -18,7 +18,6 @@ from .._machine.wire import (
     unpack_result,
 )
 from ..py.storage.slots import forget_blocks
-from .advanced import trace, trace_time_micro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +104,6 @@ def outcome(function: Callable[[], Any]) -> Result:
 
 
 __all__ = (
-    "Lazy",
     "Result",
     "Return",
     "UserError",
@@ -113,7 +111,5 @@ __all__ = (
     "run_nondet",
     "run_nondet_unsafe",
     "spawn_sandbox",
-    "trace",
-    "trace_time_micro",
     "unpack_result",
 )

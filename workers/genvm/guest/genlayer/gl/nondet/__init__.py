@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..._machine.wire import Lazy, NondetException, call_host, lazy_call, module_result
+from ..._machine.wire import Lazy, call_host, lazy_call, module_result
+from ..._machine.wire import NondetException as NondetException
 from . import web
+from .web import Image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,4 +46,4 @@ def get_webpage(url: str, *, mode: str = "text") -> Lazy[Any]:
     return web.render.lazy(url, mode=mode)
 
 
-__all__ = ("NondetException", "exec_prompt", "get_webpage", "web")
+__all__ = ("Image", "exec_prompt", "web")

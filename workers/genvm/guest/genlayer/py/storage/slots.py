@@ -98,7 +98,7 @@ class HostSlot:
             raise StorageError("a collection has outgrown the 4 GiB of its storage slot")
         try:
             host.storage_write(self.id, offset, data)
-        except host.HostError as error:
+        except SystemError as error:
             error.add_note("this run may not write, or the slot is locked and only upgraders write")
             raise
         self._patch(offset, data)
