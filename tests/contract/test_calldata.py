@@ -23,29 +23,9 @@ from genvm_manager.protocol.calldata import (
     encode,
     encoded,
 )
+from tests.support.vectors import from_vector
 
 VECTORS = json.loads((Path(__file__).parent / "calldata-vectors.json").read_text())
-
-
-def from_vector(written: Any) -> Any:
-    """Return the value that the vectors write as null, true, false or a map of one type."""
-    if written is None or isinstance(written, bool):
-        return written
-    ((kind, value),) = written.items()
-    match kind:
-        case "int":
-            return int(value)
-        case "bytes":
-            return bytes.fromhex(value)
-        case "address":
-            return Address(value)
-        case "list":
-            return [from_vector(item) for item in value]
-        case "map":
-            return {key: from_vector(item) for key, item in value.items()}
-        case "str":
-            return value
-    raise AssertionError(f"the vectors hold a {kind}")
 
 
 @pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda vector: vector["hex"][:24])
