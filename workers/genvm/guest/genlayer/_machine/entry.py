@@ -48,43 +48,26 @@ def _read_stdin() -> bytes:
 
 
 def _run(entry_kind: int) -> Any:
-    module = _load_contract()
-    gc.freeze()
-    gc.enable()
     if entry_kind != _MAIN:
         from .shipping import run_shipped
 
+        gc.freeze()
+        gc.enable()
         if entry_kind == _CONSENSUS_STAGE:
             forbid_writes("a nondet block cannot write: let it return a value, and write that")
         return run_shipped(message_raw["entry_data"], message_raw["entry_stage_data"])
-    cls = _contract_class(module)
+    import contract
+
+    gc.freeze()
+    gc.enable()
+    cls = _contract_class(contract)
     call = decode(message_raw["entry_data"])
     if not isinstance(call, dict):
         raise UserError(f"a call is a map of method, args and kwargs, got {type(call).__name__}")
     return _deploy(cls, call) if message_raw["is_init"] else _call(cls, call)
 
 
-# ------------------------------------------------------------------------ loading the contract
-
-
-def _load_contract() -> Any:
-    """Import the contract as the module `contract`: one file, or a package."""
-    try:
-        source = _read_file("/contract.py")
-    except FileNotFoundError:
-        import contract
-
-        return contract
-    module = type(sys)("contract")
-    module.__file__ = "/contract.py"
-    sys.modules["contract"] = module
-    exec(compile(source, "/contract.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-    return module
-
-
-def _read_file(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+# ------------------------------------------------------------------------- the contract's class
 
 
 def _contract_class(module: Any) -> type[Contract]:

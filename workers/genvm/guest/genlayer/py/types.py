@@ -26,7 +26,7 @@ class IntType:
         return self.__name__
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return BY_NAME.__getitem__, (self.__name__,)
+        return _named, (self.__name__,)
 
     def __or__(self, other: object) -> object:
         from typing import Union
@@ -44,3 +44,7 @@ BITS = range(8, 257, 8)
 BY_NAME = {f"u{bits}": IntType(f"u{bits}", bits, False) for bits in BITS}
 BY_NAME |= {f"i{bits}": IntType(f"i{bits}", bits, True) for bits in BITS}
 BY_NAME["bigint"] = bigint = IntType("bigint", 0, True)
+
+
+def _named(name: str) -> IntType:
+    return BY_NAME[name]
