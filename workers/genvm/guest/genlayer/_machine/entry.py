@@ -29,6 +29,7 @@ _MAIN, _SANDBOX, _CONSENSUS_STAGE = range(3)
 
 def main() -> None:
     """Run what the start message asks for. Returns only by an exception of the contract."""
+    sys.excepthook = _report
     builtins.exit = builtins.quit = sys.exit  # as the `site` module does, which is left out
     set_message(decode(_read_stdin()))
     try:
@@ -36,8 +37,20 @@ def main() -> None:
         end_run({"Return": result})
     except UserError as error:
         end_run({"UserError": error.message})
+    except SystemExit as error:
+        from .tracebacks import report_exit
+
+        report_exit(error)
+        raise
     except MemoryError:
         host.out_of_memory()
+
+
+def _report(*failure: Any) -> None:
+    """Show an error that nobody caught. What does so is loaded only now."""
+    from .tracebacks import report
+
+    report(*failure)
 
 
 def _read_stdin() -> bytes:
