@@ -34,7 +34,7 @@ def schema_in(status: RunStatus) -> str:
         return _document(_result(status.run), status.run.contract_error)
     except _NoSchema as reason:
         raise RequestFailed(
-            f"{reason} (run {status.id}: GET /genvm/{status.id} says more)"
+            f"{reason} (genvm-manager logs {status.id} or GET /genvm/{status.id} says more)"
         ) from None
 
 

@@ -131,7 +131,7 @@ class LocalNode:
     ) -> ExecutedTransaction:
         host = LedgerHost(self._ledger, callee, transaction.value)
         ending = self._executions.run(transaction, callee, permissions, host)
-        return ExecutedTransaction(transaction, callee, ending)
+        return ExecutedTransaction(transaction, callee, ending.under_name(transaction.file_name))
 
     def _settle(self, executed: ExecutedTransaction) -> ExecutedTransaction:
         """Apply all changes of a return; return the value after any other ending."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from genvm_manager.protocol.keccak import keccak256
 from genvm_manager.protocol.run_result import ResultCode, RunResult
 
 from .errors import LocalNodeFailed
+from .file_names import with_file_name
 
 CHAIN_ID = 61_999
 """The chain id of GenLayer's local networks."""
@@ -37,6 +38,7 @@ class Transaction:
     """One call or deployment. `target` None: deploy `code` at an address that the node chooses.
 
     `value` is in the smallest unit. `salt_nonce`: see `protocol.addresses`; 0 means none.
+    `file_name` is that of `code`, where it is known.
     """
 
     sender: Address
@@ -46,6 +48,7 @@ class Transaction:
     value: int = 0
     code: bytes | None = None
     salt_nonce: int = 0
+    file_name: str | None = None
 
     @property
     def names_method(self) -> bool:
@@ -84,6 +87,15 @@ class Ending:
     def is_return(self) -> bool:
         """Whether the contract returned."""
         return self.code is ResultCode.RETURN
+
+    def under_name(self, file_name: str | None) -> Ending:
+        """Return the ending with the contract's file named as its author does."""
+        why = self.contract_error
+        return replace(
+            self,
+            stderr=with_file_name(self.stderr, file_name),
+            contract_error=None if why is None else with_file_name(why, file_name),
+        )
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,11 @@ def parse_record(line: bytes) -> dict[str, Any]:
 
 
 def contract_error(record: dict[str, Any]) -> str | None:
-    """Return why the contract failed, if the record says so."""
+    """Return why the contract failed, as one line, if the record says so."""
     found = record.get(_CONTRACT_ERROR)
-    return found[:MAX_CONTRACT_ERROR] if isinstance(found, str) and found else None
+    if not isinstance(found, str) or not found:
+        return None
+    return found[:MAX_CONTRACT_ERROR].replace("\n", " ")
 
 
 def take_traceback(record: dict[str, Any]) -> str | None:

@@ -46,8 +46,8 @@ OPERATIONS = (
             NO_VERSION,
             failed(
                 "The contract failed, took too long or has no schema.",
-                "the contract has no schema: #get-schema returned int, expected str "
-                "(run 12345: GET /genvm/12345 says more)",
+                "exit_code 1: NameError: name 'u265' is not defined (contract.py:7, in Token) "
+                "(genvm-manager logs 12345 or GET /genvm/12345 says more)",
             ),
             UNAVAILABLE,
         ),

@@ -13,14 +13,14 @@ from genvm_manager.manager.cli.options.contract import (
     ContractOptions,
     contract_options,
 )
-from genvm_manager.manager.cli.options.parameters import ContractType
+from genvm_manager.manager.cli.options.parameters import ContractFile, ContractType
 from genvm_manager.manager.local_node.transactions import Transaction
 
 
 @click.command("run", cls=Command, epilog=EXIT_CODES_HELP)
 @click.argument("contract", type=ContractType())
 @contract_options
-def command(contract: bytes, **given: Any) -> NoReturn:
+def command(contract: ContractFile, **given: Any) -> NoReturn:
     """Deploy CONTRACT, a file, on the local node.
 
     Runs its constructor and prints the contract's address, the call and its result: the storage
@@ -40,6 +40,7 @@ def command(contract: bytes, **given: Any) -> NoReturn:
         target=None,
         calldata=options.calldata(),
         value=options.value,
-        code=contract,
+        code=contract.code,
+        file_name=contract.name,
     )
     run_and_exit(options, lambda node: node.submit(transaction))

@@ -11,12 +11,15 @@ import click
 import msgspec
 from msgspec import Struct
 
+from genvm_manager.base.errors import RequestFailed
 from genvm_manager.base.text.printable import printable, printable_json, printable_lines
 from genvm_manager.manager.cli.exit_codes import Command, exit_codes
-from genvm_manager.manager.cli.options.parameters import ContractType, deployment_time
+from genvm_manager.manager.cli.options.parameters import ContractFile, ContractType, deployment_time
 from genvm_manager.manager.cli.options.service import ServiceOptions, service_options
 from genvm_manager.manager.cli.rendering.progress import Progress
 from genvm_manager.manager.cli.service_connection import connected
+from genvm_manager.manager.client.client import HttpClient
+from genvm_manager.manager.local_node.file_names import with_file_name
 
 _EXIT_CODES = exit_codes(
     {0: "done", 1: "the contract failed, exceeded its deadline, or has no schema"}
@@ -46,10 +49,10 @@ class Schema(Struct, frozen=True):
 
 
 @click.command("schema", cls=Command, epilog=_EXIT_CODES)
-@click.argument("code", metavar="FILE", type=ContractType())
+@click.argument("contract", metavar="FILE", type=ContractType())
 @deployment_time
 @service_options()
-def command(code: bytes, at: datetime, **given: Any) -> None:
+def command(contract: ContractFile, at: datetime, **given: Any) -> None:
     """Show the methods of the contract in FILE (- is stdin).
 
     The contract is run for it, with the permission to read only. --json prints the schema as the
@@ -57,8 +60,15 @@ def command(code: bytes, at: datetime, **given: Any) -> None:
     """
     options = ServiceOptions(**given)
     with connected(options) as client, Progress("running the contract"):
-        schema = client.contract_schema(code, at)
+        schema = _schema(client, contract, at)
     click.echo(printable_json(schema) if options.as_json else "\n".join(lines_of(schema)))
+
+
+def _schema(client: HttpClient, contract: ContractFile, at: datetime) -> str:
+    try:
+        return client.contract_schema(contract.code, at)
+    except RequestFailed as error:
+        raise RequestFailed(with_file_name(error.message, contract.name)) from None
 
 
 def lines_of(schema: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -83,8 +83,15 @@ class PortType(NumberType):
         super().__init__(0, MAX_PORT)
 
 
+class ContractFile(NamedTuple):
+    """A contract's code, and the name of its file; None for stdin."""
+
+    name: str | None
+    code: bytes
+
+
 class ContractType(click.Path):
-    """A file with a contract's code, or - for stdin; the value is its bytes."""
+    """A file with a contract's code, or - for stdin; the value is a `ContractFile`."""
 
     name = "file"
 
@@ -93,7 +100,7 @@ class ContractType(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Read the file; warn if the service cannot find the contract's header."""
-        if isinstance(value, bytes):
+        if isinstance(value, ContractFile):
             return value
         path: Any = super().convert(value, param, ctx)
         try:
@@ -105,7 +112,7 @@ class ContractType(click.Path):
             self.fail(f"{path}: a contract has at most {MAX_CODE} bytes", param, ctx)
         if fault := header_fault(code):
             click.echo(f"Note: {path}: {fault}", err=True)
-        return code
+        return ContractFile(None if str(path) == "-" else path.name, code)
 
 
 class TimeType(click.ParamType[datetime]):

@@ -192,8 +192,8 @@ def _ending_lines(ending: Ending) -> Iterator[str]:
         yield from _label(label, _in_full(ending.result.data))
     yield from _storage_lines(ending)
     yield from _emission_lines(ending)
-    yield from _label("stdout", ending.stdout)
-    yield from _label("stderr", ending.stderr)
+    yield from _label("stdout", ending.stdout, shows_end=True)
+    yield from _label("stderr", ending.stderr, shows_end=True)
     wall = "not started" if ending.wall_ms is None else f"{ending.wall_ms} ms"
     cpu = "" if ending.cpu_seconds is None else f", {ending.cpu_seconds * 1000:.0f} ms of CPU"
     yield from _label("time", f"{wall}{cpu} (run {ending.run_id})")
@@ -233,12 +233,17 @@ def _emission_lines(ending: Ending) -> Iterator[str]:
     yield from _label("emitted", "\n".join(rows))
 
 
-def _label(label: str, text: str) -> Iterator[str]:
-    """Yield the text beside its label, further lines below; nothing for an empty text."""
+def _label(label: str, text: str, *, shows_end: bool = False) -> Iterator[str]:
+    """Yield the text beside its label, further lines below; nothing for an empty text.
+
+    Of very many lines the first are shown, or the last.
+    """
     lines = [_cut(printable(line)) for line in _lines(text)]
-    if len(lines) > _MAX_LINES:
-        cut = len(lines) - _MAX_LINES
-        lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
+    if (cut := len(lines) - _MAX_LINES) > 0:
+        if shows_end:
+            lines = [f"… {cut} lines before; --json shows all", *lines[cut:]]
+        else:
+            lines = [*lines[:_MAX_LINES], f"… {cut} more lines; --json shows all"]
     for index, line in enumerate(lines):
         shown = click.style(label.ljust(9), dim=True) if index == 0 else " " * 9
         yield f"  {shown}{line}"

@@ -47,12 +47,17 @@ def test_a_schema_reads_like_code(author: Author, contract: str) -> None:
 
 
 def test_a_contract_without_a_schema(author: Author, tmp_path: Path) -> None:
-    path = tmp_path / "contract.py"
+    path = tmp_path / "broken.py"
     path.write_text('# { "Depends": "py-genlayer:test" }\n1 / 0\n')
     ended = author.types("schema", str(path))
     assert (ended.code, ended.stdout) == (1, "")
     # Before it: what a slow machine was waiting for.
-    assert ended.stderr.splitlines()[-1].startswith("Error: ")
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith(
+        "Error: exit_code 1: ZeroDivisionError: division by zero (broken.py:2) (genvm-manager logs "
+    )
+    run_id = said.partition("genvm-manager logs ")[2].split()[0]
+    assert "ZeroDivisionError" in author.types("logs", run_id).stdout
 
 
 def test_a_byte_order_mark_is_said_and_changes_no_result(author: Author, tmp_path: Path) -> None:

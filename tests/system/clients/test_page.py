@@ -231,6 +231,15 @@ def test_an_error_says_which_and_what_it_means(
     page.wait_for("code 1", ".facts")
 
 
+def test_a_vm_error_says_what_led_to_it(page: Page, service: RunningService) -> None:
+    why = "KeyError: '<b>\u202ea' (contract.py:22, in _inner)"
+    log = [{"level": "error", "message": "failed", "contract_error": why}]
+    orders = {"log": log, "result": result(ResultCode.VM_ERROR, "exit_code 1")}
+    see_run(page, finished(service, orders))
+    page.wait_for(r"exit_code 1: KeyError: '<b>\u202ea' (contract.py:22, in _inner)", ".result")
+    page.wait_for("read the traceback", ".result")
+
+
 def test_a_run_that_was_killed_says_so(page: Page, service: RunningService) -> None:
     genvm_id = finished(service, SLEEPS, deadline="300ms")
     see_run(page, genvm_id)

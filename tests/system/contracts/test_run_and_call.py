@@ -103,6 +103,20 @@ def test_a_vm_error_is_2_and_changes_nothing(author: Author) -> None:
     assert author.reads(address) == "hello"
 
 
+def test_a_vm_error_says_what_led_to_it(author: Author, tmp_path: Path) -> None:
+    path = tmp_path / "my hello.py"
+    path.write_text(PROBE.replace('raise gl.vm.UserError("not with me")', '{}["größer\\x1b"]'))
+    place = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if "{}[" in line)
+    ended = author.types("run", str(path), "--args", '["refuse"]')
+    assert ended.code == 2
+    cause = rf"KeyError: 'größer\x1b' (my hello.py:{place}, in __init__)"
+    assert ended.stdout.splitlines()[0].endswith(f": VM error exit_code 1: {cause}")
+    assert f'File "my hello.py", line {place}, in __init__' in ended.stdout
+    assert "/genvm" not in ended.stdout
+    as_json = author.types("run", str(path), "--args", '["refuse"]', "--json").json
+    assert (as_json["error"], as_json["contract_error"]) == ("exit_code 1", cause)
+
+
 def test_a_call_without_end_is_a_vm_error_at_its_deadline(author: Author) -> None:
     address = author.deploys()
     ended = author.calls(address, "hang", options=("--deadline", "1s"))

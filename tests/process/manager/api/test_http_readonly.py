@@ -126,11 +126,15 @@ def test_a_schema_is_a_json_document_as_text(
     [
         (Contract().wasm("unreachable"), "wasm_trap unreachable: The contract reached"),
         (Contract().wasm("(call $exit (i32.const 3))"), "exit_code 3: The contract's program"),
-        (b'# { "Depends": "py-genlayer:test" }\n1 / 0\n', "exit_code 1: The contract's program"),
+        (
+            b'# { "Depends": "py-genlayer:test" }\n1 / 0\n',
+            "exit_code 1: ZeroDivisionError: division by zero (contract.py:2) (genvm-manager logs ",
+        ),
         (b"\xff\xfe", "invalid_contract not_utf8_text: "),
         (b"print(1)", "invalid_contract absent_runner_comment: "),
         (b"", "invalid_contract"),
         (b"PK\x03\x04 and no more", "invalid_contract: "),
+        (b'# { "Depends": "py-none:1" }\n', "invalid_contract: the runner 'py-none:1' is unknown"),
         (returns(None), "the contract has no schema: #get-schema returned NoneType, expected str"),
         (returns("no"), "the contract has no schema: #get-schema returned 'no', expected JSON"),
         (does({"UserError": "not you"}), "the contract refuses to tell: user error 'not you'"),
@@ -236,8 +240,8 @@ def test_it_shows_costs_a_permit_and_can_be_cancelled(
     response = asked.result(TIMEOUT)
     assert response.status_code == 500
     assert response.json()["error"] == (
-        f"the run that asks for the schema was cancelled (run {run_id}: GET /genvm/{run_id} says"
-        " more)"
+        f"the run that asks for the schema was cancelled (genvm-manager logs {run_id} or GET "
+        f"/genvm/{run_id} says more)"
     )
     run = service.client.get_run(run_id).status
     assert run is not None

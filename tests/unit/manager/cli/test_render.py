@@ -105,9 +105,10 @@ def test_output_makes_no_lines_of_its_own() -> None:
 
 
 def test_what_is_long_is_cut_for_people_and_whole_for_scripts() -> None:
-    lines = "line\n" * 100
+    lines = "line\n" * 99 + "the last\n"
     text = shown(ending(stdout=lines, data="x" * 5000))
-    assert "60 more lines" in text
+    assert "stdout   … 60 lines before" in text and "the last" in text
+    assert "5 more lines" in shown(ending(data=list(range(43))))
     assert len(text) < 4000
     found = transaction_as_json(
         ExecutedTransaction(call({}), CONTRACT, ending(stdout=lines, data="x" * 5000))

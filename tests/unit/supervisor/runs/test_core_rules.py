@@ -86,10 +86,10 @@ def test_where_an_executor_broke_is_told_and_not_kept(name: bytes) -> None:
 
 def test_why_a_contract_failed_is_kept_though_its_record_is_dropped() -> None:
     tail = RecordTail(1, 10_000)
-    for value in (b'"first"', b'"%b"' % (b"x" * 5_000), b"7", b'""', b"null"):
+    for value in (b'"first"', b'"\\n%b"' % (b"x" * 5_000), b"7", b'""', b"null"):
         tail.append(b'{"level": "error", "message": "m", "contract_error": %b}\n' % value)
     tail.append(b"not json\n")
-    assert tail.contract_error == "x" * MAX_CONTRACT_ERROR
+    assert tail.contract_error == " " + "x" * (MAX_CONTRACT_ERROR - 1)
     assert len(msgspec.json.decode(tail.content())) == 1
 
 

@@ -134,7 +134,7 @@ def _written(kind: type[BaseException], error: BaseException) -> str:
 
 def _folder() -> str:
     """Return what stands before the path of a file of a contract that another one called."""
-    return f"{message_raw['contract_address']}/" if message_raw.get("stack") else ""
+    return f"{message_raw['contract_address'].as_hex}/" if message_raw.get("stack") else ""
 
 
 def _shortened(text: str) -> str:
@@ -153,8 +153,8 @@ def _summary(text: str, kind: type[BaseException], error: BaseException) -> str:
     name = (
         kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
     )
-    margin = "\n  | " if isinstance(error, BaseExceptionGroup) else "\n"
-    _, found, rest = ("\n" + text).rpartition(margin + name)
+    prefix = "\n  | " if isinstance(error, BaseExceptionGroup) else "\n"
+    _, found, rest = ("\n" + text).rpartition(prefix + name)
     line = name + rest.partition("\n")[0] if found else name
     if len(line) > MAX_MESSAGE:
         line = line[:MAX_MESSAGE] + "…"
