@@ -31,26 +31,62 @@ class Plain(gl.Event):
     name = "Renamed"
     def __init__(self, /): ...
 
+class Nothing(gl.Event):
+    def __init__(self): raise ValueError("the body is never run")
+
+class Sub(Plain):
+    def __init__(self, b, /, **rest): ...
+
+class Wide(gl.Event):
+    def __init__(self, a, b, c, d, /): ...
+
+def fails(function):
+    try:
+        function()
+    except Exception as error:
+        return f"{type(error).__name__} {error}"
+
 class Events(gl.Contract):
     rows: DynArray[u8]
 
     @gl.public.write
     def emit(self) -> None:
         self.rows.extend([1, 2])
-        Moved(self.address, 300, "l" * 40, rows=self.rows, more={"x": None}).emit()
+        Moved(300, "l" * 40, self.address, rows=self.rows, more={"x": None}).emit()
         Plain().emit()
+        Nothing(extra=[True]).emit()
+        Sub(b"x" * 30).emit()
         gl.advanced.emit_raw_event([b"t" * 32], {})
+        gl.advanced.emit_raw_event([], {"x": 1})
+        gl.advanced.emit_raw_event([bytearray(32)] * 4, {})
 
     @gl.public.write
-    def emit_wrongly(self, how: str) -> None:
-        match how:
-            case "count": Moved(self.address)
-            case "twice": Moved(self.address, 1, "x", amount=2)
-            case "topic": gl.advanced.emit_raw_event([b"short"], {})
-            case "five": gl.advanced.emit_raw_event([bytes(32)] * 5, {})
-            case "slash":
-                class Wrong(gl.Event):
-                    def __init__(self, source): ...
+    def raw(self, topics: list, blob) -> str:
+        return fails(lambda: gl.advanced.emit_raw_event(topics, blob))
+
+    @gl.public.write
+    def wrongly(self) -> list:
+        return [fails(each) for each in (
+            lambda: Moved(1),
+            lambda: Moved(1, 2, 3, 4),
+            lambda: Moved(1, "x", 3, amount=2),
+            lambda: Moved(amount=1, label="x", source=3),
+            lambda: Wide(1, 2, 3, 4).emit(),
+        )]
+
+    @gl.public.write
+    def declare(self, parameters: list) -> list:
+        return [fails(lambda: exec(
+            f"class E(gl.Event):\\n    def __init__({each}): ...", {"gl": gl})
+        ) for each in parameters]
+
+    @gl.public.write
+    def declare_none(self) -> str:
+        return fails(lambda: exec("class E(gl.Event): ...", {"gl": gl}))
+
+    @gl.public.view
+    def about(self) -> list:
+        return [[each.name, each.indexed, each.signature] for each in (Moved, Plain, Nothing, Sub)]
 
     @gl.public.view
     def emit_from_view(self) -> None:
@@ -81,31 +117,78 @@ def test_events_have_their_signature_and_indexed_values_as_topics(chain: Chain) 
             },
         },
         {"type": "EmitEvent", "topics": [keccak256(b"Renamed()")], "blob": {}},
+        {"type": "EmitEvent", "topics": [keccak256(b"Nothing()")], "blob": {"extra": [True]}},
+        {
+            "type": "EmitEvent",
+            "topics": [keccak256(b"Sub(b)"), calldata.encode(b"x" * 30)],
+            "blob": {"b": b"x" * 30},
+        },
         {"type": "EmitEvent", "topics": [b"t" * 32], "blob": {}},
+        {"type": "EmitEvent", "topics": [], "blob": {"x": 1}},
+        {"type": "EmitEvent", "topics": [bytes(32)] * 4, "blob": {}},
+    ]
+
+
+def test_the_values_of_an_event_belong_to_its_names_in_alphabetical_order(chain: Chain) -> None:
+    assert chain.deploy(EVENTS).call("about") == [
+        ["Moved", ["amount", "label", "source"], "Moved(amount,label,source)"],
+        ["Renamed", [], "Renamed()"],
+        ["Nothing", [], "Nothing()"],
+        ["Sub", ["b"], "Sub(b)"],
     ]
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"),
+    ("topics", "blob"),
     [
-        ("count", "Moved has the indexed values source, amount, label; got 1"),
-        ("twice", "Moved: amount is given twice"),
-        (
-            "topic",
-            "SystemError: 2: inval\nEmitEvent: an event has at most 4 topics of 32 bytes each",
-        ),
-        (
-            "five",
-            "SystemError: 2: inval\nEmitEvent: an event has at most 4 topics of 32 bytes each",
-        ),
-        ("slash", "Wrong: write `/` after the indexed parameters"),
+        ([b"short"], {}),
+        ([bytes(33)], {}),
+        ([bytes(32)] * 5, {}),
+        (["t" * 32], {}),
+        ([None], {}),
+        (bytes(32), {}),
+        (None, {}),
+        ([], []),
+        ([], None),
     ],
 )
-def test_an_ill_made_event_says_what_is_wrong(chain: Chain, how: str, reason: str) -> None:
+def test_a_raw_event_of_another_shape_is_refused(
+    chain: Chain, topics: object, blob: object
+) -> None:
     contract = chain.deploy(EVENTS)
-    failed = contract.calling("emit_wrongly", how)
-    assert failed.vm_error() == "exit_code 1"
-    assert reason in failed.stderr
+    assert contract.call("raw", topics, blob) == "SystemError 2: inval"
+    assert contract.last.result.emissions == []
+
+
+def test_an_event_that_is_made_wrongly_says_what_is_wrong(chain: Chain) -> None:
+    contract = chain.deploy(EVENTS)
+    assert contract.call("wrongly") == [
+        "TypeError Moved has the indexed values amount, label, source; got 1",
+        "TypeError Moved has the indexed values amount, label, source; got 4",
+        "TypeError Moved: amount is given twice",
+        "TypeError Moved has the indexed values amount, label, source; got 0",
+        "SystemError 2: inval",
+    ]
+    assert contract.last.result.emissions == []
+
+
+def test_an_event_is_checked_where_its_class_is_declared(chain: Chain) -> None:
+    contract = chain.deploy(EVENTS)
+    right = ["self", "self, /", "self, a, /", "self, a, b, /, **k", "self, **k"]
+    assert contract.call("declare", right) == [None] * len(right)
+    wrong = [
+        "",
+        "me, /",
+        "self, a",
+        "self, a, /, b",
+        "self, *a",
+        "self, /, *, a",
+        "*self",
+        "**self",
+    ]
+    refusals = contract.call("declare", wrong)
+    assert [each.split()[0] for each in refusals] == ["TypeError"] * len(wrong)
+    assert contract.call("declare_none").startswith("AssertionError ")
 
 
 MESSAGES = """
@@ -176,94 +259,6 @@ def test_a_message_cannot_carry_more_than_there_is(chain: Chain) -> None:
     assert "inbalance" in failed.stderr
     assert contract.calling("wrong_moment", TARGET).vm_error() == "exit_code 1"
     assert "on is one of finalized, accepted, got 'soon'" in contract.last.stderr
-
-
-ETHEREUM = """
-from genlayer import *
-from typing import Literal
-
-@gl.evm.contract_interface
-class Token:
-    class View:
-        def balance_of(self, owner: Address) -> u256: ...
-        def names(
-            self, of: DynArray[str], flags: Array[bool, Literal[2]]
-        ) -> tuple[str, list[i8]]: ...
-    class Write:
-        def transfer(self, to: Address, amount: u256, /) -> bool: ...
-        def note(self, text: str, tag: gl.evm.bytes4, rows: list[tuple[u8, bytes]]): ...
-
-@gl.evm.contract_interface
-class Account:
-    class View: pass
-    class Write: pass
-
-class Ethereum(gl.Contract):
-    @gl.public.write
-    def send(self, to: Address) -> None:
-        token = Token(to)
-        token.emit().transfer(to, u256(1000))
-        token.emit(value=2).note("hé", b"abcd", [(1, b"x"), (2, b"")])
-        Account(to).emit_transfer(value=3)
-
-    @gl.public.view
-    def ask(self, to: Address) -> list:
-        view = Token(to).view()
-        return [view.balance_of(to), view.names.lazy(["a", "bc"], [True, False]).get()]
-
-    @gl.public.view
-    def wrong(self, to: Address) -> None:
-        Token(to).view().balance_of("0x")
-"""
-
-
-def word(value: int) -> bytes:
-    return value.to_bytes(32, "big")
-
-
-def text(value: bytes) -> bytes:
-    return word(len(value)) + value.ljust(32, b"\0")
-
-
-ADDRESS_WORD = TARGET.as_bytes.rjust(32, b"\0")
-NOTE = (
-    keccak256(b"note(string,bytes4,(uint8,bytes)[])")[:4]
-    + word(96) + b"abcd".ljust(32, b"\0") + word(160)
-    + text("hé".encode())
-    + word(2) + word(64) + word(192)
-    + word(1) + word(64) + text(b"x")
-    + word(2) + word(64) + word(0)
-)  # fmt: skip
-
-
-def test_messages_to_ethereum_are_abi_encoded(chain: Chain) -> None:
-    contract = chain.deploy(ETHEREUM)
-    chain.node.balances[contract.address] = 100
-    outcome = contract.calling("send", TARGET)
-    outcome.returned()
-    transfer = keccak256(b"transfer(address,uint256)")[:4] + ADDRESS_WORD + word(1000)
-    sent = [(transfer, 0), (NOTE, 2), (b"", 3)]
-    assert outcome.result.emissions == [
-        {"type": "EthSend", "address": TARGET, "calldata": data, "value": value}
-        for data, value in sent
-    ]
-
-
-def test_answers_of_ethereum_are_abi_decoded(chain: Chain) -> None:
-    balance = keccak256(b"balance_of(address)")[:4] + ADDRESS_WORD
-    names = (
-        keccak256(b"names(string[],bool[2])")[:4]
-        + word(96) + word(1) + word(0)
-        + word(2) + word(64) + word(128) + text(b"a") + text(b"bc")
-    )  # fmt: skip
-    answer = (
-        word(32) + word(64) + word(128) + text(b"ok") + word(2) + word(5) + b"\xff" * 31 + b"\xfe"
-    )
-    chain.node.eth_answers |= {balance: word(2**200), names: answer}
-    contract = chain.deploy(ETHEREUM)
-    assert contract.call("ask", TARGET) == [2**200, ["ok", [5, -2]]]
-    assert contract.calling("wrong", TARGET).vm_error() == "exit_code 1"
-    assert "Address expected, got str" in contract.last.stderr
 
 
 def test_a_view_emits_nothing(chain: Chain) -> None:

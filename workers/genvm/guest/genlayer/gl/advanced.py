@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ("emit_raw_event", "user_error_immediate")
 
-MAX_TOPICS = 4
-TOPIC_SIZE = 32
-
 
 def user_error_immediate(reason: Any) -> None:
     """End the run with a user error at once; cheaper than raising it, and nothing can catch it."""
