@@ -28,8 +28,10 @@ _COPIES = 3
 """Of the entry data of a call inside a call: in its request, by itself, in its start message."""
 
 _MAX_TOPICS = 4
-_STATES: dict[Any, StorageType] = {kind.name.lower(): kind for kind in StorageType}
-_STATES |= {int(kind): kind for kind in StorageType}
+_STATES: dict[tuple[type, Any], StorageType] = {
+    (type(state), state): kind for kind in StorageType for state in (int(kind), kind.name.lower())
+}
+"""The states by number and by name. Their types are in the keys, as True equals 1."""
 
 
 class GlCalls:
@@ -141,7 +143,8 @@ class GlCalls:
         fields = RequestParser(request)
         address, entry_data = fields.get("address", Address), fields.call()
         try:
-            storage_type = _STATES[fields.any("state") if "state" in request else "default"]
+            state = fields.any("state") if "state" in request else "default"
+            storage_type = _STATES[type(state), state]
         except (KeyError, TypeError):
             raise OperationFailed(SdkError.INVAL) from None
         require_permission(self._context, CALL)

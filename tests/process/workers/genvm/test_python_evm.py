@@ -413,4 +413,4 @@ def test_an_interface_is_checked_where_it_is_declared(chain: Chain) -> None:
     failures = contract.call("declare", list(DECLARED))
     found = [each and each.split()[0] for each in failures]
     assert dict(zip(DECLARED, found, strict=True)) == DECLARED
-    assert failures[3].startswith("AssertionError I.Write.m: write `/` behind a")
+    assert failures[3].startswith("AssertionError I.Write.m: the parameters are positional-only")

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from ..py.calldata import Address
 
 
-class Contract:
+class BaseContract:
+    """What has an `address` and a `balance`: the contract itself, and the proxy of another one."""
+
+    __slots__ = ()
+
+
+class Contract(BaseContract):
     """The base of the contract class, of which a file has one.
 
     Its annotated attributes are kept in storage, its decorated methods may be called, and

@@ -1,54 +1,81 @@
 """Other contracts: calling them, sending them messages, deploying them.
 
-token = gl.get_contract_at(address)
-token.view().balance_of(owner)              # now, read-only
-token.emit(value=5).deposit("note")         # after this run, when it is finalized
+    token = gl.get_contract_at(address)
+    token.view().balance_of(owner)              # now, read-only
+    token.emit(value=5).deposit("note")         # after this run, when it is finalized
+
+What does not fit goes to the machine as it is, which refuses it: `SystemError('2: inval')`.
+Source: docs/spec/07-python-sdk.md#9-other-contracts.
 """
 
 from __future__ import annotations
 
 from .._machine import host
+from .._machine.contract import BaseContract, Contract
 from .._machine.message import message_raw
-from .._machine.wire import Lazy, call_host, sub_vm_result, unpack_result
+from .._machine.wire import Lazy, call_host, lazy_call, sub_vm_result, unpack_result
 from ..py.calldata import Address
+from ..py.public_abi import StorageType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
-LATEST_FINAL = 1
-LATEST_NON_FINAL = 2
+    ON = Literal["finalized", "accepted"]
 
-_MOMENTS = ("finalized", "accepted")
+__all__ = (
+    "BaseContract",
+    "Contract",
+    "ContractProxy",
+    "contract_interface",
+    "deploy_contract",
+    "get_contract_at",
+)
+
+_GenericAlias = type(list[int])
 
 
-class ContractProxy:
-    """A contract at an address."""
+def __getattr__(name: str) -> Any:
+    """Make `ON` when it is named: `typing` is slow to import, and few contracts need it here."""
+    if name != "ON":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from typing import Literal
+
+    globals()[name] = Literal["finalized", "accepted"]
+    return globals()[name]
+
+
+class ContractProxy(BaseContract):
+    """A contract at an address. For type checkers it has two parameters, `View` and `Write`."""
 
     __slots__ = ("address",)
+    __class_getitem__ = classmethod(_GenericAlias)
 
     def __init__(self, address: Address) -> None:
-        self.address = address if isinstance(address, Address) else Address(address)
+        self.address = address
 
-    def view(self, *, state: int = LATEST_NON_FINAL) -> Methods:
+    def view(self, *, state: StorageType = StorageType.LATEST_NON_FINAL) -> ErasedMethods:
         """Return its methods, to be called now, without writing; they return what it returns.
 
-        `state` says which of its states is read, 2 the latest, 1 the latest that is final.
-        A user error of the contract is raised here.
+        `state` says which of its states is read. A user error of the contract is raised here; a VM
+        error ends this run as well.
         """
-        return Methods(lambda call: _view_call(self.address, call, state), lazy=True)
+        address = self.address
+        return ErasedMethods(lambda call: _view_call(address, call, state.value), lazy=True)
 
-    def emit(self, *, value: int = 0, on: str = "finalized", gas: int | None = None) -> Methods:
+    def emit(self, *, value: int = 0, on: ON = "finalized") -> ErasedMethods:
         """Return its methods, as messages that are sent when this run is `finalized` or `accepted`.
 
-        `gas` is of older contracts, and means nothing now.
+        They return None.
         """
-        del gas
-        return Methods(lambda call: _post(self.address, call, value, on), lazy=False)
+        address = self.address
+        return ErasedMethods(lambda call: _post(address, call, value, on), lazy=False)
 
-    def emit_transfer(self, value: int, *, on: str = "finalized") -> None:
-        """Send it `value`, without calling a method."""
+    def emit_transfer(self, *, value: int, on: ON = "finalized") -> None:
+        """Send it `value`, without calling a method. Raises `ValueError` unless it is above 0."""
+        if value <= 0:
+            raise ValueError(f"a transfer has a value above 0, got {value}")
         _post(self.address, {}, value, on)
 
     @property
@@ -60,46 +87,54 @@ class ContractProxy:
         return f"{type(self).__name__}({self.address})"
 
 
-class Methods:
-    """Any attribute is a method of that name."""
+class ErasedMethods:
+    """Any attribute is a method of that name. Those of a view have `.lazy`."""
 
-    __slots__ = ("_lazy", "_send")
+    __slots__ = ("__is_lazy", "__send")  # mangled, as a contract may have methods of any other name
 
     def __init__(self, send: Callable[[dict[str, Any]], Any], lazy: bool) -> None:
-        self._send = send
-        self._lazy = lazy
+        self.__send = send
+        self.__is_lazy = lazy
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        send = self._send
+        send = self.__send
 
         def start(*args: Any, **kwargs: Any) -> Any:
-            return send({"method": name} | call_arguments(args, kwargs))
+            return send({"method": name} | _arguments(args, kwargs))
 
-        if not self._lazy:
-            return start
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return start(*args, **kwargs).get()
-
-        call.lazy = start
-        return call
+        return lazy_call(start) if self.__is_lazy else start
 
 
-ContractAt = ContractProxy
+class GenVMContractDeclaration:
+    """What `contract_interface` is applied to: a class with the inner classes `View` and `Write`.
+
+    For type checkers it has these two as parameters.
+    """
+
+    __slots__ = ()
+    __class_getitem__ = classmethod(_GenericAlias)
 
 
 def get_contract_at(address: Address) -> ContractProxy:
-    """Return the contract at `address`; whether there is one shows when it is called."""
+    """Return the contract at `address`; whether there is one shows when it is called.
+
+    Raises `TypeError` for what is no `Address`.
+    """
+    if not isinstance(address, Address):
+        given = type(address).__name__
+        raise TypeError(
+            f"get_contract_at takes an Address, got {given}; write Address(…) around it"
+        )
     return ContractProxy(address)
 
 
-def contract_interface(declaration: type) -> type[ContractProxy]:
+def contract_interface(_declaration: type) -> Callable[[Address], ContractProxy]:
     """Class decorator: `declaration(address)` is the contract there, for editors to know its type.
 
-    The class has two inner classes, `View` and `Write`, with the methods' signatures.
+    The class has two inner classes, `View` and `Write`, with the methods' signatures. At run time
+    the result is `get_contract_at`.
     """
-    names = {"__doc__": declaration.__doc__, "__module__": declaration.__module__, "__slots__": ()}
-    return type(declaration.__name__, (ContractProxy,), names)
+    return get_contract_at
 
 
 def deploy_contract(  # noqa: PLR0913 - contracts name them all
@@ -109,7 +144,7 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
     kwargs: Mapping[str, Any] | None = None,
     salt_nonce: int = 0,
     value: int = 0,
-    on: str = "finalized",
+    on: ON = "finalized",
 ) -> Address | None:
     """Deploy a contract when this run is `finalized` or `accepted`.
 
@@ -117,10 +152,10 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
     returned; else `None` is.
     """
     request = {
-        "calldata": call_arguments(tuple(args), kwargs or {}),
-        "code": bytes(code),
+        "calldata": _arguments(args, kwargs),
+        "code": code,
         "value": value,
-        "on": _moment(on),
+        "on": on,
         "salt_nonce": salt_nonce,
     }
     call_host({"DeployContract": request})
@@ -131,13 +166,27 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
     return deployed_address(message_raw["contract_address"], salt_nonce, message_raw["chain_id"])
 
 
-def call_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+class ContractAt(ContractProxy):
+    """`ContractProxy` under the name that older contracts know, which convert no addresses."""
+
+    __slots__ = ()
+
+    def __init__(self, address: Any) -> None:
+        super().__init__(address if isinstance(address, Address) else Address(address))
+
+    def emit(self, *, value: int = 0, on: ON = "finalized", gas: int = 0) -> ErasedMethods:
+        """Return its methods, as messages; `gas` means nothing now."""
+        del gas
+        return super().emit(value=value, on=on)
+
+
+def _arguments(args: Any, kwargs: Any) -> dict[str, Any]:
     """Return the arguments as they stand in a call, which leaves empty ones out."""
     call: dict[str, Any] = {}
     if args:
-        call["args"] = list(args)
+        call["args"] = args
     if kwargs:
-        call["kwargs"] = dict(kwargs)
+        call["kwargs"] = kwargs
     return call
 
 
@@ -146,13 +195,5 @@ def _view_call(address: Address, call: dict[str, Any], state: int) -> Lazy:
     return Lazy(lambda: unpack_result(sub_vm_result(raw)))
 
 
-def _post(address: Address, call: dict[str, Any], value: int, on: str) -> None:
-    call_host(
-        {"PostMessage": {"address": address, "calldata": call, "value": value, "on": _moment(on)}}
-    )
-
-
-def _moment(on: str) -> str:
-    if on not in _MOMENTS:
-        raise ValueError(f"on is one of {', '.join(_MOMENTS)}, got {on!r}")
-    return on
+def _post(address: Address, call: dict[str, Any], value: int, on: ON) -> None:
+    call_host({"PostMessage": {"address": address, "calldata": call, "value": value, "on": on}})

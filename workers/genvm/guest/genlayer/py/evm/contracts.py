@@ -5,9 +5,6 @@ Source: docs/spec/07-python-sdk.md#10-evm-contracts.
 
 from __future__ import annotations
 
-import inspect
-import typing
-
 from ..._machine import host
 from ..._machine.wire import Lazy, call_host, lazy_call
 from ..keccak import keccak256
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
     Methods = dict[str, "MethodEncoder"]
 
 _GenericAlias = type(list[int])
+_Function = type(lambda: None)
+_VARIADIC = 0x04 | 0x08  # CO_VARARGS, CO_VARKEYWORDS
 
 
 def signature_of(name: str, arguments: Any) -> str:
@@ -152,27 +151,40 @@ def contract_interface(declaration: type) -> type[ContractProxy]:
 
 
 def _methods_of(declaration: type, part: str) -> Methods:
+    side = getattr(declaration, part, None)
     methods = {}
-    for name, function in inspect.getmembers(getattr(declaration, part, None), inspect.isfunction):
-        if name.startswith("__"):
-            continue
-        try:
-            methods[name] = _method(name, function)
-        except (AssertionError, TypeError) as error:
-            raise type(error)(f"{declaration.__name__}.{part}.{name}: {error}") from None
+    for name in dir(side):
+        function = getattr(side, name)
+        if isinstance(function, _Function) and not name.startswith("__"):
+            try:
+                methods[name] = _method(name, function)
+            except (AssertionError, TypeError) as error:
+                raise type(error)(f"{declaration.__name__}.{part}.{name}: {error}") from None
     return methods
 
 
 def _method(name: str, function: Callable[..., Any]) -> MethodEncoder:
-    hints = typing.get_type_hints(function)
-    taken = list(inspect.signature(function).parameters.values())
-    if not taken or taken[0].name != "self":
+    code, hints = function.__code__, _hints(function)
+    taken = code.co_varnames[: code.co_argcount]
+    if taken[:1] != ("self",):
         raise AssertionError("the first parameter is self")
+    if code.co_kwonlyargcount or code.co_flags & _VARIADIC:
+        raise AssertionError("the parameters are positional-only")
+    if len(taken) > max(code.co_posonlyargcount, 1):
+        raise AssertionError("the parameters are positional-only: write `/` behind them")
+    if function.__defaults__:
+        raise AssertionError("the parameters have no defaults")
     for each in taken[1:]:
-        if each.kind is not each.POSITIONAL_ONLY:
-            raise AssertionError(f"write `/` behind {each.name}: parameters are positional-only")
-        if each.default is not each.empty:
-            raise AssertionError(f"{each.name} cannot have a default")
-        if each.name not in hints:
-            raise AssertionError(f"{each.name} needs a type")
-    return MethodEncoder(name, [hints[each.name] for each in taken[1:]], hints.get("return"))
+        if each not in hints:
+            raise AssertionError(f"{each} needs a type")
+    return MethodEncoder(name, [hints[each] for each in taken[1:]], hints.get("return"))
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations, those written as text read, for which alone `typing` is imported."""
+    hints = function.__annotations__
+    if not any(isinstance(each, str) for each in hints.values()):
+        return hints
+    from typing import get_type_hints
+
+    return get_type_hints(function)

@@ -1,4 +1,4 @@
-"""What leaves a run of a Python contract: events, messages, deployments, calls of Ethereum."""
+"""What leaves a run of a Python contract as events (docs/spec/07-python-sdk.md#8-events)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from genvm_manager.protocol import calldata
-from genvm_manager.protocol.addresses import deployed_address
-from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.keccak import keccak256
-from tests.support.python_contracts import CHAIN_ID, Chain, running_chain
+from tests.support.python_contracts import Chain, running_chain
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +16,6 @@ def chain() -> Iterator[Chain]:
     with running_chain() as chain:
         yield chain
 
-
-TARGET = Address(b"\x77" * 20)
 
 EVENTS = """
 from genlayer import *
@@ -189,76 +185,6 @@ def test_an_event_is_checked_where_its_class_is_declared(chain: Chain) -> None:
     refusals = contract.call("declare", wrong)
     assert [each.split()[0] for each in refusals] == ["TypeError"] * len(wrong)
     assert contract.call("declare_none").startswith("AssertionError ")
-
-
-MESSAGES = """
-from genlayer import *
-
-class Messages(gl.Contract):
-    child: Address
-
-    @gl.public.write.payable
-    def send(self, target: Address) -> list:
-        balances = [self.balance]
-        other = gl.get_contract_at(target)
-        other.emit().ping()
-        other.emit(value=5, on="accepted").pay(1, [self.address], note="n")
-        other.emit_transfer(value=7)
-        balances.append(self.balance)
-        return [balances, other.balance]
-
-    @gl.public.write
-    def deploy(self, code: bytes) -> list:
-        unknown = gl.deploy_contract(code=code, args=[1], kwargs={"k": "v"}, on="accepted")
-        self.child = gl.deploy_contract(code=code, salt_nonce=3)
-        return [unknown, self.child]
-
-    @gl.public.write
-    def overspend(self, target: Address) -> None:
-        gl.get_contract_at(target).emit_transfer(value=10**30)
-
-    @gl.public.write
-    def wrong_moment(self, target: Address) -> None:
-        gl.get_contract_at(target).emit(on="soon").ping()
-"""
-
-
-def test_messages_leave_in_order_and_carry_value_away(chain: Chain) -> None:
-    contract = chain.deploy(MESSAGES)
-    chain.node.balances[contract.address] = 100
-    chain.node.balances[TARGET] = 9
-    outcome = contract.calling("send", TARGET)
-    assert outcome.returned() == [[100, 88], 9]
-    call = {"method": "pay", "args": [1, [contract.address]], "kwargs": {"note": "n"}}
-    sent = [
-        {"calldata": calldata.encode({"method": "ping"}), "value": 0, "on": "finalized"},
-        {"calldata": calldata.encode(call), "value": 5, "on": "accepted"},
-        {"calldata": calldata.encode({}), "value": 7, "on": "finalized"},
-    ]
-    expected = [each | {"type": "PostMessage", "address": TARGET} for each in sent]
-    assert outcome.result.emissions == expected
-
-
-def test_a_deployment_with_a_salt_has_its_address_at_once(chain: Chain) -> None:
-    contract = chain.deploy(MESSAGES)
-    outcome = contract.calling("deploy", b"code")
-    child = deployed_address(contract.address, 3, CHAIN_ID)
-    assert outcome.returned() == [None, child]
-    common = {"type": "DeployContract", "code": b"code", "value": 0}
-    constructor = calldata.encode({"args": [1], "kwargs": {"k": "v"}})
-    assert outcome.result.emissions == [
-        common | {"calldata": constructor, "on": "accepted", "salt_nonce": 0},
-        common | {"calldata": calldata.encode({}), "on": "finalized", "salt_nonce": 3},
-    ]
-
-
-def test_a_message_cannot_carry_more_than_there_is(chain: Chain) -> None:
-    contract = chain.deploy(MESSAGES)
-    failed = contract.calling("overspend", TARGET)
-    assert failed.vm_error() == "exit_code 1"
-    assert "inbalance" in failed.stderr
-    assert contract.calling("wrong_moment", TARGET).vm_error() == "exit_code 1"
-    assert "on is one of finalized, accepted, got 'soon'" in contract.last.stderr
 
 
 def test_a_view_emits_nothing(chain: Chain) -> None:
