@@ -10,7 +10,7 @@
     Token(address).view().balance_of(owner)
     Token(address).emit().transfer(to, u256(5))     # sent when this run is finalized
 
-Source: docs/spec/07-python-sdk.md#10-evm-contracts.
+Source: docs/spec/07-python-sdk.md#10-evm-contracts-glevm.
 """
 # ruff: noqa: PLE0604 - the names `bytes1` to `bytes32` are made, not written
 

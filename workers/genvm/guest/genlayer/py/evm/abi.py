@@ -1,7 +1,7 @@
 """The ABI of Ethereum contracts: values as 32-byte words (Contract ABI specification).
 
 A type is static, and lies in place, or dynamic, and then an offset to it lies in place. What is
-not as there is said at `TupleType` (source: docs/spec/07-python-sdk.md#10-evm-contracts).
+not as there is said at `TupleType` (source: docs/spec/07-python-sdk.md#10-evm-contracts-glevm).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Contracts of the Ethereum chain beneath: their methods, calls and messages.
 
-Source: docs/spec/07-python-sdk.md#10-evm-contracts.
+Source: docs/spec/07-python-sdk.md#10-evm-contracts-glevm.
 """
 
 from __future__ import annotations
