@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wasmtime import Engine
+
 from genvm_manager.base.files.cache_folder import why_unusable
+from genvm_manager.workers.genvm.embeddings.model import load_kernel
+from genvm_manager.workers.genvm.embeddings.weights import INSTALL, Weights, find_weights
 from genvm_manager.workers.genvm.engine.compile_cache import contracts_cache
 from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.engine.engine import new_engine
@@ -39,8 +43,10 @@ def check(folder: Path, cache_bytes: int, runners: Path | None, *, precompile: b
         if precompile:
             contracts_cache(folder, cache_bytes, problems.append).tidy()
             _make_all(guest)
+            _make_embeddings(engine, folder, problems.append)
         compiled = _report("CPython 3.12 for WASI: compiled", guest.is_compiled())
         made = _report("guest library: unpacked and compiled", guest.has_library())
+        _report_embeddings(folder, problems.append)
     except ExecutorFault as error:
         print(f"broken   {error}")
         return 1
@@ -71,6 +77,22 @@ def _make_all(guest: PythonGuest) -> None:
     if not guest.has_library():
         with _progress("unpacking the guest library"):
             guest.put_library(FileTree())
+
+
+def _make_embeddings(engine: Engine, folder: Path, report: Callable[[str], None]) -> None:
+    if find_weights() is not None:
+        Weights(folder, report).load().close()
+        load_kernel(engine, folder, report)
+
+
+def _report_embeddings(folder: Path, report: Callable[[str], None]) -> None:
+    """Print whether vectors of texts can be made; few contracts want them."""
+    if find_weights() is None:
+        print(f"optional all-MiniLM-L6-v2 is not installed: {INSTALL}")
+    elif Weights(folder, report).is_checked():
+        print("ok       all-MiniLM-L6-v2: file present, sha256 as expected")
+    else:
+        print("ok       all-MiniLM-L6-v2: file present")
 
 
 @contextmanager

@@ -53,6 +53,12 @@ PHRASES = re.compile(
 """Neither in a string, a comment, nor on a page."""
 
 
+NOT_OURS = (
+    Path(__file__),
+    PROJECT / "workers/genvm/guest/libraries/tokenizer/vocab.txt",  # BERT's words, all of them
+)
+
+
 def tracked(*folders: str) -> list[Path]:
     command = ["git", "-c", f"safe.directory={PROJECT}", "ls-files", "--", *folders]
     listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
@@ -96,7 +102,7 @@ def test_no_private_word_is_left(folder: str) -> None:
     left = {
         path.relative_to(PROJECT).as_posix(): words
         for path in tracked(folder)
-        if path != Path(__file__) and (words := found(path))
+        if path not in NOT_OURS and (words := found(path))
     }
     assert left == {}
 

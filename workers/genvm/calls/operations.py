@@ -7,7 +7,7 @@ Source: docs/spec/06-contracts.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.host.messages import MAX_BLOB
@@ -25,6 +25,12 @@ MAX_LENGTH = MAX_BLOB - 2 * PAGE
 
 MAX_REQUEST = MAX_BLOB
 """Bytes of the longest `gl_call`; a longer one ends the call as out of memory."""
+
+MAX_TOKENS = 512
+"""Word pieces of the longest text of which a vector is made, its two ends included."""
+
+VOCABULARY = 30522
+"""The numbers of word pieces are below this one."""
 
 MAX_FAILURE = 16 << 10
 """Bytes of what a guest says of its failure that are kept."""
@@ -76,6 +82,12 @@ class Operations:
     def release(self, size: int) -> None:
         """Count bytes no more that were held."""
         self._context.effects.release(size)
+
+    def embed(self, tokens: Sequence[int]) -> bytes:
+        """Return the vector of a text; `tokens` are the numbers of its word pieces."""
+        if not 0 < len(tokens) <= MAX_TOKENS or max(tokens) >= VOCABULARY:
+            raise OperationFailed(SdkError.INVAL)
+        return self._run.embed(tokens)
 
     def gl_call(self, request: memoryview) -> bytes | None:
         """Do what the calldata in `request` asks for; None where there is nothing to return."""

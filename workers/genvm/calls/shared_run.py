@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from genvm_manager.protocol.calldata import Address
@@ -33,6 +34,12 @@ class Run(Protocol):
 
     def trace(self, message: str) -> None:
         """Put a contract's own message into the log."""
+
+    def embed(self, tokens: Sequence[int]) -> bytes:
+        """Return the vector of a text, whose word pieces have these numbers.
+
+        Raises `ExecutorFault` when this host lacks the model.
+        """
 
     def microseconds(self) -> int:
         """Return how long the run has taken so far."""

@@ -46,6 +46,7 @@ class RequestHandler:
             5: self._out_of_memory,
             6: self._report_failure,
             7: self._gl_call_apart,
+            8: self._embed,
         }
 
     def __call__(self, request: memoryview) -> bytes:
@@ -101,6 +102,11 @@ class RequestHandler:
         self._operations.hold(len(result))
         self._apart = Input(result, at_close=self._operations.release)
         return b"\1"
+
+    def _embed(self, tokens: memoryview) -> bytes:
+        if len(tokens) % 2:
+            raise OperationFailed(SdkError.INVAL)
+        return self._operations.embed(struct.unpack(f"<{len(tokens) // 2}H", tokens))
 
     def _out_of_memory(self, _: memoryview) -> bytes:
         raise CallEnded(OUT_OF_MEMORY)

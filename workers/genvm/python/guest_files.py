@@ -17,6 +17,9 @@ from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 GUEST = Path(genvm.__file__).parent / "guest"
 PROTOCOL = Path(protocol.__file__).parent
 
+VOCABULARY = "libraries/tokenizer/vocab.txt"
+"""BERT's word pieces, one in a line: a file that only some contracts get."""
+
 SHARED_MODULES = ("addresses.py", "calldata.py", "keccak.py")
 """Files of `protocol` that are part of the guest's package `genlayer.py` as well."""
 

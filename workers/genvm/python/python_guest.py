@@ -5,7 +5,7 @@ Source: docs/spec/06-contracts.md#python-contracts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wasmtime import Engine, Module
@@ -13,7 +13,7 @@ from wasmtime import Engine, Module
 from genvm_manager.workers.genvm.wasi.filesystem import File, FileTree
 
 from .cpython import cpython_is_compiled, load_cpython
-from .guest_files import read_guest_sources
+from .guest_files import GUEST, VOCABULARY, read_guest_sources
 from .guest_library import PYTHON_HOME, GuestLibrary
 from .tool import run_tool
 
@@ -47,9 +47,14 @@ class PythonGuest:
         """Return whether `put_library` is a matter of milliseconds."""
         return self._library().is_made()
 
-    def put_library(self, tree: FileTree) -> None:
-        """Add all that the interpreter imports to `tree`. Raises `ExecutorFault`."""
+    def put_library(self, tree: FileTree, libraries: Sequence[str] = ()) -> None:
+        """Add all that the interpreter imports to `tree`. Raises `ExecutorFault`.
+
+        `libraries`: those that the contract has asked for, by the names of their runners.
+        """
         self._library().put(tree, self._unpack)
+        if libraries:
+            tree.put(f"{PYTHON_HOME}/{VOCABULARY}", File((GUEST / VOCABULARY).read_bytes()))
 
     def _library(self) -> GuestLibrary:
         if self._found is None:

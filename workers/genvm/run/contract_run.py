@@ -6,9 +6,9 @@ Source: docs/spec/04-executor.md#the-result.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasmtime import Module
 
@@ -60,6 +60,9 @@ from .programs import Program, program_of
 from .runners import RunnerFolder
 from .timings import Timings
 from .vm import GuestEnv, Prepared, run_guest
+
+if TYPE_CHECKING:
+    from genvm_manager.workers.genvm.embeddings.model import EmbeddingModel
 
 MAX_KEPT_MODULES = 64
 """Modules that a run keeps at hand for calls of the same contract."""
@@ -119,6 +122,7 @@ class ContractRun:
         self._modules: dict[bytes, Module | InvalidContract] = {}
         self._runners = RunnerFolder(limits.runners_folder)
         self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
+        self._model: EmbeddingModel | None = None
         self._pages = PageCache()
         self._used: float | None = None
 
@@ -151,6 +155,16 @@ class ContractRun:
         """Put a contract's own message into the log."""
         with self._pause:
             self._log.of_contract("info", message, source="contract")
+
+    def embed(self, tokens: Sequence[int]) -> bytes:
+        """Return the vector of a text by all-MiniLM-L6-v2. Getting it ready takes no time."""
+        if self._model is None:
+            # Few contracts want it.
+            from genvm_manager.workers.genvm.embeddings.model import EmbeddingModel  # noqa: PLC0415
+
+            with self._pause:
+                self._model = EmbeddingModel(self._engine, self._limits.cache_folder, self._warn)
+        return self._model.embed(tokens)
 
     def microseconds(self) -> int:
         """Return how long the contract has taken so far."""
@@ -261,7 +275,7 @@ class ContractRun:
     def _prepared(self, program: Program) -> Prepared:
         """Return the modules of `program`; a Python contract gets its library as well."""
         if program.module is None:
-            self._python.put_library(program.tree)
+            self._python.put_library(program.tree, program.libraries)
             return Prepared(self._python.module(), [])
         linked = [
             (module_name(wasm) or path, self._module(wasm)) for path, wasm in program.linked.items()

@@ -197,6 +197,8 @@ class _Setup:
                 break
         self._tree.put(DEVICE, Device())
         variables = self._variables | PYTHON_VARIABLES
+        if self._libraries:
+            variables["PYTHONPATH"] = _search_path(self._libraries, variables)
         self._start(None, list(PYTHON_ARGUMENTS), variables)
         return True
 
@@ -282,6 +284,13 @@ class _Setup:
             _refuse(f"nothing can be mapped to {path!r}: {_UNMAPPED[error.errno]}")
         if self._tree.nodes > MAX_NODES:
             _refuse(f"MapFile: more than {MAX_NODES} files and folders")
+
+
+def _search_path(libraries: list[str], variables: dict[str, str]) -> str:
+    """Return where modules are searched: in folders of our own first, then where it was said."""
+    names = dict.fromkeys(folder for name in libraries for folder in PYTHON_LIBRARIES[name])
+    folders = [f"{PYTHON_HOME}/libraries/{name}" for name in names]
+    return ":".join([*folders, *filter(None, [variables.get("PYTHONPATH")])])
 
 
 def _refuse(why: str) -> NoReturn:

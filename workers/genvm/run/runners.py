@@ -29,8 +29,15 @@ PYTHON_RUNNERS: dict[str, tuple[str, ...]] = {
 """What starts the Python guest, whatever the hash: by name, where the contract is looked for first
 and where next among its files."""
 
-PYTHON_LIBRARIES: frozenset[str] = frozenset()
-"""Runners that add a library of this executor's own to the Python guest, whatever the hash."""
+PYTHON_LIBRARIES: dict[str, tuple[str, ...]] = {
+    "py-lib-genlayer-std": (),
+    "py-lib-numpy": (),
+    "py-lib-word_piece_tokenizer": ("tokenizer",),
+    "py-lib-genlayer-embeddings": ("embeddings", "tokenizer"),
+    "py-lib-genlayermodelwrappers": ("model_wrappers", "embeddings", "tokenizer"),
+}
+"""Runners that add libraries of this executor's own to the Python guest, whatever the hash: the
+folders of `guest/libraries` that are searched. The standard library and numpy are always there."""
 
 MAX_ARCHIVE = 256 << 20
 """Bytes of all runner archives together that one run reads."""

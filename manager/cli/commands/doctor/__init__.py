@@ -46,6 +46,7 @@ CHECKS: dict[str, Check] = {
     "state folder": files.state_folder,
     "names": old_names,
     "executors": parts.executors,
+    "embeddings": parts.embeddings,
     "browser": parts.browser,
     "service": trial.service,
     "trial run": trial.trial_run,

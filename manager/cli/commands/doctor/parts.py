@@ -34,6 +34,11 @@ def browser(installation: Installation) -> Iterator[CheckResult]:
     yield from _check_part("browser", "genvm_manager.workers.web.check", arguments)
 
 
+def embeddings(_: Installation) -> Iterator[CheckResult]:
+    """Check whether contracts can make vectors of texts, which is optional."""
+    yield from _check_part("embeddings", "genvm_manager.workers.genvm.embeddings.check", [])
+
+
 def _check_part(topic: str, module: str, arguments: Sequence[str]) -> Iterator[CheckResult]:
     ended = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],

@@ -10,6 +10,8 @@ types of storage fields: the sized integers, `Address`, `TreeMap`, `DynArray`, `
 
 from __future__ import annotations
 
+import sys
+
 from . import gl
 from ._machine.wire import Lazy
 from ._machine.wire import UserError as Rollback
@@ -32,3 +34,9 @@ __all__ = (
     "gl",
     *BY_NAME,
 )
+
+if "/genvm/libraries/model_wrappers" in sys.path:
+    # Contracts that depend on genlayermodelwrappers are older, and expect this name as well.
+    from genlayer_embeddings import VecDB
+
+    __all__ += ("VecDB",)

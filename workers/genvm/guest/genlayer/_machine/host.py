@@ -71,6 +71,11 @@ def out_of_memory() -> None:
     posix.write(_DEVICE, b"\5")
 
 
+def embed(tokens: list[int]) -> bytes:
+    """Return the vector of a text whose word pieces have these numbers, 384 floats."""
+    return _ask(b"\10" + b"".join(token.to_bytes(2, "little") for token in tokens), 384 * 4)
+
+
 def gl_call_to_descriptor(request: bytes) -> int:
     """Do what `request` says, which is calldata; return a descriptor from which to read the answer.
 

@@ -1,0 +1,5 @@
+"""`numpy.linalg`: lengths of vectors."""
+
+from ._functions import norm
+
+__all__ = ("norm",)
