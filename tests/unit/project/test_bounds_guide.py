@@ -32,6 +32,7 @@ from genvm_manager.workers.genvm.calls.operations import MAX_REQUEST
 from genvm_manager.workers.genvm.engine.compile_cache import MAX_CACHED_CONTRACTS
 from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
 from genvm_manager.workers.genvm.engine.guest import MAX_TABLE_ELEMENTS, MAX_TABLES
+from genvm_manager.workers.genvm.engine.instrumentation import MAX_FRAMES
 from genvm_manager.workers.genvm.log import MAX_OF_CONTRACT
 from genvm_manager.workers.genvm.run.contract_run import HOST_MEMORY
 from genvm_manager.workers.genvm.run.programs import (
@@ -74,6 +75,7 @@ def figures() -> dict[str, str]:
         "runner archives that one run reads, bytes together": mib(MAX_ARCHIVE),
         "files of a runner archive": str(MAX_FILES),
         "modules that are linked to a program": str(MAX_LINKED),
+        "frames of a module's functions that are open at a time": str(MAX_FRAMES),
         "its arguments": f"{MAX_ARGUMENTS}, of {mib(MAX_ARGUMENT_BYTES)} together",
         "the value of one variable, filled in": f"{MAX_VARIABLE >> 10} KiB",
         "all values of variables, those that are replaced as well": mib(MAX_VARIABLE_BYTES),

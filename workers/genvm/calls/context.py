@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 from genvm_manager.protocol import calldata
 from genvm_manager.protocol.calldata import Address
 from genvm_manager.protocol.errors import MalformedMessage
-from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
+from genvm_manager.workers.genvm.engine.endings import (
+    OUT_OF_MEMORY,
+    OUT_OF_RECEIPT,
+    OUT_OF_STORAGE,
+    CallEnded,
+    Outcome,
+)
 
 from .storage import Pages, Storage
 
@@ -93,11 +99,11 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self._left = limit
 
-    def take(self, size: int) -> None:
-        """Count `size` bytes. Raises `CallEnded`, which ends the run."""
+    def take(self, size: int, outcome: Outcome = OUT_OF_MEMORY) -> None:
+        """Count `size` bytes. Raises `CallEnded`, which ends the run with `outcome`."""
         self._left -= size
         if self._left < 0:
-            raise CallEnded(OUT_OF_MEMORY)
+            raise CallEnded(outcome)
 
     def give(self, size: int) -> None:
         """Count `size` bytes no more, which were taken before."""
@@ -120,7 +126,8 @@ class Effects:
     def __init__(self, base: Pages, budget: Budget) -> None:
         self._budget = budget
         self.storage = Storage(
-            base, lambda pages, slots: budget.take(pages * PAGE_COST + slots * SLOT_COST)
+            base,
+            lambda pages, slots: budget.take(pages * PAGE_COST + slots * SLOT_COST, OUT_OF_STORAGE),
         )
         self.emissions: list[calldata.Encoded] = []
         self.spent = 0
@@ -151,7 +158,7 @@ class Effects:
 
     def charge(self, size: int) -> None:
         """Count `size` bytes that the run keeps for its result. Raises `CallEnded`."""
-        self._budget.take(PAGE_COST + size)
+        self._budget.take(PAGE_COST + size, OUT_OF_RECEIPT)
 
     def fork(self) -> Effects:
         """Return effects that start from these and change them only when absorbed."""

@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from wasmtime import Module, WasmtimeError
@@ -35,8 +36,14 @@ class CompilerBounds(NamedTuple):
     """The same on every machine, since memory goes by it."""
 
 
-def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
+Rewrite = Callable[[bytes], bytes]
+"""Returns a valid module as it is to be compiled. May raise `InvalidContract`."""
+
+
+def compile_apart(wasm: bytes, bounds: CompilerBounds, rewritten: Rewrite) -> int:
     """Compile a module, and return a descriptor of a file in memory that holds it serialized.
+
+    What `rewritten` makes of it is compiled.
 
     The calling process must not have compiled anything itself: its compiler's threads would be
     missing in the fork. Raises `InvalidContract` for a module that is no valid WebAssembly, and
@@ -44,7 +51,7 @@ def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
     """
     compiled = os.memfd_create("genvm-compiled", os.MFD_CLOEXEC)
     try:
-        said, status = _run_child(wasm, bounds, compiled)
+        said, status = _run_child(wasm, bounds, rewritten, compiled)
         if said == _DONE:
             return compiled
         if said.startswith(_INVALID):
@@ -57,7 +64,9 @@ def compile_apart(wasm: bytes, bounds: CompilerBounds) -> int:
         raise
 
 
-def _run_child(wasm: bytes, bounds: CompilerBounds, compiled: int) -> tuple[bytes, int]:
+def _run_child(
+    wasm: bytes, bounds: CompilerBounds, rewritten: Rewrite, compiled: int
+) -> tuple[bytes, int]:
     """Have a child compile into `compiled`; return what it said and its wait status."""
     reader, writer = os.pipe()
     parent = os.getpid()
@@ -68,7 +77,9 @@ def _run_child(wasm: bytes, bounds: CompilerBounds, compiled: int) -> tuple[byte
         os.close(writer)
         raise ExecutorFault(f"no process could be started: {error.strerror}") from None
     if pid == 0:
-        _compile_and_exit(wasm, bounds, parent, compiled, writer)
+        _compile_and_exit(
+            lambda: _compiled(wasm, rewritten, compiled), bounds, parent, (compiled, writer)
+        )
     os.close(writer)
     with open(reader, "rb") as pipe:
         said = pipe.read(_MAX_MESSAGE)
@@ -95,36 +106,41 @@ def _end(status: int) -> str:
 
 
 def _compile_and_exit(
-    wasm: bytes, bounds: CompilerBounds, parent: int, compiled: int, writer: int
+    work: Callable[[], bytes], bounds: CompilerBounds, parent: int, kept: tuple[int, int]
 ) -> NoReturn:
-    """Compile in the child, tell the parent how it went, and exit."""
+    """Compile in the child, tell the parent how it went, and exit.
+
+    `kept`: the descriptors of the compiled module and of the way to the parent.
+    """
     said = b""
     try:
         # The kernel kills this child when the thread that forked it ends. It is checked afterwards
         # that this had not happened before.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
-            _let_go_of_all_but(compiled, writer)
+            _let_go_of_all_but(*kept)
             _bound(bounds)
             # Read when the compiler's first thread is started, which is here and not before.
             os.environ["RAYON_NUM_THREADS"] = str(bounds.threads)
-            said = _compiled(wasm, compiled)
+            said = work()
     except BaseException as error:  # Whatever it is, the parent has to know.
         said = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
     finally:
-        os.write(writer, said[:_MAX_MESSAGE])
+        os.write(kept[1], said[:_MAX_MESSAGE])
         os._exit(0)
 
 
-def _compiled(wasm: bytes, target: int) -> bytes:
+def _compiled(wasm: bytes, rewritten: Rewrite, target: int) -> bytes:
     """Write the compiled module to `target`; return what to tell the parent.
 
-    The module is validated first: when compiling fails for want of memory, it may be a good one.
+    The module is validated first: when compiling fails for want of memory, it may be a good one,
+    and only a valid one can be rewritten.
     """
     engine = new_engine()
     try:
         Module.validate(engine, wasm)
-    except WasmtimeError as error:
+        wasm = rewritten(wasm)
+    except (WasmtimeError, InvalidContract) as error:
         return _INVALID + str(error).encode("utf-8", "replace")
     rest = memoryview(Module(engine, wasm).serialize())
     while rest:

@@ -31,8 +31,17 @@ def vm_error(code: str, why: str = "") -> Outcome:
     return Outcome(ResultCode.VM_ERROR, code, why)
 
 
-OUT_OF_MEMORY = vm_error("OOM")
+OUT_OF_MEMORY = vm_error("OOM memory")
 """The run holds more than its memory limit, in its own memory or in that of the executor."""
+
+OUT_OF_TABLES = vm_error("OOM table")
+"""A module wants more tables, or larger ones, than a guest may have."""
+
+OUT_OF_STORAGE = vm_error("OOM storage")
+"""The run has written more pages of storage than the executor keeps for one run."""
+
+OUT_OF_RECEIPT = vm_error("OOM receipt")
+"""What the run gives to others is more than the executor keeps for it, or a host takes."""
 
 TIMEOUT = vm_error("timeout")
 """The contract's time is over."""

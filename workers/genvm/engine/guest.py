@@ -9,8 +9,25 @@ from wasmtime import Engine, Instance, Linker, Module, Store, Trap, TrapCode, Wa
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.protocol.run_result import ResultCode
 
-from .endings import OUT_OF_MEMORY, TIMEOUT, CallEnded, Outcome, vm_error
-from .exports import INITIALIZE, START, exported_function, exported_memory_size
+from .endings import (
+    OUT_OF_MEMORY,
+    OUT_OF_TABLES,
+    TIMEOUT,
+    CallEnded,
+    ExecutorFault,
+    Outcome,
+    vm_error,
+)
+from .exports import (
+    INITIALIZE,
+    REASONS,
+    START,
+    START_FUNCTION,
+    WHY,
+    exported_function,
+    exported_memory_size,
+    exported_number,
+)
 from .imports import Imports
 
 MAX_TABLE_ELEMENTS = 1 << 18
@@ -43,23 +60,24 @@ class Guest:
         instances: list[Instance] = []
         try:
             for name, library in linked:
-                instances.append(self._instance(linker, store, library))
-                if initialize := exported_function(store, instances[-1], INITIALIZE):
-                    initialize(store)
+                self._instantiate(linker, store, library, instances)
+                _call_exported(store, instances[-1], INITIALIZE)
                 self._imports.offer(linker, store, name, instances[-1])
-            instances.append(self._instance(linker, store, module))
-            start = exported_function(store, instances[-1], START)
-            if start is None:
+            self._instantiate(linker, store, module, instances)
+            if not _call_exported(store, instances[-1], START):
                 reason = "the module exports no function _start without parameters"
                 raise InvalidContract(reason, "wasm entrypoint")
-            start(store)
         except (Trap, WasmtimeError) as error:
-            return self._ended(error, [exported_memory_size(store, each) for each in instances])
+            return self._ended(error, store, instances)
         return Outcome(ResultCode.RETURN, None)
 
-    def _instance(self, linker: Linker, store: Store, module: Module) -> Instance:
+    def _instantiate(
+        self, linker: Linker, store: Store, module: Module, instances: list[Instance]
+    ) -> None:
+        """Add an instance of `module` to `instances`, and call what it wants called first."""
         self._imports.link(linker, module)
-        return linker.instantiate(store, module)
+        instances.append(linker.instantiate(store, module))
+        _call_exported(store, instances[-1], START_FUNCTION)
 
     def _new_store(self, count: int) -> Store:
         """Return a store for `count` modules, which have equal parts of the memory."""
@@ -75,7 +93,9 @@ class Guest:
         )
         return store
 
-    def _ended(self, error: Trap | WasmtimeError, memory_sizes: Sequence[int]) -> Outcome:
+    def _ended(
+        self, error: Trap | WasmtimeError, store: Store, instances: Sequence[Instance]
+    ) -> Outcome:
         """Return what the end means, by what an import raised, else by the trap."""
         raised = self._imports.raised
         if isinstance(raised, CallEnded):
@@ -83,20 +103,40 @@ class Guest:
         if raised is not None:
             raise raised
         if isinstance(error, Trap):
-            return self._trapped(error.trap_code, memory_sizes)
+            reasons = [exported_number(store, each, WHY) for each in instances]
+            sizes = [exported_memory_size(store, each) for each in instances]
+            return self._trapped(error.trap_code, max(reasons, default=0), sizes)
         if "exceeds memory limits" in str(error):
             return OUT_OF_MEMORY
+        if "exceeds table limits" in str(error) or "table count too high" in str(error):
+            return OUT_OF_TABLES
         raise InvalidContract(f"the module cannot be started: {error}", "wasm linking")
 
-    def _trapped(self, code: TrapCode | None, memory_sizes: Sequence[int]) -> Outcome:
-        """Return the outcome of a trap.
+    def _trapped(self, code: TrapCode | None, reason: int, memory_sizes: Sequence[int]) -> Outcome:
+        """Return the outcome of a trap; `reason` is why the module stopped itself, if it did.
 
         Allocators give up by `unreachable` when their memory may not grow. That is no trap of the
-        contract's own making, and the engine shows no other sign of it.
+        contract's own making, and the engine shows no other sign of it. Raises `ExecutorFault`
+        where the native stack has ended, which depends on the processor.
         """
         if code is TrapCode.INTERRUPT:
             return TIMEOUT
+        if code is TrapCode.STACK_OVERFLOW:
+            raise ExecutorFault(
+                "a guest has used up the native stack of this host before its own frames: make "
+                "its functions smaller, or its recursion less deep"
+            )
+        if reason in REASONS:
+            return vm_error(f"wasm_trap {REASONS[reason]}")
         is_full = any(size + _LAST_GROWTH > self._limit for size in memory_sizes)
         if code is TrapCode.UNREACHABLE and is_full:
             return OUT_OF_MEMORY
         return vm_error(f"wasm_trap {code.name.lower() if code else 'unknown'}")
+
+
+def _call_exported(store: Store, instance: Instance, name: bytes) -> bool:
+    """Call the function `name`, and return whether there is one without parameters."""
+    function = exported_function(store, instance, name)
+    if function is not None:
+        function(store)
+    return function is not None

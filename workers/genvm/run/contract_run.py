@@ -35,15 +35,15 @@ from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks
 from genvm_manager.workers.genvm.calls.storage import CommittedPages, PageCache
 from genvm_manager.workers.genvm.calls.stored_contract import locked_slots, read_code, write_code
 from genvm_manager.workers.genvm.engine.compile_cache import (
-    LIMITS_ID,
     CompileCache,
+    contract_rules,
     contracts_cache,
 )
 from genvm_manager.workers.genvm.engine.compiler import CompilerBounds
 from genvm_manager.workers.genvm.engine.contract_clock import ContractClock, Pause
 from genvm_manager.workers.genvm.engine.deadline import Deadline
 from genvm_manager.workers.genvm.engine.endings import (
-    OUT_OF_MEMORY,
+    OUT_OF_RECEIPT,
     TIMEOUT,
     CallEnded,
     ExecutorFault,
@@ -119,7 +119,7 @@ class ContractRun:
         outputs = Output(1, check, self._pause), Output(2, check, self._pause)
         self._env = GuestEnv(self._engine, self, outputs)
         self._warned: set[str] = set()
-        self._modules: dict[bytes, Module | InvalidContract] = {}
+        self._modules: dict[tuple[bytes, bool], Module | InvalidContract] = {}
         self._runners = RunnerFolder(limits.runners_folder)
         self._python = PythonGuest(self._engine, limits.cache_folder, self._warn)
         self._model: EmbeddingModel | None = None
@@ -249,7 +249,7 @@ class ContractRun:
             program = program_of(parse(code), self._runners, is_det=context.is_det)
             times = Timings()
             with self._pause:
-                prepared = self._prepared(program)
+                prepared = self._prepared(program, context.is_det)
             times.mark("module_ms")
             outcome = run_guest(
                 self._env, program, prepared, context, lambda: times.mark("boot_ms")
@@ -272,37 +272,43 @@ class ContractRun:
         ended = "cannot be started" if is_invalid else f"ended with {outcome.data}"
         self._log.error(f"the contract {ended}: {why}", contract_error=why)
 
-    def _prepared(self, program: Program) -> Prepared:
-        """Return the modules of `program`; a Python contract gets its library as well."""
+    def _prepared(self, program: Program, is_det: bool) -> Prepared:
+        """Return the modules of `program`; a Python contract gets its library as well.
+
+        Where `is_det`, modules of contracts trap at their floats.
+        """
         if program.module is None:
             self._python.put_library(program.tree, program.libraries)
             return Prepared(self._python.module(), [])
         linked = [
-            (module_name(wasm) or path, self._module(wasm)) for path, wasm in program.linked.items()
+            (module_name(wasm) or path, self._module(wasm, is_det))
+            for path, wasm in program.linked.items()
         ]
-        return Prepared(self._module(program.module), linked)
+        return Prepared(self._module(program.module, is_det), linked)
 
-    def _module(self, wasm: bytes) -> Module:
+    def _module(self, wasm: bytes, is_det: bool) -> Module:
         digest = hashlib.sha256(wasm).digest()
-        if digest not in self._modules:
+        if (digest, is_det) not in self._modules:
             if len(self._modules) >= MAX_KEPT_MODULES:
                 self._modules.clear()
-            self._modules[digest] = self._loaded(digest, wasm)
-        found = self._modules[digest]
+            self._modules[digest, is_det] = self._loaded(digest, wasm, is_det)
+        found = self._modules[digest, is_det]
         if isinstance(found, InvalidContract):
             raise found
         return found
 
-    def _loaded(self, digest: bytes, wasm: bytes) -> Module | InvalidContract:
+    def _loaded(self, digest: bytes, wasm: bytes, is_det: bool) -> Module | InvalidContract:
         """Return the module of a contract, compiled, or why it is none.
 
         Raises `ExecutorFault`.
         """
         limits = self._limits
         cache = contracts_cache(limits.cache_folder, limits.cache_bytes, self._warn)
-        compiled = CompileCache(self._engine, cache, CompilerBounds(), f"-{LIMITS_ID}")
+        rules = contract_rules(floats_trap=is_det)
         try:
-            return compiled.load(digest, lambda: _compilable(wasm))
+            return CompileCache(self._engine, cache, CompilerBounds(), rules).load(
+                digest, lambda: wasm
+            )
         except InvalidContract as error:
             return error
 
@@ -317,21 +323,14 @@ def _invalid(error: InvalidContract) -> Outcome:
     return vm_error(error.code, str(error))
 
 
-def _compilable(wasm: bytes) -> bytes:
-    """Return what of a module is to be compiled. Raises `InvalidContract`."""
-    from genvm_manager.workers.genvm.engine.wasm_limits import without_custom_sections  # noqa: PLC0415 (paid for when compiling)
-
-    return without_custom_sections(wasm)
-
-
 def internal_error(message: str) -> RunResult:
     """Return the result of a run that failed through no fault of the contract."""
     return _result(Outcome(ResultCode.INTERNAL_ERROR, message))
 
 
-def out_of_memory() -> RunResult:
+def out_of_receipt() -> RunResult:
     """Return the result of a run whose own is more than a host takes in one message."""
-    return _result(OUT_OF_MEMORY)
+    return _result(OUT_OF_RECEIPT)
 
 
 def _result(outcome: Outcome, effects: Effects | None = None, fees: object = None) -> RunResult:

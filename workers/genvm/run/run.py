@@ -24,7 +24,7 @@ from genvm_manager.workers.genvm.engine.contract_clock import Pause
 from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.log import UNFORESEEN, Log
 
-from .contract_run import ContractRun, Limits, Peers, internal_error, out_of_memory
+from .contract_run import ContractRun, Limits, Peers, internal_error, out_of_receipt
 
 
 def run(options: Namespace) -> int:
@@ -125,4 +125,4 @@ def _result(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> by
     result = contract_run.execute(data, options.permissions)
     log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
     encoded = result.encode()
-    return encoded if len(encoded) <= MAX_BLOB else out_of_memory().encode()
+    return encoded if len(encoded) <= MAX_BLOB else out_of_receipt().encode()

@@ -72,7 +72,7 @@ def asks_again_and_again(request: object, times: int, then: str) -> bytes:
 @pytest.mark.parametrize(
     ("then", "outcome"),
     [
-        ("nop", ("VM_ERROR", "OOM")),
+        ("nop", ("VM_ERROR", "OOM memory")),
         ("(drop (call $fd_close (i32.load (i32.const 0))))", ("RETURN", None)),
     ],
 )
@@ -190,4 +190,4 @@ def test_what_waiting_calls_hold_counts_as_memory_of_the_run(chain: Chain) -> No
     assert ended.result is not None
     assert ended.result.code is ResultCode.RETURN
     # Three hold 270 MiB: the third call's guest ends so, and those around it return null.
-    assert ended.stdout == b"\x02OOM" + b"\0\0"
+    assert ended.stdout == b"\x02OOM memo" + b"\0\0"

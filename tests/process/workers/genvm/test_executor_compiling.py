@@ -262,7 +262,7 @@ def test_a_host_that_is_too_small_or_slow_says_so(bounds: CompilerBounds, why: s
     # In a process of its own: this one may have a compiler's threads, which no fork has.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as apart:
-        compiling = apart.submit(compile_apart, slow_to_compile(functions=200), bounds)
+        compiling = apart.submit(compile_apart, slow_to_compile(functions=200), bounds, bytes)
         with pytest.raises(
             ExecutorFault, match=rf"could not compile the module within .*: {why}; "
         ):

@@ -19,6 +19,7 @@ from genvm_manager.protocol import calldata
 from genvm_manager.protocol.executor import ExecutionData
 from genvm_manager.protocol.host.messages import MAX_BLOB
 from genvm_manager.protocol.run_result import ResultCode
+from genvm_manager.workers.genvm.engine.guest import MAX_TABLE_ELEMENTS
 from tests.support.calls import MESSAGE, Chain, options
 from tests.support.node_host import BUILT_IN, run_executor
 from tests.support.waiting import TIMEOUT
@@ -36,7 +37,7 @@ GROW_FOR_EVER = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const 
         ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "wasm_trap integer_division_by_zero"),
         ("(i32.store (i32.const -4) (i32.const 1))", "wasm_trap memory_out_of_bounds"),
         ("(call $exit (i32.const 7))", "exit_code 7"),
-        (GROW_FOR_EVER, "OOM"),
+        (GROW_FOR_EVER, "OOM memory"),
     ],
 )
 def test_end_of_a_contract(chain: Chain, body: str, error: str) -> None:
@@ -62,7 +63,21 @@ def test_endless_loop_of_host_calls_ends_in_time(chain: Chain) -> None:
 
 def test_more_memory_than_the_limit_from_the_start_is_out_of_memory(chain: Chain) -> None:
     wasm = Contract(pages=2048).wasm("nop")
-    assert chain.outcome(wasm, options=options(memory=64 * MIB)) == ("VM_ERROR", "OOM")
+    assert chain.outcome(wasm, options=options(memory=64 * MIB)) == ("VM_ERROR", "OOM memory")
+
+
+def test_more_table_than_there_may_be_is_out_of_memory(chain: Chain) -> None:
+    for table in (f"(table {MAX_TABLE_ELEMENTS + 1} funcref)", "(table 1 funcref)" * 9):
+        assert chain.outcome(Contract().wasm("nop", table)) == ("VM_ERROR", "OOM table")
+
+
+def test_messages_without_end_are_out_of_memory(chain: Chain) -> None:
+    contract = Contract()
+    event = contract.gl_call({"EmitEvent": {"topics": [], "blob": {"a": bytes(8000)}}})
+    assert chain.outcome(contract.wasm(f"(loop (drop {event}) (br 0))")) == (
+        "VM_ERROR",
+        "OOM receipt",
+    )
 
 
 def test_storage_written_without_end_is_out_of_memory(chain: Chain) -> None:
@@ -72,7 +87,7 @@ def test_storage_written_without_end_is_out_of_memory(chain: Chain) -> None:
         " (i32.const 16777216)))"
         "(local.set $i (i32.add (local.get $i) (i32.const 16777216)))"
     )
-    assert chain.outcome(contract.wasm(f"(loop {write} (br 0))")) == ("VM_ERROR", "OOM")
+    assert chain.outcome(contract.wasm(f"(loop {write} (br 0))")) == ("VM_ERROR", "OOM storage")
 
 
 def test_a_result_that_no_host_takes_is_out_of_memory(chain: Chain) -> None:
@@ -83,7 +98,7 @@ def test_a_result_that_no_host_takes_is_out_of_memory(chain: Chain) -> None:
     wasm = contract.wasm(
         f"(drop (call $gl_call (i32.const {at}) (i32.const {size}) (i32.const 0)))"
     )
-    assert chain.outcome(wasm) == ("VM_ERROR", "OOM")
+    assert chain.outcome(wasm) == ("VM_ERROR", "OOM memory")
 
 
 def test_prints_without_measure_pass_through(chain: Chain) -> None:

@@ -163,7 +163,7 @@ def test_exception_leaves_its_traceback_on_stderr(probe: Chain) -> None:
 
 @pytest.mark.parametrize(
     ("method", "limit", "error"),
-    [("allocate", options(memory=64 << 20), "OOM"), ("loop", options(seconds=1), "timeout")],
+    [("allocate", options(memory=64 << 20), "OOM memory"), ("loop", options(seconds=1), "timeout")],
 )
 def test_limits_hold(probe: Chain, method: str, limit: list[str], error: str) -> None:
     result = probe.result(call(method), options=limit)

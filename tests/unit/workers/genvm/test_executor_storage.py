@@ -30,7 +30,7 @@ from genvm_manager.workers.genvm.calls.storage import (
     Storage,
 )
 from genvm_manager.workers.genvm.calls.stored_contract import read_code, write_code
-from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
+from genvm_manager.workers.genvm.engine.endings import CallEnded, vm_error
 
 SIZE = 256
 SLOT = b"s" * 32
@@ -58,11 +58,11 @@ def effects_on(host: Committed) -> Effects:
 
 
 @contextmanager
-def runs_out_of_memory() -> Iterator[None]:
-    """Check that the context ends the call as out of memory, and not by its time."""
+def runs_out_of(what: str) -> Iterator[None]:
+    """Check that the context ends the call as out of `what`, and not by its time."""
     with pytest.raises(CallEnded) as ended:
         yield
-    assert ended.value.outcome == OUT_OF_MEMORY
+    assert ended.value.outcome == vm_error(f"OOM {what}")
 
 
 def fields(storage: Storage) -> bytes:
@@ -133,7 +133,7 @@ def test_whole_pages_are_written_without_asking_the_host() -> None:
 
 def test_writing_without_end_is_stopped() -> None:
     storage = effects_on(Committed()).storage
-    with runs_out_of_memory():
+    with runs_out_of("storage"):
         for page in range(1 << 20):
             storage.write(SLOT, page * 32, bytes(32))
 
@@ -158,7 +158,7 @@ def test_events_are_counted_by_what_their_values_cost() -> None:
     effects = effects_on(Committed())
     for _ in range(8):
         effects.emit(event)
-    with runs_out_of_memory():
+    with runs_out_of("receipt"):
         effects.emit(event)
 
 
@@ -196,7 +196,7 @@ def test_writing_too_much_at_once_is_refused_before_anything_is_kept() -> None:
     content = bytes(60 << 20)
     tracemalloc.reset_peak()
     try:
-        with runs_out_of_memory():
+        with runs_out_of("storage"):
             effects.storage.write(SLOT, 0, content)
         assert tracemalloc.get_traced_memory()[1] < 130 << 20
     finally:
@@ -238,7 +238,7 @@ def test_what_written_pages_take_is_counted_whether_in_one_slot_or_in_many(
     effects = Effects(Storage(cast(CommittedPages, None), lambda *_: None), Budget(limit))
     tracemalloc.start()
     try:
-        with runs_out_of_memory():
+        with runs_out_of("storage"):
             for number in range(limit):
                 slot = number.to_bytes(32, "little") if is_scattered else SLOT
                 effects.storage.write(slot, 0 if is_scattered else number * PAGE, bytes(PAGE))

@@ -293,7 +293,7 @@ def test_whatever_bytes_are_changed_a_module_is_read_or_refused() -> None:
     assert valid > 100
 
 
-LIMITS = "2", "3386e27a886626fe"
+LIMITS = "3", "3386e27a886626fe"
 """`LIMITS_ID`, and the digest of the rules that it stands for."""
 
 RULES = ("_PLAIN", "_OPERANDS", "_PREFIXED_OPERANDS", "_TABLE_OPCODES", "_ARITHMETIC")
