@@ -32,8 +32,8 @@ _DESCRIPTIONS = {
     ),
     "invalid_contract": (
         "The code cannot be started: it is damaged, asks for a runner that does not exist, or "
-        "there is no contract at the address. The run's log says which; correct the code or the "
-        "address and deploy again."
+        "there is no contract at the address. The error's own words, which the run's log has too, "
+        "say which; correct the code or the address and deploy again."
     ),
     "invalid_contract not_utf8_text": (
         "The code is neither WebAssembly nor a ZIP, and as text it is not UTF-8. Save the source "

@@ -230,14 +230,14 @@ class ContractRun:
         except CallEnded as ended:
             return ended.outcome
         except InvalidContract as error:
-            return _invalid(error)
+            return _invalid(error, context)
 
     def _call_inside(self, context: CallContext) -> Outcome:
         """Run a guest inside another one, which waits meanwhile with all that it holds."""
         try:
             code = read_code(context.effects.storage, MAX_CODE)
         except InvalidContract as error:
-            return _invalid(error)
+            return _invalid(error, context)
         with context.effects.holding(_COPIES_OF_CODE * len(code)):
             return self._call(context, code)
 
@@ -255,7 +255,7 @@ class ContractRun:
                 self._env, program, prepared, context, lambda: times.mark("boot_ms")
             )
         except InvalidContract as error:
-            return _invalid(error)
+            return _invalid(error, context)
         times.mark("contract_ms")
         guest = times.total() - times.parts["module_ms"]
         self._log.debug("guest_ended", guest_ms=round(guest, 2), **times.parts)
@@ -319,8 +319,10 @@ class ContractRun:
             self._log.warning(reason)
 
 
-def _invalid(error: InvalidContract) -> Outcome:
-    return vm_error(error.code, str(error))
+def _invalid(error: InvalidContract, context: CallContext) -> Outcome:
+    """Return the outcome for a contract that cannot be started; a called one is named."""
+    called = f"{context.message.contract_address}: " if context.stack else ""
+    return vm_error(error.code, f"{called}{error}")
 
 
 def internal_error(message: str) -> RunResult:

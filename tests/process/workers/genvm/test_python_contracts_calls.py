@@ -175,7 +175,7 @@ def test_any_other_end_is_a_vm_error_with_its_traceback(
     assert failed.vm_error() == code
     assert printed in failed.stderr
     if printed:
-        assert 'File "/contract.py"' in failed.stderr
+        assert 'File "contract.py"' in failed.stderr
 
 
 def test_the_contract_knows_its_message(chain: Chain, office: Contract) -> None:
