@@ -63,7 +63,7 @@ class Messages(gl.Contract):
 
     @gl.public.view
     def about(self, target: Address) -> list:
-        from genlayer.gl import genvm_contracts as contracts
+        contracts = gl.genvm_contracts
         other = gl.get_contract_at(target)
         return [
             Names is gl.get_contract_at, other.address, isinstance(other, gl.ContractProxy),
@@ -180,6 +180,20 @@ def test_what_does_not_fit_is_refused(chain: Chain) -> None:
         for each, answer in answers.items()
     } == REFUSED
     assert contract.last.result.emissions == []
+
+
+def test_a_refusal_says_what_the_machine_takes(chain: Chain) -> None:
+    source = """
+from genlayer import *
+class C(gl.Contract):
+    @gl.public.write
+    def f(self, target: Address):
+        gl.get_contract_at(target).emit(on="later").foo()
+"""
+    failed = chain.deploy(source).calling("f", TARGET)
+    assert failed.vm_error() == "exit_code 1"
+    told = "2: inval\nPostMessage: value is 0 to 2**256-1, and on is 'finalized' or 'accepted'"
+    assert told in failed.stderr
 
 
 RAW: dict[str, dict[str, Any]] = {
@@ -356,6 +370,44 @@ def test_a_contract_that_is_asked_sees_who_asks(chain: Chain) -> None:
     through = caller.call("through", other.address, another.address)
     assert through[0] == another.address
     assert through[5] == [caller.address, other.address]
+
+
+SHIPPED = """
+from genlayer import *
+
+@gl.evm.contract_interface
+class Token:
+    class View: pass
+    class Write:
+        def ping(self, a: u8, /): ...
+
+class Moved(gl.Event):
+    def __init__(self, a, /): ...
+
+class Shipped(gl.Contract):
+    @gl.public.write
+    def send(self, target: Address) -> list:
+        other, token, event = gl.get_contract_at(target), Token(target), Moved(1, self=2)
+        methods, token_methods = other.emit(value=1, on="accepted"), token.emit()
+        def work():
+            methods.ping(k=1)
+            token_methods.ping(5)
+            event.emit()
+            return [other.balance, token.balance, other.address]
+        return gl.vm.unpack_result(gl.vm.spawn_sandbox(work, allow_write_ops=True))
+"""
+
+
+def test_other_contracts_are_known_in_sandboxes(chain: Chain) -> None:
+    contract = chain.deploy(SHIPPED)
+    chain.node.balances |= {contract.address: 10, TARGET: 9}
+    outcome = contract.calling("send", TARGET)
+    assert outcome.returned() == [9, 9, TARGET]
+    message, to_ethereum, event = outcome.result.emissions
+    assert calldata.decode(message["calldata"]) == {"method": "ping", "kwargs": {"k": 1}}
+    assert (message["value"], message["on"]) == (1, "accepted")
+    assert to_ethereum["calldata"][4:] == bytes(31) + b"\5"
+    assert event["blob"] == {"a": 1, "self": 2}
 
 
 def test_a_contract_that_is_asked_changes_and_sends_nothing(chain: Chain) -> None:

@@ -133,6 +133,15 @@ _REASONS = {
     "7: inbalance": "the value is more than the contract owns",
     "1: overflow": "the request is longer than 64 MiB",
 }
+_SHAPES = {
+    "EmitEvent": "an event has at most 4 topics of 32 bytes each, and a map",
+    "PostMessage": "value is 0 to 2**256-1, and on is 'finalized' or 'accepted'",
+    "DeployContract": (
+        "code is bytes, value and salt_nonce are 0 to 2**256-1, and on is 'finalized' or 'accepted'"
+    ),
+    "EthSend": "value is 0 to 2**256-1",
+}
+"""What a request that is malformed should have had."""
 _MODULES_REASON = "models and the web are for nondet blocks only: see gl.eq_principle and gl.vm"
 _FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
 
@@ -150,8 +159,8 @@ def call_host(request: dict[str, Any]) -> bytes | None:
         reason = _REASONS.get(refusal, "the request cannot be served")
         if refusal == "6: forbidden" and name in _FOR_MODULES:
             reason = _MODULES_REASON
-        elif refusal == "2: inval" and name == "EmitEvent":
-            reason = "an event has at most 4 topics of 32 bytes each"
+        elif refusal == "2: inval":
+            reason = _SHAPES.get(name, reason)
         error.add_note(f"{name}: {reason}")
         raise
 

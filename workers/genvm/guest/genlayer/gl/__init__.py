@@ -47,7 +47,9 @@ globals().update(types.BY_NAME)
 _MODULES = {
     "advanced": "genlayer.gl.advanced",
     "eq_principle": "genlayer.gl.eq_principle",
+    "events": "genlayer.gl.events",
     "evm": "genlayer.py.evm",
+    "genvm_contracts": "genlayer.gl.genvm_contracts",
     "nondet": "genlayer.gl.nondet",
     "vm": "genlayer.gl.vm",
     "wasi": "_genlayer_wasi",

@@ -47,7 +47,7 @@ class Event:
         cls.signature = f"{cls.name}({','.join(cls.indexed)})"
         cls.__init__ = Event.__init__
 
-    def __init__(self, *indexed: Any, **blob: Any) -> None:
+    def __init__(self, /, *indexed: Any, **blob: Any) -> None:
         names = self.indexed
         if len(indexed) != len(names):
             listed = ", ".join(names) or "none"

@@ -104,6 +104,10 @@ class ErasedMethods:
 
         return lazy_call(start) if self.__is_lazy else start
 
+    def __reduce__(self) -> Any:
+        # Else unpickling would ask for `__setstate__`, which is a method like any other here.
+        return ErasedMethods, (self.__send, self.__is_lazy)
+
 
 class GenVMContractDeclaration:
     """What `contract_interface` is applied to: a class with the inner classes `View` and `Write`.

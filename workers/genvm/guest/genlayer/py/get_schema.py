@@ -93,15 +93,10 @@ def _parameters(cls: type, method: Callable[..., Any], hints: dict[str, Any]) ->
             raise TypeError(f"{name}: a method called from outside takes no *args and no **kwargs")
         described = _hinted(method, each.name, hints)
         if each.kind is each.KEYWORD_ONLY:
-            by_keyword[_escaped(each.name)] = described
+            by_keyword[each.name] = described
         else:
             positional.append([each.name, described])
     return {"params": positional, "kwparams": by_keyword}
-
-
-def _escaped(name: str) -> str:
-    """Return a name as a key of the schema, where a single `$` in front has a meaning."""
-    return f"${name}" if name.startswith("$") else name
 
 
 def _hints(cls: type, method: Callable[..., Any]) -> dict[str, Any]:

@@ -131,6 +131,10 @@ class _BoundMethods:
             raise AttributeError(f"the interface has no such method {name} here; it has {known}")
         return self._bind(method)
 
+    def __reduce__(self) -> Any:
+        # Else unpickling would look for a method `__setstate__` before there are any methods.
+        return _BoundMethods, (self._methods, self._bind)
+
 
 def contract_interface(declaration: type) -> type[ContractProxy]:
     """Class decorator: `declaration(address)` is the Ethereum contract there.
