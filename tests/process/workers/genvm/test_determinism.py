@@ -16,6 +16,7 @@ from tests.support.node_host import BUILT_IN
 from tests.support.python_contracts import Contract, Outcome, running_chain
 
 SOURCE = """
+import hashlib
 import json
 import os
 import random
@@ -24,6 +25,7 @@ import time
 import traceback
 import uuid
 from genlayer import *
+from genlayer._machine.shipping import ship
 
 class Plain:
     pass
@@ -41,6 +43,7 @@ class Looking(gl.Contract):
         block["strict"] = gl.eq_principle.strict_eq(lambda: text_of([in_process(), of_objects()]))
         block["sandbox"] = gl.vm.spawn_sandbox(lambda: text_of(everything())).calldata
         block["main"] = everything()
+        block["shipped"] = self.shipped()
         text = text_of(block)
         self.seen.append(text)
         for word in {"some", "words", "in", "a", "set"}:
@@ -52,6 +55,13 @@ class Looking(gl.Contract):
             print(traceback.format_exc())
         traceback.print_stack()
         return text
+
+    def shipped(self):
+        class Local:
+            held = {"some", "words", 1.5}
+        one = Local()
+        shipped = [ship(lambda: one.held), ship(lambda: [self.seen, Local, everything, {"a", "b"}])]
+        return [hashlib.sha256(each).hexdigest() for each in shipped]
 
     @gl.public.write
     def overflow(self, depth: int):
