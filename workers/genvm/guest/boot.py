@@ -7,6 +7,7 @@ gc.disable()  # until the contract runs: nothing that is loaded before becomes g
 sys.path.insert(0, "/genvm")
 sys.path.append("/")
 
-from genlayer._machine.entry import main  # noqa: E402 - found through the path above
+import _modules  # noqa: E402, F401 - found through the path above
+from genlayer._machine.entry import main  # noqa: E402 - found by it
 
 main()

@@ -1,9 +1,10 @@
 """All that the Python guest imports, compiled and unpacked once, so that imports are quick there.
 
 The interpreter carries its standard library as a compressed ZIP, which costs a cold call some
-50 ms; and our guest files would be compiled at each run. Both are made once, by the guest itself,
-and kept as one file: the length of an index, the index (calldata: offset and size by path), and
-the files. There is no running without it, so whether it was there before changes no result.
+50 ms; and our guest files would be compiled at each run, each after a search through folders. All
+is made once, by the guest itself, and kept as one file: the length of an index, the index
+(calldata: offset and size by path), and the files. There is no running without it, so whether it
+was there before changes no result.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ from .guest_files import read_guest_sources
 PYTHON_HOME = "/genvm"
 """Where the interpreter looks for `lib/python3.12`."""
 
-FORMAT = "1"
+FORMAT = "2"
 """Part of the cache's key: raise it with any change of what a library holds."""
 
 _MAX_ENTRIES = 4
 _UNCHECKED = bytes.fromhex("cb0d0d0a") + (1).to_bytes(4, "little") + bytes(8)
 """The head of a .pyc of CPython 3.12 that is never compared with its source."""
 
-Unpack = Callable[[list[str]], bytes]
-"""Runs `unpack_in_guest.py` in the guest on the sources with these names below `/genvm`."""
+MODULES = f"{PYTHON_HOME}/modules"
+"""The modules of the SDK, in one file, where the guest's `_modules.py` finds them."""
+
+_SDK = ("_genlayer_wasi.py", "genlayer/")
+
+Unpack = Callable[[list[str], list[str]], bytes]
+"""Runs `unpack_in_guest.py` in the guest on sources by their names below `/genvm`.
+
+The first become one file, each of the others one of its own.
+"""
 
 
 class GuestLibrary:
@@ -75,9 +84,11 @@ def _files(library: memoryview) -> Iterator[tuple[str, memoryview]]:
 
 
 def _make(names: list[str], unpack: Unpack) -> bytes:
-    stdlib, *codes = _pieces(unpack(names))
-    files = dict(_unzipped(stdlib))
-    for name, code in zip(names, codes, strict=True):
+    sdk = [name for name in names if name.startswith(_SDK)]
+    others = [name for name in names if name not in sdk]
+    stdlib, modules, *codes = _pieces(unpack(sdk, others))
+    files = dict(_unzipped(stdlib)) | {MODULES: modules}
+    for name, code in zip(others, codes, strict=True):
         folder, _, file = f"{PYTHON_HOME}/{name}".rpartition("/")
         files[f"{folder}/__pycache__/{file[:-3]}.cpython-312.pyc"] = _UNCHECKED + code
     index, offset = {}, 0

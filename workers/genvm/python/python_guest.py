@@ -61,11 +61,12 @@ class PythonGuest:
             self._found = GuestLibrary(self._folder, self._report)
         return self._found
 
-    def _unpack(self, names: list[str]) -> bytes:
+    def _unpack(self, modules: list[str], others: list[str]) -> bytes:
         tree = FileTree()
         tree.put("/unpack.py", File(_UNPACK.read_bytes()))
         for name, content in read_guest_sources().items():
             tree.put(f"{PYTHON_HOME}/{name}", File(content))
-        paths = [f"{PYTHON_HOME}/{name}" for name in names]
-        arguments = ["python", "-I", "-S", "-B", "-X", "utf8", "/unpack.py", *paths]
+        paths = [f"{PYTHON_HOME}/{name}" for name in (*modules, *others)]
+        options = ["-I", "-S", "-B", "-X", "utf8"]
+        arguments = ["python", *options, "/unpack.py", str(len(modules)), *paths]
         return run_tool(self._engine, self.module(), arguments, tree)
