@@ -62,6 +62,7 @@ def test_a_finished_run_has_every_field(service: RunningService) -> None:
         "stdout_dropped_bytes": 0,
         "stderr_dropped_bytes": 0,
         "genvm_log_dropped_records": 0,
+        "contract_error": None,
     }
 
 
