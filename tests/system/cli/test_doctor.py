@@ -74,7 +74,7 @@ def test_all_is_well_on_a_private_service_and_nothing_is_left(state: Path) -> No
         wait_until(lambda: not processes_of(Path(scratch)))
     assert set(found) == {
         "versions", "clock", "disk", "limits", "memory", "settings", "token", "state folder",
-        "cache", "names", "executors", "browser", "service", "trial run",
+        "cache", "names", "executors", "embeddings", "browser", "service", "trial run",
     }  # fmt: skip
     assert found["service"][0]["says"] == "no service runs here now"
     assert "deployed, called and read" in found["trial run"][0]["says"]
