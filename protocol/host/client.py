@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
 from .messages import (
     BALANCE_SIZE,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from genvm_manager.protocol.calldata import Address
 
 
+_PAUSE = 0.01
+"""Seconds between two looks at whether a guest has its answer."""
+
+
 class HostClient:
     """All hosts of a run as one: each method goes to the host that serves it.
 
@@ -52,7 +56,7 @@ class HostClient:
     ) -> None:
         self.method_hosts = method_hosts
         self._connections = [_Connection(each) for each in connections]
-        self._waiting = nullcontext() if waiting is None else waiting
+        self._waiting = _Waiting(nullcontext() if waiting is None else waiting)
 
     def storage_read(self, request: StorageRead) -> bytes:
         """Return exactly `request.length` bytes of storage."""
@@ -120,9 +124,57 @@ class HostClient:
         except HostProtocolError:
             return
 
+    def close_to_guests(self) -> bool:
+        """Refuse what guests ask from now on; return whether one still waits for an answer."""
+        self._waiting.is_closed = True
+        return self._waiting.is_entered
+
+    def leave(self, result: bytes, seconds: float) -> None:
+        """Hand over the result and finish while a guest may still wait for an answer.
+
+        Both are sent behind its question. Answers are waited for at most `seconds`, those to the
+        guest first; a host that gives none has the result all the same once it goes on.
+        """
+        for connection in self._connections:
+            connection.limit(seconds)
+        end = time.monotonic() + seconds
+        consumer, last = map(self._serving, (Method.CONSUME_RESULT, Method.NOTIFY_FINISHED))
+        with suppress(HostProtocolError):
+            consumer.send(Method.CONSUME_RESULT, U32.pack(len(result)) + result)
+        with suppress(HostProtocolError):
+            last.send(Method.NOTIFY_FINISHED)
+        while self._waiting.is_entered and time.monotonic() < end:
+            time.sleep(_PAUSE)
+        if not self._waiting.is_entered:
+            with suppress(HostProtocolError):
+                consumer.receive(1)
+                last.receive(1)
+
     def _serving(self, method: Method) -> _Connection:
         index = self.method_hosts[method] if method < len(self.method_hosts) else 0
         return self._connections[index if index < len(self._connections) else 0]
+
+
+class _Waiting:
+    """Is entered for each question of a guest, which it refuses once it is closed."""
+
+    __slots__ = ("_inner", "is_closed", "is_entered")
+
+    def __init__(self, inner: AbstractContextManager[None]) -> None:
+        self._inner = inner
+        self.is_entered = False
+        self.is_closed = False
+
+    def __enter__(self) -> None:
+        self.is_entered = True  # First, so that who closes it sees this question, or it is refused.
+        if self.is_closed:
+            self.is_entered = False
+            raise HostProtocolError("the run was told to stop")
+        self._inner.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._inner.__exit__(*raised)
+        self.is_entered = False
 
 
 class _Connection:
@@ -130,6 +182,10 @@ class _Connection:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+
+    def limit(self, seconds: float) -> None:
+        """Let what is sent and received from now on take at most `seconds`."""
+        self._connection.settimeout(seconds)
 
     def send(self, method: Method, arguments: bytes = b"") -> None:
         try:

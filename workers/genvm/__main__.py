@@ -7,6 +7,11 @@ import sys
 # Importing makes a hundred thousand objects, none of them garbage: 30 ms spent on finding that out.
 gc.disable()
 
+from .stop_request import STOP  # noqa: E402
+
+if "run" in sys.argv:
+    STOP.listen()
+
 from .cli import main  # noqa: E402
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def _compile_and_exit(
     """
     said = b""
     try:
+        # A stop of the run is for our parent, which ends us by its own end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # The kernel kills this child when the thread that forked it ends. It is checked afterwards
         # that this had not happened before.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -6,6 +6,7 @@ Source: docs/spec/04-executor.md#the-result.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,6 +77,9 @@ _COPIES_OF_CODE = 2
 _TICK = 0.1
 """Seconds between two reminders to a guest that is out of time."""
 
+_SHORT_TICK = 0.01
+"""The same for a run that was told to stop."""
+
 _MAX_TICKS = round((ANSWER_SECONDS + 10) / _TICK)
 
 
@@ -125,6 +129,7 @@ class ContractRun:
         self._model: EmbeddingModel | None = None
         self._pages = PageCache()
         self._used: float | None = None
+        self._running: GuestThread[Outcome] | None = None
 
     def execute(self, data: ExecutionData, permissions: frozenset[str]) -> RunResult:
         """Run the call to its end; a fault of ours gives an internal error.
@@ -141,6 +146,26 @@ class ContractRun:
             result = internal_error(str(error))
         return result._replace(
             nondet_results=self.nondet.results, nondet_disagreement=self.nondet.disagreement
+        )
+
+    def stop(self, seconds: float) -> None:
+        """End the guests of a call whose `execute` was interrupted.
+
+        A guest that waits for a host, a module or the compiler for more than `seconds` is left
+        behind: it does nothing any more when that answers.
+        """
+        self.deadline.is_over = True
+        end = time.monotonic() + seconds
+        while self._running is not None and time.monotonic() < end:
+            self._engine.increment_epoch()
+            if self._running.wait(_SHORT_TICK):
+                break
+
+    def timed_out(self) -> RunResult:
+        """Return the result of a run that was told to stop."""
+        return timed_out()._replace(
+            nondet_results=list(self.nondet.results),
+            nondet_disagreement=self.nondet.disagreement,
         )
 
     def committed(self, address: Address, storage_type: StorageType) -> CommittedPages:
@@ -189,7 +214,7 @@ class ContractRun:
         the executor, is left behind. What a caller made of an inner call that was cut off does not
         count: the time decides alone, and what is not counted changes nothing.
         """
-        running = GuestThread(lambda: self._timed(work))
+        running = self._running = GuestThread(lambda: self._timed(work))
         done = running.wait(self._limits.seconds)
         while not done and (left := self._seconds_left()) > 0:
             done = running.wait(max(left, _TICK))
@@ -328,6 +353,11 @@ def _invalid(error: InvalidContract, context: CallContext) -> Outcome:
 def internal_error(message: str) -> RunResult:
     """Return the result of a run that failed through no fault of the contract."""
     return _result(Outcome(ResultCode.INTERNAL_ERROR, message))
+
+
+def timed_out() -> RunResult:
+    """Return the result of a run that was told to stop before it had done anything."""
+    return _result(TIMEOUT)
 
 
 def out_of_receipt() -> RunResult:

@@ -12,9 +12,10 @@ import threading
 import time
 from argparse import Namespace
 from contextlib import suppress
+from typing import NamedTuple
 
 from genvm_manager.protocol.errors import MalformedMessage
-from genvm_manager.protocol.executor import decode_execution_data
+from genvm_manager.protocol.executor import ExecutionData, decode_execution_data
 from genvm_manager.protocol.host.client import HostClient
 from genvm_manager.protocol.host.messages import MAX_BLOB, HostProtocolError
 from genvm_manager.workers.genvm.calls.hosts import connect
@@ -23,8 +24,26 @@ from genvm_manager.workers.genvm.calls.nondet_blocks import NondetBlocks
 from genvm_manager.workers.genvm.engine.contract_clock import Pause
 from genvm_manager.workers.genvm.engine.endings import ExecutorFault
 from genvm_manager.workers.genvm.log import UNFORESEEN, Log
+from genvm_manager.workers.genvm.stop_request import STOP, Stopped
 
-from .contract_run import ContractRun, Limits, Peers, internal_error, out_of_receipt
+from .contract_run import (
+    ContractRun,
+    Limits,
+    Peers,
+    internal_error,
+    out_of_receipt,
+    timed_out,
+)
+
+_STOP_SECONDS = 0.2
+"""Seconds that the guests of a run may take to end once it was told to stop. They need a few
+milliseconds, unless they wait for somebody."""
+
+_LEAVE_SECONDS = 1.0
+"""Seconds that a stopped run waits for the answer to its last question, so that a node that is
+merely slow does not find the connection closed."""
+
+_TOLD_TO_STOP = "the run was told to stop (SIGTERM): it ends as timeout"
 
 
 def run(options: Namespace) -> int:
@@ -32,6 +51,7 @@ def run(options: Namespace) -> int:
 
     Return 0 once its result is handed over, and 1 when a host is gone.
     """
+    STOP.listen()
     gc.freeze()
     gc.enable()
     _hold_standard_descriptors()
@@ -51,8 +71,12 @@ def _run(options: Namespace, log: Log) -> int:
     except ExecutorFault as error:
         return _failed(log, str(error))
     try:
-        hosts.consume_result(_result_whatever_happens(options, hosts, pause, log))
-        hosts.notify_finished()
+        ending = _ending_whatever_happens(options, hosts, pause, log)
+        if ending.may_wait:
+            hosts.consume_result(ending.result)
+            hosts.notify_finished()
+        else:
+            hosts.leave(ending.result, _LEAVE_SECONDS)
     except HostProtocolError as error:
         with suppress(HostProtocolError):  # The result's host may be the one that is left.
             hosts.consume_result(internal_error(str(error)).encode())
@@ -84,26 +108,59 @@ def _hold_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _result_whatever_happens(
+class _Ending(NamedTuple):
+    """An encoded result. `may_wait`: no guest is left that waits for an answer of a host."""
+
+    result: bytes
+    may_wait: bool = True
+
+
+def _ending_whatever_happens(
     options: Namespace, hosts: HostClient, pause: Pause, log: Log
-) -> bytes:
-    """Return the encoded result: no contract ends the executor without one.
+) -> _Ending:
+    """Return how the run ended: no contract ends the executor without a result.
 
     Raises `HostProtocolError` when a host is gone, and nothing else.
     """
     try:
-        return _result(options, hosts, pause, log)
+        return _ending(options, hosts, pause, log)
     except HostProtocolError:
         raise
     except Exception as error:
         log.fault(error)
-        return internal_error(_UNFORESEEN).encode()
+        return _Ending(internal_error(_UNFORESEEN).encode())
 
 
 _UNFORESEEN = f"{UNFORESEEN}; its log has the details"
 
 
-def _result(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> bytes:
+def _ending(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> _Ending:
+    try:
+        data = decode_execution_data(STOP.interruptible(sys.stdin.buffer.read))
+    except MalformedMessage as error:
+        log.error(f"the execution data cannot be used: {error}")
+        return _Ending(internal_error(str(error)).encode())
+    except Stopped:
+        log.warning(_TOLD_TO_STOP)
+        return _Ending(timed_out().encode())
+    hosts.method_hosts = data.method_hosts
+    start = time.perf_counter()
+    contract_run = _contract_run(options, data, hosts, pause, log)
+    try:
+        result = STOP.interruptible(lambda: contract_run.execute(data, options.permissions))
+    except Stopped:
+        log.warning(_TOLD_TO_STOP)
+        contract_run.stop(_STOP_SECONDS)
+        is_asked = hosts.close_to_guests()
+        return _Ending(contract_run.timed_out().encode(), may_wait=not is_asked)
+    log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
+    encoded = result.encode()
+    return _Ending(encoded if len(encoded) <= MAX_BLOB else out_of_receipt().encode())
+
+
+def _contract_run(
+    options: Namespace, data: ExecutionData, hosts: HostClient, pause: Pause, log: Log
+) -> ContractRun:
     limits = Limits(
         memory=options.memory_limit,
         seconds=options.max_seconds,
@@ -111,18 +168,7 @@ def _result(options: Namespace, hosts: HostClient, pause: Pause, log: Log) -> by
         cache_bytes=options.cache_bytes,
         runners_folder=options.runners_dir,
     )
-    try:
-        data = decode_execution_data(sys.stdin.buffer.read())
-    except MalformedMessage as error:
-        log.error(f"the execution data cannot be used: {error}")
-        return internal_error(str(error)).encode()
-    hosts.method_hosts = data.method_hosts
-    start = time.perf_counter()
     descriptors = (options.module_llm, options.module_web)
     modules = Modules(descriptors, options.genvm_id, data.host_data, pause, log)
     nondet = NondetBlocks(hosts, data.leader_nondet_results, is_sync=options.sync)
-    contract_run = ContractRun(Peers(hosts, modules, nondet, pause), limits, log)
-    result = contract_run.execute(data, options.permissions)
-    log.debug("run_ended", id=options.genvm_id, ms=round((time.perf_counter() - start) * 1e3, 2))
-    encoded = result.encode()
-    return encoded if len(encoded) <= MAX_BLOB else out_of_receipt().encode()
+    return ContractRun(Peers(hosts, modules, nondet, pause), limits, log)
