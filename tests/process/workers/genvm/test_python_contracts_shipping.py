@@ -79,6 +79,13 @@ class Shipping(gl.Contract):
     def make_globals(self):
         return lambda: [K, *sorted(name for name in globals() if name[0] != "_")]
 
+    def make_many_globals(self):
+        names = [f"g{n}" for n in range(300)]
+        namespace = {name: n for n, name in enumerate(names)}
+        exec("def f(): return [" + ", ".join(names) + "]", namespace)
+        f = namespace["f"]
+        return lambda: f() == list(range(300))
+
     def make_global_write(self):
         def write():
             global K
@@ -226,6 +233,15 @@ class Shipping(gl.Contract):
         return sorted(theirs - ours)
 
     @gl.public.write
+    def operations(self) -> list[bool]:
+        from opcode import opmap
+        from genlayer._machine import shipping
+        names = ["LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"]
+        numbers = tuple(opmap[name] for name in names)
+        ours = shipping._GLOBAL_OPERATIONS, shipping._EXTENDED_ARG
+        return [ours == (numbers, opmap["EXTENDED_ARG"]), numbers[0] == shipping._LOAD_GLOBAL]
+
+    @gl.public.write
     def by_hand(self, version: str) -> typing.Any:
         import cloudpickle
         n = 4
@@ -241,6 +257,7 @@ SHIPPED: dict[str, Any] = {
     "int_type": [3, 4],
     "global_values": [40, 21],
     "globals": [20, "K"],
+    "many_globals": True,
     "global_write": [99, 100],
     "recursion": 120,
     "local_classes": [1, 101, 7, "Derived", 9, 101],
@@ -291,6 +308,10 @@ def test_only_what_the_contract_defines_loads_it_again(shipped: Outcome) -> None
 
 def test_cloudpickle_is_asked_for_all_that_it_knows(contract: Contract) -> None:
     assert contract.call("left_to_cloudpickle") == []
+
+
+def test_the_numbers_of_operations_are_those_of_the_interpreter(contract: Contract) -> None:
+    assert contract.call("operations") == [True, True]
 
 
 def test_a_contract_can_import_cloudpickle_itself(contract: Contract) -> None:

@@ -17,7 +17,6 @@ import marshal
 import sys
 from _pickle import Pickler, PicklingError, loads
 from io import BytesIO
-from opcode import EXTENDED_ARG, opmap
 from types import (
     CellType,
     CodeType,
@@ -68,6 +67,11 @@ _LEFT_TO_CLOUDPICKLE = {
     "staticmethod",
 }
 """The names of the types, other than those below, that it takes along and `pickle` does not."""
+
+_EXTENDED_ARG = 144
+_LOAD_GLOBAL = 116
+_GLOBAL_OPERATIONS = (_LOAD_GLOBAL, 97, 98)
+"""Of CPython 3.12: reads, writes and deletes of globals. The module `opcode` is slow to load."""
 
 _SINGLETONS = (NoneType, EllipsisType, NotImplementedType)
 _OF_MODULE = ("__package__", "__name__", "__path__", "__file__")
@@ -194,17 +198,13 @@ def _global_names(code: CodeType) -> dict[str, None]:
     extended = 0
     for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
         index = argument | extended
-        extended = index << 8 if operation == EXTENDED_ARG else 0
+        extended = index << 8 if operation == _EXTENDED_ARG else 0
         if operation in _GLOBAL_OPERATIONS:
-            names[code.co_names[index >> _GLOBAL_OPERATIONS[operation]]] = None
+            names[code.co_names[index >> (operation == _LOAD_GLOBAL)]] = None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names |= _global_names(constant)
     return names
-
-
-_GLOBAL_OPERATIONS = {opmap["LOAD_GLOBAL"]: 1, opmap["STORE_GLOBAL"]: 0, opmap["DELETE_GLOBAL"]: 0}
-"""How many bits of the argument stand before the name's index."""
 
 
 def _submodules(code: CodeType, values: list[Any]) -> list[ModuleType]:
