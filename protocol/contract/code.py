@@ -141,11 +141,13 @@ def _parse_header(code: bytes) -> tuple[str | None, Any]:
     version, description = _split_header(_decoded(code))
     try:
         runner = parse_description(description, is_alone=False)
-    except ValueError:
-        reason = _writing_fault(code) or (
-            "the first comment holds no runner description such as "
-            '# { "Depends": "py-genlayer:test" }'
-        )
+    except ValueError as error:
+        example = 'such as # { "Depends": "py-genlayer:test" }'
+        reason = f"the first comment holds no runner description {example}"
+        if description.lstrip().startswith("{"):
+            fault = getattr(error, "msg", error)
+            reason = f"the first comment is no JSON {example}: {fault}"
+        reason = _writing_fault(code) or reason
         raise InvalidContract(reason, "absent_runner_comment") from None
     return version, runner
 
@@ -188,8 +190,10 @@ def _name(character: str) -> str:
 def _decoded(code: bytes) -> str:
     try:
         return code.decode("utf-8")
-    except UnicodeDecodeError:
-        reason = _writing_fault(code) or "the code is not UTF-8 text"
+    except UnicodeDecodeError as error:
+        line = code.count(b"\n", 0, error.start) + 1
+        found = f"the code is not UTF-8 text: line {line} has the byte 0x{code[error.start]:02x}"
+        reason = _writing_fault(code) or found
         raise InvalidContract(reason, "not_utf8_text") from None
 
 
@@ -231,8 +235,8 @@ def parse_runner_json(content: bytes | memoryview) -> Any:
         )
     try:
         return parse_description(bytes(content).decode("utf-8-sig"), is_alone=True)
-    except ValueError:
-        raise InvalidContract("runner.json is not JSON", "malformed_runner") from None
+    except ValueError as error:
+        raise InvalidContract(f"runner.json is not JSON: {error}", "malformed_runner") from None
 
 
 def _zip_version(files: dict[str, bytes]) -> str | None:

@@ -70,6 +70,20 @@ def test_code_that_says_nothing_usable(code: bytes, error: str) -> None:
     assert raised.value.code == error
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (b"print(1)", 'holds no runner description such as # { "Depends": "py-genlayer:test" }'),
+        (b'# v1\n# {"Depends" "py"}\n', "is no JSON such as .*: Expecting ':' delimiter"),
+        (b'# {"Depends": "py"\nimport os', "is no JSON such as .*: its brackets have no end"),
+        (b'# {}\n\nx = "\xe9"\n', "not UTF-8 text: line 3 has the byte 0xe9"),
+    ],
+)
+def test_the_reason_names_what_is_wrong(code: bytes, reason: str) -> None:
+    with pytest.raises(InvalidContract, match=reason):
+        parse(code)
+
+
 RUNNER = '# { "Depends": "py-genlayer:test" }'
 NO_MARK = "save the file as UTF-8 without a byte order mark"
 
