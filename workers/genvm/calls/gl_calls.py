@@ -45,6 +45,7 @@ class GlCalls:
         self._handlers: dict[str, Callable[[Any], bytes | None]] = {
             "Return": self._return,
             "UserError": self._user_error,
+            "Rollback": self._user_error,
             "EthSend": self._eth_send,
             "EthCall": self._eth_call,
             "CallContract": self._call_contract,
@@ -81,8 +82,10 @@ class GlCalls:
     def _return(self, value: Any) -> NoReturn:
         raise CallEnded(Outcome(ResultCode.RETURN, value))
 
-    def _user_error(self, value: Any) -> NoReturn:
-        raise CallEnded(Outcome(ResultCode.USER_ERROR, value))
+    def _user_error(self, reason: Any) -> NoReturn:
+        if not isinstance(reason, str):
+            raise OperationFailed(SdkError.INVAL)
+        raise CallEnded(Outcome(ResultCode.USER_ERROR, reason))
 
     def _eth_send(self, request: Any) -> None:
         fields = RequestParser(request)
@@ -150,7 +153,7 @@ class GlCalls:
         require_permission(self._context, CALL)
         context = self._context
         message = context.message._replace(contract_address=address, value=0, is_init=False)
-        return self._run_inside(
+        outcome = self._run_inside(
             context._replace(
                 message=message,
                 entry_kind=EntryKind.MAIN,
@@ -161,7 +164,10 @@ class GlCalls:
                 stack=(*context.stack, context.message.contract_address),
                 locked=frozenset(),
             )
-        ).encode()
+        )
+        if outcome.code is ResultCode.VM_ERROR:
+            raise CallEnded(outcome)
+        return outcome.encode()
 
     def _sandbox(self, request: Any) -> bytes:
         fields = RequestParser(request)
@@ -169,13 +175,14 @@ class GlCalls:
         allow_write = fields.get("allow_write_ops", bool, False)
         context = self._context
         effects = context.effects.fork()
-        denied = {NONDET} if allow_write else {WRITE, SEND, NONDET}
+        kept = {READ, WRITE, SEND} if allow_write else {READ}
         outcome = self._run_inside(
             context._replace(
+                message=context.message._replace(is_init=False),
                 entry_kind=EntryKind.SANDBOX,
                 entry_data=entry_data,
                 entry_stage_data=None,
-                permissions=context.permissions - denied,
+                permissions=context.permissions & kept,
                 effects=effects,
             )
         )
@@ -208,6 +215,7 @@ class GlCalls:
         context = self._context
         return self._run_inside(
             context._replace(
+                message=context.message._replace(is_init=False),
                 entry_kind=EntryKind.CONSENSUS_STAGE,
                 entry_data=entry_data,
                 entry_stage_data=stage_data,

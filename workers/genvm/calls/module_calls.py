@@ -26,6 +26,7 @@ from .shared_run import Run
 _FORMATS: dict[str, type] = {"text": str, "json": dict}
 """What an answer is, by the `response_format` that was asked for."""
 
+_MAX_IMAGES = 2
 _JUDGED = ("task", "criteria", "input")
 _TEMPLATES: dict[str, tuple[tuple[str, ...], type]] = {
     "EqComparative": (("leader_answer", "validator_answer", "principle"), bool),
@@ -68,6 +69,8 @@ class ModuleCalls:
             "response_format": fields.one_of("response_format", _FORMATS, "text"),
             "images": fields.all_bytes("images"),
         }
+        if len(payload["images"]) > _MAX_IMAGES:
+            raise OperationFailed(SdkError.INVAL)
         return self._prompt("Prompt", payload, _FORMATS[payload["response_format"]])
 
     def exec_prompt_template(self, request: Any) -> bytes:

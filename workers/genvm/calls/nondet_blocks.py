@@ -3,8 +3,9 @@
 Source: docs/spec/06-contracts.md#imports.
 
 The leader runs each block and records what it gives. A validator asks the contract whether the
-leader's result is acceptable, says so when it is not, and goes on with that result; a replay takes
-the results as they are.
+leader's result is acceptable, says so at the first one that is not, and goes on with that result; a
+replay takes the results as they are. A result that is a VM error ends the run, in all three
+(docs/spec/07-python-sdk.md#11-glvm).
 """
 
 from __future__ import annotations
@@ -47,58 +48,74 @@ class NondetBlocks:
 
         `lead` and `validate` are the entry data of the leader's and of the validator's function.
 
-        Raises `ExecutorFault`, and `CallEnded` where a validator has no result of the leader.
+        Raises `ExecutorFault`, and `CallEnded` for a result that is a VM error, and where a
+        validator has no result of the leader.
         """
         number, self._count = self._count, self._count + 1
+        outcome = self._outcome(number, run_stage, lead, validate)
+        if outcome.code is ResultCode.VM_ERROR:
+            raise CallEnded(outcome)
+        return outcome.encode()
+
+    def _outcome(self, number: int, run_stage: RunStage, lead: bytes, validate: bytes) -> Outcome:
         if self._is_sync:
             return self._replayed(number)
         if self._leader_results is None:
-            result = run_stage(lead, None).encode()
-            self.results.append(result)
-            return result
-        result = self._of_leader(number)
-        judged = run_stage(validate, {"leaders_result": result})
-        if judged.code is not ResultCode.RETURN or judged.data is not True:
-            self._disagree(number)
-        return result
+            outcome = run_stage(lead, None)
+            self.results.append(outcome.encode())
+            return outcome
+        outcome = self._of_leader(number)
+        if self.disagreement is None:
+            judged = run_stage(validate, {"leaders_result": outcome.encode()})
+            if judged.code is not ResultCode.RETURN or judged.data is not True:
+                self._host.notify_nondet_disagreement(number)
+                self.disagreement = number
+        return outcome
 
-    def _replayed(self, number: int) -> bytes:
+    def _replayed(self, number: int) -> Outcome:
         results = self._leader_results or ()
-        if number >= len(results) or not _is_result(results[number]):
+        outcome = _decoded(results[number]) if number < len(results) else None
+        if outcome is None:
             raise ExecutorFault(
                 f"leader_nondet_results: nondet block {number} cannot be replayed, as there is no "
                 f"result of it among the {len(results)}"
             )
-        return results[number]
+        return outcome
 
-    def _of_leader(self, number: int) -> bytes:
+    def _of_leader(self, number: int) -> Outcome:
         assert self._leader_results is not None
         if number >= len(self._leader_results):
             raise CallEnded(vm_error(ABSENT))
-        result = self._leader_results[number]
-        if not _is_result(result):
+        outcome = _decoded(self._leader_results[number])
+        if outcome is None:
             raise CallEnded(vm_error(f"{ABSENT} malformed"))
-        return result
-
-    def _disagree(self, number: int) -> None:
-        self._host.notify_nondet_disagreement(number)
-        if self.disagreement is None:
-            self.disagreement = number
+        return outcome
 
 
-def _is_result(result: bytes) -> bool:
-    """Return whether a call can have ended so.
-
-    Another machine wrote it, and the contract is going to read it.
-    """
-    code, data = result[:1], result[1:]
+def _decoded(result: bytes) -> Outcome | None:
+    """Return how a call ended by what another machine wrote of it; None: no call ends so."""
     try:
-        if code in (bytes([ResultCode.RETURN]), bytes([ResultCode.USER_ERROR])):
-            calldata.decode(data)
-        elif code == bytes([ResultCode.VM_ERROR]):
-            data.decode()
-        else:
-            return False
-    except (calldata.DecodeError, UnicodeDecodeError):
-        return False
-    return True
+        code, data = ResultCode(result[0]), result[1:]
+        if code is ResultCode.RETURN:
+            return Outcome(code, calldata.decode(data))
+        if code is ResultCode.USER_ERROR:
+            return Outcome(code, _text_of_user_error(data))
+        return vm_error(data.decode()) if code is ResultCode.VM_ERROR else None
+    except (IndexError, ValueError, calldata.DecodeError):
+        return None
+
+
+def _text_of_user_error(data: bytes) -> str:
+    """Return the text of a user error: plain UTF-8, or calldata of a str.
+
+    Older executors wrote calldata. Some bytes are both, as in `Duplicate` the first one says of a
+    str that it has 8 bytes; what begins with a letter or a digit is a plain text.
+    """
+    if not data[:1].isalnum():
+        try:
+            text = calldata.decode(data)
+        except calldata.DecodeError:
+            text = None
+        if isinstance(text, str):
+            return text
+    return data.decode()

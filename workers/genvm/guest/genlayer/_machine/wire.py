@@ -17,79 +17,83 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class UserError(Exception):
-    """The contract refuses: the run ends, nothing is kept, and the caller gets `message`.
+class _OfDataclass:
+    """An attribute of dataclasses, made when it is asked for: few do, and `dataclasses` is slow."""
 
-    `message` is a `str`, or any other value of calldata.
+    def __init__(self, field: str) -> None:
+        self._field = field
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        from dataclasses import make_dataclass
+
+        return getattr(make_dataclass("Result", [self._field]), self._name)
+
+
+class _Result:
+    """What a dataclass with the one field of `__match_args__` has, made by hand.
+
+    Each Python contract would wait for the import of `dataclasses`.
     """
-
-    def __init__(self, message: Any = "") -> None:
-        super().__init__(message)
-        self.message = message
-
-    @property
-    def data(self) -> Any:
-        """The same as `message`."""
-        return self.message
-
-    @staticmethod
-    def immediate(message: Any) -> None:
-        """End the run with this user error at once; nothing can catch it, only `atexit` runs."""
-        end_run({"UserError": message})
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UserError) and self.message == other.message
-
-    __hash__ = Exception.__hash__
-
-    def __repr__(self) -> str:
-        return f"UserError({self.message!r})"
-
-
-class NondetException(UserError):
-    """A module could not do what was asked: `causes` are error codes, the most general one first.
-
-    `ctx` maps names to values that say more. Where a contract does not catch it, the nondet block
-    ends with a user error whose value is a map of both.
-    """
-
-    def __init__(self, causes: list[str], ctx: dict[str, Any]) -> None:
-        super().__init__({"causes": causes, "ctx": ctx})
-        self.causes = causes
-        self.ctx = ctx
-
-    def __str__(self) -> str:
-        return ": ".join(self.causes)
-
-
-class VMError(Exception):
-    """A machine failed: `message` is a code such as `exit_code 1` or `OOM`."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, VMError) and self.message == other.message
-
-    __hash__ = Exception.__hash__
-
-
-class Return:
-    """A machine returned `calldata`."""
-
-    __slots__ = ("calldata",)
-
-    def __init__(self, calldata: Any) -> None:
-        self.calldata = calldata
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Return) and self.calldata == other.calldata
 
     __hash__ = None
 
+    def __eq__(self, other: object) -> Any:
+        if type(other) is not type(self):
+            return NotImplemented
+        (name,) = self.__match_args__
+        return getattr(self, name) == getattr(other, name)
+
     def __repr__(self) -> str:
-        return f"Return({self.calldata!r})"
+        (name,) = self.__match_args__
+        return f"{type(self).__qualname__}({name}={getattr(self, name)!r})"
+
+
+class UserError(_Result, Exception):
+    """The contract refuses: the run ends, nothing is kept, and the caller gets the `message`.
+
+    `message` is a `str`; with another value the run ends as by any other exception.
+    """
+
+    __module__ = "genlayer.gl.vm"
+    __match_args__ = ("message",)
+    __dataclass_fields__ = _OfDataclass("message")
+    __dataclass_params__ = _OfDataclass("message")
+    __str__ = _Result.__repr__
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    @staticmethod
+    def immediate(message: str) -> None:
+        """End the run with this user error at once; nothing can catch it, only `atexit` runs."""
+        end_run({"UserError": message})
+
+
+class VMError(_Result):
+    """A machine failed: `message` is a code such as `exit_code 1` or `OOM`."""
+
+    __module__ = "genlayer.gl.vm"
+    __match_args__ = ("message",)
+    __dataclass_fields__ = _OfDataclass("message")
+    __dataclass_params__ = _OfDataclass("message")
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+class Return(_Result):
+    """A machine returned `calldata`."""
+
+    __module__ = "genlayer.gl.vm"
+    __match_args__ = ("calldata",)
+    __dataclass_fields__ = _OfDataclass("calldata")
+    __dataclass_params__ = _OfDataclass("calldata")
+
+    def __init__(self, calldata: Any) -> None:
+        self.calldata = calldata
 
 
 class Lazy:
@@ -177,24 +181,15 @@ def sub_vm_result(raw: bytes) -> Return | UserError | VMError:
     code, payload = raw[0], raw[1:]
     if code == 0:
         return Return(decode(payload))
-    if code == 1:
-        return UserError(decode(payload))
-    return VMError(payload.decode())
-
-
-def module_result(raw: bytes) -> Any:
-    """Return the value that a module answered. Raises `NondetException` for its error."""
-    answer = decode(raw)
-    if "error" in answer:
-        raise NondetException(**answer["error"])
-    return answer["ok"]
+    text = payload.decode()
+    return UserError(text) if code == 1 else VMError(text)
 
 
 def unpack_result(result: Return | UserError | VMError) -> Any:
-    """Return the value that a machine returned, or raise the error with which it ended."""
+    """Return the value that a machine returned, or raise its error as a `UserError`."""
     if isinstance(result, Return):
         return result.calldata
-    raise result
+    raise result if isinstance(result, UserError) else UserError(f"vm error: {result.message}")
 
 
 def to_plain(value: Any) -> Any:

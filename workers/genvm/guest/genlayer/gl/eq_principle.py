@@ -1,10 +1,12 @@
-"""`gl.eq_principle`: ready-made ways to agree on what a nondet block found."""
+"""`gl.eq_principle`: ready-made ways to agree on what a nondet block found.
+
+Source: docs/spec/07-python-sdk.md#12-gleq_principle-all-with-lazy.
+"""
 
 from __future__ import annotations
 
 from .._machine.wire import Lazy, lazy_call
-from .nondet import exec_prompt_template
-from .vm import Result, outcome, run_nondet, run_nondet_unsafe
+from .vm import Result, Return, run_nondet, run_nondet_unsafe, spawn_sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 
 @lazy_call
 def strict_eq(fn: Callable[[], Any]) -> Lazy[Any]:
-    """Return what `fn` returns, when it returns (or raises) the very same on validators."""
-    return run_nondet_unsafe.lazy(fn, lambda leaders: outcome(fn) == leaders)
+    """Return what `fn` returns; validators agree if it ends for them as it did for the leader.
+
+    It ends alike if it returns equal values, as calldata has them, or fails with the same text.
+    """
+    return run_nondet_unsafe.lazy(fn, lambda leaders: spawn_sandbox(fn) == leaders)
 
 
 @lazy_call
@@ -26,10 +31,13 @@ def prompt_comparative(fn: Callable[[], Any], principle: str) -> Lazy[Any]:
     """
 
     def validate(leaders: Result) -> bool:
-        return exec_prompt_template(
+        mine = fn()
+        if not isinstance(leaders, Return):
+            return False
+        return _ask(
             "EqComparative",
-            leader_answer=_as_text(leaders.calldata),
-            validator_answer=_as_text(fn()),
+            leader_answer=format(leaders.calldata),
+            validator_answer=format(mine),
             principle=principle,
         )
 
@@ -37,35 +45,37 @@ def prompt_comparative(fn: Callable[[], Any], principle: str) -> Lazy[Any]:
 
 
 @lazy_call
-def prompt_non_comparative(fn: Callable[[], Any], *, task: str, criteria: str) -> Lazy[str]:
-    """Return what a language model makes of the result of `fn` by doing `task`.
+def prompt_non_comparative(fn: Callable[[], str], *, task: str, criteria: str) -> Lazy[str]:
+    """Return what a language model makes of the text that `fn` returns, by doing `task`.
 
     Validators do not do the task again: a model judges the leader's answer by `criteria`.
     """
 
     def lead() -> str:
-        template = "EqNonComparativeLeader"
-        return exec_prompt_template(template, task=task, criteria=criteria, input=_as_text(fn()))
+        mine = fn()
+        assert isinstance(mine, str), f"the input is a str, got {type(mine).__name__}"
+        return _ask("EqNonComparativeLeader", task=task, input=mine, criteria=criteria)
 
     def validate(leaders: Result) -> bool:
-        return exec_prompt_template(
+        mine = fn()
+        if not isinstance(leaders, Return):
+            return False
+        return _ask(
             "EqNonComparativeValidator",
             task=task,
+            output=leaders.calldata,
+            input=mine,
             criteria=criteria,
-            input=_as_text(fn()),
-            output=_as_text(leaders.calldata),
         )
 
     return run_nondet.lazy(lead, validate)
 
 
-def _as_text(value: Any) -> str:
-    """Return a value as a prompt can show it: text as it is, everything else as JSON."""
-    if isinstance(value, str):
-        return value
-    import json
+def _ask(template: str, **values: str) -> Any:
+    """Return what a language model answers to one of the node's own prompts."""
+    from .nondet import ask_module
 
-    return json.dumps(value, sort_keys=True, default=str)
+    return ask_module({"ExecPromptTemplate": {"template": template} | values}).get()
 
 
 eq_principle_strict_eq = strict_eq
