@@ -43,8 +43,8 @@ class Prompter(gl.Contract):
             try:
                 return gl.nondet.exec_prompt(f"prompt {number}")
             except gl.nondet.NondetException as error:
-                print(error, error.ctx)
-                return [error.causes, error.ctx]
+                print(error)
+                return [error.args[0]["causes"], error.args[0]["ctx"]]
         return gl.eq_principle.strict_eq(lambda: [one(number) for number in range(prompts)])
 
     @gl.public.write
@@ -132,7 +132,7 @@ def ask_each(contract: ServedContract, played: Played) -> None:
         assert {causes for ((causes,), _) in failed} == {"NO_PROVIDER_FOR_PROMPT"}
     for one in played.values():
         one.do(Fail(500, f"crashed while {one.key} was read"))
-    assert contract.lead("uncaught").result.data["causes"] == ["NO_PROVIDER_FOR_PROMPT"]
+    assert contract.lead("uncaught").result.data == "exit_code 1"
 
 
 def check_each(node: ServedNode, played: Played) -> None:

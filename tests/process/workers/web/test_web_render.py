@@ -102,6 +102,8 @@ def test_what_comes_out(world: Site, browser: str) -> None:
         assert await client.render(world.url("/script")) == "made by a script"
         html = await client.render(world.url("/script"), "html")
         assert '<div id="x">made by a script</div>' in html
+        assert "<body" not in html
+        assert "<head" not in html
         assert await client.render(world.url("/json")) == '{"a": 1}'
         assert await client.render(world.url("/surrogate")) == "a\ufffdb"
         assert await client.render(world.url("/later"), wait_after_loaded="1s") == "late"
