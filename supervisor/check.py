@@ -97,10 +97,11 @@ def _examined(
     if not executors:
         yield failure(TOPIC, "the manifest offers none", "add one to executor_versions")
     for executor in executors:
-        yield _examine(executor, examination)
+        yield from _examine(executor, examination)
 
 
-def _examine(executor: Executor, examination: Examination) -> CheckResult:
+def _examine(executor: Executor, examination: Examination) -> Iterator[CheckResult]:
+    """Yield how an executor is, and how the operator's own runners that it found are."""
     version, command = executor.version, [*executor.command, "check"]
     if examination.precompile:
         command.append("--precompile")
@@ -116,13 +117,21 @@ def _examine(executor: Executor, examination: Examination) -> CheckResult:
             check=False,
         )
     except OSError as error:
-        return failure(TOPIC, f"{version}: {executor.command[0]}: {error.strerror}", mend)
+        yield failure(TOPIC, f"{version}: {executor.command[0]}: {error.strerror}", mend)
+        return
     except subprocess.TimeoutExpired:
-        return failure(TOPIC, f"{version}: its check took over {timeout:.0f} s", mend)
+        yield failure(TOPIC, f"{version}: its check took over {timeout:.0f} s", mend)
+        return
     lines = (ended.stdout + ended.stderr).decode("utf-8", "replace").split("\n")
     if ended.returncode != 0:
         said = next((line for line in reversed(lines) if line.strip()), "nothing")
-        return failure(TOPIC, f"{version}: its check ended with {ended.returncode}: {said}", mend)
+        yield failure(TOPIC, f"{version}: its check ended with {ended.returncode}: {said}", mend)
+        return
+    yield _wholeness(version, lines, _compile(command, examination.variables))
+    yield from _runners(version, lines)
+
+
+def _wholeness(version: str, lines: list[str], compile_command: str) -> CheckResult:
     for line in lines:
         if line.startswith(_UNCACHED):
             reason = line.removeprefix(_UNCACHED).strip()
@@ -131,14 +140,19 @@ def _examine(executor: Executor, examination: Examination) -> CheckResult:
         return warning(
             TOPIC,
             f"{version}: not all is compiled yet; the first contract will wait for it",
-            f"compile it, as the service's user: {_compile(command, examination.variables)}",
+            f"compile it, as the service's user: {compile_command}",
         )
-    faults = [line.removeprefix(_UNUSABLE).strip() for line in lines if line.startswith(_UNUSABLE)]
-    if faults:
-        mend = "replace the archive, or remove it: contracts that depend on it are refused"
-        return warning(TOPIC, f"{version}: {'; '.join(faults)}", mend)
-    own = [line.removeprefix(_RUNNERS).strip() for line in lines if line.startswith(_RUNNERS)]
-    return ok(TOPIC, f"{version} starts and is whole" + "".join(f"; runners: {n}" for n in own))
+    return ok(TOPIC, f"{version} starts and is whole")
+
+
+def _runners(version: str, lines: list[str]) -> Iterator[CheckResult]:
+    for line in lines:
+        if line.startswith(_UNUSABLE):
+            reason = line.removeprefix(_UNUSABLE).strip()
+            mend = "replace the archive, or remove it: contracts that depend on it are refused"
+            yield warning("runners", f"{version}: {reason}", mend)
+        elif line.startswith(_RUNNERS):
+            yield ok("runners", f"{version}: {line.removeprefix(_RUNNERS).strip()}")
 
 
 def _compile(command: list[str], variables: dict[str, str]) -> str:

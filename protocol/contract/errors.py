@@ -6,6 +6,6 @@ from __future__ import annotations
 class InvalidContract(Exception):
     """Code that cannot be started. `code` is the VM error; the message says more, for a log."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", general: str = "invalid_contract") -> None:
         super().__init__(reason)
-        self.code = f"invalid_contract {detail}" if detail else "invalid_contract"
+        self.code = f"{general} {detail}" if detail else general

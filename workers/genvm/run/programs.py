@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
-from genvm_manager.protocol.contract.code import ContractCode, ContractKind
+from genvm_manager.protocol.contract.code import (
+    NO_VERSION,
+    ContractCode,
+    ContractKind,
+    major_of,
+)
 from genvm_manager.protocol.contract.errors import InvalidContract
 from genvm_manager.workers.genvm.python.bridge import DEVICE
 from genvm_manager.workers.genvm.python.guest_library import PYTHON_HOME
@@ -28,6 +33,9 @@ from .runners import (
 
 PYTHON_ARGUMENTS = ("python", "-s", "-S", "-B", "-u", "-X", "utf8", "/genvm/boot.py")
 PYTHON_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONHOME": PYTHON_HOME}
+
+PUBLIC_ABI = 0
+"""The major of the public ABI that contracts find here. A version without a number means that."""
 
 MAX_ACTIONS = 1000
 """Actions of a description and of those that it depends on."""
@@ -84,6 +92,10 @@ def program_of(code: ContractCode, runners: RunnerFolder, *, is_det: bool) -> Pr
 
     Raises `InvalidContract`, and `ExecutorFault` for a runner that this host cannot read.
     """
+    major = major_of(code.version or NO_VERSION)
+    if major is not None and major > PUBLIC_ABI:
+        reason = f"it is written for {code.version}, and the executor has major {PUBLIC_ABI}"
+        raise InvalidContract(reason, general="version_too_big")
     if code.kind is ContractKind.WASM:
         return Program(code.files["file"], ["contract.wasm"], {}, FileTree(), {}, [])
     setup = _Setup(contract_runner(code), runners, "det" if is_det else "nondet")

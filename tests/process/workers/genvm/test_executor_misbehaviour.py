@@ -144,6 +144,10 @@ def test_prints_without_measure_pass_through(chain: Chain) -> None:
         (b'# { "Depends": "rust:1" }', "invalid_contract"),
         (b'# { "Link": "file" }', "invalid_contract malformed_runner"),
         (b"PK\x03\x04 nothing more", "invalid_contract"),
+        (b'# v1.0.0\n# { "Depends": "py-genlayer:test" }', "version_too_big"),
+        (b"\0asm\1\0\0\0\0\x14\x0dgenvm.versionv2.0.0", "version_too_big"),
+        (b'# v0.99.0\n# { "Depends": "rust:1" }', "invalid_contract"),
+        (b'# vNext\n# { "Depends": "rust:1" }', "invalid_contract"),
     ],
 )
 def test_code_that_cannot_be_started(chain: Chain, code: bytes, error: str) -> None:
