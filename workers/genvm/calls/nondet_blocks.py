@@ -54,7 +54,8 @@ class NondetBlocks:
         number, self._count = self._count, self._count + 1
         outcome = self._outcome(number, run_stage, lead, validate)
         if outcome.code is ResultCode.VM_ERROR:
-            raise CallEnded(outcome)
+            why = outcome.why or f"nondet block {number} of the leader ended so"
+            raise CallEnded(outcome._replace(why=why))
         return outcome.encode()
 
     def _outcome(self, number: int, run_stage: RunStage, lead: bytes, validate: bytes) -> Outcome:
@@ -85,10 +86,11 @@ class NondetBlocks:
     def _of_leader(self, number: int) -> Outcome:
         assert self._leader_results is not None
         if number >= len(self._leader_results):
-            raise CallEnded(vm_error(ABSENT))
+            why = f"nondet block {number} is not among the {len(self._leader_results)} results"
+            raise CallEnded(vm_error(ABSENT, why))
         outcome = _decoded(self._leader_results[number])
         if outcome is None:
-            raise CallEnded(vm_error(f"{ABSENT} malformed"))
+            raise CallEnded(vm_error(f"{ABSENT} malformed", f"that of nondet block {number}"))
         return outcome
 
 

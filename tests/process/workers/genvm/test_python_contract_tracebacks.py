@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.python_contracts import Chain, Contract, Outcome, running_chain
+from tests.support.python_contracts import BOB, Chain, Contract, Outcome, running_chain
 
 OURS = ("genlayer/", "/genvm", "/wlr", "boot.py", "runpy", "noqa", "frozen")
 
@@ -138,6 +138,17 @@ class Failing(gl.Contract):
 """
 
 
+CALLER = """
+from genlayer import *
+
+
+class Caller(gl.Contract):
+    @gl.public.write
+    def ask(self, address: Address, method: str):
+        return getattr(gl.get_contract_at(address).view(), method)()
+"""
+
+
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
     with running_chain() as chain:
@@ -194,6 +205,7 @@ def test_a_traceback_begins_at_the_contracts_own_frames(failing: Contract) -> No
         ("words", "ValueError: größer als 5 €: 値 ({}, in words)", "größer"),
         ("silent", "contract.Silent: <exception str() failed> ({}, in silent)", "raise Silent"),
         ("circle", "ValueError: first ({}, in circle)", "raise first"),
+        ("block", "IndexError: list index out of range ({}, in leader)", "[1][7]"),
         ("chain_of_many", "ValueError: 19999 ({}, in chain_of_many)", "        raise error"),
     ],
 )
@@ -260,6 +272,21 @@ def test_a_sandbox_shows_its_own_error_and_the_run_goes_on(failing: Contract) ->
 
 
 @pytest.mark.parametrize(
+    ("results", "code", "cause"),
+    [
+        ([b"\2exit_code 1"], "exit_code 1", "nondet block 0 of the leader ended so"),
+        ([], "absent_leader_nondet_output", "nondet block 0 is not among the 0 results"),
+        ([b"?"], "absent_leader_nondet_output malformed", "that of nondet block 0"),
+    ],
+)
+def test_a_validator_that_ends_as_the_leader_says_so(
+    failing: Contract, results: list[bytes], code: str, cause: str
+) -> None:
+    ended = failing.attempt({"method": "block"}, leader_results=results)
+    assert (ended.vm_error(), ended.ended.log[-1]["contract_error"]) == (code, cause)
+
+
+@pytest.mark.parametrize(
     ("source", "cause"),
     [
         (
@@ -320,16 +347,20 @@ def test_files_of_a_package_keep_their_paths(chain: Chain) -> None:
 
 
 def test_an_error_of_a_called_contract_names_that_contract(chain: Chain, failing: Contract) -> None:
-    caller = chain.deploy(
-        "from genlayer import *\n"
-        "class Caller(gl.Contract):\n"
-        "    @gl.public.write\n"
-        "    def ask(self, address: Address, method: str):\n"
-        "        return getattr(gl.get_contract_at(address).view(), method)()\n"
-    )
-    ended = caller.calling("ask", failing.address, "outer")
-    place = f'"{failing.address}/contract.py", line {line_of("missing")}'
-    assert f"  File {place}, in _inner\n" in ended.stderr
+    ended = chain.deploy(CALLER).calling("ask", failing.address, "outer")
+    line = line_of("missing")
+    place = f"{failing.address}/contract.py"
+    assert cause_of(ended) == f"KeyError: 'missing' ({place}:{line}, in _inner)"
+    assert f'  File "{place}", line {line}, in _inner\n' in ended.stderr
+    assert ended.stderr.count("Traceback") == 1
+
+
+def test_a_called_contract_that_cannot_be_started_is_named(chain: Chain) -> None:
+    caller = chain.deploy(CALLER)
+    ended = caller.calling("ask", BOB, "outer")
+    assert ended.vm_error() == "invalid_contract"
+    why = f"{BOB}: there is no contract at this address"
+    assert ended.ended.log[-1]["contract_error"] == why
 
 
 def test_all_frames_are_in_the_log_at_debug_level(failing: Contract) -> None:
