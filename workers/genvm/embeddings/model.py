@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import mmap
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,8 @@ class EmbeddingModel:
 
     def __init__(self, engine: Engine, folder: Path, report: Callable[[str], None]) -> None:
         self._weights: mmap.mmap = Weights(folder, report).load()
-        self._start = 8 + int.from_bytes(self._weights[:8], "little")
+        header = 8 + int.from_bytes(self._weights[:8], "little")
+        self._from = ctypes.addressof(ctypes.c_char.from_buffer(self._weights)) + header
         self._store = Store(engine)
         self._store.set_epoch_deadline(1)
         self._store.set_limits(memory_size=_MEMORY, instances=1, memories=1)
@@ -46,6 +48,9 @@ class EmbeddingModel:
         self._exports = cast("Mapping[str, Any]", instance.exports(self._store))
         self._vectors = self._exports["vectors"](self._store)
         self._taken = self._exports["weights"](self._store)
+        # The kernel's memory never grows, so that it stays where it is.
+        base = self._exports["memory"].data_ptr(self._store)
+        self._to = ctypes.addressof(base.contents)
 
     def embed(self, tokens: Sequence[int]) -> bytes:
         """Return the vector of a text: 384 numbers of single precision, little-endian.
@@ -53,8 +58,8 @@ class EmbeddingModel:
         `tokens`: the numbers of 1 to 512 word pieces. Raises `CallEnded` when the contract's time
         is over.
         """
-        rows = (self._slice(_WORDS + token * _ROW, _WORDS + (token + 1) * _ROW) for token in tokens)
-        self._put(self._vectors, b"".join(rows))
+        for at, token in enumerate(tokens):
+            self._copy(_WORDS + token * _ROW, _ROW, self._vectors + at * _ROW)
         self._step("embed", _EMBEDDING, len(tokens))
         for start in range(_FIRST_LAYER, _POOLER[0], _LAYER):
             self._step("layer", (start, start + _LAYER), len(tokens))
@@ -62,17 +67,16 @@ class EmbeddingModel:
         return bytes(self._exports["memory"].read(self._store, self._vectors, self._vectors + _ROW))
 
     def _step(self, name: str, weights: tuple[int, int], *arguments: int) -> None:
-        self._put(self._taken, self._slice(*weights))
+        start, end = weights
+        self._copy(start, end - start, self._taken)
         try:
             self._exports[name](self._store, *arguments)
         except Trap:  # The kernel traps for no input: its epoch is over.
             raise CallEnded(TIMEOUT) from None
 
-    def _slice(self, start: int, end: int) -> bytes:
-        return self._weights[self._start + start : self._start + end]
-
-    def _put(self, at: int, content: bytes) -> None:
-        self._exports["memory"].write(self._store, content, at)
+    def _copy(self, start: int, size: int, at: int) -> None:
+        """Copy weights into the kernel's memory; the numbers here are all within both."""
+        ctypes.memmove(self._to + at, self._from + start, size)
 
 
 def load_kernel(engine: Engine, folder: Path, report: Callable[[str], None]) -> Module:

@@ -56,7 +56,8 @@ class Weights:
         try:
             self._check(path)
             with path.open("rb") as file:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                # Nobody writes there; but only of memory that is writable ctypes gives the address.
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except OSError as error:
             raise ExecutorFault(f"the weights of all-MiniLM-L6-v2: {error}; {INSTALL}") from None
 
