@@ -96,24 +96,21 @@ class VecDB:
         return _CLASSES[key]
 
     def __len__(self) -> int:
-        return len(self._keys) - len(self._free)
+        return len(self._used) - len(self._free)
 
     def __iter__(self) -> typing.Iterator[Element]:
-        return (Element(self, at, None) for at in range(len(self._keys)) if self._holds(at))
+        return (Element(self, at, None) for at in range(len(self._used)) if self._holds(at))
 
     def insert(self, key: np.ndarray, val: typing.Any) -> int:
         """Add a vector with its value, and return its id."""
-        if len(self._free):
-            at = self._free[-1]
+        is_new = not len(self._free)
+        at = len(self._used) if is_new else self._free[-1]
+        _put(self._keys, at, key)
+        _put(self._values, at, val)
+        _put(self._used, at, True)
+        if not is_new:
             self._free.pop()
-            self._keys[at] = key
-            self._values[at] = val
-            self._used[at] = True
-            return at
-        self._keys.append(key)
-        self._values.append(val)
-        self._used.append(True)
-        return len(self._keys) - 1
+        return at
 
     def get_by_id(self, id: int) -> Element:
         """Return the element with an id. Raises `KeyError` when there is none."""
@@ -131,7 +128,7 @@ class VecDB:
         wanted = np.asarray(v).astype(float).tolist()
         found = [
             (type(self)._distance.between(self._keys[at].astype(float).tolist(), wanted), at)
-            for at in range(len(self._keys))
+            for at in range(len(self._used))
             if self._used[at]
         ]
         found.sort()
@@ -140,13 +137,24 @@ class VecDB:
                 yield Element(self, at, distance)
 
     def _holds(self, at: int) -> bool:
-        return 0 <= at < len(self._keys) and self._used[at]
+        return 0 <= at < len(self._used) and self._used[at]
 
     def _remove(self, at: int) -> None:
         if not self._holds(at):
             raise KeyError(f"no element with id {at}")
         self._used[at] = False
         self._free.append(at)
+
+
+def _put(array: DynArray, at: int, item: typing.Any) -> None:
+    """Put an item at a place of an array, or at its end.
+
+    An item that cannot be stored leaves a longer array behind, whose last place is used next.
+    """
+    if at < len(array):
+        array[at] = item
+    else:
+        array.append(item)
 
 
 _CLASSES: dict[tuple[typing.Any, ...], type] = {}
