@@ -43,8 +43,11 @@ CREATE TABLE pages (
     PRIMARY KEY (address, slot, number)
 ) WITHOUT ROWID;
 """
-_UPGRADES = (_SCHEMA, "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0")
+_UPGRADES = (_SCHEMA, "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0", "")
 """The n-th upgrades version n to n + 1; before the second one, all contracts were of major 0."""
+
+_STORAGE_LAYOUT = 3
+"""From this version on Python contracts are laid out as in docs/spec/08-storage-layout.md."""
 
 
 class InsufficientBalance(Exception):
@@ -84,7 +87,14 @@ class Ledger:
                 f"{path} has schema {version}, this program knows up to {len(_UPGRADES)}: use the "
                 "program that wrote it, or remove the file to start afresh"
             )
-        # Only now: a file of a newer version must not be changed.
+        if 0 < version < _STORAGE_LAYOUT and self._row("SELECT 1 FROM pages LIMIT 1"):
+            self.close()
+            raise LocalNodeFailed(
+                f"{path} holds contracts whose storage is laid out as older versions did it, and "
+                "this version would misread them: move the file away and deploy them again, or use "
+                "the version that wrote it"
+            )
+        # Only now: a file of another version must not be changed.
         self._execute("PRAGMA journal_mode = WAL")
         if version < len(_UPGRADES):
             with self.writing():

@@ -7,6 +7,7 @@ Source: docs/spec/07-python-sdk.md#1-modules. What the machine refuses is `Syste
 from __future__ import annotations
 
 from genlayer._machine import host
+from genlayer.py.storage.host_slots import HOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def storage_read(slot: Buffer, offset: int, buffer: Buffer, /) -> None:
 
 def storage_write(slot: Buffer, offset: int, data: Buffer, /) -> None:
     """Put all of `data` into the slot with this 32-byte id, from `offset` on."""
-    host.storage_write(bytes(slot), offset, bytes(data))
+    HOST.do_write(bytes(slot), offset, bytes(data))  # which knows what is kept of the slot
 
 
 def get_balance(address: Buffer, /) -> int:

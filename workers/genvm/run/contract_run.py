@@ -247,9 +247,8 @@ class ContractRun:
         """Run the outermost call. With `code` it is a deployment, which stores the code."""
         storage, sender = context.effects.storage, context.message.sender_address
         try:
-            if code is None:
-                context = context._replace(locked=locked_slots(storage, sender))
-            else:
+            context = context._replace(locked=locked_slots(storage, sender))
+            if code is not None:
                 write_code(storage, code)
             return self._call(context, code)
         except CallEnded as ended:

@@ -116,7 +116,7 @@ class Prompter(gl.Contract):
                 case "emit": gl.get_contract_at(self.address).emit().inside("x")
                 case "nest": gl.eq_principle.strict_eq(lambda: 1)
                 case "call": gl.get_contract_at(self.address).view().get()
-                case "read": return [self.count, self.names, self.note, self.names["x"]]
+                case "read": return [self.count, self.names, self.note.text, self.names["x"]]
                 case "sandbox":
                     return gl.vm.spawn_sandbox(lambda: gl.nondet.exec_prompt("two")).calldata
                 case "now": return datetime.now(timezone.utc).isoformat()
@@ -356,7 +356,7 @@ def test_what_a_block_may_not_do(calling: Callable[..., Agreement], what: str, r
 
 def test_what_a_block_may_do(calling: Callable[..., Agreement], prompter: Contract) -> None:
     count = prompter.call("get")
-    shown = [count + 1, {"x": 3}, {"text": "of the contract"}, 3]
+    shown = [count + 1, {"x": 3}, "of the contract", 3]
     assert calling("inside", "read").lead().returned() == shown
     assert calling("inside", "sandbox").lead(prompts(lambda text: text * 2)).returned() == "twotwo"
     assert calling("inside", "now").lead().returned() > "2026-01-02T03:05"

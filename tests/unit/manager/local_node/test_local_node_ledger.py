@@ -129,7 +129,7 @@ def test_files_that_are_no_ledger_are_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = newer.read_bytes()
-    with pytest.raises(LocalNodeFailed, match="has schema 99, this program knows up to 2: use the"):
+    with pytest.raises(LocalNodeFailed, match="has schema 99, this program knows up to 3: use the"):
         Ledger(newer)
     assert newer.read_bytes() == before
     (tmp_path / "file").touch()
@@ -154,6 +154,22 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(path: Path, ledger:
         upgraded.add_contract(ALICE, 2)
         assert upgraded.major(ALICE) == 2
     upgraded.close()
+
+
+def test_a_ledger_with_contracts_of_an_older_storage_layout_is_refused(
+    path: Path, ledger: Ledger
+) -> None:
+    with ledger.writing():
+        ledger.write_pages(ALICE, [(bytes(36), bytes(32))])
+    ledger.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(LocalNodeFailed, match="would misread them: move the file away") as refused:
+        Ledger(path)
+    assert str(path) in str(refused.value)
+    assert path.read_bytes() == before
 
 
 def _add_one_many_times(path: Path, times: int) -> None:

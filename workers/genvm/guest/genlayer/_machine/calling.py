@@ -6,8 +6,8 @@ like any other.
 
 from __future__ import annotations
 
-from ..py.storage.records import bind
-from ..py.storage.root import CONTRACT_SLOT, Root
+from ..py.storage.host_slots import contract_slot
+from ..py.storage.records import instance_of
 from .message import message_raw
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def perform(cls: type[Contract], call: dict[str, Any]) -> Any:
     name = call.get("method", call.get("", ""))
     if name == "#get-schema":
         return cls.__get_schema__()
-    contract = bind(cls, CONTRACT_SLOT)
+    contract = instance_of(cls, contract_slot())
     if name == "#error":
         return cls.__on_errored_message__(contract, *args, **kwargs)
     if name == "" and _is_open(cls.__receive__):
@@ -45,20 +45,21 @@ def perform(cls: type[Contract], call: dict[str, Any]) -> Any:
 
 
 def _deploy(cls: type[Contract], args: Any, kwargs: Any) -> None:
+    from ..py.storage.root import Root
+
     Root.get().lock_default()
     if getattr(cls.__init__, "__gl_public__", False):
         raise TypeError(f"{cls.__name__}.__init__ is public: take its decorator away")
-    cls.__init__(bind(cls, CONTRACT_SLOT), *args, **kwargs)
+    cls.__init__(instance_of(cls, contract_slot()), *args, **kwargs)
 
 
 def _method(cls: type[Contract], name: Any) -> Any:
-    """Return the attribute of the class, None for a field, or `_ABSENT`."""
+    """Return the attribute of the class, or `_ABSENT`."""
     if not isinstance(name, str):
         raise TypeError(f"a method is named by a str, got {type(name).__name__}")
     if name.startswith(("__", "#")):
         raise TypeError(f"{name} cannot be called from outside")
-    is_field = any(name in vars(base) for base in cls.__mro__)
-    return getattr(cls, name, None if is_field else _ABSENT)
+    return getattr(cls, name, _ABSENT)
 
 
 def _is_open(method: Callable[..., Any]) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..gl.annotations import public
-from ..py.storage.layout import stored_type
-from ..py.storage.records import make_fields
+from ..py.storage.records import record_type
 from . import host
 from .message import message_raw
 
@@ -46,8 +45,7 @@ class Contract(BaseContract):
                 "here; let what they share be a plain class"
             )
         super().__init_subclass__(**kwargs)
-        make_fields(cls)
-        stored_type(cls)
+        record_type(cls)
         _classes.append(cls)
 
     def __receive__(self) -> Any:

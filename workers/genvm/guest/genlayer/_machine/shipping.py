@@ -28,12 +28,6 @@ from types import (
     NotImplementedType,
 )
 
-from ..py.storage.arrays import Items
-from ..py.storage.avl import AvlTree
-from ..py.storage.records import bind
-from ..py.storage.root import CONTRACT_SLOT
-from .contract import Contract
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +123,7 @@ class _FunctionPickler(Pickler):
         if kind.__name__ in _LEFT_TO_CLOUDPICKLE:
             reduce = _cloudpickle().Pickler.dispatch_table.get(kind)
             return reduce(value) if reduce else NotImplemented
-        return _reduce_view(value)
+        return NotImplemented
 
     def _reduce_function(self, function: FunctionType) -> Any:
         """Return how to make the function again: first an empty one, as it may refer to itself.
@@ -147,29 +141,6 @@ class _FunctionPickler(Pickler):
         submodules = _submodules(code, [*used.values(), *contents])
         state = used, captured, attributes, vars(function), submodules
         return _make_function, (code, shared, len(captured)), state, None, None, _complete_function
-
-
-def _reduce_view(value: Any) -> Any:
-    if isinstance(value, Contract):
-        return _contract, (type(value),)
-    if isinstance(value, AvlTree):
-        return dict, (list(value.items()),)
-    if isinstance(value, Items):
-        return list, (list(value),)
-    if hasattr(type(value), "__storage_fields__"):
-        fields = {name: getattr(value, name) for name in type(value).__storage_fields__}
-        return _free_instance, (type(value), fields)
-    return NotImplemented
-
-
-def _free_instance(cls: type, fields: dict[str, Any]) -> Any:
-    instance = cls.__new__(cls)
-    vars(instance).update(fields)
-    return instance
-
-
-def _contract(cls: type[Contract]) -> Contract:
-    return bind(cls, CONTRACT_SLOT)
 
 
 def _cloudpickle() -> Any:

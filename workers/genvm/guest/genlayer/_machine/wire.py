@@ -197,8 +197,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Lazy):
         return value.get()
     kind = type(value)
-    if hasattr(kind, "__storage_fields__"):
-        return {name: getattr(value, name) for name in kind.__storage_fields__}
+    if hasattr(kind, "__dataclass_fields__"):
+        return {name: getattr(value, name) for name in kind.__dataclass_fields__}
     if hasattr(kind, "keys") and hasattr(kind, "items"):
         return dict(value.items())
     if hasattr(kind, "__len__") and hasattr(kind, "__getitem__"):

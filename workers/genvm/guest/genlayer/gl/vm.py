@@ -37,9 +37,9 @@ def spawn_sandbox(fn: Callable[[], Any], *, allow_write_ops: bool = False) -> La
     """
     raw = call_host({"Sandbox": {"data": ship(fn), "allow_write_ops": allow_write_ops}})
     if allow_write_ops:
-        from ..py.storage.slots import forget_blocks
+        from ..py.storage.host_slots import HOST
 
-        forget_blocks()
+        HOST.forget_blocks()
     return Lazy(lambda: sub_vm_result(raw))
 
 

@@ -44,6 +44,7 @@ BITS = range(8, 257, 8)
 BY_NAME = {f"u{bits}": IntType(f"u{bits}", bits, False) for bits in BITS}
 BY_NAME |= {f"i{bits}": IntType(f"i{bits}", bits, True) for bits in BITS}
 BY_NAME["bigint"] = bigint = IntType("bigint", 0, True)
+globals().update(BY_NAME)
 
 
 def _named(name: str) -> IntType:

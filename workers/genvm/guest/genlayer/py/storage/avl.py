@@ -1,205 +1,188 @@
-"""The balanced tree that a `TreeMap` keeps its entries in.
+"""How the balanced tree of a `TreeMap` changes.
 
-In place lie 16 bytes: the number of the root node, the number of entries, how many nodes were ever
-made, and the first free node (four u32). The nodes lie one after another in the child slot; node
-`n` starts at `(n - 1) * node size`, and 0 means no node. A node is
+The nodes lie one after another in the child slot of the list of nodes, each as
 
-    left u32 | right u32 | height u8 | key | value
+    key | value | left u32 | right u32 | balance i8
 
-It is an AVL tree: the heights of two siblings differ by one at most. A node never moves while its
-entry lives, so views of values stay valid; a removed node goes onto the free list, linked through
-`left`. Looking up one of n entries reads about log2(n) nodes; inserting writes the new node, the
-header, and the links that changed.
+Links are the number of a node plus 1, 0 is none; `balance` is the height of the right subtree less
+that of the left one. What is written, and in which order, is part of the result of a run:
+docs/spec/08-storage-layout.md#treemap-an-avl-tree-in-an-array.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
-
-    from .scalars import StoredType, Value
     from .slots import Slot
 
-HEADER = Struct("<IIII")
-LINKS = Struct("<IIB")
-ZERO = object()
-"""Stands for the zero of the value type."""
+    Path = list[tuple[int, bool]]
+    """The nodes from the root to a place, each with whether the way goes on to its right."""
+
+LINKS_SIZE = 9
 
 
-class AvlTree:
-    """The nodes of one map; `home` and `offset` say where its header lies."""
+class Tree:
+    """The nodes of one map, of which the record lies at `offset` of `slot`."""
 
-    __slots__ = ("_home", "_key", "_node_size", "_nodes", "_offset", "_value", "_value_at")
+    __slots__ = ("_links_at", "_node_size", "_nodes", "_offset", "_slot")
 
-    def place(self, home: Slot, offset: int, key: Value, value: StoredType) -> None:
-        """Say where this tree lies and what it holds. Stands for `__init__`."""
-        self._home = home
+    def __init__(self, slot: Slot, offset: int, node_size: int) -> None:
+        self._slot = slot
         self._offset = offset
-        self._nodes = home.child(offset)
-        self._key = key
-        self._value = value
-        self._value_at = LINKS.size + key.size
-        self._node_size = self._value_at + value.size
+        self._nodes = slot.indirect(offset + 4)
+        self._node_size = node_size
+        self._links_at = node_size - LINKS_SIZE
 
-    def lies_at(self, home: Slot, offset: int) -> bool:
-        """Return whether this is the place of the tree."""
-        return self._home is home and self._offset == offset
+    # ------------------------------------------------------------------------------- nodes
 
-    # ------------------------------------------------------------------------------- reading
+    def _at(self, node: int) -> int:
+        return (node - 1) * self._node_size + self._links_at
 
-    def _header(self) -> tuple[int, int, int, int]:
-        """Return root node, number of entries, nodes ever made, first free node."""
-        return HEADER.unpack(self._home.read(self._offset, HEADER.size))
+    def _child(self, node: int, right: bool) -> int:
+        raw = self._nodes.read(self._at(node) + 4 * right, 4)
+        return int.from_bytes(raw, "little")
 
-    def _links(self, node: int) -> tuple[int, int, int]:
-        """Return left node, right node, height."""
-        return LINKS.unpack(self._nodes.read((node - 1) * self._node_size, LINKS.size))
+    def _set_child(self, node: int, right: bool, child: int) -> None:
+        self._nodes.write(self._at(node) + 4 * right, child.to_bytes(4, "little"))
 
-    def _height(self, node: int) -> int:
-        return self._links(node)[2] if node else 0
+    def _balance(self, node: int) -> int:
+        return int.from_bytes(self._nodes.read(self._at(node) + 8, 1), "little", signed=True)
 
-    def _read_node(self, node: int) -> tuple[Any, int, int]:
-        """Key, left node, right node."""
-        at = (node - 1) * self._node_size
-        raw = self._nodes.read(at, self._value_at)
-        left, right, _ = LINKS.unpack_from(raw)
-        key = self._key.decode(raw[LINKS.size :], self._nodes, at + LINKS.size)
-        return key, left, right
+    def _set_balance(self, node: int, balance: int) -> None:
+        self._nodes.write(self._at(node) + 8, balance.to_bytes(1, "little", signed=True))
 
-    def _read_key(self, node: int) -> Any:
-        return self._key.read(self._nodes, (node - 1) * self._node_size + LINKS.size)
+    def _link(self, path: Path, node: int) -> None:
+        """Let the last node of `path` lead to `node`; with no path it is the root."""
+        if path:
+            self._set_child(*path[-1], node)
+        else:
+            self._set_number(0, node)
 
-    def _read_value(self, node: int) -> Any:
-        return self._value.read(self._nodes, (node - 1) * self._node_size + self._value_at)
+    def _number(self, field: int) -> int:
+        """Return the root (field 0), the length of the nodes (4) or of the free ones (8)."""
+        return int.from_bytes(self._slot.read(self._offset + field, 4), "little")
 
-    def _read_item(self, node: int) -> tuple[Any, Any]:
-        return self._read_key(node), self._read_value(node)
+    def _set_number(self, field: int, value: int) -> None:
+        self._slot.write(self._offset + field, value.to_bytes(4, "little"))
 
-    def _find(self, key: Any) -> int:
-        """Return the node of `key`, or 0."""
-        key = self._key.key(key)
-        node = self._header()[0]
-        while node:
-            here, left, right = self._read_node(node)
-            if key == here:
-                break
-            node = left if key < here else right
-        return node
+    # -------------------------------------------------------------------------- inserting
 
-    def _find_with_path(self, key: Any) -> tuple[int, list[tuple[int, bool]]]:
-        """Return the node of `key` or 0, and the way to it.
-
-        The way is a list of each node and whether it goes left there.
-        """
-        key = self._key.key(key)
-        path = []
-        node = self._header()[0]
-        while node:
-            here, left, right = self._read_node(node)
-            if key == here:
-                break
-            to_left = key < here
-            path.append((node, to_left))
-            node = left if to_left else right
-        return node, path
-
-    def _walk(self, read: Callable[[int], Any], backwards: bool = False) -> Iterator[Any]:
-        """Yield what `read` makes of each node, in order."""
-        node, count, _, _ = self._header()
-        waiting: list[tuple[int, int]] = []
-        while node or waiting:
-            while node:
-                left, right, _ = self._links(node)
-                waiting.append((node, left if backwards else right))
-                node = right if backwards else left
-            here, node = waiting.pop()
-            yield read(here)
-            if self._header()[1] != count:
-                raise RuntimeError("TreeMap changed its size while it was iterated over")
-
-    # ------------------------------------------------------------------------------- writing
-
-    def _insert(self, path: list[tuple[int, bool]], key: Any, value: Any) -> int:
-        """Make a node for `key` where `path` ends, and return it."""
-        root, count, made, free = self._header()
+    def take_node(self) -> int:
+        """Return a node that is free, or a new one."""
+        free = self._number(8)
         if free:
-            node, free = free, self._links(free)[0]
-        else:
-            node = made = made + 1
-        at = (node - 1) * self._node_size
-        entry = LINKS.pack(0, 0, 1) + self._key.encode(self._nodes, at + LINKS.size, key)
-        if value is ZERO:
-            entry += bytes(self._value.size)
-        else:
-            entry += self._value.encode(self._nodes, at + self._value_at, value)
-        self._nodes.write(at, entry)
-        root = self._hang(path, node, root)
-        self._home.write(self._offset, HEADER.pack(root, count + 1, made, free))
-        return node
+            raw = self._slot.indirect(self._offset + 8).read(4 * (free - 1), 4)
+            self._set_number(8, free - 1)
+            return int.from_bytes(raw, "little") + 1
+        count = self._number(4)
+        self._set_number(4, count + 1)
+        return count + 1
 
-    def _remove(self, node: int, path: list[tuple[int, bool]]) -> None:
-        """Take `node`, to which `path` leads, out of the tree."""
-        root, count, made, free = self._header()
-        left, right, _ = self._links(node)
+    def attach(self, path: Path, node: int) -> None:
+        """Put a new node at the end of `path`."""
+        self._link(path, node)
+
+    def finish(self, path: Path, node: int) -> None:
+        """Make `node`, which was attached and has its key and value, a leaf of a balanced tree."""
+        self._nodes.write(self._at(node), bytes(LINKS_SIZE))
+        for depth in range(len(path) - 1, -1, -1):
+            parent, right = path[depth]
+            balance = self._balance(parent) + (1 if right else -1)
+            if abs(balance) == 2:
+                top = self._rotated(parent, right)
+                if depth:
+                    self._set_child(*path[depth - 1], top)
+                else:
+                    self._set_number(0, top)
+                return
+            self._set_balance(parent, balance)
+            if not balance:
+                return
+
+    # ---------------------------------------------------------------------------- removing
+
+    def remove(self, path: Path, node: int) -> None:
+        """Remove the node at the end of `path`."""
+        self._release(node - 1)
+        left, right = self._child(node, False), self._child(node, True)
         if left and right:
-            successor, rest = self._without_first(right)
-            replacement = self._join(successor, left, rest)
+            walk = self._replace(path, node, left, right)
         else:
-            replacement = left or right
-        root = self._hang(path, replacement, root)
-        self._nodes.write((node - 1) * self._node_size, LINKS.pack(free, 0, 0))
-        self._home.write(self._offset, HEADER.pack(root, count - 1, made, node))
+            self._link(path, left or right)
+            if left or right:
+                self._set_balance(left or right, 0)
+            walk = path
+        self._shrink(walk)
 
-    def _hang(self, path: list[tuple[int, bool]], child: int, root: int) -> int:
-        """Hang `child` where `path` ends and restore the balance; the root after that."""
-        for node, to_left in reversed(path):
-            before = self._links(node)
-            left, right = (child, before[1]) if to_left else (before[0], child)
-            child = self._join(node, left, right)
-            if child == node and self._links(node)[2] == before[2]:
-                return root
+    def _release(self, index: int) -> None:
+        """Make a node free: the last one by shortening the list of nodes."""
+        if index == self._number(4) - 1:
+            self._set_number(4, index)
+            return
+        free = self._number(8)
+        self._set_number(8, free + 1)
+        self._slot.indirect(self._offset + 8).write(4 * free, index.to_bytes(4, "little"))
+
+    def _replace(self, path: Path, node: int, left: int, right: int) -> Path:
+        """Put the next greater node in the place of `node`; return the path to where it was."""
+        below: Path = []
+        least = right
+        while (smaller := self._child(least, False)) != 0:
+            below.append((least, False))
+            least = smaller
+        self._set_child(least, False, left)
+        if below:
+            self._set_child(*below[-1], self._child(least, True))
+            self._set_child(least, True, right)
+        self._link(path, least)
+        self._set_balance(least, self._balance(node))
+        return [*path, (least, True), *below]
+
+    def _shrink(self, path: Path) -> None:
+        """Balance the tree where a node has vanished at the end of `path`."""
+        for depth in range(len(path) - 1, -1, -1):
+            parent, right = path[depth]
+            balance = self._balance(parent) + (-1 if right else 1)
+            if abs(balance) < 2:
+                self._set_balance(parent, balance)
+                if balance:
+                    return
+                continue
+            sibling = self._child(parent, not right)
+            was_even = not self._balance(sibling)
+            top = self._rotated(parent, not right)
+            self._link(path[:depth], top)
+            if was_even:
+                return
+
+    # ---------------------------------------------------------------------------- rotating
+
+    def _rotated(self, top: int, right: bool) -> int:
+        """Rotate `top`, whose subtree on this side is too high; return the new top."""
+        child = self._child(top, right)
+        lean = self._balance(child)
+        if lean and (lean > 0) != right:
+            return self._rotated_twice(top, child, right)
+        self._set_two(top, right, self._child(child, not right), child, top)
+        even = 1 if right else -1
+        self._set_balance(top, 0 if lean else even)
+        self._set_balance(child, 0 if lean else -even)
         return child
 
-    def _join(self, node: int, left: int, right: int) -> int:
-        """Make one balanced tree of `node` and what is left and right of it; its top node.
+    def _set_two(self, top: int, right: bool, inner: int, child: int, old: int) -> None:
+        self._set_child(child, not right, old)
+        self._set_child(top, right, inner)
 
-        The heights of the two sides may differ by two, as after one insertion or removal.
-        """
-        left_height, right_height = self._height(left), self._height(right)
-        if abs(left_height - right_height) <= 1:
-            return self._put(node, left, right, 1 + max(left_height, right_height))
-        if left_height > right_height:
-            outer, inner, _ = self._links(left)
-            if self._height(outer) >= self._height(inner):
-                return self._set(left, outer, self._set(node, inner, right))
-            inner_left, inner_right, _ = self._links(inner)
-            left = self._set(left, outer, inner_left)
-            return self._set(inner, left, self._set(node, inner_right, right))
-        inner, outer, _ = self._links(right)
-        if self._height(outer) >= self._height(inner):
-            return self._set(right, self._set(node, left, inner), outer)
-        inner_left, inner_right, _ = self._links(inner)
-        right = self._set(right, inner_right, outer)
-        return self._set(inner, self._set(node, left, inner_left), right)
-
-    def _set(self, node: int, left: int, right: int) -> int:
-        """Give `node` these children, and return it."""
-        return self._put(node, left, right, 1 + max(self._height(left), self._height(right)))
-
-    def _put(self, node: int, left: int, right: int, height: int) -> int:
-        if self._links(node) != (left, right, height):
-            at = (node - 1) * self._node_size
-            self._nodes.write(at, LINKS.pack(left, right, height))
-        return node
-
-    def _without_first(self, node: int) -> tuple[int, int]:
-        """Return the leftmost node under `node`, and the tree without it."""
-        left, right, _ = self._links(node)
-        if not left:
-            return node, right
-        first, rest = self._without_first(left)
-        return first, self._join(node, rest, right)
+    def _rotated_twice(self, top: int, child: int, right: bool) -> int:
+        """Lift the inner child of `child` above both."""
+        inner = self._child(child, not right)
+        self._set_child(top, right, self._child(inner, not right))
+        self._set_child(child, not right, self._child(inner, right))
+        self._set_child(inner, not right, top)
+        self._set_child(inner, right, child)
+        lean = self._balance(inner)
+        outward = 1 if right else -1
+        self._set_balance(top, -outward if lean == outward else 0)
+        self._set_balance(child, outward if lean == -outward else 0)
+        self._set_balance(inner, 0)
+        return inner

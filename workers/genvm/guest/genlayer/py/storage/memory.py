@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .arrays import Items
-from .avl import AvlTree
+from .indirection import VLA, Indirection
 from .layout import stored_type
-from .records import kind_of
-from .slots import MemorySlot
+from .records import RecordType, place_of
+from .slots import memory_slot
+from .tree_map import TreeMap
+from .vec import Array, DynArray
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,21 +17,28 @@ if TYPE_CHECKING:
 def inmem_allocate(annotation: Any, *args: Any, **kwargs: Any) -> Any:
     """Return a new value of a storage type, such as `TreeMap[str, u256]` or a generic `Item[str]`.
 
-    For a class, `args` and `kwargs` go to its `__init__`.
+    For a class, `args` and `kwargs` go to its `__init__`; any other type but a map takes one value.
     """
-    value = stored_type(annotation).read(MemorySlot(), 0)
-    if hasattr(type(value), "__storage_fields__"):
+    kind, slot = stored_type(annotation), memory_slot()
+    if isinstance(kind, RecordType):
+        value = kind.read(slot, 0)
         value.__init__(*args, **kwargs)
-    return value
+        return value
+    if kwargs or len(args) > 1 or (args and kind.name.startswith("TreeMap")):
+        raise TypeError(f"{kind.name} takes no such arguments")
+    if args:
+        kind.write(slot, 0, args[0])
+    return kind.read(slot, 0)
 
 
 def copy_to_memory(value: Any) -> Any:
-    """Return a copy of a value that was read from storage.
-
-    The copy stays as it is, and may be used in a nondet block.
-    """
-    if isinstance(value, AvlTree | Items):
-        return value.detached()
-    if hasattr(type(value), "__storage_fields__"):
-        return kind_of(value).detached(value)
-    return value
+    """Return a copy of a value that was read from storage, which stays as it is."""
+    if isinstance(value, Array | DynArray | Indirection | TreeMap | VLA):
+        kind, source, start = value.__reduce__()[1]
+    elif (place := place_of(value)) is not None:
+        source, start, kind = place
+    else:
+        return value
+    slot = memory_slot()
+    kind.copy(source, start, slot, 0)
+    return kind.read(slot, 0)

@@ -1,14 +1,16 @@
 """Classes whose fields lie in storage: contracts, and what `@allow_storage` marks.
 
-An instance is either bound to a place in a slot, and then each field is read and written there, or
-free, and then its fields are ordinary attributes. Storing a free instance copies its fields in.
+A class is laid out when a contract (or `inmem_allocate`) first uses it. From then on its fields are
+attributes that read and write storage: of an instance that was read from somewhere at that place,
+of any other one in a memory of its own (docs/spec/08-storage-layout.md#records).
 """
 
 from __future__ import annotations
 
-from .layout import field_annotations, stored_type, type_name, type_variables
-from .scalars import StoredType
-from .slots import MemorySlot
+from .hints import field_annotations, type_variables
+from .layout import MARK, stored_type
+from .slots import memory_slot
+from .stored_type import StoredType, joined, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,171 +18,144 @@ if TYPE_CHECKING:
 
     from .slots import Slot
 
-_MISSING = object()
-_PLACE = "_storage_place"
+_PLACE = "__gl_place__"
+"""Where an instance keeps its slot, the offset of its first field, and its `RecordType`."""
+
+
+class RecordType(StoredType):
+    """How the instances of one class lie in storage, with `args` for its type variables."""
+
+    def __init__(self, cls: type, args: tuple[Any, ...]) -> None:
+        self.cls = cls
+        self.name = cls.__name__
+        self._args = args
+        self.fields: dict[str, tuple[StoredType, int]] = {}
+        self.size = 0
+        bindings = dict(zip(type_variables(cls), args, strict=False))  # none for the bare class
+        for name, annotation in field_annotations(cls, bindings).items():
+            try:
+                kind = stored_type(annotation)
+            except TypeError as error:
+                raise TypeError(f"{self.name}.{name}: {error}") from None
+            self.fields[name] = (kind, self.size)
+            self.size += kind.size
+        self.steps = joined(kind for kind, _ in self.fields.values())
+        self.is_movable = self.is_plain
+
+    def read(self, slot: Slot, offset: int) -> Any:
+        """Return an instance whose fields lie at this place."""
+        instance = self.cls.__new__(self.cls)
+        instance.__dict__[_PLACE] = (slot, offset, self)
+        return instance
+
+    def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Copy an instance of a class of the same fields. Raises `AssertionError` for others."""
+        place = place_of(value)
+        if place is None or not self.same_as(place[2]):
+            raise AssertionError(f"{self.name} expected, got {shown(value)}")
+        self.copy(place[0], place[1], slot, offset)
+
+    def same_as(self, other: StoredType) -> bool:
+        """Return whether names, types and offsets of the fields are the same."""
+        if self is other:
+            return True
+        if not isinstance(other, RecordType) or list(self.fields) != list(other.fields):
+            return False
+        pairs = zip(self.fields.values(), other.fields.values(), strict=True)
+        return all(mine[1] == their[1] and mine[0].same_as(their[0]) for mine, their in pairs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return record_type, (self.cls, self._args)
 
 
 class Field:
-    """The attribute of a class that reads and writes one storage field."""
+    """The attribute of a class that reads and writes one of its fields."""
 
-    __slots__ = ("default", "name")
+    __slots__ = ("name", "owner")
 
-    def __init__(self, name: str, default: Any) -> None:
+    def __init__(self, name: str, owner: type) -> None:
         self.name = name
-        self.default = default
+        self.owner = owner
 
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
-            if self.default is not _MISSING:
-                return self.default
-            raise AttributeError(f"{owner.__name__}.{self.name} is a storage field of instances")
-        held = instance.__dict__
-        value = held.get(self.name, _MISSING)
-        if value is not _MISSING:
-            return value
-        place = held.get(_PLACE)
-        if place is None:
-            return self._first_read(instance)
-        slot, start, fields, _ = place
-        kind, offset = fields[self.name]
-        value = kind.read(slot, start + offset)
-        if kind.view:
-            held[self.name] = value
-        return value
+            return self
+        slot, start, record = instance.__dict__.get(_PLACE) or _allocate(instance, self.owner)
+        kind, offset = record.fields[self.name]
+        return kind.read(slot, start + offset)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        place = instance.__dict__.get(_PLACE)
-        if place is None:
-            instance.__dict__[self.name] = value
-            return
-        slot, start, fields, _ = place
-        kind, offset = fields[self.name]
+        slot, start, record = instance.__dict__.get(_PLACE) or _allocate(instance, self.owner)
+        kind, offset = record.fields[self.name]
         try:
             kind.write(slot, start + offset, value)
-        except (TypeError, ValueError, OverflowError) as error:
+        except Exception as error:
             error.add_note(f"while setting {type(instance).__name__}.{self.name}")
             raise
 
     def __delete__(self, instance: Any) -> None:
         raise AttributeError(f"{type(instance).__name__}.{self.name} cannot be deleted, only set")
 
-    def _first_read(self, instance: Any) -> Any:
-        """Return the default or the zero of a free instance's field, which was never set."""
-        cls = type(instance)
-        value = self.default
-        if value is _MISSING:
-            annotation = cls.__storage_fields__[self.name]
-            value = stored_type(annotation).read(MemorySlot(), 0)
-        instance.__dict__[self.name] = value
-        return value
+
+_LAYOUTS: dict[tuple[type, tuple[Any, ...]], RecordType] = {}
 
 
-class RecordType(StoredType):
-    """How the instances of one class lie in storage."""
+def record_type(cls: type, args: tuple[Any, ...] = ()) -> RecordType:
+    """Return the layout of a class; its fields become `Field`s when it is first laid out.
 
-    view = True
-
-    def __init__(self, cls: type, bindings: dict[Any, Any] | None = None) -> None:
-        self.cls = cls
-        self.name = cls.__name__
-        self.size = 0
-        self.flat = True
-        self.fields: dict[str, tuple[StoredType, int]] = {}
-        for name, annotation in cls.__storage_fields__.items():
-            try:
-                kind = stored_type(annotation, bindings)
-            except TypeError as error:
-                raise TypeError(f"{self.name}.{name}: {error}") from None
-            self.fields[name] = (kind, self.size)
-            self.size += kind.size
-            self.flat = self.flat and kind.flat
-
-    def read(self, slot: Slot, offset: int) -> Any:
-        """Return an instance whose fields lie at this place."""
-        instance = self.cls.__new__(self.cls)
-        instance.__dict__[_PLACE] = (slot, offset, self.fields, self)
-        return instance
-
-    def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """Return the fields of `value` as they lie in place."""
-        if not isinstance(value, self.cls):
-            raise TypeError(f"{self.name} expected, got {type(value).__name__}")
-        parts = []
-        for name, (kind, at) in self.fields.items():
-            try:
-                parts.append(kind.encode(slot, offset + at, getattr(value, name)))
-            except (TypeError, ValueError, OverflowError) as error:
-                error.add_note(f"while storing {self.name}.{name}")
-                raise
-        return b"".join(parts)
-
-
-class _Layouts(dict):
-    """The `RecordType`s of one class, by the types that stand for its type variables.
-
-    Each is made when it is first looked up.
+    `args` stand for its type variables. Raises `TypeError` for a field that cannot be stored.
     """
-
-    def __init__(self, cls: type) -> None:
-        self._cls = cls
-
-    def __missing__(self, args: tuple[Any, ...]) -> RecordType:
-        cls = self._cls
-        variables = type_variables(cls)
-        if len(variables) != len(args):
-            names = ", ".join(type_name(variable) for variable in variables)
-            raise TypeError(f"{cls.__name__} is generic: give its types, {cls.__name__}[{names}]")
-        made = self[args] = RecordType(cls, dict(zip(variables, args, strict=True)))
-        return made
+    found = _LAYOUTS.get((cls, args))
+    if found is None:
+        found = RecordType(cls, args)
+        for name in found.fields:
+            _check_attribute(cls, name)
+            setattr(cls, name, Field(name, cls))
+        _LAYOUTS[cls, args] = found
+    return found
 
 
-def kind_of(instance: Any) -> RecordType:
-    """Return how this instance is stored, or would be."""
-    place = instance.__dict__.get(_PLACE)
-    return place[3] if place else stored_type(type(instance))
+def _check_attribute(cls: type, name: str) -> None:
+    if type(cls.__dict__.get(name)).__name__ == "member_descriptor":
+        raise TypeError(f"{cls.__name__}: a storage class has no __slots__")
 
 
-def make_fields(cls: type) -> None:
-    """Turn the annotated attributes of a class into storage fields."""
-    annotations = field_annotations(cls)
-    defaults = {name: cls.__dict__.get(name, _MISSING) for name in annotations}
-    for name, default in defaults.items():
-        kind = type(default).__name__
-        if kind == "member_descriptor":
-            raise TypeError(f"{cls.__name__}: a storage class has no __slots__")
-        if kind == "Field" and not isinstance(default, Field):
-            raise TypeError(f"{cls.__name__}: write @allow_storage above @dataclass")
-        if not isinstance(default, Field):
-            inherited = getattr_static(cls, name)
-            keep = isinstance(inherited, Field) and default is _MISSING
-            setattr(cls, name, inherited if keep else Field(name, default))
-    cls.__storage_fields__ = annotations
-    cls.__storage_layouts__ = _Layouts(cls)
+def place_of(value: Any) -> tuple[Slot, int, RecordType] | None:
+    """Return where the fields of an instance lie; None for any other value."""
+    if isinstance(value, type) or not hasattr(value, "__dict__"):
+        return None
+    place = value.__dict__.get(_PLACE)
+    if place is None:
+        for base in type(value).__mro__:
+            if (base, ()) in _LAYOUTS:
+                return _allocate(value, base)
+    return place
 
 
-def getattr_static(cls: type, name: str) -> Any:
-    """Return the attribute as it stands in the class or a base, without asking descriptors."""
-    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
+def _allocate(instance: Any, owner: type) -> tuple[Slot, int, RecordType]:
+    """Give an instance a memory of its own, and put there what its fields held before.
 
-
-def field_defaults(cls: type) -> dict[str, Any]:
-    """Return the storage fields that the class body gives a value: name -> value."""
-    fields = {name: getattr_static(cls, name) for name in cls.__storage_fields__}
-    return {name: field.default for name, field in fields.items() if field.default is not _MISSING}
+    `owner` is the class that is laid out, its own or a base.
+    """
+    record = _LAYOUTS.get((type(instance), ())) or record_type(owner)
+    held = instance.__dict__
+    place = held[_PLACE] = (memory_slot(), 0, record)
+    for name in record.fields:
+        if name in held:
+            Field(name, owner).__set__(instance, held.pop(name))
+    return place
 
 
 def allow_storage(cls: type) -> type:
     """Class decorator: instances of `cls` may be stored.
 
-    Its annotated attributes become storage fields. Works on dataclasses, on generic and on plain
-    classes. `TypeError` names the class and the field whose type cannot be stored.
+    Works on dataclasses, on generic and on plain classes. A field that cannot be stored is refused
+    by the contract class that uses it.
     """
-    make_fields(cls)
-    if not type_variables(cls):
-        stored_type(cls)
+    setattr(cls, MARK, staticmethod(record_type))
     return cls
 
 
-def bind(cls: type, slot: Slot, offset: int = 0) -> Any:
-    """Return an instance of a class with storage fields whose fields lie at `offset` of `slot`."""
-    return stored_type(cls).read(slot, offset)
+def instance_of(cls: type, slot: Slot) -> Any:
+    """Return an instance of `cls`, such as the contract, whose fields lie in `slot`."""
+    return record_type(cls).read(slot, 0)

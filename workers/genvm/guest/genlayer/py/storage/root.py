@@ -1,65 +1,55 @@
-"""The root slot: what the machine itself keeps about a contract.
+"""The root slot: what leads to all that the machine and the contract keep.
 
-Source: docs/spec/06-contracts.md#storage-layout-and-calls.
-
-Its fields 0 to 3 are the contract's own fields, its code, the slots that are locked, and who may
-write them all the same. Each of the last three is a list that lies in one piece in its field's
-slot: u32 length, then the items.
+Source: docs/spec/08-storage-layout.md#where-a-contracts-data-is.
 """
 
 from __future__ import annotations
 
+from .. import types
 from ..calldata import Address
-from ..types import BY_NAME
-from .arrays import DynArray
-from .layout import stored_type
-from .scalars import Scalar
-from .slots import ROOT
+from .host_slots import HOST, ROOT
+from .indirection import VLA, Indirection
+from .records import instance_of, record_type
+from .slots import ROOT_SLOT_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CONTRACT, _CODE, _LOCKED_SLOTS, _UPGRADERS = range(4)
-_SLOT_ID = Scalar("slot id", 32, bytes, bytes, bytes)
-
-CONTRACT_SLOT = ROOT.child(_CONTRACT)
-"""Where the contract's fields lie."""
-
-
-class _RootField:
-    """One field of the root slot; `get()` gives its list."""
-
-    def __init__(self, field: int, item: Any) -> None:
-        self._field = field
-        self._item = item
-
-    def get(self) -> DynArray:
-        """Return the list, as a view."""
-        view = object.__new__(DynArray)
-        view._home = view._items = ROOT.child(self._field)
-        view._offset, view._start, view._item = 0, 4, self._item
-        return view
+    from .slots import Slot
 
 
 class Root:
-    """`gl.storage.Root.get()`: `code` (bytes), `locked_slots` (32-byte ids), `upgraders`."""
+    """The root slot of this contract's storage: `Root.get()`."""
 
-    code = _RootField(_CODE, stored_type(BY_NAME["u8"]))
-    locked_slots = _RootField(_LOCKED_SLOTS, _SLOT_ID)
-    upgraders = _RootField(_UPGRADERS, stored_type(Address))
+    contract_instance: Indirection[None]
+    code: Indirection[VLA[types.u8]]
+    locked_slots: Indirection[VLA[types.u256]]
+    upgraders: Indirection[VLA[Address]]
+
+    MANAGER = HOST
 
     @staticmethod
     def get() -> Root:
         """Return the root of this contract's storage."""
-        return Root()
+        return record_type(Root).read(ROOT, 0)
+
+    def slot(self) -> Slot:
+        """Return the root slot itself."""
+        return ROOT
+
+    def get_contract_instance(self, cls: type) -> Any:
+        """Return a new view of the contract, as an instance of `cls`."""
+        return instance_of(cls, self.contract_instance.slot())
 
     def lock_default(self) -> None:
-        """Lock the root slot, the code and the lists of locked slots and of upgraders.
+        """Lock the root slot, the code, and the lists of locked slots and of upgraders.
 
-        The machine does so after the constructor: from then on only upgraders change them.
+        A deployment begins so: from then on only upgraders change them.
         """
-        fields = (_CODE, _LOCKED_SLOTS, _UPGRADERS)
-        ids = [ROOT.id, *(ROOT.child(field).id for field in fields)]
         locked = self.locked_slots.get()
-        locked.extend(slot for slot in ids if slot not in locked)
+        for slot in (ROOT, self.code.slot(), self.locked_slots.slot(), self.upgraders.slot()):
+            locked.append(slot.as_int())
+
+
+__all__ = ("ROOT_SLOT_ID", "Root")

@@ -1,254 +1,248 @@
-"""How single values lie in storage.
-
-All numbers are little-endian. In place: `bool` 1 byte, `uN` and `iN` N/8 bytes, `float` 8 (IEEE
-754), `Address` 20, `timedelta` 12 (microseconds), `datetime` 10 (8 of microseconds since 1970 UTC,
-2 of the offset from UTC in minutes; the largest such number marks a time without zone).
-
-`str`, `bytes` and `bigint` take 64 bytes: 4 of length, then up to 60 of content. Longer content
-lies in the child slot at the value's offset. `str` is UTF-8, `bigint` two's complement.
-
-Zero bytes are the zero of every type: `False`, `0`, `""`, 1970-01-01 00:00 UTC, `Address(0…0)`.
-"""
+"""How single values lie in storage (docs/spec/08-storage-layout.md#types)."""
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, error
 
 from ..calldata import Address
-from ..types import BY_NAME, IntType
-from .slots import MemorySlot
+from .slots import child_id
+from .stored_type import StoredType, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime, timedelta
     from typing import Any
 
     from .slots import Slot
 
 
-class StoredType:
-    """How values of one type lie in storage: `size` bytes at an offset of a slot.
+class Integer(StoredType):
+    """`u8` to `u256` and `i8` to `i256`: little-endian, two's complement."""
 
-    `flat` types keep everything in place, so their bytes may be moved. A `view` is an object that
-    stands for a place in storage, rather than a value read from it.
-    """
+    is_movable = True
 
-    name: str
-    size: int
-    flat = True
-    view = False
-    sortable = False
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.size = int(name[1:]) // 8
+        self.steps = (self.size,)
+        self._signed = name[0] == "i"
 
-    def read(self, slot: Slot, offset: int) -> Any:
-        """Return the value at this place."""
-        raise NotImplementedError
-
-    def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """Return the `size` bytes for `value` at this place; write what does not fit in them."""
-        raise NotImplementedError
+    def read(self, slot: Slot, offset: int) -> int:
+        """Return the number at this place."""
+        return int.from_bytes(slot.read(offset, self.size), "little", signed=self._signed)
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
-        """Put `value` at this place."""
-        slot.write(offset, self.encode(slot, offset, value))
-
-    def key(self, value: Any) -> Any:
-        """Return `value` as a key of a `TreeMap`, or `TypeError`."""
-        raise TypeError(f"{self.name} holds no {type(value).__name__}")
-
-    def detached(self, value: Any) -> Any:
-        """Return `value`, read from storage, as it is now and apart from its place there."""
-        if not self.view:
-            return value
-        slot = MemorySlot()
-        self.write(slot, 0, value)
-        return self.read(slot, 0)
-
-
-class Value(StoredType):
-    """A type whose values are read whole, as `python_type`."""
-
-    sortable = True
-    _python_type: type | tuple[type, ...]
-
-    def key(self, value: Any) -> Any:
-        """Return `value`. Raises `TypeError` for a value of another type."""
-        if isinstance(value, self._python_type):
-            return value
-        raise TypeError(f"{self.name} expected, got {type(value).__name__}: {value!r:.80}")
-
-    def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
-        """Return the value at this place, where the bytes `raw` are."""
-        raise NotImplementedError
-
-
-class Scalar(Value):
-    """A type whose values are a fixed number of bytes."""
-
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        python_type: type | tuple[type, ...],
-        pack: Callable[[Any], bytes],
-        unpack: Callable[[bytes], Any],
-    ) -> None:
-        self.name = name
-        self.size = size
-        self._python_type = python_type
-        self._pack = pack
-        self._unpack = unpack
-
-    def read(self, slot: Slot, offset: int) -> Any:
-        """Return the value at this place."""
-        return self._unpack(slot.read(offset, self.size))
-
-    def decode(self, raw: bytes, _slot: Slot, _offset: int) -> Any:
-        """Return the value that `raw` stands for."""
-        return self._unpack(raw)
-
-    def encode(self, _slot: Slot, _offset: int, value: Any) -> bytes:
-        """Return `value` as it lies in place."""
-        return self._pack(self.key(value))
-
-
-class Text(Value):
-    """A type whose values are any number of bytes."""
-
-    ROOM = 60
-    size = 4 + ROOM
-    flat = False
-
-    def __init__(
-        self,
-        name: str,
-        python_type: type | tuple[type, ...],
-        pack: Callable[[Any], bytes],
-        unpack: Callable[[bytes], Any],
-    ) -> None:
-        self.name = name
-        self._python_type = python_type
-        self._pack = pack
-        self._unpack = unpack
-
-    def read(self, slot: Slot, offset: int) -> Any:
-        """Return the value at this place."""
-        return self.decode(slot.read(offset, self.size), slot, offset)
-
-    def decode(self, raw: bytes, slot: Slot, offset: int) -> Any:
-        """Return the value of which `raw` lies in place; a long one is read from the child."""
-        length = int.from_bytes(raw[:4], "little")
-        if length <= self.ROOM:
-            return self._unpack(raw[4 : 4 + length])
-        return self._unpack(slot.child(offset).read_once(length))
-
-    def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """Return what lies in place for `value`; write a long value into the child."""
-        return self._used(slot, offset, value).ljust(self.size, b"\0")
-
-    def write(self, slot: Slot, offset: int, value: Any) -> None:
-        """Put `value` at this place."""
-        slot.write(offset, self._used(slot, offset, value))
-
-    def _used(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """Return the bytes in place that count: a reader looks no further than the length says."""
-        content = self._pack(self.key(value))
-        length = len(content).to_bytes(4, "little")
-        if len(content) <= self.ROOM:
-            return length + content
-        slot.child(offset).write(0, content)
-        return length
-
-
-def _integer(kind: IntType) -> Scalar:
-    size, signed = kind.bits // 8, kind.signed
-
-    def pack(value: int) -> bytes:
+        """Put a number at this place. Raises `OverflowError`, `AttributeError`."""
         try:
-            return value.to_bytes(size, "little", signed=signed)
+            raw = value.to_bytes(self.size, "little", signed=self._signed)
+        except AttributeError:
+            raise _other_type(self, "an int", value) from None
         except OverflowError:
-            raise OverflowError(f"{value} does not fit in {kind.__name__}") from None
+            raise OverflowError(f"{value} does not fit in {self.name}") from None
+        slot.write(offset, raw)
 
-    def unpack(raw: bytes) -> int:
-        return int.from_bytes(raw, "little", signed=signed)
-
-    return Scalar(kind.__name__, size, int, pack, unpack)
-
-
-def _pack_bigint(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True) if value else b""
+    def __reduce__(self) -> tuple[Any, ...]:
+        return integer, (self.name,)
 
 
-def _unpack_bigint(raw: bytes) -> int:
-    return int.from_bytes(raw, "little", signed=True)
+class Bool(StoredType):
+    """`bool`: one byte, 0 or 1."""
+
+    name, size, steps = "bool", 1, (1,)
+
+    def read(self, slot: Slot, offset: int) -> bool:
+        """Return whether the byte at this place is not 0."""
+        return slot.read(offset, 1) != b"\0"
+
+    def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Put the truth of `value` at this place."""
+        slot.write(offset, b"\1" if value else b"\0")
+
+    def __reduce__(self) -> str:
+        return "BOOL"
 
 
-_NO_ZONE = (1 << 15) - 1
-_MOMENT = Struct("<qh")
-_FLOAT = Struct("<d")
+class Float(StoredType):
+    """`float`: IEEE 754, 8 bytes."""
+
+    name, size, steps = "float", 8, (8,)
+    is_movable = True
+    _packed = Struct("<d")
+
+    def read(self, slot: Slot, offset: int) -> float:
+        """Return the number at this place."""
+        return self._packed.unpack(slot.read(offset, 8))[0]
+
+    def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Put a number at this place. Raises `struct.error`."""
+        try:
+            raw = self._packed.pack(value)
+        except error:
+            raise error(f"float expected, got {shown(value)}") from None
+        slot.write(offset, raw)
+
+    def __reduce__(self) -> str:
+        return "FLOAT"
 
 
-def _datetime() -> Scalar:
-    from datetime import UTC, datetime, timedelta, timezone
+class StoredAddress(StoredType):
+    """`Address`: its 20 bytes."""
 
-    epoch, naive_epoch = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)
-    micro, minute = timedelta(microseconds=1), timedelta(minutes=1)
+    name, size, steps = "Address", Address.SIZE, (Address.SIZE,)
+    is_movable = True
 
-    def pack(value: datetime) -> bytes:
-        zone = value.utcoffset()
-        if zone is None:
-            return _MOMENT.pack((value - naive_epoch) // micro, _NO_ZONE)
-        if zone % minute:
-            raise ValueError(f"storage holds offsets of whole minutes from UTC, got {zone}")
-        return _MOMENT.pack((value - epoch) // micro, zone // minute)
+    def read(self, slot: Slot, offset: int) -> Address:
+        """Return the address at this place."""
+        return Address(slot.read(offset, Address.SIZE))
 
-    def unpack(raw: bytes) -> datetime:
-        micros, zone = _MOMENT.unpack(raw)
-        if zone == _NO_ZONE:
-            return naive_epoch + micros * micro
-        moment = epoch + micros * micro
-        return moment.astimezone(timezone(zone * minute)) if zone else moment
+    def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Put an address at this place. Raises `AttributeError`."""
+        try:
+            raw = value.as_bytes
+        except AttributeError:
+            raise _other_type(self, "an Address", value) from None
+        slot.write(offset, raw)
 
-    return Scalar("datetime", _MOMENT.size, datetime, pack, unpack)
+    def __reduce__(self) -> str:
+        return "ADDRESS"
 
 
-def _timedelta() -> Scalar:
-    from datetime import timedelta
+class Nothing(StoredType):
+    """`None`: takes no room."""
 
-    micro = timedelta(microseconds=1)
+    name, size, steps = "None", 0, ()
 
-    def pack(value: timedelta) -> bytes:
-        return (value // micro).to_bytes(12, "little", signed=True)
+    def read(self, _slot: Slot, _offset: int) -> None:
+        """Return None."""
 
-    def unpack(raw: bytes) -> timedelta:
-        return int.from_bytes(raw, "little", signed=True) * micro
+    def write(self, _slot: Slot, _offset: int, value: Any) -> None:
+        """Write nothing. Raises `AssertionError` for any other value."""
+        if value is not None:
+            raise AssertionError(f"None expected, got {shown(value)}")
 
-    return Scalar("timedelta", 12, timedelta, pack, unpack)
-
-
-_BOOL = Scalar("bool", 1, bool, lambda value: b"\1" if value else b"\0", lambda raw: raw != b"\0")
-_ADDRESS = Scalar("Address", Address.SIZE, Address, Address.as_bytes.fget, Address)
-_DOUBLE = Scalar("float", 8, (float, int), _FLOAT.pack, lambda raw: _FLOAT.unpack(raw)[0])
-_DOUBLE.sortable = False
-
-_BY_TYPE: dict[Any, StoredType] = {
-    bool: _BOOL,
-    float: _DOUBLE,
-    Address: _ADDRESS,
-    str: Text("str", str, str.encode, lambda raw: raw.decode()),
-    bytes: Text("bytes", (bytes, bytearray, memoryview), bytes, bytes),
-    BY_NAME["bigint"]: Text("bigint", int, _pack_bigint, _unpack_bigint),
-}
-_FROM_DATETIME = {"datetime": _datetime, "timedelta": _timedelta}
+    def __reduce__(self) -> str:
+        return "NOTHING"
 
 
-def scalar(annotation: Any) -> StoredType | None:
-    """Return the stored type of a scalar annotation; None when it is no scalar."""
-    known = _BY_TYPE.get(annotation)
-    if known is None:
-        if isinstance(annotation, IntType):
-            known = _BY_TYPE[annotation] = _integer(annotation)
-        elif getattr(annotation, "__module__", None) == "datetime":
-            make = _FROM_DATETIME.get(annotation.__name__)
-            known = _BY_TYPE[annotation] = make() if make else None
-    return known
+class Text(StoredType):
+    """A type whose values are any number of bytes: length in place, content in the child slot."""
+
+    size = 4
+
+    def __init__(self) -> None:
+        self.steps = (self,)
+
+    def read(self, slot: Slot, offset: int) -> Any:
+        """Return the value at this place."""
+        return self.unpacked(_content(slot, offset))
+
+    def write(self, slot: Slot, offset: int, value: Any) -> None:
+        """Put `value` at this place."""
+        _put(slot, offset, self.packed(value))
+
+    def copy(self, source: Slot, start: int, target: Slot, to: int) -> None:
+        """Copy length and content as they are."""
+        _put(target, to, _content(source, start))
+
+    def packed(self, value: Any) -> bytes:
+        """Return the content for `value`."""
+        raise NotImplementedError
+
+    def unpacked(self, content: bytes) -> Any:
+        """Return the value of which this is the content."""
+        raise NotImplementedError
+
+
+def _content(slot: Slot, offset: int) -> bytes:
+    length = int.from_bytes(slot.read(offset, 4), "little")
+    return slot.manager.do_read(child_id(slot.id, offset), 0, length) if length else b""
+
+
+def _put(slot: Slot, offset: int, content: bytes) -> None:
+    slot.write(offset, len(content).to_bytes(4, "little"))
+    if content:
+        slot.manager.do_write(child_id(slot.id, offset), 0, content)
+
+
+class Str(Text):
+    """`str`, as UTF-8."""
+
+    name = "str"
+
+    def packed(self, value: Any) -> bytes:
+        """Return the UTF-8 of `value`. Raises `AttributeError`, `UnicodeEncodeError`."""
+        try:
+            return value.encode()
+        except AttributeError:
+            raise _other_type(self, "a str", value) from None
+
+    def unpacked(self, content: bytes) -> str:
+        """Return the text."""
+        return content.decode()
+
+    def __reduce__(self) -> str:
+        return "STR"
+
+
+class Bytes(Text):
+    """`bytes`."""
+
+    name = "bytes"
+
+    def packed(self, value: Any) -> bytes:
+        """Return the bytes of any buffer. Raises `TypeError`."""
+        if type(value) is bytes:
+            return value
+        try:
+            return bytes(memoryview(value))
+        except TypeError:
+            raise TypeError(f"bytes expected, got {shown(value)}") from None
+
+    def unpacked(self, content: bytes) -> bytes:
+        """Return the bytes."""
+        return content
+
+    def __reduce__(self) -> str:
+        return "BYTES"
+
+
+class BigInt(Text):
+    """`bigint`: two's complement, two bytes longer than its absolute value."""
+
+    name = "bigint"
+
+    def packed(self, value: Any) -> bytes:
+        """Return the bytes of a number. Raises `AttributeError`."""
+        try:
+            length = 2 + (value.bit_length() + 7) // 8
+        except AttributeError:
+            raise _other_type(self, "an int", value) from None
+        return value.to_bytes(length, "little", signed=True)
+
+    def unpacked(self, content: bytes) -> int:
+        """Return the number."""
+        return int.from_bytes(content, "little", signed=True)
+
+    def __reduce__(self) -> str:
+        return "BIGINT"
+
+
+def _other_type(expected: StoredType, what: str, value: Any) -> AttributeError:
+    return AttributeError(f"{expected.name} takes {what}, got {shown(value)}")
+
+
+BOOL = Bool()
+FLOAT = Float()
+ADDRESS = StoredAddress()
+NOTHING = Nothing()
+STR = Str()
+BYTES = Bytes()
+BIGINT = BigInt()
+_INTEGERS: dict[str, Integer] = {}
+
+
+def integer(name: str) -> Integer:
+    """Return the stored type of the sized integer with this name, such as `u256`."""
+    made = _INTEGERS.get(name)
+    if made is None:
+        made = _INTEGERS[name] = Integer(name)
+    return made

@@ -1,184 +1,115 @@
-"""Slots: the places where bytes are kept.
+"""Slots: the places where bytes are kept, and what keeps them.
 
-A slot is 4 GiB of bytes that are zero until written. A contract has one root slot; every other one
-is a child: the child of slot `s` at offset `o` has the id `sha3_256(s + u32le(o))`
-(docs/spec/06-contracts.md#storage-layout-and-calls). So a value that outgrows its place keeps the
-rest in the child at its own offset, and no two values ever meet.
-
-`HostSlot` is a slot of the contract. Each crossing to the host costs some 20 µs, so reads are kept
-in blocks of 256 bytes, and a slot that is read block after block is read ahead, up to 4 KiB at
-once. Writes go straight to the host, and into the block when there is one. `MemorySlot` is a slot
-that nobody else sees: what `gl.storage.inmem_allocate` and `TreeMap[K, V]()` live in.
+A slot is 32 bytes of name and up to 4 GiB of content, zero until written. The content of variable
+length of the field at `offset` of a slot lies in a child slot, whose name is
+`sha3_256(slot + u32le(offset))` (docs/spec/08-storage-layout.md#slots-and-pages).
 """
 
 from __future__ import annotations
 
 from _sha3 import sha3_256  # what hashlib gives, without loading its other hashes
+from abc import ABC, abstractmethod
 
-from ..._machine import host
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Buffer
+    from typing import Any
 
+ROOT_SLOT_ID = bytes(32)
 SLOT_SIZE = 1 << 32
-BLOCK_BITS = 8
-BLOCK_SIZE = 1 << BLOCK_BITS
-MAX_READ_AHEAD = 16
-MAX_BLOCKS = 16_384
 
 
-class StorageError(Exception):
-    """Storage was used in a way that it cannot serve; the message says what to do instead."""
+def child_id(slot_id: bytes, offset: int) -> bytes:
+    """Return the name of the slot that belongs to the field at `offset` of the slot `slot_id`."""
+    return sha3_256(slot_id + offset.to_bytes(4, "little")).digest()
 
 
-class _Shared:
-    """What all host slots share: which keep blocks, how many, and whether writing is allowed."""
+class Manager(ABC):
+    """Keeps the content of slots."""
 
-    def __init__(self) -> None:
-        self.blocks = 0
-        self.slots: list[HostSlot] = []
-        self.read_only_because: str | None = None
+    @abstractmethod
+    def get_store_slot(self, slot_id: bytes) -> Slot:
+        """Return the slot of this name."""
 
+    @abstractmethod
+    def do_read(self, slot_id: bytes, offset: int, length: int) -> bytes:
+        """Return `length` bytes of a slot from byte `offset` on."""
 
-_shared = _Shared()
-
-
-def forbid_writes(reason: str) -> None:
-    """Make every later write to the contract's storage raise `StorageError(reason)`."""
-    _shared.read_only_because = reason
-
-
-def forget_blocks() -> None:
-    """Read everything anew from the host: someone else may have written."""
-    for slot in _shared.slots:
-        slot.forget_blocks()
-    _shared.slots.clear()
-    _shared.blocks = 0
+    @abstractmethod
+    def do_write(self, slot_id: bytes, offset: int, data: Buffer) -> None:
+        """Put `data` at byte `offset` of a slot."""
 
 
-class HostSlot:
-    """A slot of the contract's storage."""
+class Slot:
+    """One slot of a manager."""
 
-    __slots__ = ("_ahead", "_blocks", "_children", "_next", "id")
+    __slots__ = ("_children", "id", "manager")
 
-    def __init__(self, slot_id: bytes) -> None:
+    def __init__(self, slot_id: bytes, manager: Manager) -> None:
         self.id = slot_id
-        self._children: dict[int, HostSlot] = {}
-        self._blocks: dict[int, bytes] = {}
-        self._next = -1
-        self._ahead = 1
+        self.manager = manager
+        self._children: dict[int, Slot] = {}
 
-    def child(self, offset: int) -> HostSlot:
-        """Return the slot that belongs to the value at `offset`."""
+    def indirect(self, offset: int) -> Slot:
+        """Return the slot that belongs to the field at `offset`."""
         child = self._children.get(offset)
         if child is None:
-            child_id = sha3_256(self.id + offset.to_bytes(4, "little")).digest()
-            child = self._children[offset] = HostSlot(child_id)
+            child = self.manager.get_store_slot(child_id(self.id, offset))
+            self._children[offset] = child
         return child
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset` on."""
-        number, start = offset >> BLOCK_BITS, offset & BLOCK_SIZE - 1
-        end = start + length
-        if end <= BLOCK_SIZE:
-            block = self._blocks.get(number)
-            if block is None:
-                block = self._load(number, number)
-            return block[start:end]
-        last = (offset + length - 1) // BLOCK_SIZE
-        blocks = [self._blocks.get(n) or self._load(n, last) for n in range(number, last + 1)]
-        return b"".join(blocks)[start:end]
+        """Return `length` bytes from byte `offset` on."""
+        return self.manager.do_read(self.id, offset, length)
 
-    def read_once(self, length: int) -> bytes:
-        """Return the first `length` bytes without keeping them: for the content of a long value."""
-        return host.storage_read(self.id, 0, length)
+    def write(self, offset: int, data: Buffer) -> None:
+        """Put `data` at byte `offset`."""
+        self.manager.do_write(self.id, offset, data)
 
-    def write(self, offset: int, data: bytes) -> None:
-        """Put `data` at `offset`."""
-        if _shared.read_only_because is not None:
-            raise StorageError(_shared.read_only_because)
-        if offset + len(data) > SLOT_SIZE:
-            raise StorageError("a collection has outgrown the 4 GiB of its storage slot")
-        try:
-            host.storage_write(self.id, offset, data)
-        except SystemError as error:
-            error.add_note("this run may not write, or the slot is locked and only upgraders write")
-            raise
-        self._patch(offset, data)
+    def as_int(self) -> int:
+        """Return the name as a number (little-endian): what the list of locked slots holds."""
+        return int.from_bytes(self.id, "little")
 
-    def forget_blocks(self) -> None:
-        """Read everything of this slot anew."""
-        self._blocks.clear()
-        self._next = -1
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Slot):
+            return NotImplemented
+        return self.id == other.id and self.manager is other.manager
 
-    def _load(self, first: int, last: int) -> bytes:
-        """Read the blocks `first` to `last`, and more when reading goes on in a row."""
-        self._ahead = min(2 * self._ahead, MAX_READ_AHEAD) if first == self._next else 1
-        count = max(last - first + 1, self._ahead)
-        count = min(count, SLOT_SIZE // BLOCK_SIZE - first)
-        if _shared.blocks + count > MAX_BLOCKS:
-            forget_blocks()
-        if not self._blocks:
-            _shared.slots.append(self)
-        raw = host.storage_read(self.id, first * BLOCK_SIZE, count * BLOCK_SIZE)
-        for i in range(count):
-            self._blocks[first + i] = raw[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE]
-        _shared.blocks += count
-        self._next = first + count
-        return self._blocks[first]
+    def __hash__(self) -> int:
+        return hash(self.id)
 
-    def _patch(self, offset: int, data: bytes) -> None:
-        """Make the blocks that are kept say what was written."""
-        blocks, number, start = self._blocks, offset >> BLOCK_BITS, offset & BLOCK_SIZE - 1
-        end = start + len(data)
-        if end <= BLOCK_SIZE:
-            if number in blocks:
-                block = blocks[number]
-                blocks[number] = block[:start] + data + block[end:]
-        elif blocks:
-            self._patch_many(offset, data)
+    def __repr__(self) -> str:
+        return f"Slot({self.id.hex()})"
 
-    def _patch_many(self, offset: int, data: bytes) -> None:
-        end = offset + len(data)
-        for number in range(offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
-            block = self._blocks.get(number)
-            if block is not None:
-                base = number * BLOCK_SIZE
-                start, stop = max(offset - base, 0), min(end - base, BLOCK_SIZE)
-                patch = data[base + start - offset : base + stop - offset]
-                self._blocks[number] = block[:start] + patch + block[stop:]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Slot, (self.id, self.manager)
 
 
-class MemorySlot:
-    """A slot that lives in memory only, with the interface of `HostSlot`."""
-
-    __slots__ = ("_bytes", "_children")
+class MemoryManager(Manager):
+    """Keeps slots that no other machine sees, in memory."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._children: dict[int, MemorySlot] = {}
+        self._content: dict[bytes, bytearray] = {}
 
-    def child(self, offset: int) -> MemorySlot:
-        """Return the slot that belongs to the value at `offset`."""
-        child = self._children.get(offset)
-        if child is None:
-            child = self._children[offset] = MemorySlot()
-        return child
+    def get_store_slot(self, slot_id: bytes) -> Slot:
+        """Return the slot of this name."""
+        return Slot(slot_id, self)
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset` on."""
-        return bytes(self._bytes[offset : offset + length]).ljust(length, b"\0")
+    def do_read(self, slot_id: bytes, offset: int, length: int) -> bytes:
+        """Return `length` bytes of a slot from byte `offset` on."""
+        content = self._content.get(slot_id, b"")
+        return bytes(content[offset : offset + length]).ljust(length, b"\0")
 
-    def read_once(self, length: int) -> bytes:
-        """Return the first `length` bytes."""
-        return self.read(0, length)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Put `data` at `offset`."""
-        missing = offset + len(data) - len(self._bytes)
+    def do_write(self, slot_id: bytes, offset: int, data: Buffer) -> None:
+        """Put `data` at byte `offset` of a slot."""
+        content = self._content.setdefault(slot_id, bytearray())
+        data = bytes(data)
+        missing = offset + len(data) - len(content)
         if missing > 0:
-            self._bytes += bytes(missing)
-        self._bytes[offset : offset + len(data)] = data
+            content += bytes(missing)
+        content[offset : offset + len(data)] = data
 
 
-Slot = HostSlot | MemorySlot
-
-ROOT = HostSlot(bytes(32))
-"""The contract's root slot (docs/spec/06-contracts.md#storage-layout-and-calls)."""
+def memory_slot() -> Slot:
+    """Return a slot in a memory of its own."""
+    return MemoryManager().get_store_slot(ROOT_SLOT_ID)

@@ -1,210 +1,248 @@
-"""`TreeMap[K, V]`: a `dict` in storage, ordered by key. How it lies there: see `avl`."""
+"""`TreeMap[K, V]`: a map in storage, ordered by key. How its tree changes: see `avl`."""
 
 from __future__ import annotations
 
-from .avl import HEADER, ZERO, AvlTree
-from .layout import Alias, stored_type
-from .scalars import StoredType
+from _collections_abc import ItemsView, MutableMapping, ValuesView
+
+from .layout import stored_type
+from .scalars import integer
+from .slots import memory_slot
+from .stored_type import StoredType, interned, joined, shown, view
+from .vec import DynArrayType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from .avl import Path, Tree
     from .slots import Slot
 
-_REQUIRED = object()
+_LINKS_SIZE = 9
+_UNCHANGED = object()
+"""Stands for the value that the bytes of a new node happen to hold."""
 
 
-class TreeMap(AvlTree):
-    """A map whose entries lie in storage, ordered by key. It does all that a `dict` does.
+class Comparable:
+    """What the keys of a `TreeMap` can do: be ordered by `<`."""
 
-    `TreeMap[K, V]` annotates a field; called, it makes an empty map in memory.
-    """
+    def __lt__(self, other: Any) -> bool:
+        raise NotImplementedError
+
+
+class _Alias(type(list[int])):
+    """`TreeMap[K, V]`, which can be called to make an empty map in memory."""
+
+    def __call__(self) -> Any:
+        return stored_type(self).read(memory_slot(), 0)
+
+
+class TreeMap(MutableMapping):
+    """A map whose entries lie in storage, ordered by key. `TreeMap[K, V]` annotates a field."""
 
     EXAMPLE = "TreeMap[str, u256]"
 
-    __slots__ = ()
+    __slots__ = ("_kind", "_nodes", "_offset", "_slot")
 
-    def __new__(cls, entries: Any = ()) -> Any:
-        """Return a plain `dict`: a field that it is assigned to gives its entries their types."""
-        return dict(entries)
+    _first_kind: MapType | None = None
 
-    def __class_getitem__(cls, types: Any) -> Alias:
-        if not isinstance(types, tuple) or len(types) != 2:
-            raise TypeError(f"TreeMap has a key and a value type, such as {cls.EXAMPLE}")
-        return Alias(cls, types)
+    def __init__(self) -> None:
+        if TreeMap._first_kind is None:
+            raise TypeError(f"give the types of the map, such as {self.EXAMPLE}()")
+        TreeMap._first_kind.place(self, memory_slot(), 0)
+
+    def __class_getitem__(cls, types: Any) -> Any:
+        return _Alias(cls, types)
 
     @staticmethod
     def stored_as(key: Any, value: Any) -> StoredType:
         """Return the stored type of `TreeMap[key, value]`."""
-        return MapType(stored_type(key), stored_type(value))
-
-    def detached(self) -> TreeMap:
-        """Return a copy in memory."""
-        return MapType(self._key, self._value).detached(self)
+        return interned(MapType, stored_type(key), stored_type(value))
 
     def __len__(self) -> int:
-        return self._header()[1]
+        raw = self._slot.read(self._offset + 4, 8)
+        return int.from_bytes(raw[:4], "little") - int.from_bytes(raw[4:], "little")
 
     def __iter__(self) -> Iterator[Any]:
-        return self._walk(self._read_key)
-
-    def __reversed__(self) -> Iterator[Any]:
-        return self._walk(self._read_key, backwards=True)
+        return map(self._key, self._walk())
 
     def __contains__(self, key: Any) -> bool:
-        return self._find(key) != 0
+        return self._find(key)[1] != 0
 
     def __getitem__(self, key: Any) -> Any:
-        node = self._find(key)
+        node = self._find(key)[1]
         if not node:
-            raise KeyError(key)
-        return self._read_value(node)
+            raise KeyError
+        return self._value(node)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        node, path = self._find_with_path(key)
+        path, node = self._find(key)
         if node:
-            at = (node - 1) * self._node_size + self._value_at
-            self._value.write(self._nodes, at, value)
+            kind = self._kind
+            at = (node - 1) * kind.node_size + kind.key.size
+            kind.value.write(self._nodes, at, value)
         else:
-            self._insert(path, key, value)
+            self._insert(path, key, lambda: value)
 
     def __delitem__(self, key: Any) -> None:
-        node, path = self._find_with_path(key)
+        path, node = self._find(key)
         if not node:
-            raise KeyError(key)
-        self._remove(node, path)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (TreeMap, dict)):
-            return NotImplemented
-        return len(self) == len(other) and dict(self.items()) == dict(other.items())
-
-    __hash__ = None
+            raise KeyError("key not found")
+        self._tree().remove(path, node)
 
     def __repr__(self) -> str:
-        return f"TreeMap({dict(self.items())!r})"
+        return f"{{{','.join(f'{key!r}:{value!r}' for key, value in self.items())}}}"
 
-    def keys(self) -> Entries:
-        """Return the keys, in order."""
-        return Entries(self, self._read_key)
-
-    def values(self) -> Entries:
+    def values(self) -> ValuesView:
         """Return the values, in the order of their keys."""
-        return Entries(self, self._read_value)
+        return _Values(self)
 
-    def items(self) -> Entries:
+    def items(self) -> ItemsView:
         """Return the pairs of key and value, in the order of the keys."""
-        return Entries(self, self._read_item)
+        return _Items(self)
 
-    def get(self, key: Any, default: Any = None) -> Any:
-        """Return the value of `key`, or `default`."""
-        node = self._find(key)
-        return self._read_value(node) if node else default
-
-    def setdefault(self, key: Any, default: Any) -> Any:
-        """Return the value of `key`, which is set to `default` first when it has none."""
-        return self.compute_if_absent(key, lambda: default)
+    def clear(self) -> None:
+        """Remove all entries; their bytes stay."""
+        self._slot.write(self._offset, bytes(12))
 
     def compute_if_absent(self, key: Any, supplier: Callable[[], Any]) -> Any:
         """Return the value of `key`, which is set to `supplier()` first when it has none."""
-        if key not in self:
-            self[key] = supplier()
-        return self[key]
+        path, node = self._find(key)
+        return self._value(node or self._insert(path, key, supplier))
 
     def get_or_insert_default(self, key: Any) -> Any:
-        """Return the value of `key`, which is set to its type's zero first when it has none."""
-        node, path = self._find_with_path(key)
-        return self._read_value(node or self._insert(path, key, ZERO))
+        """Return the value of `key`; a new one is what the bytes of its node stand for."""
+        path, node = self._find(key)
+        return self._value(node or self._insert(path, key, lambda: _UNCHANGED))
 
-    def pop(self, key: Any, default: Any = _REQUIRED) -> Any:
-        """Remove `key` and return its value, or `default`."""
-        node, path = self._find_with_path(key)
-        if node:
-            value = self._value.detached(self._read_value(node))
-            self._remove(node, path)
-            return value
-        if default is _REQUIRED:
-            raise KeyError(key)
-        return default
+    def _find(self, key: Any) -> tuple[Path, int]:
+        """Return the way to `key`, and its node, which is 0 when there is none."""
+        kind, nodes = self._kind, self._nodes
+        size, links_at = kind.node_size, kind.node_size - _LINKS_SIZE
+        path: Path = []
+        node = int.from_bytes(self._slot.read(self._offset, 4), "little")
+        while node:
+            at = (node - 1) * size
+            there = kind.key.read(nodes, at)
+            if key < there:
+                right = False
+            elif there < key:
+                right = True
+            else:
+                break
+            path.append((node, right))
+            node = int.from_bytes(nodes.read(at + links_at + 4 * right, 4), "little")
+        return path, node
 
-    def popitem(self) -> tuple[Any, Any]:
-        """Remove the entry with the greatest key, and return its key and value."""
-        for key in reversed(self):
-            return key, self.pop(key)
-        raise KeyError("popitem(): the map is empty")
+    def _insert(self, path: Path, key: Any, supplier: Callable[[], Any]) -> int:
+        """Put a new entry at the end of `path`, and return its node."""
+        kind, tree = self._kind, self._tree()
+        node = tree.take_node()
+        tree.attach(path, node)
+        value = supplier()
+        at = (node - 1) * kind.node_size
+        kind.key.write(self._nodes, at, key)
+        if value is not _UNCHANGED:
+            kind.value.write(self._nodes, at + kind.key.size, value)
+        tree.finish(path, node)
+        return node
 
-    def update(self, entries: Any = (), /, **more: Any) -> None:
-        """Set all these entries: a mapping, or pairs of key and value."""
-        pairs = entries.items() if hasattr(entries, "items") else entries
-        for key, value in [*pairs, *more.items()]:
-            self[key] = value
+    def _tree(self) -> Tree:
+        from .avl import Tree
 
-    def clear(self) -> None:
-        """Remove all entries."""
-        self._home.write(self._offset, bytes(HEADER.size))
+        return Tree(self._slot, self._offset, self._kind.node_size)
 
-    def assign(self, entries: Any) -> None:
-        """Replace all entries by these: a mapping, or pairs of key and value."""
-        pairs = entries.items() if hasattr(entries, "items") else entries
-        if isinstance(entries, TreeMap):
-            pairs = [(key, entries._value.detached(value)) for key, value in pairs]
-        self.clear()
-        for key, value in pairs:
-            self[key] = value
+    def _key(self, node: int) -> Any:
+        kind = self._kind
+        return kind.key.read(self._nodes, (node - 1) * kind.node_size)
+
+    def _value(self, node: int) -> Any:
+        kind = self._kind
+        return kind.value.read(self._nodes, (node - 1) * kind.node_size + kind.key.size)
+
+    def _walk(self) -> Iterator[int]:
+        """Yield all nodes, in the order of their keys."""
+        size, links_at = self._kind.node_size, self._kind.node_size - _LINKS_SIZE
+        above: list[int] = []
+        node = int.from_bytes(self._slot.read(self._offset, 4), "little")
+        while node or above:
+            while node:
+                above.append(node)
+                at = (node - 1) * size + links_at
+                node = int.from_bytes(self._nodes.read(at, 4), "little")
+            node = above.pop()
+            yield node
+            at = (node - 1) * size + links_at + 4
+            node = int.from_bytes(self._nodes.read(at, 4), "little")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view, (self._kind, self._slot, self._offset)
 
 
-class Entries:
-    """What `keys`, `values` and `items` give: a live view of a map."""
-
-    __slots__ = ("_map", "_read")
-
-    def __init__(self, of: TreeMap, read: Callable[[int], Any]) -> None:
-        self._map = of
-        self._read = read
-
-    def __len__(self) -> int:
-        return len(self._map)
-
+class _Values(ValuesView):
     def __iter__(self) -> Iterator[Any]:
-        return self._map._walk(self._read)
+        return map(self._mapping._value, self._mapping._walk())
 
-    def __reversed__(self) -> Iterator[Any]:
-        return self._map._walk(self._read, backwards=True)
 
-    def __repr__(self) -> str:
-        return repr(list(self))
+class _Items(ItemsView):
+    def __iter__(self) -> Iterator[Any]:
+        entries = self._mapping
+        return ((entries._key(node), entries._value(node)) for node in entries._walk())
+
+
+class _NodeType(StoredType):
+    """How an entry lies in the list of nodes: key, value, two links and the balance."""
+
+    def __init__(self, key: StoredType, value: StoredType) -> None:
+        self.name = f"node of {key.name} and {value.name}"
+        self.size = key.size + value.size + _LINKS_SIZE
+        self.steps = joined([key, value, _LINKS])
+
+
+class _Links(StoredType):
+    name, size, steps = "links", _LINKS_SIZE, (_LINKS_SIZE,)
+
+
+_LINKS = _Links()
 
 
 class MapType(StoredType):
-    """How a `TreeMap` lies in storage."""
+    """How a `TreeMap` lies in storage: its root, then the lists of nodes and of free nodes."""
 
-    size = HEADER.size
-    flat = False
-    view = True
+    size = 12
 
     def __init__(self, key: StoredType, value: StoredType) -> None:
-        if not key.sortable:
-            raise TypeError(f"{key.name} has no order, so it cannot be a key of a TreeMap")
         self.name = f"TreeMap[{key.name}, {value.name}]"
-        self._key = key
-        self._value = value
+        self.key = key
+        self.value = value
+        node = _NodeType(key, value)
+        self.node_size = node.size
+        self.steps = (4, DynArrayType(node), DynArrayType(integer("u32")))
+        TreeMap._first_kind = TreeMap._first_kind or self
 
     def read(self, slot: Slot, offset: int) -> TreeMap:
         """Return the map at this place, as a view."""
-        view = object.__new__(TreeMap)
-        view.place(slot, offset, self._key, self._value)
-        return view
+        made = object.__new__(TreeMap)
+        self.place(made, slot, offset)
+        return made
+
+    def place(self, made: TreeMap, slot: Slot, offset: int) -> None:
+        """Let `made` stand for the map at this place."""
+        made._kind = self
+        made._slot, made._offset = slot, offset
+        made._nodes = slot.indirect(offset + 4)
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
-        """Replace the map at this place by `value`, another map."""
-        if not isinstance(value, TreeMap) and not hasattr(value, "items"):
-            raise TypeError(f"{self.name} expected, got {type(value).__name__}; assign a dict")
-        if not (isinstance(value, TreeMap) and value.lies_at(slot, offset)):
-            self.read(slot, offset).assign(value)
+        """Copy another map of the same types. Raises `AssertionError` for anything else."""
+        if not isinstance(value, TreeMap) or not self.same_as(value._kind):
+            raise AssertionError(f"{self.name} expected, got {shown(value)}")
+        self.copy(value._slot, value._offset, slot, offset)
 
-    def encode(self, slot: Slot, offset: int, value: Any) -> bytes:
-        """Write `value`, and return the header that lies in place."""
-        self.write(slot, offset, value)
-        return slot.read(offset, self.size)
+    def same_as(self, other: StoredType) -> bool:
+        """Return whether keys and values are of the same types."""
+        if not isinstance(other, MapType):
+            return False
+        return self.key.same_as(other.key) and self.value.same_as(other.value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return interned, (MapType, self.key, self.value)
