@@ -1,7 +1,7 @@
 """Addresses that can be known before the contract behind them exists.
 
-The guest answers `gl.deploy_contract(salt_nonce=…)` with such an address at once, and the node
-that carries the deployment out must arrive at the same one: both run this very file.
+The guest answers `gl.deploy_contract(salt_nonce=…)` with such an address at once, by a
+`create2_address` of its own, and the node that carries the deployment out must arrive at the same.
 """
 
 from __future__ import annotations

@@ -5,20 +5,18 @@ Source: docs/spec/02-calldata.md#calldata.
 Values are `None`, `bool`, `int` of any size, `bytes`, `str`, `list`, `dict` with `str` keys, and
 `Address`. Equal values have equal encodings and nothing else decodes.
 
-The very same file also runs inside the WebAssembly guest, where every import is paid for by each
-call of a contract: it needs only `keccak` and what the interpreter has loaded anyway.
+Python contracts have a codec of their own, for what they may pass and catch:
+`workers/genvm/guest/genlayer/py/calldata.py`.
 """
 
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .keccak import keccak256
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+from .uleb128 import append_uleb128, read_uleb128
 
 MAX_DEPTH = 128
 """How deep lists and maps may nest, on both sides, unless the caller says otherwise."""
@@ -153,43 +151,39 @@ class Encoded:
 def encode(
     value: Any,
     *,
-    default: Callable[[Any], Any] | None = None,
     max_depth: int = MAX_DEPTH,
     max_values: int = MAX_VALUES,
 ) -> bytes:
     """Return the calldata of `value`.
 
-    Beside the types of calldata, dataclasses encode as maps, tuples as lists, `bytearray` and
-    `memoryview` as bytes. A value of another type goes through `default`, which returns something
-    that can be encoded or raises; without one, any mapping is a map and any sequence a list.
+    Beside the types of calldata, dataclasses and other mappings encode as maps, tuples and other
+    sequences as lists, `bytearray` and `memoryview` as bytes.
     Raises `EncodeError` for floats, keys that are not `str`, lone surrogates, unknown types,
     nesting deeper than `max_depth` and more than `max_values` values.
     """
     out = bytearray()
-    _Encoder(out, default, max_depth, max_values).write(value, 0)
+    _Encoder(out, max_depth, max_values).write(value, 0)
     return bytes(out)
 
 
 def encoded(value: Any, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Encoded:
     """Return the calldata of `value`, to be part of more than one encoding. Raises as `encode`."""
     out = bytearray()
-    encoder = _Encoder(out, None, max_depth, max_values)
+    encoder = _Encoder(out, max_depth, max_values)
     encoder.write(value, 0)
     return Encoded(bytes(out), max_values - encoder.left)
 
 
 class _Encoder:
-    __slots__ = ("_default", "_max_depth", "_max_values", "_out", "left")
+    __slots__ = ("_max_depth", "_max_values", "_out", "left")
 
     def __init__(
         self,
         out: bytearray,
-        default: Callable[[Any], Any] | None,
         max_depth: int,
         max_values: int,
     ) -> None:
         self._out = out
-        self._default = default
         self._max_depth = max_depth
         self._max_values = self.left = max_values
 
@@ -201,16 +195,16 @@ class _Encoder:
                 raw = value.encode("utf-8")
             except UnicodeEncodeError:
                 raise EncodeError("a str with a lone surrogate has no calldata") from None
-            _head(out, len(raw) << 3 | _STR)
+            append_uleb128(out, len(raw) << 3 | _STR)
             out += raw
         elif kind is int:
-            _head(out, value << 3 | _POSITIVE if value >= 0 else ~value << 3 | _NEGATIVE)
+            append_uleb128(out, value << 3 | _POSITIVE if value >= 0 else ~value << 3 | _NEGATIVE)
         elif value is None:
             out.append(_NULL)
         elif kind is bool:
             out.append(_TRUE if value else _FALSE)
         elif kind is bytes:
-            _head(out, len(value) << 3 | _BYTES)
+            append_uleb128(out, len(value) << 3 | _BYTES)
             out += value
         elif kind is dict:
             self._write_map(value, depth)
@@ -225,7 +219,7 @@ class _Encoder:
     def _write_list(self, items: Sequence[Any], depth: int) -> None:
         self._check_depth(depth)
         self._count(len(items))
-        _head(self._out, len(items) << 3 | _LIST)
+        append_uleb128(self._out, len(items) << 3 | _LIST)
         for index, item in enumerate(items):
             try:
                 self.write(item, depth + 1)
@@ -243,9 +237,9 @@ class _Encoder:
         except AttributeError:
             wrong = next(type(key).__name__ for key in entries if not isinstance(key, str))
             raise EncodeError(f"map keys are str, got {wrong}") from None
-        _head(out, len(rows) << 3 | _MAP)
+        append_uleb128(out, len(rows) << 3 | _MAP)
         for raw, key in rows:
-            _head(out, len(raw))
+            append_uleb128(out, len(raw))
             out += raw
             try:
                 self.write(entries[key], depth + 1)
@@ -266,8 +260,7 @@ class _Encoder:
         if isinstance(value, float):
             raise EncodeError("float has no calldata")
         self._check_depth(depth)
-        plain = _plain_collection if self._default is None else self._default
-        return self.write(plain(value), depth + 1)
+        return self.write(_plain_collection(value), depth + 1)
 
     def _check_depth(self, depth: int) -> None:
         if depth >= self._max_depth:
@@ -293,78 +286,11 @@ _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def _plain_collection(value: object) -> dict[Any, Any] | list[Any]:
-    from collections.abc import Mapping, Sequence  # noqa: PLC0415 (few values need it; see above)
-
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
     raise EncodeError(f"{type(value).__name__} has no calldata")
-
-
-def _head(out: bytearray, number: int) -> None:
-    """Append a ULEB128 number, in time linear in its size."""
-    while number >> 56:
-        if number.bit_length() > 512:
-            out += _long_uleb128(number)
-            return
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-
-
-_GROUPS = 8 << 10
-"""Groups of 7 bits that are moved at once, a multiple of 8: the work stays linear."""
-
-
-def _long_uleb128(number: int) -> bytes:
-    """Return groups of 7 bits for a number of any size: shifting a huge one down is quadratic."""
-    groups = -(-number.bit_length() // 7)
-    packed = number.to_bytes(-(-groups // 8) * 7, "little")
-    step = _GROUPS // 8 * 7
-    out = bytearray()
-    for at in range(0, len(packed), step):
-        out += _spread(packed[at : at + step])
-    del out[groups:]
-    out[-1] &= 0x7F
-    return bytes(out)
-
-
-def _spread(packed: bytes) -> bytes:
-    """Return each 7 bytes as 8 that have 7 bits each, and the high bit set."""
-    lanes = len(packed) // 7
-    wide = bytearray(8 * lanes)
-    for index in range(7):
-        wide[index::8] = packed[index::7]
-    number = int.from_bytes(wide, "little")
-    for low, width, gap in _HALVES:
-        mask = _repeated(low, (width + gap) // 4, lanes)
-        number = number & mask | (number & mask << width) << gap
-    return (number | _repeated(0x80, 1, lanes)).to_bytes(8 * lanes, "little")
-
-
-def _gathered(spread: bytes) -> bytes:
-    """Undo `_spread`: return 7 bits of each byte. `spread` has a multiple of 8 bytes."""
-    lanes = len(spread) // 8
-    number = int.from_bytes(spread, "little")
-    for low, width, gap in reversed(_HALVES):
-        mask = _repeated(low, (width + gap) // 4, lanes)
-        number = number & mask | number >> gap & mask << width
-    packed = bytearray(number.to_bytes(8 * lanes, "little"))
-    del packed[7::8]
-    return bytes(packed)
-
-
-_HALVES = ((0xFFFFFFF, 28, 4), (0x3FFF, 14, 2), (0x7F, 7, 1))
-"""How lanes are halved: the low half's bits, how many they are, and the gap that comes behind."""
-
-
-def _repeated(low: int, size: int, lanes: int) -> int:
-    """Return `low` in each `size` bytes of so many lanes of 8 bytes."""
-    return int.from_bytes(low.to_bytes(size, "little") * (8 * lanes // size), "little")
 
 
 # --------------------------------------------------------------------------------------- decoding
@@ -408,7 +334,7 @@ class _Decoder:
         if head < 0x80:
             after = at + 1
         else:
-            head, after = self._uleb128(at)
+            head, after = self._number(at)
         kind, argument = head & 7, head >> 3
         if kind == _STR:
             return self._text(after, argument)
@@ -472,7 +398,7 @@ class _Decoder:
             if length < 0x80:
                 at += 1
             else:
-                length, at = self._uleb128(at)
+                length, at = self._number(at)
             end = at + length
             if end > size:
                 raise DecodeError("a key is announced longer than what follows", at)
@@ -496,37 +422,9 @@ class _Decoder:
         if self._left < 0:
             raise DecodeError(f"more than {self._max_values} values", start)
 
-    def _uleb128(self, at: int) -> tuple[int, int]:
+    def _number(self, at: int) -> tuple[int, int]:
         """Return the number that begins at `at` and has more than one byte, and where it ends."""
-        data = self._data
-        for end in range(at + 1, at + 72):
-            if data[end] < 0x80:
-                break
-        else:
-            end = self._last_group(at + 72)
-        if data[end] == 0:
-            raise DecodeError("a number is padded with a zero byte", end)
-        end += 1
-        if end - at <= 72:
-            number = 0
-            for byte in reversed(data[at:end]):
-                number = number << 7 | byte & 0x7F
-            return number, end
-        packed = bytearray()
-        for start in range(at, end, _GROUPS):
-            part = data[start : min(start + _GROUPS, end)]
-            packed += _gathered(part + bytes(-len(part) % 8))
-        return int.from_bytes(packed, "little"), end
-
-    def _last_group(self, end: int) -> int:
-        """Return where a number that continues up to `end`, at least, has its last byte."""
-        while part := self._data[end : end + _GROUPS]:
-            rest = part.lstrip(_CONTINUING)
-            end += len(part) - len(rest)
-            if rest:
-                break
-        return end
-
-
-_CONTINUING = bytes(range(0x80, 0x100))
-"""The bytes of a number behind which another one comes."""
+        number, end = read_uleb128(self._data, at)
+        if self._data[end - 1] == 0:
+            raise DecodeError("a number is padded with a zero byte", end - 1)
+        return number, end

@@ -8,11 +8,13 @@ step of a round is a few operations on all lanes at once.
 
 from __future__ import annotations
 
+__all__ = ("Keccak256", "KeccakHash")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
-_RATE = 136
 _LANE = 64
 _ROW = 5 * _LANE
 _STATE = 25 * _LANE
@@ -118,38 +120,57 @@ def _permute(state: int) -> int:
     return _made[0](state)
 
 
-class Keccak256:
-    """Streaming Keccak-256 with the interface of hashlib's objects."""
+class KeccakHash:
+    """A hash of the Keccak family, with the interface of hashlib's objects.
 
-    digest_size = 32
-    block_size = _RATE
-    name = "keccak256"
+    `initial` is the beginning of the hashed message. Subclasses say their sizes in bytes.
+    """
 
-    def __init__(self, data: bytes = b"") -> None:
+    digest_size: int
+    block_size: int
+    name: str
+
+    def __init__(self, initial: bytes | bytearray | memoryview | None = None) -> None:
         self._state = 0
         self._rest = b""
-        self.update(data)
+        if initial is not None:
+            self.update(initial)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Append `data` to the hashed message."""
-        waiting = self._rest + bytes(data)
-        whole = len(waiting) - len(waiting) % _RATE
-        for start in range(0, whole, _RATE):
-            block = int.from_bytes(waiting[start : start + _RATE], "little")
+        waiting = self._rest + memoryview(data)
+        rate = self.block_size
+        whole = len(waiting) - len(waiting) % rate
+        for start in range(0, whole, rate):
+            block = int.from_bytes(waiting[start : start + rate], "little")
             self._state = _permute(self._state ^ block)
         self._rest = waiting[whole:]
 
     def digest(self) -> bytes:
-        """Return the 32 bytes of the hash of all that was given so far."""
-        last = bytearray(self._rest.ljust(_RATE, b"\0"))
+        """Return the hash of all that was given so far."""
+        last = bytearray(self._rest.ljust(self.block_size, b"\0"))
         last[len(self._rest)] ^= 0x01
         last[-1] ^= 0x80
         state = _permute(self._state ^ int.from_bytes(last, "little"))
-        return (state & (1 << 256) - 1).to_bytes(32, "little")
+        return (state & (1 << 8 * self.digest_size) - 1).to_bytes(self.digest_size, "little")
 
     def hexdigest(self) -> str:
-        """Return the same as 64 lower-case hex digits."""
+        """Return the same as lower-case hex digits."""
         return self.digest().hex()
+
+    def copy(self) -> Self:
+        """Return a hash that goes on from here by itself."""
+        twin = type(self)()
+        twin._state, twin._rest = self._state, self._rest
+        return twin
+
+
+class Keccak256(KeccakHash):
+    """Keccak-256."""
+
+    digest_size = 32
+    block_size = 136
+    name = "keccak256"
 
 
 def keccak256(data: bytes) -> bytes:

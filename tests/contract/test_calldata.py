@@ -245,12 +245,6 @@ def test_what_calldata_cannot_hold_is_refused_with_its_place(value: Any, message
         encode(value)
 
 
-def test_other_types_go_through_default() -> None:
-    assert encode({1}, default=sorted) == encode([1])
-    with pytest.raises(EncodeError, match="deeper"):
-        encode(object(), default=lambda value: object())
-
-
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # from EIP-55
 
 

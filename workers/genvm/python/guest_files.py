@@ -20,7 +20,7 @@ PROTOCOL = Path(protocol.__file__).parent
 VOCABULARY = "libraries/tokenizer/vocab.txt"
 """BERT's word pieces, one in a line: a file that only some contracts get."""
 
-SHARED_MODULES = ("addresses.py", "calldata.py", "keccak.py")
+SHARED_MODULES = ("keccak.py", "uleb128.py")
 """Files of `protocol` that are part of the guest's package `genlayer.py` as well."""
 
 CLOUDPICKLE = "3.1.3"

@@ -59,7 +59,7 @@ class Office(gl.Contract):
         self.served = 999
         match how:
             case "raise": raise gl.vm.UserError(what)
-            case "rollback": raise Rollback(what)
+            case "rollback": raise gl.Rollback(what)
             case "immediate":
                 try:
                     gl.advanced.user_error_immediate(what)
@@ -218,9 +218,9 @@ class C(gl.Contract):
     assert contract.calling("get", "float").vm_error() == "exit_code 1"
     assert "float has no calldata" in contract.last.stderr
     assert contract.calling("get", "set").vm_error() == "exit_code 1"
-    assert "set cannot be passed on" in contract.last.stderr
+    assert "set has no calldata" in contract.last.stderr
     assert contract.calling("get", "deep").vm_error() == "exit_code 1"
-    assert "object cannot be passed on" in contract.last.stderr
+    assert "object has no calldata" in contract.last.stderr
 
 
 SPECIAL = """

@@ -13,12 +13,9 @@ from __future__ import annotations
 import sys
 
 from . import gl
-from ._machine.wire import Lazy
-from ._machine.wire import UserError as Rollback
-from .py.calldata import Address
-from .py.keccak import Keccak256
+from .gl import Lazy, Rollback  # noqa: F401 - older contracts import them by name
 from .py.storage import Array, DynArray, TreeMap, allow_storage
-from .py.types import BY_NAME
+from .py.types import BY_NAME, Address, Keccak256
 
 globals().update(BY_NAME)
 
@@ -27,8 +24,6 @@ __all__ = (
     "Array",
     "DynArray",
     "Keccak256",
-    "Lazy",
-    "Rollback",
     "TreeMap",
     "allow_storage",
     "gl",

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..py.calldata import Address
+    from ..py.types import Address
 
 
 class BaseContract:

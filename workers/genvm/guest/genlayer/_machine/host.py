@@ -57,12 +57,12 @@ def get_self_balance() -> int:
     return int.from_bytes(_ask(b"\3", 32), "little")
 
 
-def gl_call(request: object, default=None) -> bytes | None:
+def gl_call(request: object) -> bytes | None:
     """Do what the calldata value `request` says; return the answer, None where there is none.
 
-    `default` is that of `calldata.encode`. Does not return from `Return` and `UserError`.
+    Does not return from `Return` and `UserError`.
     """
-    size = int.from_bytes(_ask(b"\4" + encode(request, default=default), 4), "little")
+    size = int.from_bytes(_ask(b"\4" + encode(request), 4), "little")
     return None if size == NO_RESULT else _read(size)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _collections import _tuplegetter
 
-from ..py.calldata import Address
+from ..py.types import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 
 from ..py.calldata import decode
+from ..py.types import Lazy
 from . import host
 
 TYPE_CHECKING = False
@@ -96,28 +97,6 @@ class Return(_Result):
         self.calldata = calldata
 
 
-class Lazy:
-    """A result that is read when `get()` is first called. An error is raised at each call."""
-
-    __slots__ = ("_error", "_look", "_value")
-
-    def __init__(self, look: Callable[[], Any]) -> None:
-        self._look: Callable[[], Any] | None = look
-        self._error: Exception | None = None
-
-    def get(self) -> Any:
-        """Return the result; raises what the call raised."""
-        if self._look is not None:
-            look, self._look = self._look, None
-            try:
-                self._value = look()
-            except Exception as error:
-                self._error = error
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
 def lazy_call(function: Callable[..., Lazy]) -> Any:
     """Make a function that gives a `Lazy` give its result; the original becomes its `.lazy`."""
 
@@ -151,12 +130,9 @@ _FOR_MODULES = ("ExecPrompt", "ExecPromptTemplate", "WebRequest", "WebRender")
 
 
 def call_host(request: dict[str, Any]) -> bytes | None:
-    """Send one gl_call: a map with one key (docs/spec/06-contracts.md#imports).
-
-    Storage views and lazy values go as plain ones.
-    """
+    """Send one gl_call: a map with one key (docs/spec/06-contracts.md#imports)."""
     try:
-        return host.gl_call(request, to_plain)
+        return host.gl_call(request)
     except SystemError as error:
         name = next(iter(request))
         refusal = str(error)
@@ -173,7 +149,7 @@ def end_run(request: dict[str, Any]) -> None:
     """Run what `atexit` was told to, then end the run with `Return` or `UserError`."""
     # The interpreter would run it when it ends by itself, which these two do not let it do.
     atexit._run_exitfuncs()
-    host.gl_call(request, to_plain)
+    host.gl_call(request)
 
 
 def sub_vm_result(raw: bytes) -> Return | UserError | VMError:
@@ -190,17 +166,3 @@ def unpack_result(result: Return | UserError | VMError) -> Any:
     if isinstance(result, Return):
         return result.calldata
     raise result if isinstance(result, UserError) else UserError(f"vm error: {result.message}")
-
-
-def to_plain(value: Any) -> Any:
-    """Return the plain value for one that calldata does not know: a storage view, a lazy value."""
-    if isinstance(value, Lazy):
-        return value.get()
-    kind = type(value)
-    if hasattr(kind, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in kind.__dataclass_fields__}
-    if hasattr(kind, "keys") and hasattr(kind, "items"):
-        return dict(value.items())
-    if hasattr(kind, "__len__") and hasattr(kind, "__getitem__"):
-        return list(value)
-    raise TypeError(f"{kind.__name__} cannot be passed on: it has no calldata")

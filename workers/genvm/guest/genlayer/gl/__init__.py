@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from .._machine.contract import Contract
 from .._machine.message import MessageRawType, MessageType, message_raw
-from .._machine.wire import Lazy, UserError
+from .._machine.wire import UserError
 from ..py import calldata, storage, types
+from ..py.types import Lazy
 from .annotations import private, public
 
 TYPE_CHECKING = False
@@ -42,7 +43,12 @@ __all__ = (
 Rollback = UserError
 """An older name, as are `gl.UserError` and the last ones of the table below."""
 
-globals().update(types.BY_NAME)
+globals().update(
+    types.BY_NAME,
+    Address=types.Address,
+    Keccak256=types.Keccak256,
+    SizedArray=types.SizedArray,
+)
 
 _MODULES = {
     "advanced": "genlayer.gl.advanced",

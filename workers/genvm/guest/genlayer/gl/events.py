@@ -11,7 +11,6 @@ docs/spec/07-python-sdk.md#8-events.
 
 from __future__ import annotations
 
-from .._machine.wire import to_plain
 from ..py.calldata import encode
 from ..py.keccak import keccak256
 from .advanced import emit_raw_event
@@ -88,5 +87,5 @@ def _indexed_parameters(cls: type) -> tuple[str, ...]:
 
 
 def _topic(value: Any) -> bytes:
-    raw = encode(value, default=to_plain)
+    raw = encode(value)
     return raw.ljust(_TOPIC_SIZE, b"\0") if len(raw) <= _TOPIC_SIZE else keccak256(raw)

@@ -14,8 +14,8 @@ from .._machine import host
 from .._machine.contract import BaseContract, Contract
 from .._machine.message import message_raw
 from .._machine.wire import Lazy, call_host, lazy_call, sub_vm_result, unpack_result
-from ..py.calldata import Address
 from ..py.public_abi import StorageType
+from ..py.types import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ def deploy_contract(  # noqa: PLR0913 - contracts name them all
     call_host({"DeployContract": request})
     if salt_nonce == 0:
         return None
-    from ..py.addresses import deployed_address
+    from ..py._internal import create2_address
 
-    return deployed_address(message_raw["contract_address"], salt_nonce, message_raw["chain_id"])
+    return create2_address(message_raw["contract_address"], salt_nonce, message_raw["chain_id"])
 
 
 class ContractAt(ContractProxy):

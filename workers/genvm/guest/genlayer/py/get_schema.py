@@ -13,8 +13,8 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 
-from .calldata import Address
 from .storage import Array, DynArray, TreeMap
+from .types import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

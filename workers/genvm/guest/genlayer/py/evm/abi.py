@@ -6,12 +6,10 @@ not as there is said at `TupleType` (source: docs/spec/07-python-sdk.md#10-evm-c
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Buffer, Sequence
+from _collections_abc import Buffer, Sequence
 
-from ..calldata import Address
 from ..storage import Array, DynArray
-from ..types import BY_NAME
+from ..types import BY_NAME, Address, NewType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ BYTES: dict[Any, int] = {}
 """The types `bytes1` to `bytes32`, and how many bytes each has."""
 
 for _size in range(1, WORD + 1):
-    _made = typing.NewType(f"bytes{_size}", bytes)
+    _made = NewType(f"bytes{_size}", bytes)
     _made.__module__ = "genlayer.py.evm"
     BYTES[_made] = _size
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from ..calldata import Address
+    from ..types import Address
 
     Methods = dict[str, "MethodEncoder"]
 

@@ -6,7 +6,7 @@ Source: docs/spec/08-storage-layout.md#where-a-contracts-data-is.
 from __future__ import annotations
 
 from .. import types
-from ..calldata import Address
+from ..types import Address
 from .host_slots import HOST, ROOT
 from .indirection import VLA, Indirection
 from .records import instance_of, record_type

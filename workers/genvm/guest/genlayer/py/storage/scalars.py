@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct, error
 
-from ..calldata import Address
+from ..types import Address
 from .slots import child_id
 from .stored_type import StoredType, shown
 

@@ -10,6 +10,8 @@ from .slots import memory_slot
 from .stored_type import StoredType, interned, joined, shown, view
 from .vec import DynArrayType
 
+__all__ = ("Comparable", "TreeMap")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

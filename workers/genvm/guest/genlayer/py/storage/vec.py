@@ -14,6 +14,8 @@ from .hints import literal_length
 from .layout import stored_type
 from .stored_type import StoredType, interned, shown, view
 
+__all__ = ("Array", "DynArray")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
