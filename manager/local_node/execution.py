@@ -41,6 +41,10 @@ _CANCEL_GRACE_MS = 2_000
 _VM_ERRORS = {Cause.DEADLINE: "timeout", Cause.MEMORY: "OOM"}
 """Causes for which the contract is at fault: the run ends with a VM error of this code."""
 
+_STOPS = (Cause.CANCELLED, Cause.SHUTDOWN)
+"""Causes for which the executor is told to stop: the `timeout` that it then hands over is none of
+the contract's (docs/spec/04-executor.md#stopping)."""
+
 
 class HttpExecutions:
     """Runs transactions, each within `deadline` (such as `30s`), on the service behind `client`.
@@ -145,9 +149,17 @@ def _result(run: FinishedRunReply) -> tuple[RunResult | None, str | None]:
         digest = execution_hash(ResultCode.VM_ERROR, code, [], [])
         return RunResult(ResultCode.VM_ERROR, code, digest, [], [], [], None, [], None), None
     if run.consumed_result is None:
-        end = describe_run_end(run.cause, Exit(run.exit_code, run.signal), reason=run.reason)
-        return None, f"the run has no result: {end}"
+        return None, _without_result(run)
     try:
-        return decode_result(bytes(run.consumed_result)), None
+        result = decode_result(bytes(run.consumed_result))
     except MalformedMessage as error:
         return None, f"the executor's result is not understood: {error}"
+    is_stopped = (result.code, result.data) == (ResultCode.VM_ERROR, "timeout")
+    if run.cause in _STOPS and is_stopped:
+        return None, _without_result(run)
+    return result, None
+
+
+def _without_result(run: FinishedRunReply) -> str:
+    end = describe_run_end(run.cause, Exit(run.exit_code, run.signal), reason=run.reason)
+    return f"the run has no result: {end}"

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.support.calls import MESSAGE, Chain
 from tests.support.module_server import ModuleServer, Silence
 from tests.support.node_host import BUILT_IN, Ended, NodeHost, run_executor
 from tests.support.nondet import CALL, HOST_DATA, blocks
+from tests.support.signals import caught
 from tests.support.waiting import wait_until
 from tests.support.wasm import slow_to_compile
 from tests.support.wat import Contract, returned, returns
@@ -94,17 +95,20 @@ def data(code: bytes, **fields: Any) -> ExecutionData:
     return ExecutionData(calldata.encode({}), message, "", code, None, {}, **fields)
 
 
+def started() -> psutil.Process | None:
+    """Return the executor that this test has started."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if {BUILT_IN[-1], "run"} <= set(child.cmdline()):
+                return child
+    return None
+
+
 def executor() -> psutil.Process | None:
     """Return the executor that this test has started, once it listens for SIGTERM."""
-    for child in psutil.Process().children():
-        try:
-            words = child.cmdline()
-            status = Path(f"/proc/{child.pid}/status").read_text()
-        except (psutil.Error, OSError):
-            continue
-        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        if "run" in words and int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
-            return child
+    with suppress(OSError):
+        if (process := started()) and signal.SIGTERM in caught(process.pid):
+            return process
     return None
 
 
@@ -278,7 +282,7 @@ def test_a_stop_at_any_moment_gives_one_result_or_an_end_by_the_signal(chain: Ch
     for step in range(16):
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(lambda: chain.run({}, wasm))
-            (process,) = wait_until(psutil.Process().children)
+            process = wait_until(started)
             time.sleep(step * 0.012)
             process.send_signal(signal.SIGTERM)
             ended = running.result(60)
