@@ -316,3 +316,90 @@ def test_the_numbers_of_operations_are_those_of_the_interpreter(contract: Contra
 
 def test_a_contract_can_import_cloudpickle_itself(contract: Contract) -> None:
     assert contract.call("by_hand", "3.1.3") == 24
+
+
+VIEWS = """
+import dataclasses
+import typing
+from genlayer import *
+
+T = typing.TypeVar("T")
+
+@allow_storage
+@dataclasses.dataclass
+class Note:
+    text: str
+    n: u8
+
+@allow_storage
+@dataclasses.dataclass
+class Held(typing.Generic[T]):
+    value: T
+
+class Views(gl.Contract):
+    count: u8
+    note: Note
+    notes: TreeMap[str, Note]
+    items: DynArray[u8]
+    fixed: Array[u8, typing.Literal[2]]
+    nested: DynArray[DynArray[str]]
+    held: Held[u8]
+
+    def __init__(self):
+        self.note = Note("first", 1)
+        self.notes["k"] = Note("in a map", 2)
+        self.items.append(5)
+        self.nested.append_new_get().append("deep")
+        self.held.value = 8
+
+    @gl.public.write
+    def ship(self) -> typing.Any:
+        note, notes, items = self.note, self.notes, self.items
+        fixed, nested = self.fixed, self.nested
+        inside, deep, held = notes["k"], nested[0], self.held
+        free = gl.storage.inmem_allocate(Note, "free", 3)
+        copied = gl.storage.copy_to_memory(note)
+        slot = gl.storage.Root.get().slot()
+        append, self.other = items.append, [9]
+        self.count, note.text = 7, "changed"
+        def read():
+            return [
+                self.count, self.other, note.text, repr(note), notes["k"].text, list(items),
+                list(fixed), list(deep), nested[0][0], inside.n, held.value, free.text, copied.text,
+                len(slot.read(0, 4)), slot == gl.storage.Root.get().slot(),
+            ]
+        def write():
+            append(6)
+            free.text = "changed there"
+            note.n = 4
+        def refused():
+            try:
+                write()
+            except SystemError as error:
+                return str(error)
+        return [
+            gl.vm.spawn_sandbox(read).calldata,
+            gl.vm.spawn_sandbox(refused).calldata,
+            gl.vm.spawn_sandbox(write, allow_write_ops=True).calldata,
+            list(items), note.n, free.text,
+        ]
+"""
+READ: list[Any] = [
+    7,
+    [9],
+    "changed",
+    "Note(text='changed', n=1)",
+    "in a map",
+    [5],
+    [0, 0],
+    ["deep"],
+]
+
+
+def test_views_go_as_references_and_what_is_in_memory_as_copies() -> None:
+    with running_chain() as chain:
+        read, refused, written, *after = chain.deploy(VIEWS).call("ship")
+    assert read == [*READ, "deep", 2, 8, "free", "first", 4, True]
+    assert refused == "6: forbidden"
+    assert written is None
+    assert after == [[5, 6], 4, "free"]
