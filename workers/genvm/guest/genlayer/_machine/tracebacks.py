@@ -15,7 +15,7 @@ from .message import message_raw
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 MAX_TEXT = 8 << 10
 """Characters of a traceback that are shown: of a longer one, its beginning and its end."""
@@ -47,7 +47,7 @@ def report(kind: type[BaseException], error: BaseException, _: object) -> None:
         line = _summary(text, kind, error)
     except BaseException:  # The error's own code runs, or no memory is left.
         text = line = frames = kind.__name__ + "\n"
-    _write(text)
+    write_to_stderr(text)
     host.report_failure(f"{line.strip()}\n{frames}")
 
 
@@ -167,18 +167,19 @@ def _place(error: BaseException) -> str:
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, SyntaxError) and _is_of_contract(str(error.filename)):
+        if isinstance(error, SyntaxError) and is_of_contract(str(error.filename)):
             return f"{_shown_path(error.filename)}:{error.lineno}"
         for trace in reversed(list(_frames(error))):
             code = trace.tb_frame.f_code
-            if _is_of_contract(code.co_filename):
+            if is_of_contract(code.co_filename):
                 function = "" if code.co_name == "<module>" else f", in {code.co_name}"
                 return f"{_shown_path(code.co_filename)}:{trace.tb_lineno}{function}"
         error = error.__cause__ or error.__context__
     return ""
 
 
-def _is_of_contract(path: str) -> bool:
+def is_of_contract(path: str) -> bool:
+    """Return whether a file, by the name that its code has, is one of the contract's."""
     return path.startswith("/") and not path.startswith(_OURS)
 
 
@@ -186,7 +187,20 @@ def _shown_path(path: str) -> str:
     return _folder() + path.removeprefix("/")
 
 
-def _write(text: str) -> None:
+def frame_line(frame: FrameType) -> str:
+    """Return the place of a frame of the contract, and its line, as in a traceback."""
+    code = frame.f_code
+    place = f'  File "{_shown_path(code.co_filename)}", line {frame.f_lineno}, in {code.co_name}\n'
+    try:
+        with open(code.co_filename, encoding="utf-8", errors="replace") as file:
+            line = file.read().split("\n")[frame.f_lineno - 1].strip()
+    except (OSError, IndexError):
+        return place
+    return f"{place}    {line[:MAX_MESSAGE]}\n"
+
+
+def write_to_stderr(text: str) -> None:
+    """Write to the machine's stderr, whatever `sys.stderr` is."""
     left = text.encode("utf-8", "backslashreplace")
     while left:
         left = left[posix.write(2, left) :]

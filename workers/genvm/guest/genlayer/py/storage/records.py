@@ -111,8 +111,19 @@ def record_type(cls: type, args: tuple[Any, ...] = ()) -> RecordType:
         for name in found.fields:
             _check_attribute(cls, name)
             setattr(cls, name, Field(name, cls))
+        if cls.__setattr__ is object.__setattr__:
+            cls.__setattr__ = _set_attribute
         _LAYOUTS[cls, args] = found
     return found
+
+
+def _set_attribute(instance: Any, name: str, value: Any) -> None:
+    """Set an attribute; warn of one that is no field, because its value will be gone."""
+    object.__setattr__(instance, name, value)
+    if name in instance.__dict__ and not name.startswith("__"):
+        from ..._machine.undeclared import warn_of_attribute
+
+        warn_of_attribute(type(instance), name)
 
 
 def _check_attribute(cls: type, name: str) -> None:
