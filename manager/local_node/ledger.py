@@ -43,7 +43,12 @@ CREATE TABLE pages (
     PRIMARY KEY (address, slot, number)
 ) WITHOUT ROWID;
 """
-_UPGRADES = (_SCHEMA, "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0", "")
+_UPGRADES = (
+    _SCHEMA,
+    "ALTER TABLE accounts ADD COLUMN major INTEGER NOT NULL DEFAULT 0",
+    "",
+    "ALTER TABLE accounts ADD COLUMN file_name TEXT",
+)
 """The n-th upgrades version n to n + 1; before the second one, all contracts were of major 0."""
 
 _STORAGE_LAYOUT = 3
@@ -199,12 +204,13 @@ class Ledger:
         row = self._row("SELECT is_contract FROM accounts WHERE address = ?", bytes(address))
         return bool(row and row[0])
 
-    def add_contract(self, address: Address, major: int) -> None:
-        """Record a contract of this public-ABI major at this address."""
+    def add_contract(self, address: Address, major: int, file_name: str | None = None) -> None:
+        """Record a contract of this public-ABI major, from the file of this name, at an address."""
         self._touch(address)
         self._execute(
-            "UPDATE accounts SET is_contract = 1, major = ? WHERE address = ?",
+            "UPDATE accounts SET is_contract = 1, major = ?, file_name = ? WHERE address = ?",
             major,
+            file_name,
             bytes(address),
         )
 
@@ -213,9 +219,14 @@ class Ledger:
         row = self._row("SELECT major FROM accounts WHERE address = ?", bytes(address))
         return int(row[0]) if row else 0
 
+    def file_name(self, address: Address) -> str | None:
+        """Return the name of the file that a contract was deployed from, where it is known."""
+        row = self._row("SELECT file_name FROM accounts WHERE address = ?", bytes(address))
+        return row[0] if row else None
+
     def _touch(self, address: Address) -> None:
         self._execute(
-            "INSERT OR IGNORE INTO accounts VALUES (?, x'00', 0, 0, 0)",
+            "INSERT OR IGNORE INTO accounts VALUES (?, x'00', 0, 0, 0, NULL)",
             bytes(address),
         )
 

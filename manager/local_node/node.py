@@ -131,7 +131,8 @@ class LocalNode:
     ) -> ExecutedTransaction:
         host = LedgerHost(self._ledger, callee, transaction.value)
         ending = self._executions.run(transaction, callee, permissions, host)
-        return ExecutedTransaction(transaction, callee, ending.under_name(transaction.file_name))
+        file_name = transaction.file_name or self._ledger.file_name(callee)
+        return ExecutedTransaction(transaction, callee, ending.under_name(file_name))
 
     def _settle(self, executed: ExecutedTransaction) -> ExecutedTransaction:
         """Apply all changes of a return; return the value after any other ending."""
@@ -141,7 +142,7 @@ class LocalNode:
             return executed
         self._ledger.credit(callee, transaction.value)
         if transaction.target is None:
-            self._ledger.add_contract(callee, ending.major)
+            self._ledger.add_contract(callee, ending.major, transaction.file_name)
             if not transaction.salt_nonce:
                 self._ledger.raise_nonce(transaction.sender)
         self._ledger.write_pages(callee, ending.result.storage_changes)

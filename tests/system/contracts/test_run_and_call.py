@@ -115,6 +115,10 @@ def test_a_vm_error_says_what_led_to_it(author: Author, tmp_path: Path) -> None:
     assert "/genvm" not in ended.stdout
     as_json = author.types("run", str(path), "--args", '["refuse"]', "--json").json
     assert (as_json["error"], as_json["contract_error"]) == ("exit_code 1", cause)
+    address = author.types("run", str(path), "--args", '["a"]', "--json").json["contract"]
+    called = author.types("call", address, "crash").stdout
+    assert "ZeroDivisionError: division by zero (my hello.py:" in called.splitlines()[0]
+    assert 'File "my hello.py", line ' in called
 
 
 def test_a_call_without_end_is_a_vm_error_at_its_deadline(author: Author) -> None:

@@ -129,7 +129,7 @@ def test_files_that_are_no_ledger_are_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = newer.read_bytes()
-    with pytest.raises(LocalNodeFailed, match="has schema 99, this program knows up to 3: use the"):
+    with pytest.raises(LocalNodeFailed, match="has schema 99, this program knows up to 4: use the"):
         Ledger(newer)
     assert newer.read_bytes() == before
     (tmp_path / "file").touch()
@@ -143,7 +143,8 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(path: Path, ledger:
         ledger.credit(ALICE, 7)
     ledger.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE accounts DROP COLUMN major")
+        for column in ("major", "file_name"):
+            connection.execute(f"ALTER TABLE accounts DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     upgraded = Ledger(path)
@@ -151,8 +152,9 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(path: Path, ledger:
         assert (upgraded.balance(ALICE), upgraded.is_contract(ALICE)) == (7, True)
         assert upgraded.balance(DEFAULT_SENDER) == DEFAULT_BALANCE
         assert upgraded.major(ALICE) == 0
-        upgraded.add_contract(ALICE, 2)
-        assert upgraded.major(ALICE) == 2
+        assert upgraded.file_name(ALICE) is None
+        upgraded.add_contract(ALICE, 2, "hello.py")
+        assert (upgraded.major(ALICE), upgraded.file_name(ALICE)) == (2, "hello.py")
     upgraded.close()
 
 
