@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .layout import stored_type
+from .scalars import integer
 from .slots import SLOT_SIZE
 from .stored_type import StoredType, interned, shown, view
 
@@ -86,7 +87,7 @@ class VLA:
 
     def extend(self, values: Iterable[Any]) -> None:
         """Replace all items by `values`."""
-        if isinstance(values, bytes | bytearray | memoryview) and self._item.name == "u8":
+        if isinstance(values, bytes | bytearray | memoryview) and self._item is integer("u8"):
             self._slot.write(self._offset, len(values).to_bytes(4, "little") + bytes(values))
             return
         self.truncate()

@@ -6,7 +6,7 @@ from .indirection import VLA, Indirection
 from .layout import stored_type
 from .records import RecordType, place_of
 from .slots import memory_slot
-from .tree_map import TreeMap
+from .tree_map import MapType, TreeMap
 from .vec import Array, DynArray
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def inmem_allocate(annotation: Any, *args: Any, **kwargs: Any) -> Any:
         value = kind.read(slot, 0)
         value.__init__(*args, **kwargs)
         return value
-    if kwargs or len(args) > 1 or (args and kind.name.startswith("TreeMap")):
+    if kwargs or len(args) > 1 or (args and isinstance(kind, MapType)):
         raise TypeError(f"{kind.name} takes no such arguments")
     if args:
         kind.write(slot, 0, args[0])

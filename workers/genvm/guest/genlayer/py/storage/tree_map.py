@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from _collections_abc import ItemsView, MutableMapping, ValuesView
+from _collections_abc import ItemsView as _ItemsView
+from _collections_abc import MutableMapping
+from _collections_abc import ValuesView as _ValuesView
 
 from .layout import stored_type
 from .scalars import integer
@@ -97,11 +99,11 @@ class TreeMap(MutableMapping):
 
     def values(self) -> ValuesView:
         """Return the values, in the order of their keys."""
-        return _Values(self)
+        return ValuesView(self)
 
     def items(self) -> ItemsView:
         """Return the pairs of key and value, in the order of the keys."""
-        return _Items(self)
+        return ItemsView(self)
 
     def clear(self) -> None:
         """Remove all entries; their bytes stay."""
@@ -181,12 +183,16 @@ class TreeMap(MutableMapping):
         return view, (self._kind, self._slot, self._offset)
 
 
-class _Values(ValuesView):
+class ValuesView(_ValuesView):
+    """The values of a map, in the order of their keys."""
+
     def __iter__(self) -> Iterator[Any]:
         return map(self._mapping._value, self._mapping._walk())
 
 
-class _Items(ItemsView):
+class ItemsView(_ItemsView):
+    """The pairs of key and value of a map, in the order of the keys."""
+
     def __iter__(self) -> Iterator[Any]:
         entries = self._mapping
         return ((entries._key(node), entries._value(node)) for node in entries._walk())
