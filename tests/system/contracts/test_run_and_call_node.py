@@ -61,7 +61,7 @@ def test_value_goes_to_contracts_and_on(author: Author) -> None:
     taken = author.calls(address, "take", options=("--value", "10"))
     assert taken.json["returned"] == 10
     assert author.balances(DEFAULT_SENDER, address) == [DEFAULT_BALANCE - 10, 10]
-    assert author.calls(address, "set", "x", options=("--value", "5")).code == 1, "not payable"
+    assert author.calls(address, "set", "x", options=("--value", "5")).code == 2, "not payable"
     assert author.calls(address, "pay", ALICE, 11).code != 0
     assert author.balances(DEFAULT_SENDER, address, ALICE) == [DEFAULT_BALANCE - 10, 10, 0]
     assert author.calls(address, "pay", ALICE, 4).code == 0
