@@ -23,6 +23,8 @@ EXAMPLE_CONTRACT = (
     '# { "Depends": "py-genlayer:test" }\n'
     "from genlayer import *\n\n\n"
     "class Hello(gl.Contract):\n"
+    "    def __init__(self):\n"
+    "        pass\n\n"
     "    @gl.public.view\n"
     "    def greet(self) -> str:\n"
     '        return "hello"\n'

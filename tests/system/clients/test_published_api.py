@@ -51,6 +51,9 @@ CONTRACT = b"""\
 from genlayer import *
 
 class Hello(gl.Contract):
+    def __init__(self):
+        pass
+
     @gl.public.view
     def greet(self) -> str:
         return "hello"
