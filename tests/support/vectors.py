@@ -1,9 +1,8 @@
 """Vectors of the Python SDK, played on the real executor, a process for each step.
 
-    .venv/bin/python -m tests.support.vectors [--passing] [NAME…]
+    .venv/bin/python -m tests.support.vectors [NAME…]
 
 prints what differs in the vectors of these names, or whose names begin so; all without a name.
-With `--passing` it plays those that are known to fail, and takes off their list what passes now.
 Their form: tests/contract/vectors.md.
 """
 
@@ -32,9 +31,6 @@ from .node_host import PAGE, Ended, NodeHost
 
 _FOLDER = Path(__file__).resolve().parent.parent / "contract"
 _FILES = ("storage-layout-vectors.json", "sdk-behaviour-vectors.json")
-FAILING = _FOLDER / "failing-vectors.txt"
-"""The names of the vectors that the executor does not pass yet, one a line."""
-
 _ADDRESS = Address(b"\x01" + bytes(19))
 _SENDER = b"\x02" + bytes(19)
 _DATETIME = "2024-11-26T06:42:42.424242Z"
@@ -57,11 +53,6 @@ def vectors() -> list[Vector]:
     return [
         vector for name in _FILES for vector in json.loads((_FOLDER / name).read_text())["vectors"]
     ]
-
-
-def failing() -> list[str]:
-    """Return the names in `FAILING`."""
-    return FAILING.read_text().splitlines() if FAILING.exists() else []
 
 
 def from_vector(written: Any) -> Any:
@@ -280,31 +271,19 @@ def _emission(emission: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Play the vectors that the command line names, and return how many differ."""
+    """Play the vectors that the command line names, and return 1 if any differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="names of vectors, or how they begin")
-    parser.add_argument(
-        "--passing", action="store_true", help="take those that pass off the list of failing ones"
-    )
-    options = parser.parse_args()
-    known = failing()
-    wanted = tuple(options.names) or ("",)
-    chosen = [
-        vector
-        for vector in vectors()
-        if vector["name"].startswith(wanted) and (vector["name"] in known or not options.passing)
-    ]
-    found: dict[str, bool] = {}
+    wanted = tuple(parser.parse_args().names) or ("",)
+    chosen = [vector for vector in vectors() if vector["name"].startswith(wanted)]
+    count = 0
     with ThreadPoolExecutor(2) as pool:
         for vector, differs in zip(chosen, pool.map(differences, chosen), strict=True):
-            found[vector["name"]] = bool(differs)
+            count += bool(differs)
             verdict = "differs" if differs else "ok"
             print("\n".join([f"== {vector['name']}: {verdict}", *differs]), flush=True)
-    print(f"{sum(found.values())} of {len(found)} differ")
-    if options.passing:
-        still = [name for name in known if found.get(name, True)]
-        FAILING.write_text("".join(f"{name}\n" for name in still))
-    return int(any(found.values()))
+    print(f"{count} of {len(chosen)} differ")
+    return int(count > 0)
 
 
 if __name__ == "__main__":
