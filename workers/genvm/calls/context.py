@@ -61,7 +61,7 @@ def decode_message(fields: dict[str, Any]) -> Message:
     """Return the message of a run. Raises `MalformedMessage` that names the field at fault.
 
     A null `value` is 0. A message without `datetime` is dated 1970: the executor has no other
-    clock that all machines share.
+    clock that all machines share. A time of another zone is told in UTC, with `Z`.
     """
     known: dict[str, Any] = {"value": 0, "datetime": "1970-01-01T00:00:00Z", "is_init": False} | {
         name: found for name, found in fields.items() if found is not None
@@ -76,7 +76,10 @@ def decode_message(fields: dict[str, Any]) -> Message:
         raise MalformedMessage(f"message.datetime: {error}") from None
     if moment.tzinfo is None or moment < _EPOCH or message.nanoseconds >= 1 << 64:
         raise MalformedMessage("message.datetime: expected a time from 1970 to 2554 with its zone")
-    return message
+    if message.datetime.endswith("Z"):
+        return message
+    in_utc = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return message._replace(datetime=f"{in_utc}Z")
 
 
 _MESSAGE_TYPES: dict[str, type] = {

@@ -10,7 +10,6 @@ from ..types import Address
 from .host_slots import HOST, ROOT
 from .indirection import VLA, Indirection
 from .records import instance_of, record_type
-from .slots import ROOT_SLOT_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,4 +51,4 @@ class Root:
             locked.append(slot.as_int())
 
 
-__all__ = ("ROOT_SLOT_ID", "Root")
+__all__ = ("Root",)
