@@ -13,7 +13,6 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 
-from .storage import Array, DynArray, TreeMap
 from .types import Address
 
 TYPE_CHECKING = False
@@ -33,10 +32,6 @@ _NAMES: dict[Any, str] = {
     bytes: "bytes",
     Address: "address",
 }
-for _array in (Array, DynArray):
-    Sequence.register(_array)
-Mapping.register(TreeMap)
-
 _LEFT_OUT = ("__on_errored_message__", "__receive__", "__handle_undefined_method__")
 """Special methods that may be public, and are called by no name."""
 
