@@ -114,6 +114,8 @@ NAMES: dict[str, str] = {
     "DynArray[Address]": "address[]",
     "Array[bytes, Literal[3]]": "bytes[3]",
     "Array[list[u8], Literal[2]]": "uint8[][2]",
+    "gl.SizedArray[u8, Literal[2]]": "uint8[2]",
+    "gl.SizedArray[str, 2]": "string[2]",
     "list[Array[u8, Literal[2]]]": "uint8[2][]",
     "tuple[u8, str]": "(uint8,string)",
     "tuple[()]": "()",

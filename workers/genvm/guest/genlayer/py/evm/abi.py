@@ -9,7 +9,7 @@ from __future__ import annotations
 from _collections_abc import Buffer, Sequence
 
 from ..storage import Array, DynArray
-from ..types import BY_NAME, Address, NewType
+from ..types import BY_NAME, Address, NewType, SizedArray
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def abi_type(annotation: Any) -> AbiType:
         return TupleType([abi_type(arg) for arg in args[inplace:]], inplace=inplace)
     if origin in (list, Sequence, DynArray) and args:
         return _ArrayType(abi_type(args[0]), None)
-    if origin is Array and args:
+    if origin in (Array, SizedArray) and args:
         return _ArrayType(abi_type(args[0]), _literal(args[1]))
     hint = "; use a sized integer such as u256" if annotation is int else ""
     raise TypeError(f"{annotation!r} has no type in Ethereum's ABI{hint}")
