@@ -11,6 +11,7 @@ import pytest
 
 from genvm_manager.protocol.run_result import ResultCode
 from genvm_manager.workers.genvm.embeddings import weights
+from tests.support.calls import options
 from tests.support.python_contracts import Chain, running_chain
 
 
@@ -79,6 +80,9 @@ class Texts(gl.Contract):
     @gl.public.view
     def vector(self, text: str) -> bytes:
         return gle.SentenceTransformer("all-MiniLM-L6-v2")(text).tobytes()
+    @gl.public.view
+    def many(self, text: str, count: int) -> list:
+        return [len(self.vector(text)) for _ in range(count)]
     @gl.public.write
     def agree(self, text: str) -> str:
         return gl.eq_principle.strict_eq(lambda: self.printed(text))
@@ -105,6 +109,14 @@ def test_a_long_text_counts_up_to_its_512th_piece(chain: Chain) -> None:
     long, longer = (contract.call("vector", "word " * count) for count in (510, 900))
     assert long == longer
     assert long != contract.call("vector", "word " * 509)
+
+
+@needs_model
+def test_the_time_of_vectors_is_the_contracts(chain: Chain) -> None:
+    """Here over a hundred seconds of it, in few calls to the host."""
+    contract = chain.deploy(TEXTS)
+    ended = contract.calling("many", "word " * 510, 30, options=options(seconds=3))
+    assert ended.vm_error() == "timeout"
 
 
 @needs_model
