@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .annotations import allow_storage
+from .records import allow_storage
 from .slots import ROOT_SLOT_ID, Manager, Slot
 from .tree_map import TreeMap
 from .vec import Array, DynArray
