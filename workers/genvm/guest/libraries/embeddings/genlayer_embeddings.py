@@ -116,7 +116,7 @@ class VecDB:
         """Return the element with an id. Raises `KeyError` when there is none."""
         found = self.get_by_id_or_none(id)
         if found is None:
-            raise KeyError(f"no element with id {id}")
+            raise KeyError(f"this VecDB holds nothing with the id {id}")
         return found
 
     def get_by_id_or_none(self, id: int) -> Element | None:
@@ -141,7 +141,7 @@ class VecDB:
 
     def _remove(self, at: int) -> None:
         if not self._holds(at):
-            raise KeyError(f"no element with id {at}")
+            raise KeyError(f"this VecDB holds nothing with the id {at}")
         self._used[at] = False
         self._free.append(at)
 
