@@ -121,6 +121,7 @@ ADDRESSES = {
     "f'{A:cd}'": f"'addr#{HEX[2:].lower()}'",
     **dict.fromkeys(("f'{A:X}'", "f'{A:>50}'", "f'{A:d}'"), "TypeError"),
     "A.as_int": "396075998497252317004165851554722470162709863128",
+    "Address(val=bytes(20)) == Address(bytes(20))": "True",
     "Address((1).to_bytes(20, 'little')).as_int": "1",
     "A.SIZE, Address.SIZE, len(A.as_bytes)": "(20, 20, 20)",
     "Address('0x' + 'AB' * 20) == Address('0x' + 'ab' * 20)": "True",

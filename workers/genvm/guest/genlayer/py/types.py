@@ -107,12 +107,10 @@ class Address:
     SIZE = 20
     __slots__ = ("_bytes", "_hex")
 
-    def __init__(self, value: str | Buffer | Iterable[int]) -> None:
-        raw = _bytes_of_text(value) if isinstance(value, str) else bytes(value)
+    def __init__(self, val: str | Buffer | Iterable[int]) -> None:
+        raw = _bytes_of_text(val) if isinstance(val, str) else bytes(val)
         if len(raw) != Address.SIZE:
-            raise Exception(
-                f"an address is 20 bytes, 0x and 40 hex digits, or base64; got {value!r}"
-            )
+            raise Exception(f"an address is 20 bytes, 0x and 40 hex digits, or base64; got {val!r}")
         self._bytes = raw
         self._hex: str | None = None
 
