@@ -110,7 +110,7 @@ class ModuleCalls:
 
         def checked(answer: Any) -> Any:
             match answer:
-                case {"response": {"status": int(), "headers": dict(), "body": bytes()}}:
+                case {"response": {"status": int(), "headers": dict(), "body": bytes() | None}}:
                     return answer
             raise web.malformed("expected a response with status, headers and body")
 

@@ -85,10 +85,11 @@ def test_a_request_goes_to_the_web_module_with_a_limit(chain: Chain) -> None:
     assert llm.hellos == []
 
 
-def test_a_request_has_defaults(chain: Chain) -> None:
-    response = {"response": {"status": 200, "headers": {}, "body": b""}}
+def test_a_request_has_defaults_and_a_response_may_have_no_body(chain: Chain) -> None:
+    response = {"response": {"status": 200, "headers": {}, "body": None}}
     llm, web = prompts(str), ModuleServer(lambda _: response)
-    asked(chain, {"WebRequest": {"url": "x", "body": None}}, llm, web)
+    question = {"WebRequest": {"url": "x", "body": None}}
+    assert asked(chain, question, llm, web) == {"ok": response}
     plain: dict[str, Any] = {"method": "GET", "url": "x", "headers": {}}
     plain |= {"body": None, "sign": False}
     assert web.requests[0].payload[0] == plain
