@@ -37,6 +37,11 @@ class Machines(gl.Contract):
         @dataclasses.dataclass
         class Coded(gl.vm.UserError):
             code: int
+        @dataclasses.dataclass(repr=False, eq=False)
+        class Bare(gl.vm.UserError):
+            code: int
+        assert str(Bare("u", 5)).endswith("Bare(message='u')") and Bare("u", 5) == Bare("u", 6)
+        assert str(Coded("u", 5)) == repr(Coded("u", 5))
         for each in given:
             try:
                 hash(each)

@@ -36,7 +36,8 @@ class _OfDataclass:
 class _Result:
     """What a dataclass with the one field of `__match_args__` has, made by hand.
 
-    Each Python contract would wait for the import of `dataclasses`.
+    Each Python contract would wait for the import of `dataclasses`. Subclasses that are dataclasses
+    have that field first, and their own after it.
     """
 
     __hash__ = None
@@ -44,11 +45,11 @@ class _Result:
     def __eq__(self, other: object) -> Any:
         if type(other) is not type(self):
             return NotImplemented
-        (name,) = self.__match_args__
+        name, *_ = self.__match_args__
         return getattr(self, name) == getattr(other, name)
 
     def __repr__(self) -> str:
-        (name,) = self.__match_args__
+        name, *_ = self.__match_args__
         return f"{type(self).__qualname__}({name}={getattr(self, name)!r})"
 
 
@@ -62,10 +63,12 @@ class UserError(_Result, Exception):
     __match_args__ = ("message",)
     __dataclass_fields__ = _OfDataclass("message")
     __dataclass_params__ = _OfDataclass("message")
-    __str__ = _Result.__repr__
 
     def __init__(self, message: str) -> None:
         self.message = message
+
+    def __str__(self) -> str:
+        return repr(self)
 
     @staticmethod
     def immediate(message: str) -> None:
