@@ -18,6 +18,9 @@ MAX_CACHED_PAGES = 1 << 17
 """Pages kept from the host in one run, 4 MiB of content; beyond that, all are forgotten and asked
 again."""
 
+BLOCK = 8
+"""Pages that are asked for together, as their neighbours are often wanted next."""
+
 MAX_CACHED_RANGE = 1 << 12
 """Pages of the longest range that is kept; a longer one is asked for each time, as a whole."""
 
@@ -68,14 +71,13 @@ class CommittedPages:
         known = self._cache.slot(key)
         numbers = range(first, first + count)
         missing = [number for number in numbers if number not in known]
-        if not missing:
-            return b"".join([known[number] for number in numbers])
-        start, end = missing[0], missing[-1] + 1
-        fetched = self._fetch(slot, start, end - start)
-        before = b"".join([known[number] for number in range(first, start)])
-        after = b"".join([known[number] for number in range(end, first + count)])
-        self._cache.put(key, dict(enumerate(_cut(fetched), start)))
-        return before + fetched + after
+        fetched: dict[int, bytes] = {}
+        if missing:
+            start = missing[0] // BLOCK * BLOCK
+            end = (missing[-1] // BLOCK + 1) * BLOCK
+            fetched = dict(enumerate(_cut(self._fetch(slot, start, end - start)), start))
+            self._cache.put(key, fetched)
+        return b"".join([fetched.get(number) or known[number] for number in numbers])
 
     def _fetch(self, slot: bytes, first: int, count: int) -> bytes:
         request = StorageRead(self._storage_type, self._address, slot, first * PAGE, count * PAGE)
@@ -133,9 +135,13 @@ class Storage:
         """Put all of `content` at `offset`."""
         if not content:
             return
-        first = offset // PAGE
-        pages = self._whole_pages(slot, offset, content)
+        first, skipped = divmod(offset, PAGE)
         written = self._written.get(slot)
+        end = skipped + len(content)
+        if written and end <= PAGE and (page := written.get(first)) is not None:
+            written[first] = page[:skipped] + content + page[end:]
+            return
+        pages = self._whole_pages(slot, offset, content)
         numbers = range(first, first + len(pages) // PAGE)
         known = sum(number in written for number in numbers) if written else 0
         self._charge(len(numbers) - known, 1 if written is None else 0)

@@ -3,10 +3,11 @@
 Source: docs/spec/06-contracts.md.
 
 CPython for WASI has no extension of ours, so `guest/genlayer/_machine/host.py` opens `DEVICE` and
-writes requests there: one byte for the operation, then its arguments, little-endian. The answer,
-read from the same descriptor, is one byte of `SdkError`, then, on success only, what the operation
-gives. The answer to a `gl_call` can be had as a descriptor of its own as well: as the one that the
-guest opens next.
+writes requests there: one byte for the operation, then its arguments, little-endian. What the
+operation gives is then read from the same descriptor. Where it is refused, the guest's writing
+fails with `EIO`, and one byte of `SdkError` is read; so nothing is read where nothing is given.
+The answer to a `gl_call` can be had as a descriptor of its own as well: as the one that the guest
+opens next.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from genvm_manager.workers.genvm.calls.operations import Operations
 from genvm_manager.workers.genvm.calls.sdk import OperationFailed, SdkError
 from genvm_manager.workers.genvm.engine.endings import OUT_OF_MEMORY, CallEnded
 from genvm_manager.workers.genvm.wasi.descriptors import Input
+from genvm_manager.workers.genvm.wasi.errors import Errno
 
 DEVICE = "/genvm/host"
 
@@ -27,7 +29,6 @@ NO_RESULT = 0xFFFFFFFF
 """The length of a `gl_call` answer without data."""
 
 _RANGE = struct.Struct("<32sII")
-_TARGET = struct.Struct("<32sI")
 _U32 = struct.Struct("<I")
 
 
@@ -49,17 +50,17 @@ class RequestHandler:
             8: self._embed,
         }
 
-    def __call__(self, request: memoryview) -> bytes:
-        """Return the answer to one request frame."""
+    def __call__(self, request: memoryview) -> tuple[Errno, bytes]:
+        """Return how writing one request frame ends, and its answer."""
         handler = self._handlers.get(request[0]) if request else None
         try:
             if handler is None:
                 raise OperationFailed(SdkError.INVAL)
-            return b"\0" + handler(request[1:])
+            return Errno.SUCCESS, handler(request[1:])
         except OperationFailed as failure:
-            return bytes([failure.code])
+            return Errno.IO, bytes([failure.code])
         except struct.error:
-            return bytes([SdkError.INVAL])
+            return Errno.IO, bytes([SdkError.INVAL])
 
     def take_apart(self) -> Input | None:
         """Return the answer that is to be read from a descriptor of its own, if one waits."""
@@ -70,8 +71,14 @@ class RequestHandler:
         return self._operations.storage_read(*_RANGE.unpack(arguments))
 
     def _storage_write(self, arguments: memoryview) -> bytes:
-        slot, index = _TARGET.unpack_from(arguments)
-        self._operations.storage_write(slot, index, arguments[_TARGET.size :])
+        """Do any number of writes in order; the first one that is refused is the last."""
+        while arguments:
+            slot, index, length = _RANGE.unpack_from(arguments)
+            end = _RANGE.size + length
+            if end > len(arguments):
+                raise OperationFailed(SdkError.INVAL)
+            self._operations.storage_write(slot, index, arguments[_RANGE.size : end])
+            arguments = arguments[end:]
         return b""
 
     def _get_balance(self, arguments: memoryview) -> bytes:

@@ -190,16 +190,22 @@ class Collected(Descriptor):
 
 
 class Bridge(Descriptor):
-    """Where a Python guest talks to the host: a request is one write, its answer is then read."""
+    """Where a Python guest talks to the host: a request is one write, its answer is then read.
 
-    def __init__(self, answer: Callable[[memoryview], bytes]) -> None:
+    `answer` says how the write ends as well.
+    """
+
+    def __init__(self, answer: Callable[[memoryview], tuple[Errno, bytes]]) -> None:
         self._answer_to = answer
         self._answer = memoryview(b"")
 
     def write(self, content: memoryview) -> None:
-        """Handle one request; its answer is read next."""
+        """Handle one request; its answer is read next. Raises `WasiError` where it is refused."""
         self._answer = memoryview(b"")
-        self._answer = memoryview(self._answer_to(content))
+        errno, answer = self._answer_to(content)
+        self._answer = memoryview(answer)
+        if errno:
+            raise WasiError(errno)
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes of the answer."""

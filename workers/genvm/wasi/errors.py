@@ -16,6 +16,7 @@ class Errno(IntEnum):
     FAULT = 21
     FBIG = 22
     INVAL = 28
+    IO = 29
     ISDIR = 31
     MFILE = 33
     NAMETOOLONG = 37

@@ -75,14 +75,28 @@ machine_random = os.urandom
 """The random bytes of this machine, for nondet blocks."""
 
 
+class _Strings:
+    """Arguments or variables, as a guest gets them: CPython asks at each use of a descriptor."""
+
+    def __init__(self, texts: list[str]) -> None:
+        encoded = [text.encode() + b"\0" for text in texts]
+        self.content = b"".join(encoded)
+        self.starts = list(islice(accumulate(map(len, encoded), initial=0), len(encoded)))
+        self._packed = struct.Struct(f"<{len(encoded)}I")
+
+    def pointers(self, at: int) -> bytes:
+        """Return where each one starts if `content`, which fits in the memory, lies at `at`."""
+        return self._packed.pack(*[at + start for start in self.starts])
+
+
 class Wasi:
     """The calls that have nothing to do with files."""
 
     def __init__(self, memory: Memory, environment: Environment) -> None:
         self._memory = memory
-        self._arguments = [text.encode() + b"\0" for text in environment.arguments]
         variables = sorted(environment.variables.items())
-        self._variables = [f"{name}={text}".encode() + b"\0" for name, text in variables]
+        self._arguments = _Strings(environment.arguments)
+        self._variables = _Strings([f"{name}={text}" for name, text in variables])
         self._clock = environment.clock
         self._random = environment.random
 
@@ -118,17 +132,14 @@ class Wasi:
     def _environ_sizes_get(self, count_at: int, size_at: int) -> None:
         self._put_sizes(self._variables, count_at, size_at)
 
-    def _put_sizes(self, strings: list[bytes], count_at: int, size_at: int) -> None:
-        self._memory.write_u32(count_at, len(strings))
-        self._memory.write_u32(size_at, sum(map(len, strings)))
+    def _put_sizes(self, strings: _Strings, count_at: int, size_at: int) -> None:
+        self._memory.write_u32(count_at, len(strings.starts))
+        self._memory.write_u32(size_at, len(strings.content))
 
-    def _put_strings(self, strings: list[bytes], pointers: int, at: int) -> None:
-        written = b"".join(strings)
-        self._memory.view(at, len(written))  # Whatever lies in the memory has a 32-bit address.
-        ends = accumulate(map(len, strings), initial=at)
-        starts = struct.pack(f"<{len(strings)}I", *islice(ends, len(strings)))
-        self._memory.write(pointers, starts)
-        self._memory.write(at, written)
+    def _put_strings(self, strings: _Strings, pointers: int, at: int) -> None:
+        target = self._memory.view(at, len(strings.content))
+        self._memory.write(pointers, strings.pointers(at))
+        target[:] = strings.content
 
     def _clock_res_get(self, clock: int, at: int) -> None:
         self._check_clock(clock)

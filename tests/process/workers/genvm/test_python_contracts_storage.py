@@ -263,6 +263,53 @@ def test_values_are_made_in_memory_and_copied_into_storage(chain: Chain) -> None
     assert contract.call("get") == [items, row, {"k": [1, 2]}]
 
 
+LOCKED = """
+from genlayer import *
+
+class Locked(gl.Contract):
+    before: DynArray[str]
+    map: TreeMap[str, u32]
+    text: str
+
+    def __init__(self):
+        for i in range(7):
+            self.map[str(i)] = i
+        self.text = "old text"
+        here = gl.storage.Root.get().contract_instance.slot()
+        locked = gl.storage.Root.get().locked_slots.get()
+        locked.append(here.indirect(4 + 4).as_int())
+        locked.append(here.indirect(4 + 12).as_int())
+
+    @gl.public.write
+    def play(self) -> list:
+        seen = []
+        for change in (
+            lambda: self.map.__setitem__("new", 9),
+            lambda: self.map.__delitem__("3"),
+            lambda: self.map.__delitem__("6"),
+            lambda: setattr(self, "text", "new"),
+        ):
+            try:
+                change()
+            except SystemError as error:
+                seen.append([str(error), len(self.map), list(self.map), self.text])
+        self.before.append("still writes")
+        return seen
+"""
+
+
+def test_writes_before_a_refused_one_are_done_and_none_after_it(chain: Chain) -> None:
+    contract = chain.deploy(LOCKED)
+    keys = ["0", "1", "2", "3", "4", "5", "6"]
+    refused = "6: forbidden"
+    assert contract.call("play", sender=BOB) == [
+        [refused, 8, keys, "old text"],
+        [refused, 7, keys, "old text"],
+        [refused, 6, keys, "old text"],
+        [refused, 6, keys, "old"],
+    ]
+
+
 SHARED = """
 from genlayer import *
 

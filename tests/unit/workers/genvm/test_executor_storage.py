@@ -22,6 +22,7 @@ from genvm_manager.protocol.host.client import HostClient
 from genvm_manager.protocol.host.messages import StorageRead, StorageType
 from genvm_manager.workers.genvm.calls.context import Budget, Effects
 from genvm_manager.workers.genvm.calls.storage import (
+    BLOCK,
     MAX_CACHED_PAGES,
     MAX_CACHED_RANGE,
     PAGE,
@@ -215,19 +216,18 @@ def test_pages_of_all_contracts_together_are_kept_up_to_a_bound() -> None:
     assert len(host.asked) == most
     contracts[-1].read_pages(SLOT, 0, 1)
     contracts[0].read_pages(SLOT, 0, 1)
-    assert host.asked[most:] == [PAGE, PAGE]
+    assert host.asked[most:] == [BLOCK * PAGE, BLOCK * PAGE]
 
 
 def test_what_is_known_around_a_range_is_not_asked_for() -> None:
     host = Committed()
     pages = CommittedPages(cast(HostClient, host), ADDRESS, StorageType.DEFAULT, PageCache())
-    for first, count in ((0, 1), (3, 2), (1, 1), (0, 8)):
-        assert (
-            pages.read_pages(SLOT, first, count) == host.content[first * 32 : (first + count) * 32]
-        )
-    assert host.asked == 4
-    assert pages.read_pages(SLOT, 0, 8) == host.content
-    assert host.asked == 4
+    asked = []
+    for first, count in ((0, 1), (3, 2), (15, 3), (7, 40), (0, 48)):
+        expected = host.content[first * 32 : (first + count) * 32].ljust(count * 32, b"\0")
+        assert pages.read_pages(SLOT, first, count) == expected
+        asked.append(host.asked)
+    assert asked == [1, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("is_scattered", [False, True])

@@ -5,9 +5,15 @@ Python contract waits for its import. What the host refuses is `SystemError("<co
 all functions (docs/spec/07-python-sdk.md#1-modules).
 """
 
+from __future__ import annotations
+
 import posix
 
 from ..py.calldata import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NO_RESULT = 0xFFFFFFFF
 """The size, or the descriptor, of the answer where there is none."""
@@ -27,11 +33,11 @@ def _refusal(code):
 
 def _ask(frame, size):
     """Send one request, and return the first `size` bytes of its answer."""
-    posix.write(_DEVICE, frame)
-    answer = posix.read(_DEVICE, 1 + size)
-    if answer[0]:
-        raise _refusal(answer[0])
-    return answer[1:]
+    try:
+        posix.write(_DEVICE, frame)
+    except OSError:
+        raise _refusal(posix.read(_DEVICE, 1)[0]) from None
+    return posix.read(_DEVICE, size) if size else b""
 
 
 def storage_read(slot: bytes, index: int, length: int) -> bytes:
@@ -40,11 +46,16 @@ def storage_read(slot: bytes, index: int, length: int) -> bytes:
     return _ask(b"\0" + slot + at, length)
 
 
-def storage_write(slot: bytes, index: int, data: bytes) -> None:
-    """Put all of `data` at byte `index` of `slot`."""
+def write_to(slot: bytes, index: int, data: bytes) -> tuple[bytes, bytes]:
+    """Return what `storage_write` takes to put all of `data` at byte `index` of `slot`."""
     if len(slot) != _SLOT_SIZE:
         raise _refusal(_INVAL)
-    _ask(b"\1" + slot + index.to_bytes(4, "little") + data, 0)
+    return slot + index.to_bytes(4, "little") + len(data).to_bytes(4, "little"), data
+
+
+def storage_write(parts: Iterable[bytes]) -> None:
+    """Do one write after the other, up to the first one that is refused."""
+    _ask(b"".join((b"\1", *parts)), 0)
 
 
 def get_balance(address: bytes) -> int:

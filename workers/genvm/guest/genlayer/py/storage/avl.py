@@ -67,8 +67,13 @@ class Tree:
 
     # -------------------------------------------------------------------------- inserting
 
-    def take_node(self) -> int:
-        """Return a node that is free, or a new one."""
+    def add_node(self, path: Path) -> int:
+        """Put a node that is free, or a new one, at the end of `path`, and return it."""
+        node = self._take_node()
+        self._link(path, node)
+        return node
+
+    def _take_node(self) -> int:
         free = self._number(8)
         if free:
             raw = self._slot.indirect(self._offset + 8).read(4 * (free - 1), 4)
@@ -78,12 +83,8 @@ class Tree:
         self._set_number(4, count + 1)
         return count + 1
 
-    def attach(self, path: Path, node: int) -> None:
-        """Put a new node at the end of `path`."""
-        self._link(path, node)
-
     def finish(self, path: Path, node: int) -> None:
-        """Make `node`, which was attached and has its key and value, a leaf of a balanced tree."""
+        """Make `node`, which was added and has its key and value, a leaf of a balanced tree."""
         self._nodes.write(self._at(node), bytes(LINKS_SIZE))
         for depth in range(len(path) - 1, -1, -1):
             parent, right = path[depth]

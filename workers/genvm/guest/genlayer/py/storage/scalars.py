@@ -133,7 +133,10 @@ class Text(StoredType):
 
     def read(self, slot: Slot, offset: int) -> Any:
         """Return the value at this place."""
-        return self.unpacked(_content(slot, offset))
+        length = int.from_bytes(slot.read(offset, 4), "little")
+        if not length:
+            return self.unpacked(b"")
+        return self.unpacked(slot.manager.do_read(child_id(slot.id, offset), 0, length))
 
     def write(self, slot: Slot, offset: int, value: Any) -> None:
         """Put `value` at this place."""
@@ -141,7 +144,7 @@ class Text(StoredType):
 
     def copy(self, source: Slot, start: int, target: Slot, to: int) -> None:
         """Copy length and content as they are."""
-        _put(target, to, _content(source, start))
+        _put(target, to, BYTES.read(source, start))
 
     def packed(self, value: Any) -> bytes:
         """Return the content for `value`."""
@@ -152,15 +155,11 @@ class Text(StoredType):
         raise NotImplementedError
 
 
-def _content(slot: Slot, offset: int) -> bytes:
-    length = int.from_bytes(slot.read(offset, 4), "little")
-    return slot.manager.do_read(child_id(slot.id, offset), 0, length) if length else b""
-
-
 def _put(slot: Slot, offset: int, content: bytes) -> None:
-    slot.write(offset, len(content).to_bytes(4, "little"))
-    if content:
-        slot.manager.do_write(child_id(slot.id, offset), 0, content)
+    with slot.manager:
+        slot.write(offset, len(content).to_bytes(4, "little"))
+        if content:
+            slot.manager.do_write(child_id(slot.id, offset), 0, content)
 
 
 class Str(Text):

@@ -18,14 +18,36 @@ if TYPE_CHECKING:
 ROOT_SLOT_ID = bytes(32)
 SLOT_SIZE = 1 << 32
 
+_MAX_CHILD_IDS = 4096
+"""How many names are remembered: to find a key in a map, the same few are asked for again."""
+
+_child_ids: dict[tuple[bytes, int], bytes] = {}
+
 
 def child_id(slot_id: bytes, offset: int) -> bytes:
     """Return the name of the slot that belongs to the field at `offset` of the slot `slot_id`."""
-    return sha3_256(slot_id + offset.to_bytes(4, "little")).digest()
+    field = slot_id, offset
+    found = _child_ids.get(field)
+    if found is None:
+        if len(_child_ids) == _MAX_CHILD_IDS:
+            _child_ids.clear()
+        found = sha3_256(slot_id + offset.to_bytes(4, "little")).digest()
+        _child_ids[field] = found
+    return found
 
 
 class Manager(ABC):
-    """Keeps the content of slots."""
+    """Keeps the content of slots.
+
+    The writes of a `with` are done in order, but all of them may be done at its end only. Nothing
+    that the contract has written runs in there.
+    """
+
+    def __enter__(self) -> None:  # noqa: B027 - where each write is done at once
+        pass
+
+    def __exit__(self, *_: object) -> None:  # noqa: B027 - as above
+        pass
 
     @abstractmethod
     def get_store_slot(self, slot_id: bytes) -> Slot:

@@ -92,7 +92,8 @@ class TreeMap(MutableMapping):
         path, node = self._find(key)
         if not node:
             raise KeyError("key not found")
-        self._tree().remove(path, node)
+        with self._slot.manager:
+            self._tree().remove(path, node)
 
     def __repr__(self) -> str:
         return f"{{{','.join(f'{key!r}:{value!r}' for key, value in self.items())}}}"
@@ -122,12 +123,13 @@ class TreeMap(MutableMapping):
     def _find(self, key: Any) -> tuple[Path, int]:
         """Return the way to `key`, and its node, which is 0 when there is none."""
         kind, nodes = self._kind, self._nodes
+        read_key, read = kind.key.read, nodes.read
         size, links_at = kind.node_size, kind.node_size - _LINKS_SIZE
         path: Path = []
         node = int.from_bytes(self._slot.read(self._offset, 4), "little")
         while node:
             at = (node - 1) * size
-            there = kind.key.read(nodes, at)
+            there = read_key(nodes, at)
             if key < there:
                 right = False
             elif there < key:
@@ -135,20 +137,21 @@ class TreeMap(MutableMapping):
             else:
                 break
             path.append((node, right))
-            node = int.from_bytes(nodes.read(at + links_at + 4 * right, 4), "little")
+            node = int.from_bytes(read(at + links_at + 4 * right, 4), "little")
         return path, node
 
     def _insert(self, path: Path, key: Any, supplier: Callable[[], Any]) -> int:
         """Put a new entry at the end of `path`, and return its node."""
         kind, tree = self._kind, self._tree()
-        node = tree.take_node()
-        tree.attach(path, node)
+        with self._slot.manager:
+            node = tree.add_node(path)
         value = supplier()
         at = (node - 1) * kind.node_size
         kind.key.write(self._nodes, at, key)
         if value is not _UNCHANGED:
             kind.value.write(self._nodes, at + kind.key.size, value)
-        tree.finish(path, node)
+        with self._slot.manager:
+            tree.finish(path, node)
         return node
 
     def _tree(self) -> Tree:
