@@ -9,10 +9,10 @@ from wasmtime import Config, Engine
 
 from .c_api import ffi
 
-MAX_WASM_STACK = 16 << 20
+MAX_WASM_STACK = 64 << 20
 """Bytes of native stack that one guest may use: more than it needs on any processor. A module of a
-contract counts its frames (`instrumentation.py`). CPython needs up to 2 MiB: a deep recursion in it
-comes to the end of its own stack first, which is 64 KiB of its linear memory."""
+contract counts its frames (`instrumentation.py`). CPython counts its own; the few C functions that
+do not, such as those that hash tuples in tuples, leave its linear memory first."""
 
 THREAD_STACK = MAX_WASM_STACK + (4 << 20)
 """The stack of the thread that a guest runs on: the guest's, and room for our own frames."""
@@ -20,7 +20,7 @@ THREAD_STACK = MAX_WASM_STACK + (4 << 20)
 ADDRESS_SPACE = 4 << 30
 """Bytes reserved for each linear memory, so that it never moves while it grows."""
 
-CONFIG_ID = "2"
+CONFIG_ID = "3"
 """Part of the compile cache's key: raise it with any change to `new_engine`."""
 
 
