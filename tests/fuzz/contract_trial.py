@@ -38,7 +38,7 @@ and to hand over a result."""
 
 _TWICE_EVERY, _REALLY_EVERY, _CALLED_EVERY = 4, 40, 5
 _IN_MEMORY = "/dev/shm"
-_OURS = re.compile(rb'File \\?"(?!/genvm/|/contract|<)|' + re.escape(str(PROJECT).encode()))
+_OURS = re.compile(rb'File \\?"/(?!genvm/)|' + re.escape(str(PROJECT).encode()))
 """What tells of our files. Tracebacks of a Python contract name those that it sees."""
 
 _EXPECTED = ("the run was started without the", "cannot be replayed")

@@ -33,7 +33,7 @@ def command(folder: Path, force: bool) -> None:
       config/genvm-module-web.yaml   access to the web
       data/manifest.yaml             the list of executors
       executor/VERSION/bin/genvm     the executors
-      runners/NAME/HASH.tar          your own runners, for contracts that depend on them
+      runners/NAME/HASH.tar          your own runners for contracts
 
     \b
     Exit codes:

@@ -148,7 +148,7 @@ def _bare_line(output: Artifact, line: str) -> str:
         return printable(line)
     record = _record(line)
     level, message = (str(record.pop(name, "")) for name in ("level", "message"))
-    if str(record.get("contract_error", "\n")) in message:
+    if "contract_error" in record and str(record["contract_error"]) in message:
         del record["contract_error"]
     fields = "".join(f" {name}={json.dumps(value)}" for name, value in record.items())
     shown = click.style(printable(level).ljust(5), fg=_COLOURS.get(level.lower()))

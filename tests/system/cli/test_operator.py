@@ -217,7 +217,7 @@ def test_wait_exits_as_the_contract_did(
 ) -> None:
     run_id = service.start_run(orders | {"sleep_ms": 300})
     text = operator.types("wait", str(run_id), code=code).stdout
-    assert text.startswith(f"run {run_id}: {texts[0]}\n")
+    assert text.startswith(f"run {run_id}: {texts[0]}")
     assert all(each in text for each in texts)
     as_json = operator.reads("wait", str(run_id), code=code)
     assert as_json["run_id"] == run_id
