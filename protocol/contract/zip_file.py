@@ -31,7 +31,6 @@ _STORED = 0
 class _Entry(NamedTuple):
     name: bytes
     flags: int
-    method: int
     crc: int
     size: int
     at: int
@@ -62,8 +61,6 @@ def _files(archive: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for entry in listed:
         path = entry.path
-        if entry.method != _STORED or entry.flags & _ENCRYPTED:
-            raise InvalidContract(f"{path[:MAX_PATH]!r} is not a stored entry")
         if len(entry.name) > MAX_PATH or not is_plain(path) or path in files:
             raise InvalidContract(
                 f"{path[:MAX_PATH]!r} is not a path that a contract's file may have"
@@ -99,12 +96,22 @@ def _entries(archive: bytes, at: int, count: int, end: int) -> Iterator[_Entry]:
         name_size, extra_size, comment_size, _, _, _, local = rest
         name_at = at + _ENTRY.size
         at = name_at + name_size + extra_size + comment_size
+        entry = _Entry(archive[name_at : name_at + name_size], flags, crc, size, local)
+        if mark == _ENTRY_MARK and (method != _STORED or flags & _ENCRYPTED):
+            _refuse_packed(entry)
         if mark != _ENTRY_MARK or packed != size or at > end:
             raise InvalidContract("the ZIP is damaged: an entry of its directory is malformed")
-        name = archive[name_at : name_at + name_size]
-        yield _Entry(name, flags, method, crc, size, local)
+        yield entry
     if at != end:
         raise InvalidContract("the ZIP is damaged: its directory has another size")
+
+
+def _refuse_packed(entry: _Entry) -> None:
+    """Raise `InvalidContract` for a file that is compressed or encrypted; folders may be."""
+    if not entry.name.endswith(b"/"):
+        raise InvalidContract(
+            f"{entry.path[:MAX_PATH]!r} is compressed or encrypted; make the ZIP by zip -0"
+        )
 
 
 def _content(archive: bytes, entry: _Entry, directory: int) -> bytes:

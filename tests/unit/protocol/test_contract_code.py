@@ -219,7 +219,7 @@ def test_zip_with_the_same_name_twice_is_refused() -> None:
 
 def test_compressed_zip_is_refused() -> None:
     bomb = zipped({"runner.json": RUNNER_JSON, "zeros": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
-    with pytest.raises(InvalidContract):
+    with pytest.raises(InvalidContract, match=r"'runner[.]json' is compressed or encrypted"):
         parse(bomb)
 
 

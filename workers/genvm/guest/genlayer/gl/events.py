@@ -82,7 +82,10 @@ def _indexed_parameters(cls: type) -> tuple[str, ...]:
     if code.co_argcount == 0 or code.co_varnames[0] != "self":
         raise TypeError(f"{cls.__name__}: the first parameter of __init__ is self")
     if code.co_argcount > max(code.co_posonlyargcount, 1):
-        raise TypeError(f"{cls.__name__}: write `/` after the indexed parameters of __init__")
+        raise TypeError(
+            f"{cls.__name__}: `/` ends the parameters of __init__, all of which are indexed; what "
+            "is not indexed is no parameter: write **blob, and give it by name"
+        )
     return code.co_varnames[1 : code.co_argcount]
 
 
