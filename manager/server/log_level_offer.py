@@ -25,8 +25,8 @@ log = event_log(__name__)
 class LogLevelOffer:
     """A thread of a worker that offers `level` until the supervisor has answered, or `close`.
 
-    The worker serves meanwhile. `is_due`, which the master has set, is cleared by the first that
-    succeeds; a worker that starts later then offers nothing.
+    The worker serves meanwhile. `is_due`, which the master has set for this reload, is cleared by
+    the first that succeeds, and by the next reload; no worker offers the level after that.
     """
 
     def __init__(self, supervisor: Path, level: Level, is_due: SharedFlag) -> None:
@@ -46,12 +46,12 @@ class LogLevelOffer:
             log.warning("log_level_not_offered", reason=error.strerror)
 
     def close(self) -> None:
-        """Offer it no more: a worker that retires may have the level of an older reload."""
+        """Offer it no more."""
         self._is_closed.set()
 
     def _offer(self) -> None:
         command = SetLogLevel(self._level, is_configured=True)
-        while not self._is_closed.is_set():
+        while self._is_due and not self._is_closed.is_set():
             try:
                 with closing(Connection(self._path, "http worker")) as connection:
                     reply = connection.ask(command, ANSWER_GRACE)
@@ -60,6 +60,5 @@ class LogLevelOffer:
                 continue
             if isinstance(reply, Failure):
                 log.warning("log_level_not_offered", reason=reply.message)
-            if not self._is_closed.is_set():
-                self._is_due.clear()
+            self._is_due.clear()
             return

@@ -129,7 +129,10 @@ class HttpService(BaseApplication):  # type: ignore[misc]
     def offer_level(self) -> None:
         """In the master: put the level of the settings in force in every process."""
         # Where a supervisor has set a level, it has to agree, and all processes follow it. The
-        # next worker asks it: the master must not wait for its answer.
+        # next worker asks it: the master must not wait for its answer. Each reload has a flag of
+        # its own, so that workers of an earlier one neither offer their level nor end this offer.
+        self._is_level_due.clear()
+        self._is_level_due = SharedFlag()
         self._is_level_due.set()
         level = self._settings.config.log_level
         if self.level.read() is None and self.level.current != level:

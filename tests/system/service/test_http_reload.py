@@ -325,6 +325,19 @@ def test_a_reload_of_http_alone_takes_the_log_level_to_every_process(
     assert "supervisor_reloaded" not in service.log
 
 
+def _reads(shared: SharedLevel, level: str) -> bool:
+    return shared.read() == level
+
+
+def test_of_two_reloads_in_a_row_the_level_of_the_last_one_stays(service: RunningService) -> None:
+    shared = SharedLevel(service.state, "info")
+    for level in ("warn", "debug", "error", "info") * 2:
+        configure(service, f"{{http_workers: 2, log_level: {level}}}")
+        service.half("http").send_signal(signal.SIGHUP)
+        wait_until(partial(_reads, shared, level))
+    configure(service, CONFIG)
+
+
 def test_a_level_that_a_reload_brought_is_not_kept_for_the_next_supervisor(
     service: RunningService,
 ) -> None:
